@@ -1,0 +1,22 @@
+import { defineConfig, globalIgnores } from "eslint/config";
+import tseslint from "typescript-eslint";
+
+export default defineConfig([
+  globalIgnores(["dist/", "vectors/"]),
+  {
+    files: ["**/*.ts"],
+    extends: [tseslint.configs.strictTypeChecked, tseslint.configs.stylisticTypeChecked],
+    languageOptions: { parserOptions: { projectService: true } },
+    rules: {
+      "@typescript-eslint/explicit-module-boundary-types": "error",
+      "@typescript-eslint/no-import-type-side-effects": "error",
+    },
+  },
+  {
+    files: ["test/**/*.ts"],
+    rules: {
+      // A test may say what it knows.
+      "@typescript-eslint/no-non-null-assertion": "off",
+    },
+  },
+]);

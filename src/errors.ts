@@ -1,0 +1,84 @@
+/**
+ * Every reason for which this library refuses or fails, as a closed set.
+ * `docs/errors.md` says of each what happened and what to do.
+ */
+export type ErrorCode =
+  // what is wanted makes no sense for this image
+  | "ALREADY_ENCRYPTED"
+  | "NOT_ENCRYPTED"
+  | "NOTHING_TO_ENCRYPT"
+  | "NOTHING_SELECTED"
+  | "NO_RECIPIENTS"
+  | "NOT_FINISHED"
+  // the layer's cipher and options
+  | "CIPHER_UNSUPPORTED"
+  | "SYMKEY_INVALID"
+  | "NONCE_MISSING"
+  | "NONCE_INVALID"
+  | "NONCE_OVERRIDDEN"
+  | "HMAC_MISSING"
+  | "HMAC_INVALID"
+  | "HMAC_MISMATCH"
+  | "PRIVATE_OPTIONS_INVALID"
+  | "PUBLIC_OPTIONS_MISSING"
+  | "PUBLIC_OPTIONS_INVALID"
+  // the lists of wrapped keys
+  | "ANNOTATION_BASE64"
+  | "ANNOTATION_EMPTY"
+  | "ANNOTATION_TOO_LARGE"
+  | "WRAPPED_KEY_INVALID"
+  | "WRAPPED_KEY_UNSUPPORTED"
+  | "WRAP_FAILED"
+  // keys
+  | "NO_KEYS"
+  | "NO_MATCHING_KEY"
+  | "KEY_UNRECOGNIZED"
+  | "KEY_UNSUPPORTED"
+  | "KEY_USE_FORBIDDEN"
+  | "KEY_IS_PRIVATE"
+  | "KEY_IS_PUBLIC"
+  | "PASSWORD_MISSING"
+  | "PASSWORD_WRONG"
+  // content against its descriptor
+  | "DESCRIPTOR_INVALID"
+  | "BLOB_SIZE_MISMATCH"
+  | "BLOB_DIGEST_MISMATCH"
+  | "DIFF_ID_MISMATCH"
+  // images and where they live
+  | "REFERENCE_INVALID"
+  | "IMAGE_NOT_FOUND"
+  | "BLOB_NOT_FOUND"
+  | "LAYOUT_INVALID"
+  | "MANIFEST_INVALID"
+  | "MANIFEST_TOO_LARGE"
+  | "MANIFEST_UNSUPPORTED"
+  | "SOURCE_UNREADABLE"
+  | "DESTINATION_FULL"
+  | "DESTINATION_UNWRITABLE";
+
+/**
+ * The one error class of this library. Switch on `code`; the message is for people and may change.
+ * Mistakes in how a function is called are `TypeError` or `RangeError` instead, and an aborted
+ * operation rejects with the reason of its `AbortSignal`.
+ *
+ * No message ever holds key material, a password or plaintext.
+ */
+export class OcicryptError extends Error {
+  readonly code: ErrorCode;
+
+  constructor(code: ErrorCode, message: string, options?: { cause?: unknown }) {
+    super(message, options);
+    this.code = code;
+  }
+}
+
+Object.defineProperty(OcicryptError.prototype, "name", {
+  value: "OcicryptError",
+  configurable: true,
+  writable: true,
+});
+
+/** Whether `error` is an {@link OcicryptError}, and if `code` is given, of that code. */
+export function isOcicryptError(error: unknown, code?: ErrorCode): error is OcicryptError {
+  return error instanceof OcicryptError && (code === undefined || error.code === code);
+}

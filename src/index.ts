@@ -1,0 +1,18 @@
+export { encryptLayer } from "./layer/encrypt.js";
+export { decryptLayer, HELD_BACK } from "./layer/decrypt.js";
+export { unwrapOnly } from "./layer/unwrap.js";
+export { addRecipients } from "./layer/recipients.js";
+export { explainKey, listRecipients } from "./layer/explain.js";
+export { isOcicryptError, OcicryptError } from "./errors.js";
+export { encryptionSchemes, isEncryptedDescriptor } from "./spec/descriptor.js";
+export { encryptedMediaType, isEncryptedMediaType, plainMediaType } from "./spec/media-types.js";
+
+export type { EncryptedLayer, EncryptLayerOptions } from "./layer/encrypt.js";
+export type { DecryptedLayer, DecryptLayerOptions } from "./layer/decrypt.js";
+export type { Opening, UnwrapOptions } from "./layer/unwrap.js";
+export type { AddRecipientsOptions } from "./layer/recipients.js";
+export type { KeyReport, RecipientReport } from "./layer/explain.js";
+export type { ErrorCode } from "./errors.js";
+export type { Key, Recipient, RecipientInfo, WrapOptions } from "./keywrap/types.js";
+export type { Descriptor, DescriptorLike, Platform } from "./spec/descriptor.js";
+export type { ByteSource } from "./stream/source.js";

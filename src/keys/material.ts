@@ -1,0 +1,53 @@
+import { OcicryptError } from "../errors.js";
+import { derKind, type DerKind } from "./der.js";
+import { pemBlocks, type PemBlock } from "./pem.js";
+
+/** A key as its owner has it: PEM text, the bytes of a PEM, DER or JWK file, or a parsed JWK. */
+export type KeyInput = string | Uint8Array | Readonly<Record<string, unknown>>;
+
+/** The parts of a key file, by the form that its content shows. */
+export type KeyMaterial =
+  | { form: "pem"; blocks: PemBlock[] }
+  | { form: "der"; kind: DerKind; bytes: Uint8Array }
+  | { form: "jwk"; value: Readonly<Record<string, unknown>> };
+
+/** Far above any real key or key set. */
+const MAX_SIZE = 1024 * 1024;
+
+/**
+ * Recognises the form of a key file by its content.
+ *
+ * @throws {@link OcicryptError} `KEY_UNRECOGNIZED`
+ */
+export function readKeyMaterial(input: KeyInput): KeyMaterial {
+  if (typeof input !== "string" && !(input instanceof Uint8Array)) {
+    return { form: "jwk", value: input };
+  }
+  if (input.length > MAX_SIZE) throw unrecognized("it is larger than any key");
+  const text = (typeof input === "string" ? input : Buffer.from(input).toString("utf8"))
+    .replace(/^\uFEFF/, "")
+    .trim();
+  if (text.startsWith("{")) return { form: "jwk", value: parseJwk(text) };
+  const blocks = pemBlocks(text);
+  if (blocks.length > 0) return { form: "pem", blocks };
+  if (typeof input !== "string") {
+    const kind = derKind(input);
+    if (kind !== undefined) return { form: "der", kind, bytes: input };
+  }
+  if (text === "") throw unrecognized("it is empty");
+  if (text.includes("-----BEGIN ")) throw unrecognized("its PEM block has no end");
+  throw unrecognized("it is neither PEM nor DER nor JWK");
+}
+
+export function unrecognized(why: string): OcicryptError {
+  return new OcicryptError("KEY_UNRECOGNIZED", `this is not a key that can be used here: ${why}`);
+}
+
+function parseJwk(text: string): Readonly<Record<string, unknown>> {
+  try {
+    return JSON.parse(text) as Record<string, unknown>;
+  } catch {
+    // The parser's message quotes the text, which can be a private key.
+    throw unrecognized("it starts like a JWK and is not JSON");
+  }
+}

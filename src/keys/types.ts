@@ -1,0 +1,8 @@
+import type { KeyObject } from "node:crypto";
+
+/** An RSA, EC or other key pair's half, with what its JWK said of it. */
+export interface AsymmetricKey {
+  key: KeyObject;
+  kid?: string;
+  alg?: string;
+}

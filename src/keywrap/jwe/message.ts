@@ -1,0 +1,107 @@
+import type { FlattenedJWE } from "jose";
+import { OcicryptError } from "../../errors.js";
+import { MAX_WRAPPED_KEYS } from "../../spec/limits.js";
+
+/** One recipient of a JWE, with the JWE as it would be if there were no other. */
+export interface JweRecipient {
+  algorithm: string;
+  kid?: string;
+  /** The curve of the sender's ephemeral key, for ECDH. */
+  crv?: string;
+  flattened: FlattenedJWE;
+}
+
+type JsonObject = Readonly<Record<string, unknown>>;
+
+/** Far above what wraps two hundred bytes for one or for many. */
+const MAX_SIZE = 1024 * 1024;
+
+/**
+ * Reads the compact, flattened or general serialization; RFC 7516 section 7.
+ *
+ * @throws {@link OcicryptError} `WRAPPED_KEY_INVALID`
+ */
+export function parseJwe(bytes: Uint8Array): JweRecipient[] {
+  if (bytes.byteLength > MAX_SIZE) throw invalid("it is larger than any wrapped key");
+  const text = Buffer.from(bytes).toString("utf8").trim();
+  const jwe = text.startsWith("{") ? parseObject(text) : fromCompact(text);
+  // go-jose writes "encrypted_key" of the first recipient beside "recipients" too, so that member
+  // does not tell the flattened form from the general one.
+  const { recipients } = jwe;
+  if (recipients === undefined) return [readRecipient(jwe, jwe)];
+  if (!Array.isArray(recipients) || recipients.length === 0) throw invalid("it has no recipients");
+  if (recipients.length > MAX_WRAPPED_KEYS) throw invalid("it has too many recipients");
+  return recipients.map((recipient) => readRecipient(jwe, requireObject(recipient)));
+}
+
+function readRecipient(jwe: JsonObject, own: JsonObject): JweRecipient {
+  const protectedHeader = optionalString(jwe, "protected");
+  const header: JsonObject = {
+    ...(protectedHeader !== undefined &&
+      parseObject(Buffer.from(protectedHeader, "base64url").toString("utf8"))),
+    ...optionalObject(jwe, "unprotected"),
+    ...optionalObject(own, "header"),
+  };
+  const { alg, kid, epk } = header;
+  if (typeof alg !== "string") throw invalid("a recipient names no algorithm");
+  const crv = typeof epk === "object" && epk !== null && "crv" in epk ? epk.crv : undefined;
+  return {
+    algorithm: alg,
+    ...(typeof kid === "string" && { kid }),
+    ...(typeof crv === "string" && { crv }),
+    flattened: pickMembers(jwe, own),
+  };
+}
+
+function pickMembers(jwe: JsonObject, own: JsonObject): FlattenedJWE {
+  const flattened: FlattenedJWE = { ciphertext: optionalString(jwe, "ciphertext") ?? "" };
+  for (const name of ["protected", "iv", "tag", "aad"] as const) {
+    const value = optionalString(jwe, name);
+    if (value !== undefined) flattened[name] = value;
+  }
+  const encryptedKey = optionalString(own, "encrypted_key");
+  if (encryptedKey !== undefined) flattened.encrypted_key = encryptedKey;
+  const header = optionalObject(own, "header");
+  if (header !== undefined) flattened.header = { ...header };
+  const unprotected = optionalObject(jwe, "unprotected");
+  if (unprotected !== undefined) flattened.unprotected = { ...unprotected };
+  return flattened;
+}
+
+function fromCompact(text: string): JsonObject {
+  const parts = text.split(".", 6);
+  if (parts.length !== 5) throw invalid("it is neither JSON nor compact");
+  const [header, encryptedKey, iv, ciphertext, tag] = parts;
+  return { protected: header, encrypted_key: encryptedKey, iv, ciphertext, tag };
+}
+
+function parseObject(text: string): JsonObject {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    throw invalid("its JSON is damaged");
+  }
+  return requireObject(value);
+}
+
+function requireObject(value: unknown): JsonObject {
+  if (typeof value === "object" && value !== null && !Array.isArray(value)) {
+    return value as JsonObject;
+  }
+  throw invalid("a member that must be an object is none");
+}
+
+function optionalObject(object: JsonObject, name: string): JsonObject | undefined {
+  return object[name] === undefined ? undefined : requireObject(object[name]);
+}
+
+function optionalString(object: JsonObject, name: string): string | undefined {
+  const value = object[name];
+  if (value === undefined || typeof value === "string") return value;
+  throw invalid(`its member "${name}" is not a string`);
+}
+
+function invalid(why: string): OcicryptError {
+  return new OcicryptError("WRAPPED_KEY_INVALID", `a wrapped key is not a JWE: ${why}`);
+}

@@ -1,0 +1,23 @@
+import type { RecipientInfo } from "./types.js";
+
+interface Scheme {
+  describe(wrapped: Uint8Array): RecipientInfo[];
+}
+
+/** Loaded when the first wrapped key of the scheme is looked at. */
+const SCHEMES: ReadonlyMap<string, () => Promise<Scheme>> = /* @__PURE__ */ new Map([
+  ["jwe", () => import("./jwe/describe.js")],
+]);
+
+/**
+ * The recipients of one wrapped key; empty for a scheme that does not tell or is not known.
+ *
+ * @throws {@link OcicryptError} `WRAPPED_KEY_INVALID`, `WRAPPED_KEY_UNSUPPORTED`
+ */
+export async function describeWrappedKey(
+  scheme: string,
+  wrapped: Uint8Array,
+): Promise<RecipientInfo[]> {
+  const load = SCHEMES.get(scheme);
+  return load === undefined ? [] : (await load()).describe(wrapped);
+}

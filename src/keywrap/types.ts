@@ -1,0 +1,47 @@
+/**
+ * Somebody who shall be able to decrypt: wraps the secret of a layer so that only the holder of
+ * one key gets it back. Write your own to keep keys in a key server or a TPM.
+ */
+export interface Recipient {
+  /** The annotation that the wrapped key goes to: `jwe`, `pkcs7`, …, `provider.<name>`. */
+  readonly scheme: string;
+  /**
+   * Wraps the private options: about 200 bytes of JSON to be kept secret and unchanged. They are
+   * overwritten once every recipient has wrapped them; copy what must live longer.
+   *
+   * @throws Whatever keeps it from wrapping; nothing of the layer is written then.
+   */
+  wrap(privateOptions: Uint8Array, options?: WrapOptions): Promise<Uint8Array>;
+}
+
+/** A key that may open layers. The counterpart of {@link Recipient}. */
+export interface Key {
+  /** The annotation whose wrapped keys this can unwrap. */
+  readonly scheme: string;
+  /** How to call this key in reports, such as the name of its file. Nothing secret. */
+  readonly label?: string | undefined;
+  /**
+   * Unwraps the private options.
+   *
+   * @returns `null` when the wrapped key is not for this key, which is the usual case where a
+   *   layer has several recipients.
+   * @throws When it is for this key and damaged, when it can not be understood, or when something
+   *   outside fails (a token, a key server). The other wrapped keys and keys are still tried; the
+   *   error is reported only if none of them fits.
+   */
+  unwrap(wrapped: Uint8Array, options?: WrapOptions): Promise<Uint8Array | null>;
+  /** Why {@link unwrap} gives `null` for this wrapped key, in a few words for people. */
+  explain?(wrapped: Uint8Array): string;
+}
+
+export interface WrapOptions {
+  signal?: AbortSignal | undefined;
+}
+
+/** What can be told of a recipient without any key. */
+export interface RecipientInfo {
+  /** The algorithm that wraps the key, by its name in the scheme, e.g. `RSA-OAEP`. */
+  algorithm: string;
+  /** The scheme's own identifier of the recipient's key, if the sender gave one. */
+  keyId?: string;
+}

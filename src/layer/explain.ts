@@ -1,0 +1,75 @@
+import { describeWrappedKey } from "../keywrap/schemes.js";
+import type { Key, RecipientInfo } from "../keywrap/types.js";
+import type { DescriptorLike } from "../spec/descriptor.js";
+import { parsePrivateOptions, wipePrivateOptions } from "./private-options.js";
+import { readWrappedKeys, type WrappedKey } from "./wrapped-keys.js";
+
+/** A recipient of a layer, as far as can be told without a key. */
+export interface RecipientReport extends Partial<RecipientInfo> {
+  scheme: string;
+  /** The place of the wrapped key in its scheme's list, from 0. */
+  index: number;
+  /** Why the wrapped key can not be read. */
+  problem?: string;
+}
+
+/** Whether one key opens a layer, and if not, why. */
+export interface KeyReport {
+  key: Key;
+  opens: boolean;
+  /** The place of the wrapped key that it opens, in its scheme's list, from 0. */
+  index?: number;
+  /** For each wrapped key of the key's scheme that it does not open: why. */
+  reasons: string[];
+}
+
+/** The recipients of a layer. Never throws for what is in the annotations. */
+export async function listRecipients(descriptor: DescriptorLike): Promise<RecipientReport[]> {
+  const reports = await Promise.all(readWrappedKeys(descriptor).map(reportRecipients));
+  return reports.flat();
+}
+
+async function reportRecipients(wrapped: WrappedKey): Promise<RecipientReport[]> {
+  const { scheme, index } = wrapped;
+  if (wrapped.error !== undefined) return [{ scheme, index, problem: wrapped.error.message }];
+  try {
+    const recipients = await describeWrappedKey(scheme, wrapped.bytes);
+    if (recipients.length === 0) return [{ scheme, index }];
+    return recipients.map((info) => ({ scheme, index, ...info }));
+  } catch (error) {
+    return [{ scheme, index, problem: messageOf(error) }];
+  }
+}
+
+/** Tries one key on every wrapped key of its scheme, until one opens. */
+export async function explainKey(
+  descriptor: DescriptorLike,
+  key: Key,
+  signal?: AbortSignal,
+): Promise<KeyReport> {
+  const reasons: string[] = [];
+  for (const wrapped of readWrappedKeys(descriptor, [key.scheme])) {
+    signal?.throwIfAborted();
+    if (wrapped.error !== undefined) {
+      reasons.push(wrapped.error.message);
+      continue;
+    }
+    try {
+      const secret = await key.unwrap(wrapped.bytes, { signal });
+      if (secret !== null) {
+        wipePrivateOptions(parsePrivateOptions(secret));
+        secret.fill(0);
+        return { key, opens: true, index: wrapped.index, reasons: [] };
+      }
+      reasons.push(key.explain?.(wrapped.bytes) ?? "it is for another key");
+    } catch (error) {
+      reasons.push(messageOf(error));
+    }
+  }
+  if (reasons.length === 0) reasons.push(`the layer has no ${key.scheme} recipient`);
+  return { key, opens: false, reasons };
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : "unknown reason";
+}

@@ -1,0 +1,71 @@
+import { KEY_SIZE, NONCE_SIZE } from "../cipher/aes-ctr-hmac.js";
+import { OcicryptError } from "../errors.js";
+import { encodeBase64 } from "../spec/base64.js";
+import { readBytes, readCipherOptions, readMembers } from "./options-json.js";
+
+/** The secret of a layer: what key wrappers wrap for each recipient. */
+export interface PrivateOptions {
+  /** The key of both AES-256-CTR and HMAC-SHA256, 32 bytes. */
+  symkey: Uint8Array;
+  /** The first counter block, 16 bytes. */
+  nonce: Uint8Array;
+  /**
+   * The digest that the layer had when it was encrypted, or empty. Advisory: c/image records that
+   * of the blob before its own compression step (c/image copy/encryption.go).
+   */
+  digest: string;
+}
+
+/**
+ * The JSON in Go's order of members, each of them present, which Go, Rust and the size that raw
+ * RSA-OAEP allows (193 bytes with a sha256 digest) all need.
+ */
+export function serializePrivateOptions(options: PrivateOptions): Uint8Array {
+  const json = JSON.stringify({
+    symkey: encodeBase64(options.symkey),
+    digest: options.digest,
+    cipheroptions: { nonce: encodeBase64(options.nonce) },
+  });
+  return Buffer.from(json, "utf8");
+}
+
+/**
+ * Reads what a key wrapper unwrapped. Anything but a full key and a full nonce is refused: Go
+ * panics on a nonce of another length and makes up a random one where there is none.
+ *
+ * @throws {@link OcicryptError} `PRIVATE_OPTIONS_INVALID`, `SYMKEY_INVALID`, `NONCE_MISSING`,
+ *   `NONCE_INVALID`
+ */
+export function parsePrivateOptions(json: Uint8Array): PrivateOptions {
+  const invalid = "PRIVATE_OPTIONS_INVALID";
+  const members = readMembers(json, "private options", invalid);
+  const symkey = readBytes(members.get("symkey"), "the layer's key", invalid);
+  if (symkey?.byteLength !== KEY_SIZE) {
+    throw new OcicryptError(
+      "SYMKEY_INVALID",
+      `the layer's key is not of ${String(KEY_SIZE)} bytes`,
+    );
+  }
+  const cipherOptions = readCipherOptions(members.get("cipheroptions"), "private options", invalid);
+  const nonce = readBytes(cipherOptions.get("nonce"), "the layer's nonce", invalid);
+  if (nonce === undefined) {
+    throw new OcicryptError("NONCE_MISSING", "the private options hold no nonce");
+  }
+  if (nonce.byteLength !== NONCE_SIZE) {
+    throw new OcicryptError(
+      "NONCE_INVALID",
+      `the nonce has ${String(nonce.byteLength)} bytes instead of ${String(NONCE_SIZE)}`,
+    );
+  }
+  const digest = members.get("digest") ?? "";
+  if (typeof digest !== "string") {
+    throw new OcicryptError(invalid, "the digest in the private options is not a string");
+  }
+  return { symkey, nonce, digest };
+}
+
+/** Overwrites the secret once it is not needed any more. */
+export function wipePrivateOptions(options: PrivateOptions): void {
+  options.symkey.fill(0);
+  options.nonce.fill(0);
+}

@@ -1,0 +1,74 @@
+import { CIPHER, HMAC_SIZE } from "../cipher/aes-ctr-hmac.js";
+import { OcicryptError } from "../errors.js";
+import { PUBLIC_OPTIONS } from "../spec/annotations.js";
+import { decodeBase64, encodeBase64 } from "../spec/base64.js";
+import type { DescriptorLike } from "../spec/descriptor.js";
+import { MAX_ANNOTATION_LENGTH } from "../spec/limits.js";
+import { readBytes, readCipherOptions, readMembers } from "./options-json.js";
+
+/** What anyone may see of a layer's encryption. */
+export interface PublicOptions {
+  cipher: typeof CIPHER;
+  /** HMAC-SHA256 of the ciphertext, 32 bytes. */
+  hmac: Uint8Array;
+}
+
+/** The annotation's value, in Go's order of members; the Rust side needs `{}` where Go reads `null`. */
+export function serializePublicOptions(options: PublicOptions): string {
+  const json = JSON.stringify({
+    cipher: options.cipher,
+    hmac: encodeBase64(options.hmac),
+    cipheroptions: {},
+  });
+  return encodeBase64(Buffer.from(json, "utf8"));
+}
+
+/**
+ * Reads the public options of a descriptor.
+ *
+ * @throws {@link OcicryptError} `PUBLIC_OPTIONS_MISSING`, `PUBLIC_OPTIONS_INVALID`,
+ *   `ANNOTATION_TOO_LARGE`, `ANNOTATION_BASE64`, `CIPHER_UNSUPPORTED`, `NONCE_OVERRIDDEN`,
+ *   `HMAC_MISSING`, `HMAC_INVALID`
+ */
+export function parsePublicOptions(descriptor: DescriptorLike): PublicOptions {
+  const invalid = "PUBLIC_OPTIONS_INVALID";
+  const annotation = descriptor.annotations?.[PUBLIC_OPTIONS];
+  if (annotation === undefined) {
+    throw new OcicryptError(
+      "PUBLIC_OPTIONS_MISSING",
+      `the annotation ${PUBLIC_OPTIONS} is missing`,
+    );
+  }
+  if (annotation.length > MAX_ANNOTATION_LENGTH) {
+    throw new OcicryptError(
+      "ANNOTATION_TOO_LARGE",
+      `the annotation ${PUBLIC_OPTIONS} is too large`,
+    );
+  }
+  const json = decodeBase64(annotation);
+  if (json === null) {
+    throw new OcicryptError("ANNOTATION_BASE64", `the annotation ${PUBLIC_OPTIONS} is not base64`);
+  }
+  const members = readMembers(json, "public options", invalid);
+  const cipher = members.get("cipher");
+  if (cipher !== CIPHER) {
+    const named = typeof cipher === "string" ? JSON.stringify(cipher.slice(0, 80)) : "none";
+    throw new OcicryptError("CIPHER_UNSUPPORTED", `the layer's cipher is ${named}, not ${CIPHER}`);
+  }
+  const cipherOptions = readCipherOptions(members.get("cipheroptions"), "public options", invalid);
+  if (cipherOptions.has("nonce")) {
+    // Go and Rust let this one win over the private nonce, so whoever can edit the manifest could
+    // turn the layer into garbage that still has a right HMAC.
+    throw new OcicryptError("NONCE_OVERRIDDEN", "the public options hold a nonce");
+  }
+  const hmac = readBytes(members.get("hmac"), "the HMAC in the public options", invalid);
+  if (hmac === undefined)
+    throw new OcicryptError("HMAC_MISSING", "the public options hold no HMAC");
+  if (hmac.byteLength !== HMAC_SIZE) {
+    throw new OcicryptError(
+      "HMAC_INVALID",
+      `the HMAC has ${String(hmac.byteLength)} bytes instead of ${String(HMAC_SIZE)}`,
+    );
+  }
+  return { cipher: CIPHER, hmac };
+}

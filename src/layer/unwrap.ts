@@ -1,0 +1,117 @@
+import { OcicryptError } from "../errors.js";
+import type { Key } from "../keywrap/types.js";
+import {
+  encryptionSchemes,
+  isEncryptedDescriptor,
+  type DescriptorLike,
+} from "../spec/descriptor.js";
+import { parsePrivateOptions, wipePrivateOptions, type PrivateOptions } from "./private-options.js";
+import { readWrappedKeys } from "./wrapped-keys.js";
+
+/** Which key opened which wrapped key of a layer. */
+export interface Opening {
+  scheme: string;
+  /** The place of the wrapped key in its scheme's list, from 0. */
+  index: number;
+  key: Key;
+}
+
+export interface UnwrapOptions {
+  keys: readonly Key[];
+  signal?: AbortSignal | undefined;
+}
+
+/**
+ * Finds out whether any of the keys opens a layer, without its blob. Nothing secret is returned.
+ *
+ * @throws {@link OcicryptError} as {@link unwrapPrivateOptions}
+ */
+export async function unwrapOnly(
+  descriptor: DescriptorLike,
+  options: UnwrapOptions,
+): Promise<Opening> {
+  const { opening, privateOptions } = await unwrapPrivateOptions(descriptor, options);
+  wipePrivateOptions(privateOptions);
+  return opening;
+}
+
+/** @throws {@link OcicryptError} `NOT_ENCRYPTED` */
+export function requireEncrypted(descriptor: DescriptorLike): void {
+  if (!isEncryptedDescriptor(descriptor)) {
+    throw new OcicryptError(
+      "NOT_ENCRYPTED",
+      `a blob of type ${descriptor.mediaType} is not encrypted`,
+    );
+  }
+}
+
+/**
+ * The secret of a layer, by the first key that opens it. Every key is tried on every wrapped key
+ * of its scheme; what can not be read or fails is passed over as long as another one opens.
+ *
+ * @throws {@link OcicryptError} `NOT_ENCRYPTED`; `NO_KEYS`; `NO_MATCHING_KEY`, with an
+ *   `AggregateError` of what went wrong as its cause; the first error met when every attempt
+ *   ended in one; those of `parsePrivateOptions` when what a key unwrapped is not usable
+ */
+export async function unwrapPrivateOptions(
+  descriptor: DescriptorLike,
+  { keys, signal }: UnwrapOptions,
+): Promise<{ opening: Opening; privateOptions: PrivateOptions }> {
+  requireEncrypted(descriptor);
+  if (keys.length === 0) throw new OcicryptError("NO_KEYS", "no key was given");
+
+  const errors: unknown[] = [];
+  let unusable: OcicryptError | undefined;
+  let foreign = 0;
+  const schemes = [...new Set(keys.map((key) => key.scheme))];
+  for (const wrapped of readWrappedKeys(descriptor, schemes)) {
+    if (wrapped.error !== undefined) {
+      errors.push(wrapped.error);
+      continue;
+    }
+    for (const key of keys.filter(({ scheme }) => scheme === wrapped.scheme)) {
+      signal?.throwIfAborted();
+      let secret: Uint8Array | null;
+      try {
+        secret = await key.unwrap(wrapped.bytes, { signal });
+      } catch (error) {
+        signal?.throwIfAborted();
+        errors.push(error);
+        continue;
+      }
+      if (secret === null) {
+        foreign++;
+        continue;
+      }
+      try {
+        const privateOptions = parsePrivateOptions(secret);
+        const { scheme, index } = wrapped;
+        return { opening: { scheme, index, key }, privateOptions };
+      } catch (error) {
+        if (!(error instanceof OcicryptError)) throw error;
+        unusable ??= error;
+      } finally {
+        secret.fill(0);
+      }
+    }
+  }
+  if (unusable !== undefined) throw unusable;
+  if (foreign === 0 && errors[0] instanceof OcicryptError) throw errors[0];
+  throw noMatch(descriptor, keys, errors);
+}
+
+function noMatch(
+  descriptor: DescriptorLike,
+  keys: readonly Key[],
+  errors: readonly unknown[],
+): OcicryptError {
+  const present = encryptionSchemes(descriptor);
+  if (present.length === 0) {
+    return new OcicryptError("ANNOTATION_EMPTY", "the layer carries no wrapped key at all");
+  }
+  const given =
+    keys.length === 1 ? "the key given does not open" : `none of ${String(keys.length)} keys opens`;
+  const message = `${given} the layer, which is encrypted for ${present.join(", ")}`;
+  const cause = errors.length === 0 ? undefined : new AggregateError(errors, "what failed");
+  return new OcicryptError("NO_MATCHING_KEY", message, cause && { cause });
+}

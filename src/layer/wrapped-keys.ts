@@ -1,0 +1,70 @@
+import { OcicryptError } from "../errors.js";
+import { KEYS_PREFIX } from "../spec/annotations.js";
+import { decodeBase64, encodeBase64 } from "../spec/base64.js";
+import { encryptionSchemes, type DescriptorLike } from "../spec/descriptor.js";
+import { MAX_ANNOTATION_LENGTH, MAX_WRAPPED_KEYS } from "../spec/limits.js";
+
+/** One element of a scheme's list, with its place in it: the wrapped key, or why it is none. */
+export type WrappedKey = { scheme: string; index: number } & (
+  { bytes: Uint8Array; error?: undefined } | { bytes?: undefined; error: OcicryptError }
+);
+
+/**
+ * The wrapped keys of a descriptor. An element that can not be read does not hide the others, as
+ * it does in Go and Rust, but stands in the list with its error.
+ */
+export function readWrappedKeys(
+  descriptor: DescriptorLike,
+  schemes: readonly string[] = encryptionSchemes(descriptor),
+): WrappedKey[] {
+  return schemes.flatMap((scheme) => readScheme(descriptor, scheme));
+}
+
+function readScheme(descriptor: DescriptorLike, scheme: string): WrappedKey[] {
+  const list = descriptor.annotations?.[KEYS_PREFIX + scheme];
+  if (list === undefined) return [];
+  if (list.length > MAX_ANNOTATION_LENGTH) return [tooLarge(scheme)];
+  const elements = list.split(",", MAX_WRAPPED_KEYS + 1);
+  if (elements.length > MAX_WRAPPED_KEYS) return [tooLarge(scheme)];
+  return elements.map((element, index) => {
+    if (element === "") {
+      const what = `element ${String(index)} of the ${scheme} keys is empty`;
+      return { scheme, index, error: new OcicryptError("ANNOTATION_EMPTY", what) };
+    }
+    const bytes = decodeBase64(element);
+    if (bytes === null || bytes.byteLength === 0) {
+      const what = `element ${String(index)} of the ${scheme} keys is not base64`;
+      return { scheme, index, error: new OcicryptError("ANNOTATION_BASE64", what) };
+    }
+    return { scheme, index, bytes };
+  });
+}
+
+function tooLarge(scheme: string): WrappedKey {
+  const what = `the list of ${scheme} keys is larger than any real one`;
+  return { scheme, index: 0, error: new OcicryptError("ANNOTATION_TOO_LARGE", what) };
+}
+
+/**
+ * The annotations with the wrapped keys behind those already there. Nothing else changes: the
+ * keys of schemes that are not known here stay too.
+ *
+ * @throws {@link OcicryptError} `ANNOTATION_TOO_LARGE`
+ */
+export function appendWrappedKeys(
+  annotations: Readonly<Record<string, string>>,
+  wrapped: readonly { scheme: string; bytes: Uint8Array }[],
+): Record<string, string> {
+  const result = new Map(Object.entries(annotations));
+  for (const { scheme, bytes } of wrapped) {
+    const name = KEYS_PREFIX + scheme;
+    const list = result.get(name);
+    const element = encodeBase64(bytes);
+    const value = list === undefined || list === "" ? element : `${list},${element}`;
+    if (value.length > MAX_ANNOTATION_LENGTH) {
+      throw new OcicryptError("ANNOTATION_TOO_LARGE", `the list of ${scheme} keys gets too large`);
+    }
+    result.set(name, value);
+  }
+  return Object.fromEntries(result);
+}

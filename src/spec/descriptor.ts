@@ -1,0 +1,50 @@
+import { KEYS_PREFIX } from "./annotations.js";
+import { isEncryptedMediaType } from "./media-types.js";
+
+/** https://github.com/opencontainers/image-spec/blob/main/image-index.md */
+export interface Platform {
+  architecture: string;
+  os: string;
+  variant?: string;
+  "os.version"?: string;
+  "os.features"?: string[];
+}
+
+/** https://github.com/opencontainers/image-spec/blob/main/descriptor.md */
+export interface Descriptor {
+  mediaType: string;
+  digest: string;
+  size: number;
+  annotations?: Record<string, string>;
+  urls?: string[];
+  data?: string;
+  platform?: Platform;
+  artifactType?: string;
+}
+
+/** What this library needs of a caller's descriptor: most libraries' own types fit as they are. */
+export interface DescriptorLike {
+  readonly mediaType: string;
+  readonly digest?: string | undefined;
+  readonly size?: number | undefined;
+  readonly annotations?: Readonly<Record<string, string>> | undefined;
+}
+
+/**
+ * The schemes under which keys are wrapped in a descriptor's annotations (`jwe`, `pkcs7`, `pgp`,
+ * `pkcs11`, `provider.<name>`), known to this library or not, in the order in which they stand.
+ */
+export function encryptionSchemes(descriptor: DescriptorLike): string[] {
+  return Object.keys(descriptor.annotations ?? {})
+    .filter((name) => name.startsWith(KEYS_PREFIX))
+    .map((name) => name.slice(KEYS_PREFIX.length));
+}
+
+/**
+ * Whether a descriptor is that of an encrypted blob. The media type alone does not decide: a
+ * descriptor that carries wrapped keys under any other type is encrypted too, and encrypting it
+ * again would lose the first key for good.
+ */
+export function isEncryptedDescriptor(descriptor: DescriptorLike): boolean {
+  return isEncryptedMediaType(descriptor.mediaType) || encryptionSchemes(descriptor).length > 0;
+}

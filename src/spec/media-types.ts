@@ -1,0 +1,65 @@
+import { OcicryptError } from "../errors.js";
+
+export const MEDIA_TYPE_MANIFEST = "application/vnd.oci.image.manifest.v1+json";
+export const MEDIA_TYPE_INDEX = "application/vnd.oci.image.index.v1+json";
+export const MEDIA_TYPE_CONFIG = "application/vnd.oci.image.config.v1+json";
+export const MEDIA_TYPE_DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json";
+export const MEDIA_TYPE_DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json";
+
+const SUFFIX = "+encrypted";
+
+const LAYER = "application/vnd.oci.image.layer.v1.tar";
+const DOCKER_LAYER = "application/vnd.docker.image.rootfs.diff.tar";
+
+/**
+ * containerd and the Rust side refuse Docker's layer types with `+encrypted` behind them
+ * (confidential-containers#356), so encryption writes the OCI twin of these.
+ */
+const OCI_TWIN: ReadonlyMap<string, string> = /* @__PURE__ */ new Map([
+  [DOCKER_LAYER, LAYER],
+  [`${DOCKER_LAYER}.gzip`, `${LAYER}+gzip`],
+  [`${DOCKER_LAYER}.zstd`, `${LAYER}+zstd`],
+]);
+
+export type Compression = "none" | "gzip" | "zstd";
+
+/**
+ * How the tar inside a plain layer is compressed, or `undefined` when the type is not one of a
+ * tar layer, whose diffID a config could hold.
+ */
+export function layerCompression(mediaType: string): Compression | undefined {
+  const oci =
+    /^application\/vnd\.oci\.image\.layer\.(?:nondistributable\.)?v1\.tar(?:\+(gzip|zstd))?$/;
+  const docker =
+    /^application\/vnd\.docker\.image\.rootfs\.(?:foreign\.)?diff\.tar(?:\.(gzip|zstd))?$/;
+  const match = oci.exec(mediaType) ?? docker.exec(mediaType);
+  if (match === null) return undefined;
+  return (match[1] ?? "none") as Compression;
+}
+
+/** Whether a media type says that its blob is encrypted. */
+export function isEncryptedMediaType(mediaType: string): boolean {
+  return mediaType.endsWith(SUFFIX) && mediaType.length > SUFFIX.length;
+}
+
+/**
+ * The media type of the encrypted form of a layer: the type with `+encrypted` behind it, for any
+ * type; Docker's own layer types become their OCI twins first.
+ *
+ * @throws {@link OcicryptError} `ALREADY_ENCRYPTED`
+ */
+export function encryptedMediaType(mediaType: string): string {
+  if (isEncryptedMediaType(mediaType)) {
+    throw new OcicryptError("ALREADY_ENCRYPTED", `${mediaType} is an encrypted type already`);
+  }
+  return (OCI_TWIN.get(mediaType) ?? mediaType) + SUFFIX;
+}
+
+/**
+ * The media type that decryption gives back: the type without `+encrypted`. The docker-flavoured
+ * form that c/image writes into OCI manifests becomes Docker's type, which is what it was.
+ * A type that is not encrypted is returned as it is.
+ */
+export function plainMediaType(mediaType: string): string {
+  return isEncryptedMediaType(mediaType) ? mediaType.slice(0, -SUFFIX.length) : mediaType;
+}
