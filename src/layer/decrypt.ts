@@ -2,8 +2,12 @@ import { createHash } from "node:crypto";
 import { createDecryptor } from "../cipher/aes-ctr-hmac.js";
 import { OcicryptError } from "../errors.js";
 import type { Key } from "../keywrap/types.js";
-import { ENCRYPTION_PREFIX } from "../spec/annotations.js";
-import type { Descriptor, DescriptorLike } from "../spec/descriptor.js";
+import {
+  foreignAnnotations,
+  replaceContent,
+  type Descriptor,
+  type DescriptorLike,
+} from "../spec/descriptor.js";
 import { plainMediaType } from "../spec/media-types.js";
 import { checkContent } from "../stream/content.js";
 import { parts, toReadableStream, type ByteSource } from "../stream/source.js";
@@ -109,20 +113,9 @@ export async function decryptLayer(
       if (result === undefined) {
         throw new OcicryptError("NOT_FINISHED", "the stream was not read to its end");
       }
-      const { annotations: before, ...rest } = descriptor;
-      const annotations = plainAnnotations(before);
       const mediaType = plainMediaType(descriptor.mediaType);
-      return { ...rest, mediaType, ...result, ...(annotations && { annotations }) };
+      const annotations = foreignAnnotations(descriptor);
+      return replaceContent(descriptor, { mediaType, ...result, annotations });
     },
   };
-}
-
-/** The annotations without those of encryption; `undefined` when none is left. */
-function plainAnnotations(
-  annotations: DescriptorLike["annotations"],
-): Record<string, string> | undefined {
-  const kept = Object.entries(annotations ?? {}).filter(
-    ([name]) => !name.startsWith(ENCRYPTION_PREFIX),
-  );
-  return kept.length === 0 ? undefined : Object.fromEntries(kept);
 }

@@ -3,7 +3,12 @@ import { CIPHER, createEncryptor, generateSecret } from "../cipher/aes-ctr-hmac.
 import { OcicryptError } from "../errors.js";
 import type { Recipient } from "../keywrap/types.js";
 import { PUBLIC_OPTIONS } from "../spec/annotations.js";
-import { isEncryptedDescriptor, type Descriptor, type DescriptorLike } from "../spec/descriptor.js";
+import {
+  isEncryptedDescriptor,
+  replaceContent,
+  type Descriptor,
+  type DescriptorLike,
+} from "../spec/descriptor.js";
 import { encryptedMediaType } from "../spec/media-types.js";
 import { checkContent } from "../stream/content.js";
 import { parts, toReadableStream, type ByteSource } from "../stream/source.js";
@@ -27,7 +32,7 @@ export interface EncryptedLayer {
   stream: ReadableStream<Uint8Array<ArrayBuffer>>;
   /**
    * The descriptor of the encrypted layer, once the stream was read to its end: the members of
-   * the plain one with a new media type, digest, size and annotations.
+   * the plain one with a new media type, digest, size and annotations, without `data` and `urls`.
    *
    * @throws {@link OcicryptError} `NOT_FINISHED` when the stream was not read to its end
    */
@@ -92,7 +97,7 @@ export function encryptLayer(
       const { wrapped, hmac, digest, size } = result;
       const annotations = appendWrappedKeys(descriptor.annotations ?? {}, wrapped);
       annotations[PUBLIC_OPTIONS] = serializePublicOptions({ cipher: CIPHER, hmac });
-      return { ...descriptor, mediaType, digest, size, annotations };
+      return replaceContent(descriptor, { mediaType, digest, size, annotations });
     },
   };
 }

@@ -1,4 +1,4 @@
-import { KEYS_PREFIX } from "./annotations.js";
+import { ENCRYPTION_PREFIX, KEYS_PREFIX } from "./annotations.js";
 import { isEncryptedMediaType } from "./media-types.js";
 
 /** https://github.com/opencontainers/image-spec/blob/main/image-index.md */
@@ -28,6 +28,32 @@ export interface DescriptorLike {
   readonly digest?: string | undefined;
   readonly size?: number | undefined;
   readonly annotations?: Readonly<Record<string, string>> | undefined;
+}
+
+/** The members of a descriptor that follow from the content itself. */
+export interface Content {
+  mediaType: string;
+  digest: string;
+  size: number;
+  annotations?: Record<string, string> | undefined;
+}
+
+/**
+ * A descriptor of other content in place of an old one. All members stay that are not about the
+ * content; `data` and `urls` go, as they hold or point to the old content, which may be a secret.
+ */
+export function replaceContent(descriptor: DescriptorLike, content: Content): Descriptor {
+  const gone = ["data", "urls", "annotations"];
+  const kept = Object.entries(descriptor).filter(([name]) => !gone.includes(name));
+  const { annotations, ...rest } = content;
+  const hasAnnotations = annotations !== undefined && Object.keys(annotations).length > 0;
+  return { ...Object.fromEntries(kept), ...rest, ...(hasAnnotations && { annotations }) };
+}
+
+/** Annotations without those of encryption. */
+export function foreignAnnotations(descriptor: DescriptorLike): Record<string, string> {
+  const entries = Object.entries(descriptor.annotations ?? {});
+  return Object.fromEntries(entries.filter(([name]) => !name.startsWith(ENCRYPTION_PREFIX)));
 }
 
 /**

@@ -1,0 +1,110 @@
+import type { CommandName } from "./arguments.js";
+
+const IMAGES = `Images
+  oci:DIR                    the only image of an OCI layout directory
+  oci:DIR:TAG                the image of that name
+  oci:DIR@sha256:HEX         a manifest by its digest (source only)`;
+
+const KEYS = `Keys
+  FILE                       a private key: PEM, DER or JWK
+  FILE:pass=PASSWORD         of an encrypted key; any characters (visible to other users in ps)
+  FILE:file=PASSWORDFILE     the password is the file's content, less one line end
+  FILE:env=VARIABLE          … an environment variable's
+  FILE:fd=NUMBER             … read from an open file descriptor
+  FILE:PASSWORD              as pass=, for skopeo's sake`;
+
+const COMMON = `  --json                     print the result as one JSON object
+  -q, --quiet                print errors only
+  -h, --help                 print this help`;
+
+const STATUSES = `Exit status
+  0 done   1 failed   2 wrong usage   3 no given key opens it   4 content does not verify`;
+
+const HELP: Record<CommandName, string> = {
+  encrypt: `Usage: ocicrypt encrypt <source> <destination> -r <recipient>... [options]
+
+Encrypts the layers of an image, so that only the holders of the recipients' keys can read them.
+The destination may be the source. Configs (environment, labels, history) stay readable.
+
+Options
+  -r, --recipient RECIPIENT  who can decrypt; repeat it for several (also --encryption-key)
+  --layer N                  only this layer, from 0, or -1 for the last; repeatable
+                             (also --encrypt-layer)
+  --platform OS/ARCH         only the manifests of this platform; repeatable
+${COMMON}
+
+Recipients
+  jwe:FILE                   a public key or certificate, RSA or EC: PEM, DER, JWK or JWK Set
+
+${IMAGES}
+
+Examples
+  ocicrypt encrypt oci:app:latest oci:app-enc:latest -r jwe:public.pem
+  ocicrypt encrypt oci:app oci:app -r jwe:alice.pem -r jwe:bob.jwk
+  ocicrypt encrypt oci:app oci:app-enc -r jwe:public.pem --layer -1
+
+${STATUSES}
+`,
+  decrypt: `Usage: ocicrypt decrypt <source> <destination> -k <key>... [options]
+
+Decrypts the encrypted layers of an image. Nothing appears at the destination before every layer
+is verified. The destination may be the source.
+
+Options
+  -k, --key KEY              a private key; repeat it for several (also --decryption-key)
+  --layer N                  only this layer, from 0, or -1 for the last; repeatable
+  --platform OS/ARCH         only the manifests of this platform; repeatable
+${COMMON}
+
+${KEYS}
+
+${IMAGES}
+
+Examples
+  ocicrypt decrypt oci:app-enc:latest oci:app:latest -k private.pem
+  ocicrypt decrypt oci:app-enc oci:app -k private.pem:file=password.txt
+
+${STATUSES}
+`,
+  inspect: `Usage: ocicrypt inspect <image> [-k <key>...] [options]
+
+Shows which layers are encrypted and for whom; no key is needed. With keys, shows which of them
+opens which layer, and why the others do not. No blob is read.
+
+Options
+  -k, --key KEY              a private key to try; repeatable (also --decryption-key)
+${COMMON}
+
+${KEYS}
+
+${IMAGES}
+
+Examples
+  ocicrypt inspect oci:app-enc:latest
+  ocicrypt inspect oci:app-enc:latest -k private.pem --json
+
+${STATUSES}
+`,
+};
+
+const GENERAL = `Usage: ocicrypt <command> [options]
+
+Encrypts and decrypts the layers of OCI container images, as skopeo, buildah, podman, containerd
+and CRI-O read and write them.
+
+Commands
+  encrypt <source> <destination> -r <recipient>...
+  decrypt <source> <destination> -k <key>...
+  inspect <image> [-k <key>...]
+
+Examples
+  ocicrypt encrypt oci:app:latest oci:app-enc:latest -r jwe:public.pem
+  ocicrypt inspect oci:app-enc:latest
+  ocicrypt decrypt oci:app-enc:latest oci:app:latest -k private.pem
+
+ocicrypt <command> --help tells more. ocicrypt --version prints the version.
+`;
+
+export function helpText(command: CommandName | undefined): string {
+  return command === undefined ? GENERAL : HELP[command];
+}

@@ -1,0 +1,65 @@
+import type {
+  DecryptImageResult,
+  EncryptImageResult,
+  ImageReport,
+  LayerReport,
+  LayerResult,
+} from "../image/index.js";
+import type { RecipientReport } from "../layer/explain.js";
+import { bytes, plural, printable } from "./text.js";
+
+/** The result of `encrypt` as text. */
+export function renderEncrypted(result: EncryptImageResult, destination: string): string {
+  const lines = [
+    `encrypted ${plural(result.layers.length, "layer")}`,
+    ...result.layers.map(layerLine),
+  ];
+  return [...lines, `${destination} is ${result.image.digest}`, ""].join("\n");
+}
+
+/** The result of `decrypt` as text. */
+export function renderDecrypted(result: DecryptImageResult, destination: string): string {
+  const lines = result.layers.map((layer) => `${layerLine(layer)}  diffID ${layer.diffId}`);
+  const title = `decrypted ${plural(result.layers.length, "layer")}`;
+  return [title, ...lines, `${destination} is ${result.image.digest}`, ""].join("\n");
+}
+
+function layerLine({ platform, index, before, after }: LayerResult): string {
+  const where = platform === "-" ? "" : `${printable(platform)}  `;
+  return `  ${where}layer ${String(index)}  ${bytes(before.size)}  ${short(before.digest)} -> ${short(after.digest)}`;
+}
+
+/** The result of `inspect` as text. */
+export function renderReport(report: ImageReport): string {
+  const lines = [`${report.digest}  ${printable(report.mediaType)}`];
+  for (const { platform, digest, layers } of report.manifests) {
+    const title = platform === "-" ? "manifest" : printable(platform);
+    lines.push("", `${title}  ${digest}`);
+    for (const layer of layers) lines.push(...layerLines(layer));
+  }
+  return [...lines, ""].join("\n");
+}
+
+function layerLines(layer: LayerReport): string[] {
+  const title = `  layer ${String(layer.index)}  ${bytes(layer.size)}  ${printable(layer.mediaType)}  ${short(layer.digest)}`;
+  if (!layer.encrypted) return [`${title}  plain`];
+  const keys = layer.keys.map(({ key, opens, reasons }) => {
+    const name = printable(key);
+    return opens
+      ? `    opens with ${name}`
+      : `    not with ${name}: ${printable(reasons.join("; "))}`;
+  });
+  return [title, ...layer.recipients.map(recipientLine), ...keys];
+}
+
+function recipientLine({ scheme, algorithm, keyId, problem }: RecipientReport): string {
+  const parts = [printable(scheme)];
+  if (algorithm !== undefined) parts.push(printable(algorithm));
+  if (keyId !== undefined) parts.push(`kid ${printable(keyId)}`);
+  if (problem !== undefined) parts.push(`unreadable: ${printable(problem)}`);
+  return `    ${parts.join("  ")}`;
+}
+
+function short(digest: string): string {
+  return digest.slice(0, digest.indexOf(":") + 13);
+}

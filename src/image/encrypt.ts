@@ -1,0 +1,121 @@
+import { OcicryptError } from "../errors.js";
+import type { Recipient } from "../keywrap/types.js";
+import { encryptLayer } from "../layer/encrypt.js";
+import { requireRecipients } from "../layer/wrap.js";
+import { isEncryptedDescriptor, type Descriptor } from "../spec/descriptor.js";
+import type { ImageDestination, ImageSource } from "../store/types.js";
+import { progressMeter, type ImageProgress } from "./progress.js";
+import { reportLayer, totalSize, type LayerResult } from "./report.js";
+import { selectLayers, type SelectedLayer, type Selection } from "./select.js";
+import { DEFAULT_CONCURRENCY, transformImage } from "./transform.js";
+import { imageManifests, readTree, type ManifestNode } from "./tree.js";
+
+export interface EncryptImageOptions extends Selection {
+  /** Who shall be able to decrypt; at least one. */
+  recipients: readonly Recipient[];
+  /** How many layers are encrypted at once; 4 by default. */
+  concurrency?: number | undefined;
+  signal?: AbortSignal | undefined;
+  onProgress?: ((progress: ImageProgress) => void) | undefined;
+}
+
+export interface EncryptImageResult {
+  /** Of the new manifest or index. */
+  image: Descriptor;
+  /** The encrypted layers. */
+  layers: LayerResult[];
+  /** What the caller should know though nothing failed. */
+  warnings: string[];
+}
+
+/**
+ * Encrypts the layers of an image: of a manifest, or of every image manifest in an index. Layers
+ * that several manifests share are encrypted once and stay shared. Blobs are verified against
+ * their descriptors, and the destination is complete or as it was.
+ *
+ * Configs stay readable: environment, labels and history of an image are not secret.
+ *
+ * @throws {@link OcicryptError} `NO_RECIPIENTS`, `ALREADY_ENCRYPTED`, `NOTHING_TO_ENCRYPT`,
+ *   `NOTHING_SELECTED`; `IMAGE_NOT_FOUND`, `LAYOUT_INVALID`, `MANIFEST_INVALID`,
+ *   `MANIFEST_TOO_LARGE`, `MANIFEST_UNSUPPORTED`, `BLOB_NOT_FOUND`, `BLOB_SIZE_MISMATCH`,
+ *   `BLOB_DIGEST_MISMATCH`, `SOURCE_UNREADABLE`; `DESTINATION_FULL`, `DESTINATION_UNWRITABLE`;
+ *   and what recipients throw
+ */
+export async function encryptImage(
+  source: ImageSource,
+  destination: ImageDestination,
+  options: EncryptImageOptions,
+): Promise<EncryptImageResult> {
+  const { recipients, onProgress, concurrency = DEFAULT_CONCURRENCY } = options;
+  try {
+    requireRecipients(recipients);
+    const root = await readTree(source, await source.resolve(options), options.signal);
+    const manifests = imageManifests(root);
+    const selected = selectLayers(manifests, options);
+    requirePlain(selected);
+
+    const meter = progressMeter(totalSize(root), onProgress);
+    const { image, layers } = await transformImage({
+      ...{ source, destination, root, selected, meter, concurrency },
+      signal: options.signal,
+      step: {
+        name: ({ descriptor }) => JSON.stringify([descriptor.mediaType, descriptor.digest]),
+        async run({ descriptor }, signal) {
+          const content = meter.count(source.read(descriptor, { signal }), descriptor, "encrypt");
+          const layer = encryptLayer(content, { descriptor, recipients, signal });
+          await destination.write(layer.stream, () => layer.finalize());
+          return layer.finalize();
+        },
+      },
+    });
+    const warnings = await findPlainCopies(selected, manifests, destination);
+    options.signal?.throwIfAborted();
+    await destination.commit(image);
+    return {
+      image,
+      layers: [...layers].map(([layer, after]) => reportLayer(layer, after)),
+      warnings,
+    };
+  } catch (error) {
+    await destination.discard();
+    throw error;
+  }
+}
+
+function requirePlain(selected: readonly SelectedLayer[]): void {
+  if (selected.length === 0) {
+    throw new OcicryptError("NOTHING_TO_ENCRYPT", "the image has no layers");
+  }
+  const encrypted = selected.filter(({ descriptor }) => isEncryptedDescriptor(descriptor));
+  if (encrypted.length === 0) return;
+  const which = [...new Set(encrypted.map(({ index }) => String(index)))].join(", ");
+  const message =
+    encrypted.length === selected.length
+      ? "the image is encrypted already"
+      : `the image is encrypted in part already: layer ${which}`;
+  throw new OcicryptError("ALREADY_ENCRYPTED", message);
+}
+
+/** Where what was encrypted still lies in plain. */
+async function findPlainCopies(
+  selected: readonly SelectedLayer[],
+  manifests: readonly ManifestNode[],
+  destination: ImageDestination,
+): Promise<string[]> {
+  const nodes = new Set(selected.map(({ node }) => node));
+  const plain = new Map(selected.map(({ descriptor }) => [descriptor.digest, descriptor]));
+  const unselected = manifests.flatMap(({ document }) =>
+    document.layers.filter(({ node }) => !nodes.has(node)),
+  );
+  const twins = unselected.filter(({ descriptor }) => plain.has(descriptor.digest));
+  const warnings = [...new Set(twins.map(({ descriptor }) => descriptor.digest))].map(
+    (digest) => `${digest} was encrypted in one place and is a plain layer in another`,
+  );
+  let left = 0;
+  for (const descriptor of plain.values()) if (await destination.contains(descriptor)) left++;
+  if (left > 0) {
+    const blobs = left === 1 ? "1 plain layer" : `${String(left)} plain layers`;
+    warnings.push(`the destination still holds the blobs of ${blobs} from before`);
+  }
+  return warnings;
+}

@@ -1,0 +1,49 @@
+import type { Descriptor } from "../spec/descriptor.js";
+import type { SelectedLayer } from "./select.js";
+import { formatPlatform } from "./select.js";
+import type { ImageNode } from "./tree.js";
+
+/** What happened to one layer. */
+export interface LayerResult {
+  /** `os/arch`, or `-` in an image without an index. */
+  platform: string;
+  /** The layer's place in its manifest, from 0. */
+  index: number;
+  before: LayerContent;
+  after: LayerContent;
+}
+
+export interface LayerContent {
+  mediaType: string;
+  digest: string;
+  size: number;
+}
+
+export function reportLayer(layer: SelectedLayer, after: Descriptor): LayerResult {
+  const { manifest, index, descriptor } = layer;
+  return {
+    platform: formatPlatform(manifest.platform),
+    index,
+    before: contentOf(descriptor),
+    after: contentOf(after),
+  };
+}
+
+function contentOf({ mediaType, digest, size }: Descriptor): LayerContent {
+  return { mediaType, digest, size };
+}
+
+/** The bytes of all distinct blobs of an image, by what their descriptors say. */
+export function totalSize(root: ImageNode): number {
+  const sizes = new Map<string, number>();
+  const visit = (node: ImageNode): void => {
+    if (node.kind === "index") node.children.forEach(visit);
+    if (node.kind !== "manifest") return;
+    const { config, layers } = node.document;
+    for (const { digest, size } of [config, ...layers.map(({ descriptor }) => descriptor)]) {
+      sizes.set(digest, size);
+    }
+  };
+  visit(root);
+  return [...sizes.values()].reduce((sum, size) => sum + size, 0);
+}

@@ -1,0 +1,111 @@
+import { OcicryptError } from "../errors.js";
+import { DOCKER_REFERENCE_TYPE } from "../spec/annotations.js";
+import type { Descriptor, Platform } from "../spec/descriptor.js";
+import { MAX_MANIFEST_SIZE } from "../spec/limits.js";
+import { isDocumentType, parseDocument, type Index, type Manifest } from "../spec/manifest.js";
+import type { ImageSource } from "../store/types.js";
+import { verified } from "../stream/content.js";
+
+/** An image with all its manifests read: what is to be done is decided before anything is done. */
+export type ImageNode = ManifestNode | IndexNode | OtherNode;
+
+export interface ManifestNode {
+  kind: "manifest";
+  descriptor: Descriptor;
+  document: Manifest;
+  platform?: Platform;
+  /** Describes another entry of its index, as BuildKit's provenance does; it is kept as it is. */
+  isAttestation: boolean;
+}
+
+export interface IndexNode {
+  kind: "index";
+  descriptor: Descriptor;
+  document: Index;
+  children: ImageNode[];
+}
+
+/** An index entry of a type that is not known here; it is kept as it is. */
+export interface OtherNode {
+  kind: "other";
+  descriptor: Descriptor;
+}
+
+/** Indexes nest one deep in practice. */
+const MAX_DEPTH = 8;
+const MAX_DOCUMENTS = 1000;
+
+/**
+ * Reads the manifests of an image, each verified against its descriptor.
+ *
+ * @throws {@link OcicryptError} `MANIFEST_INVALID`, `MANIFEST_TOO_LARGE`, `MANIFEST_UNSUPPORTED`,
+ *   `BLOB_NOT_FOUND`, `BLOB_SIZE_MISMATCH`, `BLOB_DIGEST_MISMATCH`, `SOURCE_UNREADABLE`
+ */
+export async function readTree(
+  source: ImageSource,
+  root: Descriptor,
+  signal?: AbortSignal,
+): Promise<ImageNode> {
+  let documents = 0;
+
+  async function readNode(descriptor: Descriptor, depth: number): Promise<ImageNode> {
+    if (!isDocumentType(descriptor.mediaType)) {
+      if (depth > 0) return { kind: "other", descriptor };
+      const message = `${descriptor.mediaType} is not the type of an image`;
+      throw new OcicryptError("MANIFEST_UNSUPPORTED", message);
+    }
+    if (depth > MAX_DEPTH || ++documents > MAX_DOCUMENTS) {
+      throw new OcicryptError("MANIFEST_INVALID", "the image's indexes nest too deep or too wide");
+    }
+    const bytes = await readDocument(source, descriptor, signal);
+    const document = parseDocument(bytes, descriptor.mediaType);
+    const { platform } = descriptor;
+    if (document.kind === "manifest") {
+      const isAttestation = descriptor.annotations?.[DOCKER_REFERENCE_TYPE] !== undefined;
+      return {
+        kind: "manifest",
+        descriptor,
+        document,
+        isAttestation,
+        ...(platform && { platform }),
+      };
+    }
+    const children: ImageNode[] = [];
+    for (const entry of document.manifests) {
+      children.push(await readNode(entry.descriptor, depth + 1));
+    }
+    return { kind: "index", descriptor, document, children };
+  }
+
+  return readNode(root, 0);
+}
+
+/**
+ * Reads a manifest or config whole.
+ *
+ * @throws {@link OcicryptError} `MANIFEST_TOO_LARGE`, `BLOB_NOT_FOUND`, `BLOB_SIZE_MISMATCH`,
+ *   `BLOB_DIGEST_MISMATCH`, `SOURCE_UNREADABLE`
+ */
+export async function readDocument(
+  source: ImageSource,
+  descriptor: Descriptor,
+  signal?: AbortSignal,
+): Promise<Uint8Array> {
+  if (descriptor.size > MAX_MANIFEST_SIZE) throw tooLarge(descriptor.digest);
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of verified(source.read(descriptor, { signal }), descriptor, signal)) {
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
+}
+
+/** The image manifests of a tree, those of attestations left out, in the order of their indexes. */
+export function imageManifests(node: ImageNode): ManifestNode[] {
+  if (node.kind === "index") return node.children.flatMap(imageManifests);
+  return node.kind === "manifest" && !node.isAttestation ? [node] : [];
+}
+
+export function tooLarge(digest: string): OcicryptError {
+  const limit = `${String(MAX_MANIFEST_SIZE)} bytes, the limit of registries`;
+  return new OcicryptError("MANIFEST_TOO_LARGE", `the manifest ${digest} is larger than ${limit}`);
+}

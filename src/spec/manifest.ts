@@ -1,0 +1,129 @@
+import { OcicryptError } from "../errors.js";
+import type { Descriptor } from "./descriptor.js";
+import { parseDigest } from "./digest.js";
+import {
+  MEDIA_TYPE_DOCKER_LIST,
+  MEDIA_TYPE_DOCKER_MANIFEST,
+  MEDIA_TYPE_INDEX,
+  MEDIA_TYPE_MANIFEST,
+} from "./media-types.js";
+import { locate, member, type JsonNode } from "./json-text.js";
+
+/** An image manifest as it is stored, with what this library looks at. */
+export interface Manifest {
+  kind: "manifest";
+  text: string;
+  config: Descriptor;
+  layers: LocatedDescriptor[];
+}
+
+/** An image index as it is stored, with what this library looks at. */
+export interface Index {
+  kind: "index";
+  text: string;
+  manifests: LocatedDescriptor[];
+}
+
+/** A descriptor and its place in the text of its document. */
+export interface LocatedDescriptor {
+  descriptor: Descriptor;
+  node: JsonNode;
+}
+
+type JsonObject = Readonly<Record<string, unknown>>;
+
+/** Whether a descriptor's media type is that of a document that {@link parseDocument} reads. */
+export function isDocumentType(mediaType: string): boolean {
+  return [
+    MEDIA_TYPE_MANIFEST,
+    MEDIA_TYPE_INDEX,
+    MEDIA_TYPE_DOCKER_MANIFEST,
+    MEDIA_TYPE_DOCKER_LIST,
+  ].includes(mediaType);
+}
+
+/**
+ * Parses a manifest or an index. A document that can be taken for both is refused
+ * (https://github.com/opencontainers/image-spec/security/advisories/GHSA-77vh-xpmg-72qh).
+ *
+ * @throws {@link OcicryptError} `MANIFEST_INVALID`, `MANIFEST_UNSUPPORTED`
+ */
+export function parseDocument(bytes: Uint8Array, mediaType: string): Manifest | Index {
+  const { text, value } = parseJson(bytes, "the manifest");
+  if (mediaType === MEDIA_TYPE_DOCKER_MANIFEST || mediaType === MEDIA_TYPE_DOCKER_LIST) {
+    const message = "only OCI images can hold encrypted layers, this is one of Docker's format";
+    throw new OcicryptError("MANIFEST_UNSUPPORTED", message);
+  }
+  if (value.mediaType !== undefined && value.mediaType !== mediaType) {
+    throw invalid(`it says it is ${show(value.mediaType)}, its descriptor says ${show(mediaType)}`);
+  }
+  if (value.layers !== undefined && value.manifests !== undefined) {
+    throw invalid("it has both layers and manifests");
+  }
+  const root = locate(text);
+  if (mediaType === MEDIA_TYPE_INDEX) {
+    return { kind: "index", text, manifests: descriptors(value, root, "manifests") };
+  }
+  const config = readDescriptor(value.config, "config");
+  return { kind: "manifest", text, config, layers: descriptors(value, root, "layers") };
+}
+
+/**
+ * Parses JSON text that must come back byte for byte.
+ *
+ * @throws {@link OcicryptError} `MANIFEST_INVALID`
+ */
+export function parseJson(bytes: Uint8Array, what: string): { text: string; value: JsonObject } {
+  try {
+    const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+    return { text, value: requireObject(JSON.parse(text), what) };
+  } catch (cause) {
+    if (cause instanceof OcicryptError) throw cause;
+    throw new OcicryptError("MANIFEST_INVALID", `${what} is not JSON`, { cause });
+  }
+}
+
+/** The descriptors in an array of a document, each with its place. */
+export function descriptors(value: JsonObject, root: JsonNode, name: string): LocatedDescriptor[] {
+  const array = value[name];
+  if (!Array.isArray(array)) throw invalid(`its member "${name}" is not an array`);
+  const nodes = member(root, name)?.items ?? [];
+  return (array as unknown[]).flatMap((item, i) => {
+    const node = nodes[i];
+    const descriptor = readDescriptor(item, `${name}[${String(i)}]`);
+    return node === undefined ? [] : [{ descriptor, node }];
+  });
+}
+
+function readDescriptor(value: unknown, where: string): Descriptor {
+  const object = requireObject(value, where);
+  const { mediaType, digest, size, annotations } = object;
+  if (typeof mediaType !== "string" || mediaType === "") {
+    throw invalid(`${where} has no media type`);
+  }
+  if (typeof digest !== "string") throw invalid(`${where} has no digest`);
+  parseDigest(digest);
+  if (!Number.isSafeInteger(size) || (size as number) < 0) throw invalid(`${where} has no size`);
+  if (annotations !== undefined) {
+    const texts = Object.values(requireObject(annotations, `the annotations of ${where}`));
+    if (!texts.every((text) => typeof text === "string")) {
+      throw invalid(`an annotation of ${where} is not a string`);
+    }
+  }
+  return object as unknown as Descriptor;
+}
+
+function requireObject(value: unknown, what: string): JsonObject {
+  if (typeof value === "object" && value !== null && !Array.isArray(value)) {
+    return value as JsonObject;
+  }
+  throw invalid(`${what} is not an object`);
+}
+
+function show(value: unknown): string {
+  return JSON.stringify(value).slice(0, 100);
+}
+
+function invalid(why: string): OcicryptError {
+  return new OcicryptError("MANIFEST_INVALID", `the manifest can not be used: ${why}`);
+}

@@ -1,0 +1,173 @@
+import { randomBytes } from "node:crypto";
+import { mkdir, open, readdir, rename, rm } from "node:fs/promises";
+import { dirname, join, resolve } from "node:path";
+import { OcicryptError } from "../errors.js";
+import { REF_NAME } from "../spec/annotations.js";
+import type { Descriptor } from "../spec/descriptor.js";
+import { parseDigest } from "../spec/digest.js";
+import { MAX_MANIFEST_SIZE } from "../spec/limits.js";
+import { errno, fileMatches, readSmallFile, syncDirectory, writeError, writing } from "./files.js";
+import { EMPTY_INDEX, parseLayoutIndex, replaceEntry, type LayoutIndex } from "./layout-index.js";
+import { blobPath, requireLayout } from "./layout-source.js";
+import type { Reference } from "./reference.js";
+import { isStage, makeStage, removeStaleStages } from "./stage.js";
+import type { ImageDestination } from "./types.js";
+
+/**
+ * An image to be written into an OCI layout directory, new or there already with other images.
+ * Everything is staged in a hidden directory; a new layout then appears by one rename, one that
+ * is there changes by the rename of its `index.json`.
+ *
+ * @throws {@link OcicryptError} `REFERENCE_INVALID`, `LAYOUT_INVALID`, `DESTINATION_UNWRITABLE`
+ */
+export async function layoutDestination(reference: Reference): Promise<ImageDestination> {
+  if (reference.digest !== undefined) {
+    const message = "a destination can not name a digest: its content decides that";
+    throw new OcicryptError("REFERENCE_INVALID", message);
+  }
+  const path = resolve(reference.path);
+  const state = await stateOf(path);
+  const where = state === "missing" ? dirname(path) : path;
+  const digests = new Set<string>();
+  let stage: Promise<string> | undefined;
+
+  // Made with the first blob, so that what fails before leaves no trace.
+  async function openStage(): Promise<string> {
+    await mkdir(where, { recursive: true });
+    await removeStaleStages(where);
+    return makeStage(where);
+  }
+
+  /** The new layout, or what is new in it. Nobody else can look into the stage around it. */
+  async function stagedLayout(): Promise<string> {
+    return join(await (stage ??= openStage()), "image");
+  }
+
+  async function publishInto(layout: string, staged: string): Promise<void> {
+    for (const digest of digests) {
+      const target = blobPath(layout, digest);
+      await mkdir(dirname(target), { recursive: true });
+      await rename(blobPath(staged, digest), target);
+    }
+    await syncBlobs(layout, digests);
+    const files = state === "empty" ? ["oci-layout", "index.json"] : ["index.json"];
+    for (const name of files) await rename(join(staged, name), join(layout, name));
+    await syncDirectory(layout);
+  }
+
+  return {
+    contains: ({ digest, size }) => fileMatches(blobPath(path, digest), parseDigest(digest), size),
+
+    async write(content, describe) {
+      const staged = await writing(reference.path, stagedLayout);
+      const file = join(dirname(staged), randomBytes(8).toString("hex"));
+      try {
+        await writeContent(file, content, reference.path);
+        const { digest } = await describe();
+        const target = blobPath(staged, digest);
+        await writing(reference.path, async () => {
+          await mkdir(dirname(target), { recursive: true });
+          await rename(file, target);
+        });
+        digests.add(digest);
+      } catch (error) {
+        await rm(file, { force: true });
+        throw error;
+      }
+    },
+
+    commit: (image) =>
+      writing(reference.path, async () => {
+        const index = state === "layout" ? await readIndex(path) : EMPTY_INDEX;
+        const staged = await stagedLayout();
+        await mkdir(staged, { recursive: true });
+        await writeSynced(join(staged, "oci-layout"), '{"imageLayoutVersion":"1.0.0"}');
+        await writeSynced(join(staged, "index.json"), replaceEntry(index, named(image, reference)));
+        if (state === "missing") {
+          await syncBlobs(staged, digests);
+          await syncDirectory(staged);
+          await rename(staged, path);
+          await syncDirectory(where);
+        } else {
+          await publishInto(path, staged);
+        }
+        await rm(dirname(staged), { recursive: true, force: true });
+        stage = undefined;
+      }),
+
+    async discard() {
+      if (stage !== undefined) await rm(await stage, { recursive: true, force: true });
+    },
+  };
+}
+
+/** What is at a path; an existing directory must be a layout or empty. */
+async function stateOf(path: string): Promise<"missing" | "empty" | "layout"> {
+  let names: string[];
+  try {
+    names = await readdir(path);
+  } catch (error) {
+    if (errno(error) === "ENOENT") return "missing";
+    if (errno(error) === "ENOTDIR") {
+      throw new OcicryptError("LAYOUT_INVALID", `${path} is a file, not an OCI layout directory`);
+    }
+    throw writeError(error, path);
+  }
+  if (names.every(isStage)) return "empty";
+  if (!names.includes("oci-layout")) {
+    throw new OcicryptError("LAYOUT_INVALID", `${path} is not empty and not an OCI layout`);
+  }
+  await requireLayout(path);
+  return "layout";
+}
+
+async function readIndex(layout: string): Promise<LayoutIndex> {
+  const bytes = await readSmallFile(join(layout, "index.json"), MAX_MANIFEST_SIZE);
+  return bytes === undefined ? EMPTY_INDEX : parseLayoutIndex(bytes);
+}
+
+/** The image's entry in `index.json`: with the tag that the reference says, or its own name. */
+function named(image: Descriptor, { tag }: Reference): Descriptor {
+  if (tag === undefined) return image;
+  return { ...image, annotations: { ...image.annotations, [REF_NAME]: tag } };
+}
+
+async function syncBlobs(layout: string, digests: Iterable<string>): Promise<void> {
+  const directories = new Set([...digests].map((digest) => dirname(blobPath(layout, digest))));
+  for (const directory of directories) await syncDirectory(directory);
+}
+
+async function writeContent(
+  file: string,
+  content: AsyncIterable<Uint8Array>,
+  where: string,
+): Promise<void> {
+  const handle = await writing(where, () => open(file, "wx"));
+  try {
+    for await (const chunk of content) await writing(where, () => writeFully(handle, chunk));
+    await writing(where, () => handle.sync());
+  } finally {
+    await handle.close();
+  }
+}
+
+/** A write can end short of its bytes, on a disk that is nearly full for one. */
+async function writeFully(
+  handle: Awaited<ReturnType<typeof open>>,
+  chunk: Uint8Array,
+): Promise<void> {
+  for (let offset = 0; offset < chunk.byteLength;) {
+    const { bytesWritten } = await handle.write(chunk, offset);
+    offset += bytesWritten;
+  }
+}
+
+async function writeSynced(file: string, text: string): Promise<void> {
+  const handle = await open(file, "w");
+  try {
+    await handle.writeFile(text);
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}

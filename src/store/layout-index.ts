@@ -1,0 +1,65 @@
+import { OcicryptError } from "../errors.js";
+import { REF_NAME } from "../spec/annotations.js";
+import type { Descriptor } from "../spec/descriptor.js";
+import { applyEdits, locate, member } from "../spec/json-text.js";
+import { parseDocument, type LocatedDescriptor } from "../spec/manifest.js";
+import { MEDIA_TYPE_INDEX } from "../spec/media-types.js";
+
+/** A layout's `index.json`: https://github.com/opencontainers/image-spec/blob/main/image-layout.md */
+export interface LayoutIndex {
+  text: string;
+  entries: LocatedDescriptor[];
+}
+
+export const EMPTY_INDEX: LayoutIndex = { text: '{"schemaVersion":2,"manifests":[]}', entries: [] };
+
+/** @throws {@link OcicryptError} `MANIFEST_INVALID` */
+export function parseLayoutIndex(bytes: Uint8Array): LayoutIndex {
+  const document = parseDocument(bytes, MEDIA_TYPE_INDEX);
+  if (document.kind !== "index") throw new TypeError("unreachable");
+  return { text: document.text, entries: document.manifests };
+}
+
+/**
+ * The entry that a reference means: that of its tag, or the only one.
+ *
+ * @throws {@link OcicryptError} `IMAGE_NOT_FOUND`
+ */
+export function findEntry(index: LayoutIndex, path: string, tag: string | undefined): Descriptor {
+  const found = index.entries
+    .map(({ descriptor }) => descriptor)
+    .filter((entry) => tag === undefined || nameOf(entry) === tag);
+  const [first, ...others] = found;
+  if (first !== undefined && others.every(({ digest }) => digest === first.digest)) return first;
+  const names = index.entries.map(({ descriptor }) => nameOf(descriptor));
+  const known = names.filter((name) => name !== undefined).slice(0, 20);
+  const choice = known.length === 0 ? "no named image" : `these: ${known.join(", ")}`;
+  const called = tag === undefined ? "" : ` with the tag ${tag}`;
+  const problem =
+    first === undefined ? `no image${called}` : `several images${called}, one must be chosen`;
+  throw new OcicryptError("IMAGE_NOT_FOUND", `${path} holds ${problem}; it has ${choice}`);
+}
+
+/** The text of the index with an image put in, in the place of the one that had its name before. */
+export function replaceEntry(index: LayoutIndex, image: Descriptor): string {
+  const name = nameOf(image);
+  const replacement = JSON.stringify(image);
+  const unnamed = index.entries.filter(({ descriptor }) => nameOf(descriptor) === undefined);
+  const isReplaced = ({ descriptor }: LocatedDescriptor): boolean =>
+    nameOf(descriptor) === name && (name !== undefined || unnamed.length === 1);
+  const place = index.entries.findIndex(isReplaced);
+  const items = index.entries.flatMap((entry, i) => {
+    if (i === place) return [replacement];
+    return isReplaced(entry) ? [] : [index.text.slice(entry.node.start, entry.node.end)];
+  });
+  if (place < 0) items.push(replacement);
+  const array = member(locate(index.text), "manifests");
+  if (array === undefined) throw new TypeError("unreachable");
+  return applyEdits(index.text, [
+    { start: array.start, end: array.end, text: `[${items.join(",")}]` },
+  ]);
+}
+
+function nameOf(image: Descriptor): string | undefined {
+  return image.annotations?.[REF_NAME];
+}

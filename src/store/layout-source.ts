@@ -1,0 +1,78 @@
+import { join } from "node:path";
+import { OcicryptError } from "../errors.js";
+import type { Descriptor } from "../spec/descriptor.js";
+import { parseDigest } from "../spec/digest.js";
+import { MAX_MANIFEST_SIZE } from "../spec/limits.js";
+import { parseJson } from "../spec/manifest.js";
+import { MEDIA_TYPE_INDEX, MEDIA_TYPE_MANIFEST } from "../spec/media-types.js";
+import { errno, readChunks, readSmallFile } from "./files.js";
+import { findEntry, parseLayoutIndex } from "./layout-index.js";
+import type { Reference } from "./reference.js";
+import type { ImageSource } from "./types.js";
+
+/** Where a layout keeps a blob. */
+export function blobPath(layout: string, digest: string): string {
+  const { algorithm, hex } = parseDigest(digest);
+  return join(layout, "blobs", algorithm, hex);
+}
+
+/**
+ * Checks the mark that makes a directory an OCI layout.
+ *
+ * @throws {@link OcicryptError} `IMAGE_NOT_FOUND` without one, `LAYOUT_INVALID` for one of another
+ *   version
+ */
+export async function requireLayout(path: string): Promise<void> {
+  const mark = await readSmallFile(join(path, "oci-layout"), 4096);
+  if (mark === undefined) {
+    throw new OcicryptError("IMAGE_NOT_FOUND", `there is no OCI layout at ${path}`);
+  }
+  const version = parseJson(mark, `${path}/oci-layout`).value.imageLayoutVersion;
+  if (version !== "1.0.0") {
+    throw new OcicryptError("LAYOUT_INVALID", `${path} is not an OCI layout of version 1.0.0`);
+  }
+}
+
+/** An image in an OCI layout directory. */
+export function layoutSource({ path, tag, digest }: Reference): ImageSource {
+  return {
+    async resolve() {
+      await requireLayout(path);
+      const bytes = await readSmallFile(join(path, "index.json"), MAX_MANIFEST_SIZE);
+      if (bytes === undefined) {
+        throw new OcicryptError("LAYOUT_INVALID", `the OCI layout at ${path} has no index.json`);
+      }
+      const index = parseLayoutIndex(bytes);
+      if (digest === undefined) return findEntry(index, path, tag);
+      const entry = index.entries.find(({ descriptor }) => descriptor.digest === digest);
+      return entry?.descriptor ?? (await describeManifest(path, digest));
+    },
+    async *read(descriptor) {
+      const file = blobPath(path, descriptor.digest);
+      try {
+        yield* readChunks(file);
+      } catch (error) {
+        const code = errno(error);
+        if (code === undefined) throw error;
+        if (code === "ENOENT") {
+          const message = `${path} does not hold the blob ${descriptor.digest}`;
+          throw new OcicryptError("BLOB_NOT_FOUND", message, { cause: error });
+        }
+        const message = `the blob ${descriptor.digest} can not be read (${code})`;
+        throw new OcicryptError("SOURCE_UNREADABLE", message, { cause: error });
+      }
+    },
+  };
+}
+
+/** A manifest that `index.json` does not list, such as that of one platform. */
+async function describeManifest(layout: string, digest: string): Promise<Descriptor> {
+  const bytes = await readSmallFile(blobPath(layout, digest), MAX_MANIFEST_SIZE);
+  if (bytes === undefined) {
+    throw new OcicryptError("IMAGE_NOT_FOUND", `${layout} holds no manifest ${digest}`);
+  }
+  const { value } = parseJson(bytes, digest);
+  const fallback = Array.isArray(value.manifests) ? MEDIA_TYPE_INDEX : MEDIA_TYPE_MANIFEST;
+  const mediaType = typeof value.mediaType === "string" ? value.mediaType : fallback;
+  return { mediaType, digest, size: bytes.byteLength };
+}

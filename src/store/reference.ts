@@ -1,0 +1,56 @@
+import { OcicryptError } from "../errors.js";
+import { parseDigest } from "../spec/digest.js";
+
+/** Where an image is, as the user wrote it. */
+export interface Reference {
+  /** Directory of the OCI layout. */
+  path: string;
+  /** The image's name in the layout's `index.json`. */
+  tag?: string;
+  digest?: string;
+}
+
+/**
+ * Parses `oci:DIR[:TAG][@DIGEST]` as skopeo does: the directory ends at the first colon.
+ *
+ * @throws {@link OcicryptError} `REFERENCE_INVALID`
+ */
+export function parseReference(text: string): Reference {
+  const transport = /^([a-z-]+):/.exec(text)?.[1];
+  if (transport !== "oci") {
+    const what = transport === undefined || transport.length === 1 ? "no transport" : transport;
+    throw invalid(text, `it names ${what}; images are read from OCI layouts: oci:DIR:TAG`);
+  }
+  let rest = text.slice("oci:".length);
+  const reference: Reference = { path: "" };
+  const digest = /@(sha(?:256|512):[^@]*)$/.exec(rest);
+  if (digest?.[1] !== undefined) {
+    reference.digest = checkDigest(text, digest[1]);
+    rest = rest.slice(0, digest.index);
+  }
+  const drive = process.platform === "win32" && /^[A-Za-z]:[\\/]/.test(rest) ? 2 : 0;
+  const colon = rest.indexOf(":", drive);
+  if (colon >= 0) {
+    const tag = rest.slice(colon + 1);
+    // https://github.com/opencontainers/image-spec/blob/main/annotations.md, ref.name
+    if (!/^[A-Za-z0-9][\w.:@/+-]{0,254}$/.test(tag)) throw invalid(text, "its tag is not valid");
+    reference.tag = tag;
+    rest = rest.slice(0, colon);
+  }
+  if (rest === "") throw invalid(text, "it names no directory");
+  return { ...reference, path: rest };
+}
+
+function checkDigest(text: string, digest: string): string {
+  try {
+    parseDigest(digest);
+    return digest;
+  } catch {
+    throw invalid(text, "its digest is not valid");
+  }
+}
+
+function invalid(text: string, why: string): OcicryptError {
+  const shown = JSON.stringify(text.slice(0, 200));
+  return new OcicryptError("REFERENCE_INVALID", `${shown} is not an image: ${why}`);
+}

@@ -1,0 +1,43 @@
+import { createHash, randomBytes } from "node:crypto";
+import { mkdir, readdir, rm } from "node:fs/promises";
+import { hostname } from "node:os";
+import { join } from "node:path";
+import { errno } from "./files.js";
+
+/** Names the machine and process that work in it, so that one left behind can be told. */
+const STAGE = /^\.ocicrypt-([0-9a-f]{8})-(\d+)-[0-9a-f]{16}$/;
+
+/** Whether a file name is that of a stage. */
+export function isStage(name: string): boolean {
+  return STAGE.test(name);
+}
+
+/** A new hidden directory that nobody else can look into. */
+export async function makeStage(parent: string): Promise<string> {
+  const name = `.ocicrypt-${host()}-${String(process.pid)}-${randomBytes(8).toString("hex")}`;
+  const stage = join(parent, name);
+  await mkdir(stage, { mode: 0o700 });
+  return stage;
+}
+
+/** Removes the stages of processes of this machine that were killed: they can hold plaintext. */
+export async function removeStaleStages(parent: string): Promise<void> {
+  for (const name of await readdir(parent)) {
+    const match = STAGE.exec(name);
+    if (match?.[1] !== host() || isAlive(Number(match[2]))) continue;
+    await rm(join(parent, name), { recursive: true, force: true });
+  }
+}
+
+function host(): string {
+  return createHash("sha256").update(hostname()).digest("hex").slice(0, 8);
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return errno(error) !== "ESRCH";
+  }
+}

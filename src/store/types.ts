@@ -1,0 +1,42 @@
+import type { Descriptor } from "../spec/descriptor.js";
+
+export interface StoreOptions {
+  signal?: AbortSignal | undefined;
+}
+
+/** An image that can be read: an entry of an OCI layout, say. */
+export interface ImageSource {
+  /**
+   * The descriptor of the image's manifest or index.
+   *
+   * @throws {@link OcicryptError} `IMAGE_NOT_FOUND`, `LAYOUT_INVALID`
+   */
+  resolve(options?: StoreOptions): Promise<Descriptor>;
+  /**
+   * The content of a blob or manifest. It is not verified: who reads it does that.
+   *
+   * @throws {@link OcicryptError} `BLOB_NOT_FOUND`, `SOURCE_UNREADABLE`
+   */
+  read(descriptor: Descriptor, options?: StoreOptions): AsyncIterable<Uint8Array>;
+}
+
+/** A place for one image. What was there before is there until {@link commit} has ended. */
+export interface ImageDestination {
+  /** Whether the blob of a descriptor is there already, whole and for all to see. */
+  contains(descriptor: Descriptor): Promise<boolean>;
+  /**
+   * Stores a blob where nobody sees it yet; if the content fails, nothing of it is kept.
+   *
+   * @param describe called when the content has ended, for its digest; it may still refuse it
+   * @throws {@link OcicryptError} `DESTINATION_FULL`, `DESTINATION_UNWRITABLE`, and what the
+   *   content or `describe` throw
+   */
+  write(
+    content: AsyncIterable<Uint8Array>,
+    describe: () => Promise<{ digest: string }> | { digest: string },
+  ): Promise<void>;
+  /** Makes the image visible, with everything that was written, as one step. */
+  commit(image: Descriptor): Promise<void>;
+  /** Removes all that was written; does nothing after {@link commit}. */
+  discard(): Promise<void>;
+}
