@@ -4,6 +4,14 @@ import tseslint from "typescript-eslint";
 export default defineConfig([
   globalIgnores(["dist/", "vectors/"]),
   {
+    files: ["**/*.js"],
+    extends: [tseslint.configs.recommended],
+    rules: {
+      // A loop that only drains names what it throws away.
+      "@typescript-eslint/no-unused-vars": ["error", { varsIgnorePattern: "^_" }],
+    },
+  },
+  {
     files: ["**/*.ts"],
     extends: [tseslint.configs.strictTypeChecked, tseslint.configs.stylisticTypeChecked],
     languageOptions: { parserOptions: { projectService: true } },

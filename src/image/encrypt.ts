@@ -115,7 +115,9 @@ async function findPlainCopies(
   for (const descriptor of plain.values()) if (await destination.contains(descriptor)) left++;
   if (left > 0) {
     const blobs = left === 1 ? "1 plain layer" : `${String(left)} plain layers`;
-    warnings.push(`the destination still holds the blobs of ${blobs} from before`);
+    warnings.push(
+      `the destination still holds the blobs of ${blobs} from before; encrypt into a new directory to leave none`,
+    );
   }
   return warnings;
 }

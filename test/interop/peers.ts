@@ -1,0 +1,105 @@
+import { execFile, execFileSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { afterAll, type TestContext } from "vitest";
+
+export const VECTORS: string = fileURLToPath(new URL("../../vectors/", import.meta.url));
+export const COMMAND: string = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
+
+/** Whether a missing peer is a failure and not a reason to skip. */
+export const IS_CI: boolean = process.env.CI === "true";
+
+/** A directory that goes with the test file. */
+export function temporaryDirectory(): string {
+  const directory = mkdtempSync(join(tmpdir(), "ocicrypt-interop-"));
+  afterAll(() => {
+    rmSync(directory, { recursive: true, force: true });
+  });
+  return directory;
+}
+
+/** Skips a test by the name of what is missing; in CI, where everything must be there, fails it. */
+export function requirePeer(context: TestContext, peer: string, isThere: boolean): void {
+  if (isThere) return;
+  if (IS_CI) throw new Error(`${peer} is missing, and CI must have it`);
+  context.skip(`${peer} is not installed`);
+}
+
+/** Whether a program runs here. */
+export function hasProgram(program: string, ...args: string[]): boolean {
+  try {
+    execFileSync(program, args, { stdio: "ignore" });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+export interface RunOptions {
+  cwd?: string;
+  env?: Record<string, string>;
+  input?: Uint8Array;
+}
+
+export interface RunResult {
+  status: number;
+  stdout: Buffer;
+  stderr: string;
+}
+
+/** Runs a program to its end. */
+export async function run(
+  program: string,
+  args: readonly string[],
+  { cwd, env, input }: RunOptions = {},
+): Promise<RunResult> {
+  const child = promisify(execFile)(program, args, {
+    cwd,
+    env: { ...process.env, ...env },
+    encoding: "buffer",
+    maxBuffer: 256 * 1024 * 1024,
+  });
+  child.child.stdin?.on("error", () => undefined).end(input);
+  try {
+    const { stdout, stderr } = await child;
+    return { status: 0, stdout, stderr: stderr.toString() };
+  } catch (error) {
+    const { code, stdout, stderr } = error as { code: unknown; stdout: Buffer; stderr: Buffer };
+    if (typeof code !== "number") throw error;
+    return { status: code, stdout, stderr: stderr.toString() };
+  }
+}
+
+/** The command of this package. */
+export function ocicrypt(args: readonly string[], options?: RunOptions): Promise<RunResult> {
+  return run(process.execPath, [COMMAND, ...args], options);
+}
+
+/** The Go program of `vectors/`, built into a directory; `undefined` without Go. */
+export function buildGoProgram(directory: string): string | undefined {
+  if (!hasProgram("go", "version")) return undefined;
+  const program = join(directory, "ocicrypt-vectors");
+  execFileSync("go", ["build", "-o", program, "."], { cwd: VECTORS });
+  return program;
+}
+
+export interface LayoutLayer {
+  mediaType: string;
+  bytes: Buffer;
+}
+
+/** The layers of the only image of a layout, read without this library. */
+export function layoutLayers(directory: string): LayoutLayer[] {
+  const json = (file: string): Record<string, { digest: string; mediaType: string }[]> =>
+    JSON.parse(readFileSync(join(directory, file), "utf8")) as never;
+  const blob = (digest: string): string => join("blobs", ...digest.split(":"));
+  const [image] = json("index.json").manifests ?? [];
+  const { layers = [] } = json(blob(image?.digest ?? ""));
+  return layers.map(({ mediaType, digest }) => ({
+    mediaType,
+    bytes: readFileSync(join(directory, blob(digest))),
+  }));
+}
