@@ -10,6 +10,7 @@ export type ErrorCode =
   | "NOTHING_SELECTED"
   | "NO_RECIPIENTS"
   | "NOT_FINISHED"
+  | "PROFILE_IMPOSSIBLE"
   // the layer's cipher and options
   | "CIPHER_UNSUPPORTED"
   | "SYMKEY_INVALID"

@@ -1,4 +1,5 @@
 import { parseArgs } from "node:util";
+import { PROFILES, type Profile } from "../keywrap/compat.js";
 import { closest, UsageError } from "./usage-error.js";
 
 export const COMMANDS = ["encrypt", "decrypt", "inspect"] as const;
@@ -13,6 +14,9 @@ export interface CommandLine {
   keys: string[];
   layers: number[] | undefined;
   platforms: string[] | undefined;
+  compat: Profile;
+  keyRings: string[];
+  strict: boolean;
   json: boolean;
   quiet: boolean;
   help: boolean;
@@ -28,6 +32,9 @@ const OPTIONS = {
   key: { ...many, short: "k" },
   layer: many,
   platform: many,
+  compat: { type: "string" },
+  "pgp-key-ring": many,
+  strict: flag,
   json: flag,
   quiet: { ...flag, short: "q" },
   help: { ...flag, short: "h" },
@@ -41,7 +48,10 @@ const OPTIONS = {
 const ALLOWED: Record<CommandName, { images: string[]; options: readonly string[] }> = {
   encrypt: {
     images: ["source", "destination"],
-    options: ["recipient", "encryption-key", "layer", "encrypt-layer", "platform"],
+    options: [
+      ...["recipient", "encryption-key", "layer", "encrypt-layer", "platform"],
+      ...["compat", "pgp-key-ring", "strict"],
+    ],
   },
   decrypt: {
     images: ["source", "destination"],
@@ -65,6 +75,9 @@ export function parseCommandLine(argv: readonly string[]): CommandLine {
     keys: [...(values.key ?? []), ...(values["decryption-key"] ?? [])],
     layers: layerNumbers([...(values.layer ?? []), ...(values["encrypt-layer"] ?? [])]),
     platforms: values.platform,
+    compat: requireProfile(values.compat ?? "go"),
+    keyRings: values["pgp-key-ring"] ?? [],
+    strict: values.strict ?? false,
     json: values.json ?? false,
     quiet: values.quiet ?? false,
     help: isHelp || (values.help ?? false),
@@ -137,6 +150,12 @@ function requireFitting(command: CommandName, line: CommandLine, given: readonly
   if (command === "decrypt" && line.keys.length === 0) {
     throw new UsageError("decrypt needs a key", "name one with -k, such as -k private.pem");
   }
+}
+
+function requireProfile(name: string): Profile {
+  const profile = PROFILES.find((candidate) => candidate === name);
+  if (profile !== undefined) return profile;
+  throw new UsageError(`there is no profile ${name}`, `the profiles are ${PROFILES.join(" and ")}`);
 }
 
 function layerNumbers(texts: readonly string[]): number[] | undefined {

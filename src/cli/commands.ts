@@ -1,7 +1,9 @@
 import { decryptImage, encryptImage, inspectImage, type ImageProgress } from "../image/index.js";
 import { layoutDestination, layoutSource, parseReference } from "../store/index.js";
 import type { CommandLine, CommandName } from "./arguments.js";
-import { readKeys, readRecipients } from "./keys.js";
+import type { Recipient } from "../keywrap/types.js";
+import { readKeys } from "./keys.js";
+import { readRecipients } from "./recipients.js";
 import { progressBar } from "./progress.js";
 import { renderDecrypted, renderEncrypted, renderReport } from "./render.js";
 
@@ -18,24 +20,25 @@ export const RUN: Record<CommandName, Command> = { encrypt, decrypt, inspect };
 
 async function encrypt(line: CommandLine, signal: AbortSignal): Promise<CommandResult> {
   const [source = "", destination = ""] = line.images;
-  const recipients = line.recipients.flatMap(readRecipients);
+  const warnings: string[] = [];
+  const recipients = await allRecipients(line, (warning) => warnings.push(warning));
   const from = layoutSource(parseReference(source));
   const to = await layoutDestination(parseReference(destination));
-  const { layers, platforms } = line;
+  const { layers, platforms, compat } = line;
   const result = await withProgress(line, (onProgress) =>
-    encryptImage(from, to, { recipients, layers, platforms, signal, onProgress }),
+    encryptImage(from, to, { recipients, layers, platforms, compat, signal, onProgress }),
   );
-  const { warnings } = result;
+  warnings.push(...result.warnings);
   return {
     text: renderEncrypted(result, destination),
-    json: { source, destination, ...result },
+    json: { source, destination, ...result, warnings },
     warnings,
   };
 }
 
 async function decrypt(line: CommandLine, signal: AbortSignal): Promise<CommandResult> {
   const [source = "", destination = ""] = line.images;
-  const keys = line.keys.flatMap(readKeys);
+  const keys = await readKeys(line.keys);
   const from = layoutSource(parseReference(source));
   const to = await layoutDestination(parseReference(destination));
   const { layers, platforms } = line;
@@ -51,9 +54,20 @@ async function decrypt(line: CommandLine, signal: AbortSignal): Promise<CommandR
 
 async function inspect(line: CommandLine, signal: AbortSignal): Promise<CommandResult> {
   const [image = ""] = line.images;
-  const keys = line.keys.flatMap(readKeys);
+  const keys = await readKeys(line.keys);
   const report = await inspectImage(layoutSource(parseReference(image)), { keys, signal });
   return { text: renderReport(report), json: { image, ...report }, warnings: [] };
+}
+
+async function allRecipients(
+  { recipients, strict, keyRings }: CommandLine,
+  onWarning: (message: string) => void,
+): Promise<Recipient[]> {
+  const all: Recipient[] = [];
+  for (const text of recipients) {
+    all.push(...(await readRecipients(text, { strict, keyRings, onWarning })));
+  }
+  return all;
 }
 
 async function withProgress<T>(

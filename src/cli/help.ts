@@ -6,12 +6,16 @@ const IMAGES = `Images
   oci:DIR@sha256:HEX         a manifest by its digest (source only)`;
 
 const KEYS = `Keys
-  FILE                       a private key: PEM, DER or JWK
+  FILE                       a key without a password
   FILE:pass=PASSWORD         of an encrypted key; any characters (visible to other users in ps)
   FILE:file=PASSWORDFILE     the password is the file's content, less one line end
   FILE:env=VARIABLE          … an environment variable's
   FILE:fd=NUMBER             … read from an open file descriptor
-  FILE:PASSWORD              as pass=, for skopeo's sake`;
+  FILE:prompt                … asked for on the terminal
+  FILE:PASSWORD              as pass=, for skopeo's sake
+  provider:NAME[:PARAMS]     a key provider of the file OCICRYPT_KEYPROVIDER_CONFIG names
+  FILE is a private key (PEM, DER, JWK), a certificate that belongs to one, an OpenPGP secret key,
+  or a PKCS #11 key file; what it is shows in its content.`;
 
 const COMMON = `  --json                     print the result as one JSON object
   -q, --quiet                print errors only
@@ -31,10 +35,18 @@ Options
   --layer N                  only this layer, from 0, or -1 for the last; repeatable
                              (also --encrypt-layer)
   --platform OS/ARCH         only the manifests of this platform; repeatable
+  --compat go|coco           refuse what these readers could not decrypt: go (default) is skopeo,
+                             buildah, podman, containerd, CRI-O; coco is confidential containers
+  --pgp-key-ring FILE        find pgp: recipients in this file instead of gpg's key ring; repeatable
+  --strict                   refuse expired certificates, which are warned of otherwise
 ${COMMON}
 
 Recipients
   jwe:FILE                   a public key or certificate, RSA or EC: PEM, DER, JWK or JWK Set
+  pkcs7:FILE                 an RSA certificate: PEM or DER
+  pgp:NAME                   an OpenPGP key: name, e-mail, key id or fingerprint
+  pkcs11:FILE                a PKCS #11 key file, or the RSA public key of a token
+  provider:NAME[:PARAMS]     a key provider of the file OCICRYPT_KEYPROVIDER_CONFIG names
 
 ${IMAGES}
 

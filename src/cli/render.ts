@@ -5,6 +5,7 @@ import type {
   LayerReport,
   LayerResult,
 } from "../image/index.js";
+import type { Profile } from "../keywrap/compat.js";
 import type { RecipientReport } from "../layer/explain.js";
 import { bytes, plural, printable } from "./text.js";
 
@@ -29,6 +30,11 @@ function layerLine({ platform, index, before, after }: LayerResult): string {
   return `  ${where}layer ${String(index)}  ${bytes(before.size)}  ${short(before.digest)} -> ${short(after.digest)}`;
 }
 
+const READERS: Record<Profile, string> = {
+  go: "Go (skopeo, buildah, podman, containerd, CRI-O)",
+  coco: "confidential containers",
+};
+
 /** The result of `inspect` as text. */
 export function renderReport(report: ImageReport): string {
   const lines = [`${report.digest}  ${printable(report.mediaType)}`];
@@ -49,7 +55,12 @@ function layerLines(layer: LayerReport): string[] {
       ? `    opens with ${name}`
       : `    not with ${name}: ${printable(reasons.join("; "))}`;
   });
-  return [title, ...layer.recipients.map(recipientLine), ...keys];
+  return [title, ...layer.recipients.map(recipientLine), readersLine(layer), ...keys];
+}
+
+function readersLine({ readers }: LayerReport): string {
+  const able = readers.filter(({ reads }) => reads).map(({ profile }) => READERS[profile]);
+  return `    readable by ${able.length === 0 ? "none of the known tools" : able.join(" and ")}`;
 }
 
 function recipientLine({ scheme, algorithm, keyId, problem }: RecipientReport): string {

@@ -1,8 +1,10 @@
 import { OcicryptError } from "../errors.js";
+import { layerProblem, recipientProblem, type Profile } from "../keywrap/compat.js";
 import type { Recipient } from "../keywrap/types.js";
 import { encryptLayer } from "../layer/encrypt.js";
 import { requireRecipients } from "../layer/wrap.js";
 import { isEncryptedDescriptor, type Descriptor } from "../spec/descriptor.js";
+import { encryptedMediaType } from "../spec/media-types.js";
 import type { ImageDestination, ImageSource } from "../store/types.js";
 import { progressMeter, type ImageProgress } from "./progress.js";
 import { reportLayer, totalSize, type LayerResult } from "./report.js";
@@ -13,6 +15,8 @@ import { imageManifests, readTree, type ManifestNode } from "./tree.js";
 export interface EncryptImageOptions extends Selection {
   /** Who shall be able to decrypt; at least one. */
   recipients: readonly Recipient[];
+  /** Refuse what the readers of a profile could not decrypt; nothing is refused by default. */
+  compat?: Profile | undefined;
   /** How many layers are encrypted at once; 4 by default. */
   concurrency?: number | undefined;
   signal?: AbortSignal | undefined;
@@ -36,7 +40,7 @@ export interface EncryptImageResult {
  * Configs stay readable: environment, labels and history of an image are not secret.
  *
  * @throws {@link OcicryptError} `NO_RECIPIENTS`, `ALREADY_ENCRYPTED`, `NOTHING_TO_ENCRYPT`,
- *   `NOTHING_SELECTED`; `IMAGE_NOT_FOUND`, `LAYOUT_INVALID`, `MANIFEST_INVALID`,
+ *   `NOTHING_SELECTED`, `PROFILE_IMPOSSIBLE`; `IMAGE_NOT_FOUND`, `LAYOUT_INVALID`, `MANIFEST_INVALID`,
  *   `MANIFEST_TOO_LARGE`, `MANIFEST_UNSUPPORTED`, `BLOB_NOT_FOUND`, `BLOB_SIZE_MISMATCH`,
  *   `BLOB_DIGEST_MISMATCH`, `SOURCE_UNREADABLE`; `DESTINATION_FULL`, `DESTINATION_UNWRITABLE`;
  *   and what recipients throw
@@ -53,6 +57,7 @@ export async function encryptImage(
     const manifests = imageManifests(root);
     const selected = selectLayers(manifests, options);
     requirePlain(selected);
+    if (options.compat !== undefined) requireCompatible(options.compat, recipients, selected);
 
     const meter = progressMeter(totalSize(root), onProgress);
     const { image, layers } = await transformImage({
@@ -94,6 +99,21 @@ function requirePlain(selected: readonly SelectedLayer[]): void {
       ? "the image is encrypted already"
       : `the image is encrypted in part already: layer ${which}`;
   throw new OcicryptError("ALREADY_ENCRYPTED", message);
+}
+
+function requireCompatible(
+  profile: Profile,
+  recipients: readonly Recipient[],
+  selected: readonly SelectedLayer[],
+): void {
+  const problems = [
+    ...recipients.map((recipient) => recipientProblem(profile, recipient)),
+    ...selected.map(({ descriptor }) =>
+      layerProblem(profile, encryptedMediaType(descriptor.mediaType)),
+    ),
+  ].filter((problem) => problem !== undefined);
+  if (problems.length === 0) return;
+  throw new OcicryptError("PROFILE_IMPOSSIBLE", [...new Set(problems)].join("; "));
 }
 
 /** Where what was encrypted still lies in plain. */

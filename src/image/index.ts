@@ -12,7 +12,9 @@ export type {
   LayerKeyReport,
   LayerReport,
   ManifestReport,
+  ReaderReport,
 } from "./inspect.js";
+export type { Profile } from "../keywrap/compat.js";
 export type { BlobAction, ImageProgress } from "./progress.js";
 export type { LayerContent, LayerResult } from "./report.js";
 export type { Selection } from "./select.js";

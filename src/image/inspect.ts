@@ -1,6 +1,7 @@
+import { layerProblem, PROFILES, recipientProblem, type Profile } from "../keywrap/compat.js";
 import type { Key } from "../keywrap/types.js";
 import { explainKey, listRecipients, type RecipientReport } from "../layer/explain.js";
-import { isEncryptedDescriptor, type Descriptor } from "../spec/descriptor.js";
+import { encryptionSchemes, isEncryptedDescriptor, type Descriptor } from "../spec/descriptor.js";
 import type { ImageSource } from "../store/types.js";
 import { formatPlatform } from "./select.js";
 import { imageManifests, readTree, type ManifestNode } from "./tree.js";
@@ -34,16 +35,27 @@ export interface LayerReport {
   size: number;
   encrypted: boolean;
   recipients: RecipientReport[];
-  /** One for each key given. */
+  /** Who can decrypt the layer, given the right key. */
+  readers: ReaderReport[];
+  /** One for each label among the keys given: a key file can hold keys for several schemes. */
   keys: LayerKeyReport[];
+}
+
+export interface ReaderReport {
+  /** See `compat` of `EncryptImageOptions`. */
+  profile: Profile;
+  reads: boolean;
+  /** What its readers can not use. */
+  problems: string[];
 }
 
 export interface LayerKeyReport {
   /** The key's label. */
   key: string;
-  scheme: string;
   opens: boolean;
-  /** The place of the wrapped key that it opens, in its scheme's list, from 0. */
+  /** The scheme of the wrapped key that it opens. */
+  scheme?: string;
+  /** The place of that wrapped key in its scheme's list, from 0. */
   index?: number;
   /** Why it does not open the layer. */
   reasons: string[];
@@ -77,13 +89,24 @@ async function inspectManifest(
   for (const [index, layer] of document.layers.entries()) {
     const { mediaType, digest, size } = layer.descriptor;
     const encrypted = isEncryptedDescriptor(layer.descriptor);
+    const recipients = await listRecipients(layer.descriptor);
     layers.push({
-      ...{ index, mediaType, digest, size, encrypted },
-      recipients: await listRecipients(layer.descriptor),
+      ...{ index, mediaType, digest, size, encrypted, recipients },
+      readers: encrypted ? findReaders(mediaType, recipients) : [],
       keys: encrypted ? await tryKeys(layer.descriptor, keys, signal) : [],
     });
   }
   return { platform: formatPlatform(platform), digest: descriptor.digest, layers };
+}
+
+function findReaders(mediaType: string, recipients: readonly RecipientReport[]): ReaderReport[] {
+  return PROFILES.map((profile) => {
+    const layer = layerProblem(profile, mediaType);
+    const perRecipient = recipients.map((each) => each.problem ?? recipientProblem(profile, each));
+    const problems = [layer, ...perRecipient].filter((problem) => problem !== undefined);
+    const reads = layer === undefined && perRecipient.includes(undefined);
+    return { profile, reads, problems: [...new Set(problems)] };
+  });
 }
 
 async function tryKeys(
@@ -91,14 +114,37 @@ async function tryKeys(
   keys: readonly Key[],
   signal: AbortSignal | undefined,
 ): Promise<LayerKeyReport[]> {
-  const reports: LayerKeyReport[] = [];
+  const byLabel = new Map<string, Key[]>();
   for (const [i, key] of keys.entries()) {
-    const { opens, index, reasons } = await explainKey(descriptor, key, signal);
     const label = key.label ?? `key ${String(i + 1)}`;
-    reports.push({
-      ...{ key: label, scheme: key.scheme, opens, reasons },
-      ...(index !== undefined && { index }),
-    });
+    byLabel.set(label, [...(byLabel.get(label) ?? []), key]);
+  }
+  const reports: LayerKeyReport[] = [];
+  for (const [key, parts] of byLabel) {
+    reports.push({ key, ...(await tryParts(descriptor, parts, signal)) });
   }
   return reports;
+}
+
+/** A key of a scheme that the layer has no recipient of says nothing, unless all are such. */
+async function tryParts(
+  descriptor: Descriptor,
+  parts: readonly Key[],
+  signal: AbortSignal | undefined,
+): Promise<Omit<LayerKeyReport, "key">> {
+  const present = encryptionSchemes(descriptor);
+  const fitting = parts.filter(({ scheme }) => present.includes(scheme));
+  const reasons: string[] = [];
+  for (const part of fitting) {
+    const report = await explainKey(descriptor, part, signal);
+    const { opens, index } = report;
+    if (opens)
+      return { opens, scheme: part.scheme, ...(index !== undefined && { index }), reasons: [] };
+    reasons.push(...report.reasons);
+  }
+  if (fitting.length === 0) {
+    const schemes = [...new Set(parts.map(({ scheme }) => scheme))].join(", ");
+    reasons.push(`it can open ${schemes}, the layer has ${present.join(", ")}`);
+  }
+  return { opens: false, reasons };
 }

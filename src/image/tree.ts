@@ -34,6 +34,8 @@ export interface OtherNode {
 /** Indexes nest one deep in practice. */
 const MAX_DEPTH = 8;
 const MAX_DOCUMENTS = 1000;
+/** All of them are held in memory at once. */
+const MAX_TOTAL_SIZE = 16 * MAX_MANIFEST_SIZE;
 
 /**
  * Reads the manifests of an image, each verified against its descriptor.
@@ -47,6 +49,7 @@ export async function readTree(
   signal?: AbortSignal,
 ): Promise<ImageNode> {
   let documents = 0;
+  let totalSize = 0;
 
   async function readNode(descriptor: Descriptor, depth: number): Promise<ImageNode> {
     if (!isDocumentType(descriptor.mediaType)) {
@@ -54,7 +57,8 @@ export async function readTree(
       const message = `${descriptor.mediaType} is not the type of an image`;
       throw new OcicryptError("MANIFEST_UNSUPPORTED", message);
     }
-    if (depth > MAX_DEPTH || ++documents > MAX_DOCUMENTS) {
+    totalSize += Math.min(descriptor.size, MAX_MANIFEST_SIZE);
+    if (depth > MAX_DEPTH || ++documents > MAX_DOCUMENTS || totalSize > MAX_TOTAL_SIZE) {
       throw new OcicryptError("MANIFEST_INVALID", "the image's indexes nest too deep or too wide");
     }
     const bytes = await readDocument(source, descriptor, signal);

@@ -7,6 +7,10 @@ interface Scheme {
 /** Loaded when the first wrapped key of the scheme is looked at. */
 const SCHEMES: ReadonlyMap<string, () => Promise<Scheme>> = /* @__PURE__ */ new Map([
   ["jwe", () => import("./jwe/describe.js")],
+  ["pkcs7", () => import("./pkcs7/describe.js")],
+  ["pgp", () => import("./pgp/describe.js")],
+  ["pkcs11", () => import("./pkcs11/describe.js")],
+  ["provider", () => import("./provider/describe.js")],
 ]);
 
 /**
@@ -18,6 +22,6 @@ export async function describeWrappedKey(
   scheme: string,
   wrapped: Uint8Array,
 ): Promise<RecipientInfo[]> {
-  const load = SCHEMES.get(scheme);
+  const load = SCHEMES.get(scheme.startsWith("provider.") ? "provider" : scheme);
   return load === undefined ? [] : (await load()).describe(wrapped);
 }

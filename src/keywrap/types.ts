@@ -5,6 +5,8 @@
 export interface Recipient {
   /** The annotation that the wrapped key goes to: `jwe`, `pkcs7`, …, `provider.<name>`. */
   readonly scheme: string;
+  /** What {@link RecipientInfo} will call the algorithm, where that is known before wrapping. */
+  readonly algorithm?: string | undefined;
   /**
    * Wraps the private options: about 200 bytes of JSON to be kept secret and unchanged. They are
    * overwritten once every recipient has wrapped them; copy what must live longer.

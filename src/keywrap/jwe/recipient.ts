@@ -36,13 +36,15 @@ export function recipient(input: KeyInput): Recipient {
 function toRecipient(publicKey: AsymmetricKey): Recipient {
   const { key, kid } = publicKey;
   requireJweKey(key);
+  const algorithm = keyAlgorithm(publicKey);
   const header = {
-    alg: keyAlgorithm(publicKey),
+    alg: algorithm,
     enc: "A256GCM",
     ...(kid !== undefined && { kid }),
   };
   return {
     scheme: "jwe",
+    algorithm,
     async wrap(privateOptions) {
       const jwe = await new FlattenedEncrypt(privateOptions)
         .setProtectedHeader(header)

@@ -1,0 +1,61 @@
+import { createInterface } from "node:readline";
+import { Writable } from "node:stream";
+import { readKeyFile } from "./key-file.js";
+import { UsageError } from "./usage-error.js";
+
+/**
+ * The password that stands behind a key file's name.
+ *
+ * @throws {UsageError} {@link OcicryptError} `KEY_UNREADABLE`
+ */
+export async function readPassword(text: string, file: string): Promise<string | Uint8Array> {
+  if (text === "prompt") return askPassword(file);
+  const [, kind, value] = /^(pass|file|env|fd)=(.*)$/s.exec(text) ?? [];
+  if (kind === undefined || value === undefined) return text;
+  switch (kind) {
+    case "file":
+      return withoutLineEnd(readKeyFile(value));
+    case "fd":
+      if (!/^\d{1,6}$/.test(value)) throw new UsageError("fd= takes the number of a descriptor");
+      return withoutLineEnd(readKeyFile(Number(value)));
+    case "env": {
+      const variable = process.env[value];
+      if (variable === undefined) throw new UsageError(`the environment has no variable ${value}`);
+      return variable;
+    }
+    default:
+      return value;
+  }
+}
+
+/** Editors and `echo` end a file with a line end that is not part of the password. */
+function withoutLineEnd(bytes: Uint8Array): Uint8Array {
+  const end = bytes.at(-1) !== 0x0a ? 0 : bytes.at(-2) === 0x0d ? 2 : 1;
+  return bytes.subarray(0, bytes.byteLength - end);
+}
+
+/** Asks on the terminal, without showing what is typed. */
+async function askPassword(file: string): Promise<string> {
+  if (!process.stdin.isTTY || !process.stderr.isTTY) {
+    const hint = "use FILE:file=PASSWORDFILE, FILE:env=VARIABLE or FILE:fd=NUMBER instead";
+    throw new UsageError("there is no terminal to ask for a password on", hint);
+  }
+  process.stderr.write(`Password of ${file}: `);
+  const hidden = new Writable({
+    write(_chunk, _encoding, done) {
+      done();
+    },
+  });
+  const terminal = createInterface({ input: process.stdin, output: hidden, terminal: true });
+  try {
+    return await new Promise<string>((resolve, reject) => {
+      terminal.once("line", resolve);
+      terminal.once("close", () => {
+        reject(new UsageError("no password was typed"));
+      });
+    });
+  } finally {
+    terminal.close();
+    process.stderr.write("\n");
+  }
+}

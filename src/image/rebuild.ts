@@ -1,0 +1,78 @@
+import { createHash } from "node:crypto";
+import { DOCKER_REFERENCE_DIGEST } from "../spec/annotations.js";
+import { replaceContent, type Descriptor } from "../spec/descriptor.js";
+import { applyEdits, type Edit } from "../spec/json-text.js";
+import { MAX_MANIFEST_SIZE } from "../spec/limits.js";
+import type { ImageDestination } from "../store/types.js";
+import { descriptorEdits } from "./rewrite.js";
+import type { SelectedLayer } from "./select.js";
+import { tooLarge, type ImageNode, type IndexNode, type ManifestNode } from "./tree.js";
+
+/**
+ * Writes the manifests of an image anew, from the leaves up, with new descriptors for some of the
+ * layers. Every byte that need not change stays.
+ *
+ * @returns the descriptor of the new manifest or index
+ * @throws {@link OcicryptError} `MANIFEST_TOO_LARGE`, `DESTINATION_FULL`, `DESTINATION_UNWRITABLE`
+ */
+export async function rebuildManifests(
+  node: ImageNode,
+  layers: ReadonlyMap<SelectedLayer, Descriptor>,
+  destination: ImageDestination,
+): Promise<Descriptor> {
+  if (node.kind === "other") return node.descriptor;
+  const edits =
+    node.kind === "manifest"
+      ? layerEdits(node, layers)
+      : await entryEdits(node, layers, destination);
+  const bytes = Buffer.from(applyEdits(node.document.text, edits), "utf8");
+  // A document that stays keeps its descriptor, whatever algorithm its digest is of.
+  const after = edits.length === 0 ? node.descriptor : describe(node.descriptor, bytes);
+  if (after.size > MAX_MANIFEST_SIZE) throw tooLarge(after.digest);
+  if (!(await destination.contains(after))) await destination.write(single(bytes), () => after);
+  return after;
+}
+
+function layerEdits(node: ManifestNode, layers: ReadonlyMap<SelectedLayer, Descriptor>): Edit[] {
+  return [...layers].flatMap(([layer, after]) =>
+    layer.manifest === node ? descriptorEdits(layer, after, node.document.text) : [],
+  );
+}
+
+async function entryEdits(
+  { children, document }: IndexNode,
+  layers: ReadonlyMap<SelectedLayer, Descriptor>,
+  destination: ImageDestination,
+): Promise<Edit[]> {
+  const rebuilt: Descriptor[] = [];
+  for (const child of children) rebuilt.push(await rebuildManifests(child, layers, destination));
+  const renamed = new Map(children.map(({ descriptor }, i) => [descriptor.digest, rebuilt[i]]));
+  return document.manifests.flatMap((entry, i) => {
+    const descriptor = rebuilt[i];
+    if (descriptor === undefined) return [];
+    return descriptorEdits(entry, followReference(descriptor, renamed), document.text);
+  });
+}
+
+/** BuildKit's attestations name the manifest that they are about. */
+function followReference(
+  descriptor: Descriptor,
+  renamed: ReadonlyMap<string, Descriptor | undefined>,
+): Descriptor {
+  const about = descriptor.annotations?.[DOCKER_REFERENCE_DIGEST];
+  const target = about === undefined ? undefined : renamed.get(about);
+  if (target === undefined) return descriptor;
+  const annotations = { ...descriptor.annotations, [DOCKER_REFERENCE_DIGEST]: target.digest };
+  return { ...descriptor, annotations };
+}
+
+function describe(before: Descriptor, bytes: Uint8Array): Descriptor {
+  const { mediaType, annotations } = before;
+  const digest = `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
+  return replaceContent(before, { mediaType, digest, size: bytes.byteLength, annotations });
+}
+
+// eslint-disable-next-line @typescript-eslint/require-await -- an iterable of one chunk
+async function* single(bytes: Uint8Array): AsyncGenerator<Uint8Array, void, undefined> {
+  yield bytes;
+}

@@ -1,0 +1,40 @@
+import { plainMediaType } from "../spec/media-types.js";
+
+/**
+ * Whose readers an image is made for: `go` is containers/ocicrypt, in skopeo, buildah, podman,
+ * containerd and CRI-O; `coco` is ocicrypt-rs, in confidential containers.
+ */
+export const PROFILES = ["go", "coco"] as const;
+
+export type Profile = (typeof PROFILES)[number];
+
+/** The layers that image-rs takes for encrypted (image-rs/src/decrypt.rs, ocicrypt-rs/src/spec.rs). */
+const COCO_LAYER =
+  /^application\/vnd\.oci\.image\.layer\.(?:nondistributable\.)?v1\.tar(?:\+gzip)?$/;
+
+/** What josekit is set to for RSA and EC keys (ocicrypt-rs/src/keywrap/jwe.rs). */
+const COCO_ALGORITHMS = ["RSA-OAEP", "ECDH-ES+A256KW"];
+
+const GO_SCHEMES = ["jwe", "pkcs7", "pgp", "pkcs11"];
+
+/** Why the readers of a profile can not use a recipient; `undefined` when they can. */
+export function recipientProblem(
+  profile: Profile,
+  { scheme, algorithm }: { scheme: string; algorithm?: string | undefined },
+): string | undefined {
+  if (scheme.startsWith("provider.")) return undefined;
+  if (profile === "go") {
+    return GO_SCHEMES.includes(scheme) ? undefined : `Go knows no ${scheme} recipients`;
+  }
+  if (scheme !== "jwe") return `the Rust side knows no ${scheme} recipients`;
+  if (algorithm === undefined || COCO_ALGORITHMS.includes(algorithm)) return undefined;
+  return `the Rust side reads no ${algorithm}, only ${COCO_ALGORITHMS.join(" and ")}`;
+}
+
+/** Why the readers of a profile can not use a layer; `undefined` when they can. */
+export function layerProblem(profile: Profile, mediaType: string): string | undefined {
+  // Docker's types turn into OCI's when they are encrypted, so that what is asked about is a layer
+  // that is encrypted already or the type that it will have.
+  if (profile === "go" || COCO_LAYER.test(plainMediaType(mediaType))) return undefined;
+  return `the Rust side decrypts no layers of type ${mediaType}`;
+}

@@ -1,0 +1,145 @@
+import { OcicryptError } from "../../errors.js";
+import type { Key } from "../types.js";
+import { algorithmName, canEncrypt } from "./algorithms.js";
+import { readKeyRing, type PgpKeyInput } from "./key-ring.js";
+import { parseMessage, type PgpMessage, type SessionKeyPacket } from "./message.js";
+import { configure, loadOpenPgp } from "./openpgp.js";
+import { secretKey, type SecretKey } from "./secret-key.js";
+
+export interface PgpKeyOptions {
+  /** For locked keys; of any characters, taken as UTF-8. */
+  password?: string | Uint8Array | undefined;
+  /** How to call the key in reports. */
+  label?: string | undefined;
+}
+
+/** More than this for one key is an attempt to keep the reader busy. */
+const MAX_ATTEMPTS = 32;
+
+/**
+ * The secret keys of a file, used as one key: each is tried, for hidden recipients too. Keys that
+ * are expired or revoked still open what was wrapped for them.
+ *
+ * A password is used, and the lack of one noticed, when the first wrapped key is unwrapped that
+ * needs it.
+ *
+ * @param secretKeys One, several or a ring, as `gpg --export-secret-keys` writes it, binary or
+ *   armoured
+ * @throws {@link OcicryptError} at once: `KEY_UNRECOGNIZED`, `KEY_IS_PUBLIC`, `KEY_UNSUPPORTED`
+ * @throws {@link OcicryptError} when unwrapping: `PASSWORD_MISSING`, `PASSWORD_WRONG`,
+ *   `KEY_UNSUPPORTED`, `WRAPPED_KEY_INVALID`, `WRAPPED_KEY_UNSUPPORTED`
+ * @throws {TypeError} for a password that is not UTF-8
+ */
+export function key(secretKeys: PgpKeyInput, options: PgpKeyOptions = {}): Key {
+  const { password, label } = options;
+  const keys = readSecretKeys(secretKeys, decodePassword(password));
+  return {
+    scheme: "pgp",
+    label,
+    async unwrap(wrapped, { signal } = {}) {
+      signal?.throwIfAborted();
+      return await unwrap(keys, parseMessage(wrapped));
+    },
+    explain: (wrapped) => explain(keys, parseMessage(wrapped)),
+  };
+}
+
+function readSecretKeys(input: PgpKeyInput, password: string | undefined): SecretKey[] {
+  const ring = readKeyRing(input).filter(({ isSecret }) => isSecret);
+  if (ring.length === 0) {
+    throw new OcicryptError("KEY_IS_PUBLIC", "this OpenPGP key is public; a secret one is needed");
+  }
+  const keys = ring.map((each) => secretKey(each, password));
+  if (keys.every(({ keyIds }) => keyIds.length === 0)) {
+    const message = "no OpenPGP key in the file is of a version and algorithm that can decrypt";
+    throw new OcicryptError("KEY_UNSUPPORTED", message);
+  }
+  return keys;
+}
+
+function decodePassword(password: string | Uint8Array | undefined): string | undefined {
+  if (!(password instanceof Uint8Array)) return password;
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(password);
+  } catch {
+    throw new TypeError("the password of an OpenPGP key must be UTF-8");
+  }
+}
+
+async function unwrap(keys: readonly SecretKey[], message: PgpMessage): Promise<Uint8Array | null> {
+  const hidden = message.sessionKeys.filter(({ keyId }) => keyId === undefined);
+  let failure: unknown;
+  for (const each of keys) {
+    const named = message.sessionKeys.filter(({ keyId = "" }) => each.keyIds.includes(keyId));
+    try {
+      if (named.length > 0) return await openNamed(each, named, message);
+      const opened = await openHidden(each, hidden, message);
+      if (opened !== null) return opened;
+    } catch (error) {
+      failure ??= error;
+    }
+  }
+  if (failure instanceof Error) throw failure;
+  return null;
+}
+
+async function openNamed(
+  key: SecretKey,
+  named: readonly SessionKeyPacket[],
+  message: PgpMessage,
+): Promise<Uint8Array> {
+  const usable = named.filter(({ algorithm }) => canEncrypt(algorithm));
+  if (usable.length === 0) {
+    const needs = algorithmName(named[0]?.algorithm ?? 0);
+    throw new OcicryptError("WRAPPED_KEY_UNSUPPORTED", `an OpenPGP message uses ${needs}`);
+  }
+  const keyIds = usable.map(({ keyId = "" }) => keyId);
+  const opened = await decrypt(key, keyIds, usable, message);
+  if (opened !== null) return opened;
+  // Never why: whether a padding, a checksum or the content was wrong would be an oracle.
+  throw new OcicryptError("WRAPPED_KEY_INVALID", "an OpenPGP message for this key is damaged");
+}
+
+async function openHidden(
+  key: SecretKey,
+  hidden: readonly SessionKeyPacket[],
+  message: PgpMessage,
+): Promise<Uint8Array | null> {
+  const usable = hidden.filter(({ algorithm }) => canEncrypt(algorithm));
+  if (usable.length === 0 || key.keyIds.length === 0) return null;
+  return await decrypt(key, key.keyIds, usable, message);
+}
+
+async function decrypt(
+  key: SecretKey,
+  keyIds: readonly string[],
+  sessionKeys: readonly SessionKeyPacket[],
+  { data }: PgpMessage,
+): Promise<Uint8Array | null> {
+  if (sessionKeys.length > MAX_ATTEMPTS) {
+    throw new OcicryptError("WRAPPED_KEY_INVALID", "an OpenPGP message has too many recipients");
+  }
+  const decryptionKeys = await key.unlock(keyIds);
+  const openpgp = await loadOpenPgp();
+  const config = configure(openpgp);
+  // Without the session keys of others, which can be damaged or of unknown algorithms.
+  const binaryMessage = Buffer.concat([...sessionKeys.map(({ raw }) => raw), data.raw]);
+  try {
+    const message = await openpgp.readMessage({ binaryMessage, config });
+    const decrypted = await openpgp.decrypt({ message, decryptionKeys, format: "binary", config });
+    return decrypted.data as Uint8Array;
+  } catch {
+    return null;
+  }
+}
+
+function explain(keys: readonly SecretKey[], { sessionKeys }: PgpMessage): string {
+  const ours = keys.flatMap(({ keyIds }) => keyIds);
+  const needs = sessionKeys.map(({ algorithm, keyId }) =>
+    keyId === undefined
+      ? `a hidden ${algorithmName(algorithm)} recipient`
+      : `${algorithmName(algorithm)} key 0x${keyId}`,
+  );
+  const has = ours.map((keyId) => `0x${keyId}`).join(", ");
+  return `it is for ${needs.join(", ")}; the key given is ${has}`;
+}

@@ -1,0 +1,88 @@
+import { OcicryptError } from "../../errors.js";
+import { decodeBase64, encodeBase64 } from "../../spec/base64.js";
+import { MAX_WRAPPED_KEYS } from "../../spec/limits.js";
+import type { OaepHash } from "./oaep.js";
+
+/** What one recipient has got: the layer's private options, encrypted with RSA-OAEP. */
+export interface Pkcs11Recipient {
+  hash: OaepHash;
+  ciphertext: Uint8Array;
+}
+
+type JsonObject = Readonly<Record<string, unknown>>;
+
+/** Far above what wraps two hundred bytes for one or for many. */
+const MAX_SIZE = 1024 * 1024;
+/** RSA-16384, the largest that OpenSSL takes. */
+const MAX_CIPHERTEXT_SIZE = 2048;
+
+/** Writes `Pkcs11Blob` of Go's crypto/pkcs11/pkcs11helpers.go for one recipient. */
+export function serializeBlob({ hash, ciphertext }: Pkcs11Recipient): Uint8Array {
+  const recipients = [{ version: 0, blob: encodeBase64(ciphertext), hash }];
+  return Buffer.from(JSON.stringify({ version: 0, recipients }), "utf8");
+}
+
+/**
+ * Reads a `Pkcs11Blob`; Go puts all its recipients into one.
+ *
+ * @throws {@link OcicryptError} `WRAPPED_KEY_INVALID`; `WRAPPED_KEY_UNSUPPORTED` for another
+ *   version or hash
+ */
+export function parseBlob(bytes: Uint8Array): Pkcs11Recipient[] {
+  if (bytes.byteLength > MAX_SIZE) throw invalid("it is larger than any wrapped key");
+  const { version, recipients } = requireObject(parseJson(bytes));
+  requireVersion(version);
+  if (!Array.isArray(recipients) || recipients.length === 0) throw invalid("it has no recipients");
+  if (recipients.length > MAX_WRAPPED_KEYS) throw invalid("it has too many recipients");
+  return recipients.map((recipient) => readRecipient(requireObject(recipient)));
+}
+
+function readRecipient({ version, blob, hash }: JsonObject): Pkcs11Recipient {
+  requireVersion(version);
+  const ciphertext = typeof blob === "string" ? decodeBase64(blob) : null;
+  if (ciphertext === null) throw invalid("a blob is not base64");
+  if (ciphertext.byteLength === 0 || ciphertext.byteLength > MAX_CIPHERTEXT_SIZE) {
+    throw invalid("a blob has a size that no RSA key has");
+  }
+  return { hash: readHash(hash), ciphertext };
+}
+
+/** Writers from before the hash was written used SHA-1. */
+function readHash(hash: unknown): OaepHash {
+  if (hash === undefined || hash === "") return "sha1";
+  if (hash === "sha1" || hash === "sha256") return hash;
+  if (typeof hash !== "string") throw invalid("a hash is not a string");
+  throw unsupported(`the hash ${JSON.stringify(hash.slice(0, 40))}`);
+}
+
+function requireVersion(version: unknown): void {
+  if (version === 0) return;
+  if (typeof version !== "number") throw invalid("it has no version");
+  throw unsupported(`version ${String(version)}`);
+}
+
+function parseJson(bytes: Uint8Array): unknown {
+  try {
+    return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+  } catch {
+    throw invalid("its JSON is damaged");
+  }
+}
+
+function requireObject(value: unknown): JsonObject {
+  if (typeof value === "object" && value !== null && !Array.isArray(value)) {
+    return value as JsonObject;
+  }
+  throw invalid("what must be an object is none");
+}
+
+function invalid(why: string): OcicryptError {
+  return new OcicryptError("WRAPPED_KEY_INVALID", `a wrapped key is not one of PKCS #11: ${why}`);
+}
+
+function unsupported(what: string): OcicryptError {
+  return new OcicryptError(
+    "WRAPPED_KEY_UNSUPPORTED",
+    `a wrapped key of PKCS #11 has ${what}, which is not known here`,
+  );
+}

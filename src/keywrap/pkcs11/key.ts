@@ -1,0 +1,98 @@
+import type { KeyObject } from "node:crypto";
+import type { KeyInput } from "../../keys/material.js";
+import { readPrivateKeys, type PrivateKeyOptions } from "../../keys/private-key.js";
+import type { Key } from "../types.js";
+import { parseBlob, type Pkcs11Recipient } from "./blob.js";
+import { isKeyFile, parseKeyFile, requireKeyNamed } from "./key-file.js";
+import type { TokenOptions } from "./module.js";
+import { decryptOaep, oaepAlgorithm, requireRsa, rsaBits } from "./oaep.js";
+
+export interface Pkcs11KeyOptions extends TokenOptions, PrivateKeyOptions {
+  /** How to call the key in reports. */
+  label?: string | undefined;
+}
+
+/**
+ * A private key in a PKCS #11 token, or an RSA key outside of one that opens the same layers.
+ *
+ * A token is used only for the time of one `unwrap`, in which nothing else of the program runs. A
+ * PIN that it has refused is not tried again by the same process, as few wrong ones lock it.
+ *
+ * @param input A key file in YAML with the URI of a key in a token and its PIN. Or an RSA private
+ *   key: PKCS#1 or PKCS#8 as PEM or DER, also encrypted, or a JWK.
+ * @throws {@link OcicryptError} `KEY_UNRECOGNIZED`, `KEY_UNSUPPORTED`, `KEY_USE_FORBIDDEN`,
+ *   `KEY_IS_PUBLIC`, `PASSWORD_MISSING`, `PASSWORD_WRONG`. Its `unwrap`: `WRAPPED_KEY_INVALID`,
+ *   `WRAPPED_KEY_UNSUPPORTED`; with a key file also `PIN_MISSING`, `PIN_WRONG`,
+ *   `PKCS11_CONFIG_MISSING`, `PKCS11_CONFIG_INVALID`, `MODULE_NOT_FOUND`, `MODULE_NOT_ALLOWED`,
+ *   `PACKAGE_MISSING`, `TOKEN_NOT_FOUND`, `TOKEN_FAILED`, `OBJECT_NOT_FOUND`, `OBJECT_AMBIGUOUS`,
+ *   `KEY_UNSUPPORTED`, `KEY_USE_FORBIDDEN`
+ * @throws {TypeError} when the input holds several keys
+ */
+export async function key(input: KeyInput, options: Pkcs11KeyOptions = {}): Promise<Key> {
+  return isKeyFile(input) ? keyInToken(input, options) : keyInSoftware(input, options);
+}
+
+async function keyInToken(input: string | Uint8Array, options: Pkcs11KeyOptions): Promise<Key> {
+  const keyFile = await parseKeyFile(input);
+  requireKeyNamed(keyFile);
+  return {
+    scheme: "pkcs11",
+    label: options.label,
+    async unwrap(wrapped, unwrapOptions) {
+      const recipients = parseBlob(wrapped);
+      const { decryptInToken } = await import("./token.js");
+      return decryptInToken(keyFile, recipients, options, unwrapOptions?.signal);
+    },
+    explain: (wrapped) =>
+      explain(
+        wrapped,
+        ({ ciphertext }) => `for another ${sizeOf(ciphertext)} key than the token's, or damaged`,
+      ),
+  };
+}
+
+function keyInSoftware(input: KeyInput, options: Pkcs11KeyOptions): Key {
+  const [first, ...more] = readPrivateKeys(input, options);
+  if (first === undefined || more.length > 0) {
+    throw new TypeError("the input holds several keys; give each one by itself");
+  }
+  const privateKey = requireRsa(first);
+  return {
+    scheme: "pkcs11",
+    label: options.label,
+    unwrap: (wrapped) =>
+      new Promise((resolve) => {
+        resolve(decryptFirst(privateKey, parseBlob(wrapped)));
+      }),
+    explain: (wrapped) =>
+      explain(wrapped, ({ ciphertext }) => {
+        const own = `RSA-${String(rsaBits(privateKey))}`;
+        const needs = sizeOf(ciphertext);
+        return needs === own
+          ? `for another ${own} key, or damaged`
+          : `the recipient needs ${needs}, the key is ${own}`;
+      }),
+  };
+}
+
+function decryptFirst(
+  privateKey: KeyObject,
+  recipients: readonly Pkcs11Recipient[],
+): Buffer | null {
+  for (const { hash, ciphertext } of recipients) {
+    const plaintext = decryptOaep(privateKey, hash, ciphertext);
+    if (plaintext !== null) return plaintext;
+  }
+  return null;
+}
+
+function explain(wrapped: Uint8Array, why: (recipient: Pkcs11Recipient) => string): string {
+  return parseBlob(wrapped)
+    .map((recipient) => `${oaepAlgorithm(recipient.hash)}: ${why(recipient)}`)
+    .join("; ");
+}
+
+/** An RSA ciphertext is as long as the modulus. */
+function sizeOf(ciphertext: Uint8Array): string {
+  return `RSA-${String(ciphertext.byteLength * 8)}`;
+}

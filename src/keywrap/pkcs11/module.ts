@@ -1,0 +1,63 @@
+import { OcicryptError } from "../../errors.js";
+import { loadConfig, type Pkcs11Config } from "./config.js";
+import type { Cryptoki, Pkcs11Js } from "./cryptoki.js";
+import { findModule } from "./module-path.js";
+import type { Pkcs11Uri } from "./uri.js";
+
+/** How a key in a token is reached. */
+export interface TokenOptions {
+  /** Which modules may be loaded; by default what `OCICRYPT_CONFIG` or an `ocicrypt.conf` says. */
+  config?: Pkcs11Config | undefined;
+  /** The package `pkcs11js`, for programs in which its name can not be imported from here. */
+  pkcs11js?: Pkcs11Js | undefined;
+}
+
+/** Not written into `import()`, where the compiler would look for the types of it. */
+const PACKAGE = "pkcs11js";
+
+/** Each module is loaded once and kept: unloading native code crashes some of them. */
+const loaded = new WeakMap<Pkcs11Js, Map<string, Cryptoki>>();
+
+/**
+ * Loads the module of a URI.
+ *
+ * @throws {@link OcicryptError} `PKCS11_CONFIG_MISSING`, `PKCS11_CONFIG_INVALID`,
+ *   `MODULE_NOT_FOUND`, `MODULE_NOT_ALLOWED`, `PACKAGE_MISSING`
+ */
+export async function loadModule(uri: Pkcs11Uri, options: TokenOptions): Promise<Cryptoki> {
+  const path = await findModule(uri, options.config ?? (await loadConfig()));
+  const pkcs11js = options.pkcs11js ?? (await importPkcs11js());
+  let modules = loaded.get(pkcs11js);
+  if (modules === undefined) loaded.set(pkcs11js, (modules = new Map<string, Cryptoki>()));
+  let cryptoki = modules.get(path);
+  if (cryptoki === undefined) modules.set(path, (cryptoki = loadFile(path, pkcs11js)));
+  return cryptoki;
+}
+
+/** @throws {@link OcicryptError} `PACKAGE_MISSING` */
+export async function importPkcs11js(
+  load: () => Promise<unknown> = () => import(PACKAGE),
+): Promise<Pkcs11Js> {
+  try {
+    return ((await load()) as { default: Pkcs11Js }).default;
+  } catch (cause) {
+    const absent =
+      cause instanceof Error && "code" in cause && cause.code === "ERR_MODULE_NOT_FOUND";
+    const message = absent
+      ? "a key in a PKCS #11 token needs the package pkcs11js: npm install pkcs11js"
+      : "the package pkcs11js can not be loaded, its native part may not have been built: " +
+        "npm rebuild pkcs11js, or remove it and npm install pkcs11js";
+    throw new OcicryptError("PACKAGE_MISSING", message, { cause });
+  }
+}
+
+function loadFile(path: string, { PKCS11 }: Pkcs11Js): Cryptoki {
+  const cryptoki = new PKCS11();
+  try {
+    cryptoki.load(path);
+    return cryptoki;
+  } catch (cause) {
+    const message = `the file ${path} can not be loaded as a PKCS #11 module`;
+    throw new OcicryptError("MODULE_NOT_FOUND", message, { cause });
+  }
+}

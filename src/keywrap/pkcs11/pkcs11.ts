@@ -1,0 +1,2 @@
+export { recipient } from "./recipient.js";
+export { key } from "./key.js";

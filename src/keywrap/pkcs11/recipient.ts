@@ -1,0 +1,77 @@
+import type { KeyObject } from "node:crypto";
+import type { KeyInput } from "../../keys/material.js";
+import { readPublicKeys } from "../../keys/public-key.js";
+import type { Recipient } from "../types.js";
+import { serializeBlob } from "./blob.js";
+import { isKeyFile, parseKeyFile, requireKeyNamed } from "./key-file.js";
+import type { TokenOptions } from "./module.js";
+import {
+  defaultOaepHash,
+  encryptOaep,
+  requireRsa,
+  requireWrappingSize,
+  type OaepHash,
+} from "./oaep.js";
+
+export interface Pkcs11RecipientOptions extends TokenOptions {
+  /**
+   * The hash of RSA-OAEP; by default that of the environment variable `OCICRYPT_OAEP_HASHALG`, or
+   * `sha256`. An RSA key of 2048 bits needs `sha1`: with `sha256` it holds 190 bytes, and the
+   * options of a layer have 193.
+   */
+  hash?: OaepHash | undefined;
+}
+
+/**
+ * A recipient whose private key is in a PKCS #11 token.
+ *
+ * @param input The public key: SPKI or PKCS#1 as PEM or DER, a JWK, or an X.509 certificate, of an
+ *   RSA key from 2048 bits on; needs no token, module or configuration. Or a key file in YAML with
+ *   the URI of a key in a token; the public key is read from there when it is used first.
+ * @throws {@link OcicryptError} `KEY_UNRECOGNIZED`, `KEY_UNSUPPORTED`, `KEY_USE_FORBIDDEN`,
+ *   `KEY_IS_PRIVATE`; `PKCS11_CONFIG_INVALID` for a bad `OCICRYPT_OAEP_HASHALG`. Its `wrap`:
+ *   `WRAP_FAILED` for a key that is too small for the hash; with a key file also
+ *   `PKCS11_CONFIG_MISSING`, `PKCS11_CONFIG_INVALID`, `MODULE_NOT_FOUND`, `MODULE_NOT_ALLOWED`,
+ *   `PACKAGE_MISSING`, `TOKEN_NOT_FOUND`, `TOKEN_FAILED`, `PIN_MISSING`, `PIN_WRONG`,
+ *   `OBJECT_NOT_FOUND`, `OBJECT_AMBIGUOUS`, `KEY_UNSUPPORTED`, `KEY_USE_FORBIDDEN`
+ * @throws {TypeError} when the input holds several keys
+ */
+export async function recipient(
+  input: KeyInput,
+  options: Pkcs11RecipientOptions = {},
+): Promise<Recipient> {
+  const hash = options.hash ?? defaultOaepHash();
+  const publicKey = isKeyFile(input) ? await fromToken(input, options) : fromInput(input);
+  return {
+    scheme: "pkcs11",
+    async wrap(privateOptions, wrapOptions) {
+      const key = await publicKey(wrapOptions?.signal);
+      return serializeBlob({ hash, ciphertext: encryptOaep(key, hash, privateOptions) });
+    },
+  };
+}
+
+type PublicKey = (signal?: AbortSignal) => Promise<KeyObject>;
+
+function fromInput(input: KeyInput): PublicKey {
+  const [first, ...more] = readPublicKeys(input);
+  if (first === undefined || more.length > 0) {
+    throw new TypeError("the input holds several keys; a PKCS #11 recipient has one");
+  }
+  const key = requireWrappingSize(requireRsa(first));
+  return () => Promise.resolve(key);
+}
+
+async function fromToken(input: string | Uint8Array, options: TokenOptions): Promise<PublicKey> {
+  const keyFile = await parseKeyFile(input);
+  requireKeyNamed(keyFile);
+  let key: KeyObject | undefined;
+  return async (signal) => {
+    if (key === undefined) {
+      const { publicKeyInToken } = await import("./token.js");
+      signal?.throwIfAborted();
+      key = requireWrappingSize(await publicKeyInToken(keyFile, options));
+    }
+    return key;
+  };
+}

@@ -1,0 +1,164 @@
+import { endianness } from "node:os";
+import { isMainThread } from "node:worker_threads";
+import { OcicryptError } from "../../errors.js";
+import {
+  call,
+  CKF_OS_LOCKING_OK,
+  CKF_SERIAL_SESSION,
+  returnCode,
+  tokenFailed,
+  type Cryptoki,
+  type TokenInfo,
+} from "./cryptoki.js";
+import type { KeyFile } from "./key-file.js";
+import { login } from "./login.js";
+import type { Pkcs11Uri, TokenAttribute } from "./uri.js";
+
+/** An open session with the token of a key file. */
+export interface Session {
+  cryptoki: Cryptoki;
+  handle: Buffer;
+}
+
+interface Slot {
+  handle: Buffer;
+  info: TokenInfo;
+}
+
+/**
+ * Opens a session for as long as `use` runs, logged in if there is a PIN. All of it is synchronous,
+ * as most of PKCS #11 is: no two uses of a module overlap, and nothing else of the program sees the
+ * environment of the key file.
+ *
+ * @throws {@link OcicryptError} `TOKEN_NOT_FOUND`, `OBJECT_AMBIGUOUS`, `PIN_WRONG`, `TOKEN_FAILED`
+ */
+export function withSession<T>(
+  cryptoki: Cryptoki,
+  keyFile: KeyFile,
+  pin: string | undefined,
+  use: (session: Session) => T,
+): T {
+  return withEnvironment(keyFile.env, () =>
+    whileInitialized(cryptoki, () => {
+      const slot = findSlot(cryptoki, keyFile);
+      const handle = call("C_OpenSession", () =>
+        cryptoki.C_OpenSession(slot.handle, CKF_SERIAL_SESSION),
+      );
+      let loggedIn = false;
+      try {
+        if (pin !== undefined) loggedIn = login(cryptoki, handle, slot.info, pin);
+        return use({ cryptoki, handle });
+      } finally {
+        if (loggedIn)
+          quietly(() => {
+            cryptoki.C_Logout(handle);
+          });
+        quietly(() => {
+          cryptoki.C_CloseSession(handle);
+        });
+      }
+    }),
+  );
+}
+
+/** Node hands changes of `process.env` on to native code, in the main thread. */
+function withEnvironment<T>(env: ReadonlyMap<string, string>, run: () => T): T {
+  const before = [...env.keys()].map((name) => [name, process.env[name]] as const);
+  for (const [name, value] of env) process.env[name] = value;
+  try {
+    return run();
+  } finally {
+    for (const [name, value] of before) {
+      if (value === undefined) Reflect.deleteProperty(process.env, name);
+      else process.env[name] = value;
+    }
+  }
+}
+
+/** Leaves a module as it was found: another part of the program may be using it. */
+function whileInitialized<T>(cryptoki: Cryptoki, run: () => T): T {
+  let initialized = true;
+  try {
+    cryptoki.C_Initialize({ flags: CKF_OS_LOCKING_OK });
+  } catch (error) {
+    if (returnCode(error) !== "CKR_CRYPTOKI_ALREADY_INITIALIZED") {
+      throw tokenFailed("C_Initialize", error);
+    }
+    initialized = false;
+  }
+  try {
+    return run();
+  } finally {
+    if (initialized)
+      quietly(() => {
+        cryptoki.C_Finalize();
+      });
+  }
+}
+
+/**
+ * Unlike in Go, which logs in to one token after the other, no token gets a PIN that may be meant
+ * for another.
+ */
+function findSlot(cryptoki: Cryptoki, { uri, env }: KeyFile): Slot {
+  const slots = call("C_GetSlotList", () => cryptoki.C_GetSlotList(true))
+    .filter((handle) => uri.slotId === undefined || readUlong(handle) === uri.slotId)
+    .flatMap((handle) => {
+      const info = tokenInfo(cryptoki, handle);
+      return info !== undefined && isToken(info, uri) ? [{ handle, info }] : [];
+    });
+  const [slot, ...others] = slots;
+  if (slot === undefined) {
+    const hint =
+      env.size === 0 || isMainThread
+        ? ""
+        : "; the environment of a key file has no effect in a worker thread";
+    throw new OcicryptError("TOKEN_NOT_FOUND", `no token matches ${describeToken(uri)}${hint}`);
+  }
+  if (others.length > 0) {
+    const message = `several tokens match ${describeToken(uri)}; add serial or slot-id to the URI`;
+    throw new OcicryptError("OBJECT_AMBIGUOUS", message);
+  }
+  return slot;
+}
+
+/** Slots with something that is not a token to this module are passed over. */
+function tokenInfo(cryptoki: Cryptoki, slot: Buffer): TokenInfo | undefined {
+  try {
+    return cryptoki.C_GetTokenInfo(slot);
+  } catch {
+    return undefined;
+  }
+}
+
+function isToken(info: TokenInfo, { token }: Pkcs11Uri): boolean {
+  const actual: Readonly<Record<TokenAttribute, string>> = {
+    token: info.label,
+    manufacturer: info.manufacturerID,
+    serial: info.serialNumber,
+    model: info.model,
+  };
+  return [...token].every(([name, value]) => actual[name].replace(/[ \0]+$/, "") === value);
+}
+
+/** The part of a URI that tells a token, for messages. */
+export function describeToken({ token, slotId }: Pkcs11Uri): string {
+  const parts = [...token].map(([name, value]) => `${name} ${JSON.stringify(value.slice(0, 64))}`);
+  if (slotId !== undefined) parts.push(`slot-id ${String(slotId)}`);
+  return parts.join(", ");
+}
+
+/** A CK_ULONG, in the size and byte order of the machine. */
+export function readUlong(bytes: Buffer): number {
+  const bigEndian = endianness() === "BE" ? bytes : Buffer.from(bytes).reverse();
+  return Number(`0x${bigEndian.toString("hex")}`);
+}
+
+/** What fails while tidying up must not hide what went before. */
+function quietly(run: () => void): void {
+  try {
+    run();
+  } catch {
+    // The session or the token is gone already.
+  }
+}

@@ -1,0 +1,48 @@
+import { Constructed, fromBER, Integer, OctetString, Primitive, type BaseBlock } from "asn1js";
+
+/** Any element that asn1js has parsed. */
+export type Asn1Node = BaseBlock;
+
+/** Deeper than any CMS message; an issuer's name is at the eighth level. */
+const MAX_DEPTH = 24;
+/** Enough for as many recipients as are read, with long names. */
+const MAX_NODES = 50_000;
+
+/**
+ * Parses BER, with what follows the element refused.
+ *
+ * @throws {Error} when it is malformed
+ */
+export function parseBer(bytes: Uint8Array): Asn1Node {
+  const limits = { maxDepth: MAX_DEPTH, maxNodes: MAX_NODES, maxContentLength: bytes.byteLength };
+  const { offset, result } = fromBER(bytes, { ...limits, parseEmbedded: false });
+  if (offset !== bytes.byteLength) throw new Error("malformed BER");
+  return result;
+}
+
+/** The elements in a constructed one; also in Go's SEQUENCE that is marked as primitive. */
+export function childrenOf(node: unknown): readonly Asn1Node[] {
+  if (!(node instanceof Constructed)) throw new Error("an element is not constructed");
+  return node.valueBlock.value;
+}
+
+/** Whether an element has a tag of the context-specific class. */
+export function hasContextTag(node: Asn1Node | undefined, tag: number): node is Asn1Node {
+  return node?.idBlock.tagClass === 3 && node.idBlock.tagNumber === tag;
+}
+
+/** The contents of an OCTET STRING, in one part or several, or of a primitive context tag. */
+export function octetsOf(node: unknown): Uint8Array {
+  if (node instanceof OctetString) return new Uint8Array(node.getValue());
+  if (node instanceof Primitive) return node.valueBlock.valueHexView;
+  throw new Error("an element is not an OCTET STRING");
+}
+
+/** The value of an INTEGER that is small and not negative. */
+export function smallIntegerOf(node: unknown): number {
+  const [value, ...more] = node instanceof Integer ? node.valueBlock.valueHexView : [];
+  if (value === undefined || value > 0x7f || more.length > 0) {
+    throw new Error("an element is not a small INTEGER");
+  }
+  return value;
+}

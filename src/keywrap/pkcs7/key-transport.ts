@@ -1,0 +1,96 @@
+import { constants, privateDecrypt, randomBytes, type KeyObject } from "node:crypto";
+import { AlgorithmIdentifier } from "pkijs";
+import { childrenOf, hasContextTag, octetsOf } from "./asn1.js";
+import { decryptPkcs1v15 } from "./pkcs1-v1_5.js";
+
+/** How the content's key is encrypted for a recipient. */
+export type KeyTransport =
+  { name: "RSAES-PKCS1-v1_5" } | { name: "RSAES-OAEP"; hash: string; label: Uint8Array };
+
+const RSA_ENCRYPTION = "1.2.840.113549.1.1.1";
+const RSAES_OAEP = "1.2.840.113549.1.1.7";
+const MGF1 = "1.2.840.113549.1.1.8";
+const P_SPECIFIED = "1.2.840.113549.1.1.9";
+const SHA_1 = "1.3.14.3.2.26";
+
+const HASHES: ReadonlyMap<string, string> = /* @__PURE__ */ new Map([
+  [SHA_1, "sha1"],
+  ["2.16.840.1.101.3.4.2.4", "sha224"],
+  ["2.16.840.1.101.3.4.2.1", "sha256"],
+  ["2.16.840.1.101.3.4.2.2", "sha384"],
+  ["2.16.840.1.101.3.4.2.3", "sha512"],
+]);
+
+/** `undefined` for an algorithm, or parameters of it, that can not be used. */
+export function readKeyTransport(algorithm: AlgorithmIdentifier): KeyTransport | undefined {
+  switch (algorithm.algorithmId) {
+    case RSA_ENCRYPTION:
+      return { name: "RSAES-PKCS1-v1_5" };
+    case RSAES_OAEP:
+      try {
+        return readOaep(algorithm.algorithmParams);
+      } catch {
+        return undefined;
+      }
+    default:
+      return undefined;
+  }
+}
+
+/** The name in the standards, or the object identifier of what is not known here. */
+export function keyTransportName({ algorithmId }: AlgorithmIdentifier): string {
+  if (algorithmId === RSA_ENCRYPTION) return "RSAES-PKCS1-v1_5";
+  return algorithmId === RSAES_OAEP ? "RSAES-OAEP" : algorithmId.slice(0, 40);
+}
+
+/**
+ * Decrypts the content's key. It always gives one of the size wanted: where the padding is wrong,
+ * a random one. That its decryption of the content fails then is all there is to see, so that
+ * nobody can learn from many such failures what a message holds (RFC 3218 section 2.3.2).
+ */
+export function decryptContentKey(
+  transport: KeyTransport,
+  key: KeyObject,
+  encryptedKey: Uint8Array,
+  size: number,
+): Uint8Array {
+  if (transport.name === "RSAES-PKCS1-v1_5") return decryptPkcs1v15(key, encryptedKey, size);
+  const { hash: oaepHash, label: oaepLabel } = transport;
+  const padding = constants.RSA_PKCS1_OAEP_PADDING;
+  const substitute = randomBytes(size);
+  try {
+    const decrypted = privateDecrypt({ key, padding, oaepHash, oaepLabel }, encryptedKey);
+    return decrypted.byteLength === size ? decrypted : substitute;
+  } catch {
+    return substitute;
+  }
+}
+
+/**
+ * RSAES-OAEP-params: RFC 8017 section A.2.1. Read here since pkijs takes the hash of an empty
+ * label for the label that is meant when there is none.
+ */
+function readOaep(parameters: unknown): KeyTransport | undefined {
+  let hashId = SHA_1;
+  let mgf1HashId = SHA_1;
+  let label: Uint8Array = new Uint8Array();
+  for (const field of childrenOf(parameters)) {
+    const algorithm = new AlgorithmIdentifier({ schema: childrenOf(field)[0] });
+    const { algorithmId } = algorithm;
+    const algorithmParams: unknown = algorithm.algorithmParams;
+    if (hasContextTag(field, 0)) {
+      hashId = algorithmId;
+    } else if (hasContextTag(field, 1) && algorithmId === MGF1) {
+      mgf1HashId = new AlgorithmIdentifier({ schema: algorithmParams }).algorithmId;
+    } else if (hasContextTag(field, 2) && algorithmId === P_SPECIFIED) {
+      label = octetsOf(algorithmParams);
+    } else {
+      return undefined;
+    }
+  }
+  const hash = HASHES.get(hashId);
+  // Node has one setting for both hashes.
+  return hash !== undefined && mgf1HashId === hashId
+    ? { name: "RSAES-OAEP", hash, label }
+    : undefined;
+}

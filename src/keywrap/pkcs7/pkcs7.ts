@@ -1,0 +1,2 @@
+export { group, recipient, recipients } from "./recipient.js";
+export { key, keys } from "./key.js";

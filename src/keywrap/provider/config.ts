@@ -1,0 +1,170 @@
+import { readFileSync, statSync } from "node:fs";
+import { OcicryptError } from "../../errors.js";
+import { asObject, parseObject, type JsonObject } from "./json.js";
+import { printable } from "./printable.js";
+
+/**
+ * Where key providers are, by name: the content of the file that Go reads, see
+ * https://github.com/containers/ocicrypt/blob/main/docs/keyprovider.md
+ */
+export interface ProviderConfig {
+  readonly "key-providers": Readonly<Record<string, ProviderEntry>>;
+}
+
+/** A command or a gRPC server; with both the command is used, as by Go. */
+export interface ProviderEntry {
+  readonly cmd?: { readonly path: string; readonly args?: readonly string[] };
+  /** `HOST:PORT` or `unix:///PATH`. Without `grpc-tls` the layer's key goes there in clear. */
+  readonly grpc?: string;
+  readonly "grpc-tls"?: ProviderTls;
+}
+
+/** TLS to a gRPC server; every file is PEM. */
+export interface ProviderTls {
+  /** Who may certify the server; by default those that Node trusts. */
+  readonly "root-ca-file"?: string;
+  /** The client's certificate, with its key, for a server that asks for one. */
+  readonly "cert-file"?: string;
+  readonly "key-file"?: string;
+  /** The name in the server's certificate, where it is not that of the address. */
+  readonly "server-name"?: string;
+  /** Accepts anybody as the server. For tests only. */
+  readonly "insecure-skip-verify"?: boolean;
+}
+
+/** How to reach one provider. */
+export type Invocation =
+  | { readonly kind: "cmd"; readonly path: string; readonly args: readonly string[] }
+  | { readonly kind: "grpc"; readonly address: string; readonly tls?: ProviderTls };
+
+const ENVIRONMENT_VARIABLE = "OCICRYPT_KEYPROVIDER_CONFIG";
+
+const MAX_FILE_SIZE = 1024 * 1024;
+
+const ENTRY_MEMBERS = ["cmd", "grpc", "grpc-tls"];
+const TLS_TEXTS = ["root-ca-file", "cert-file", "key-file", "server-name"] as const;
+const TLS_MEMBERS: readonly string[] = [...TLS_TEXTS, "insecure-skip-verify"];
+
+/**
+ * Finds a provider in the configuration. Go passes over a file that is missing or damaged, and
+ * then encrypts for nobody; here each of these is an error.
+ *
+ * @param config the path of a file or its content; by default the file that the environment names
+ * @throws {@link OcicryptError} `PROVIDER_CONFIG_INVALID`, `PROVIDER_NOT_CONFIGURED`
+ */
+export function findProvider(
+  name: string,
+  config: string | ProviderConfig | undefined = process.env[ENVIRONMENT_VARIABLE],
+): Invocation {
+  if (config === undefined || config === "") {
+    throw notConfigured(name, `${ENVIRONMENT_VARIABLE} names no configuration file`);
+  }
+  const fromFile = typeof config === "string";
+  const where = fromFile ? printable(config, 300) : "the configuration";
+  const content = fromFile ? readFile(config, where) : config;
+  const providers = asObject(asObject(content)?.["key-providers"]);
+  if (providers === undefined) throw invalid(where, '"key-providers" is not an object');
+  if (!Object.hasOwn(providers, name)) {
+    const names = Object.keys(providers).join(", ") || "no provider at all";
+    throw notConfigured(name, `${where} has ${printable(names, 300)}`);
+  }
+  const entry = asObject(providers[name]);
+  const what = `provider ${JSON.stringify(name)}`;
+  if (entry === undefined) throw invalid(where, `${what} is not an object`);
+  try {
+    return readEntry(entry);
+  } catch (error) {
+    if (error instanceof SyntaxError) throw invalid(where, `${what}: ${error.message}`);
+    throw error;
+  }
+}
+
+function readFile(path: string, where: string): unknown {
+  let bytes: Uint8Array;
+  try {
+    if (statSync(path).size > MAX_FILE_SIZE) throw invalid(where, "it is too large");
+    bytes = readFileSync(path);
+  } catch (error) {
+    if (error instanceof OcicryptError) throw error;
+    const code = error instanceof Error && "code" in error ? String(error.code) : "unknown reason";
+    throw invalid(where, `it can not be read (${code})`, error);
+  }
+  const content = parseObject(bytes);
+  if (content === undefined) throw invalid(where, "it is not a JSON object");
+  return content;
+}
+
+function readEntry(entry: JsonObject): Invocation {
+  for (const other of ["ttrpc", "native"]) {
+    if (isSet(entry[other])) {
+      throw new SyntaxError(`${other} is of Rust alone and not supported; use cmd or grpc`);
+    }
+  }
+  // A member misspelt could be the one that turns TLS on.
+  refuseUnknown(entry, [...ENTRY_MEMBERS, "ttrpc", "native"]);
+  const tls = isSet(entry["grpc-tls"]) ? readTls(entry["grpc-tls"]) : undefined;
+  if (isSet(entry.cmd)) return readCommand(entry.cmd);
+  if (!isSet(entry.grpc)) throw new SyntaxError("neither cmd nor grpc says how to reach it");
+  // Rust writes addresses as URLs.
+  const address = readText(entry.grpc, "grpc").replace(/^(?:tcp|http):\/\//, "");
+  return { kind: "grpc", address, ...(tls !== undefined && { tls }) };
+}
+
+function readCommand(value: unknown): Invocation {
+  const command = asObject(value);
+  if (command === undefined) throw new SyntaxError("cmd is not an object");
+  refuseUnknown(command, ["path", "args"]);
+  const args: unknown = command.args ?? [];
+  if (!Array.isArray(args)) throw new SyntaxError("cmd.args is not a list");
+  const path = readText(command.path, "cmd.path");
+  if (path === "") throw new SyntaxError("cmd.path is empty");
+  return { kind: "cmd", path, args: args.map((arg) => readText(arg, "cmd.args")) };
+}
+
+function readTls(value: unknown): ProviderTls {
+  const tls = asObject(value);
+  if (tls === undefined) throw new SyntaxError("grpc-tls is not an object");
+  refuseUnknown(tls, TLS_MEMBERS);
+  const skip = tls["insecure-skip-verify"] ?? false;
+  if (typeof skip !== "boolean") {
+    throw new SyntaxError("insecure-skip-verify is neither true nor false");
+  }
+  const texts = TLS_TEXTS.filter((name) => isSet(tls[name]));
+  if (texts.includes("cert-file") !== texts.includes("key-file")) {
+    throw new SyntaxError("cert-file and key-file need each other");
+  }
+  return {
+    ...Object.fromEntries(texts.map((name) => [name, readText(tls[name], name)])),
+    "insecure-skip-verify": skip,
+  };
+}
+
+/** Go can not tell an empty member from one that is not there. */
+function isSet(value: unknown): boolean {
+  return value !== undefined && value !== null && value !== "";
+}
+
+function readText(value: unknown, what: string): string {
+  if (typeof value === "string" && !value.includes("\0")) return value;
+  throw new SyntaxError(`${what} is not a text`);
+}
+
+function refuseUnknown(object: JsonObject, known: readonly string[]): void {
+  const unknown = Object.keys(object).find((name) => !known.includes(name));
+  if (unknown === undefined) return;
+  throw new SyntaxError(`its member ${printable(JSON.stringify(unknown), 50)} is unknown`);
+}
+
+function invalid(where: string, why: string, cause?: unknown): OcicryptError {
+  const message = `${where} does not configure key providers: ${why}`;
+  return new OcicryptError(
+    "PROVIDER_CONFIG_INVALID",
+    message,
+    cause === undefined ? {} : { cause },
+  );
+}
+
+function notConfigured(name: string, why: string): OcicryptError {
+  const message = `the key provider ${JSON.stringify(name)} is not configured: ${why}`;
+  return new OcicryptError("PROVIDER_NOT_CONFIGURED", message);
+}

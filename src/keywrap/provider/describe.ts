@@ -1,0 +1,21 @@
+import type { RecipientInfo } from "../types.js";
+import { parseObject } from "./json.js";
+import { printable } from "./printable.js";
+
+const MAX_LENGTH = 200;
+
+/**
+ * What a provider wrote is its own affair. Those of Confidential Containers (`kid`, `wrap_type`)
+ * and of ocicrypt's documentation (`key_url`) write JSON that names the key.
+ */
+export function describe(wrapped: Uint8Array): RecipientInfo[] {
+  const packet = parseObject(wrapped);
+  const keyId = readText(packet?.kid) ?? readText(packet?.key_url);
+  if (keyId === undefined) return [{ algorithm: "provider" }];
+  return [{ algorithm: readText(packet?.wrap_type) ?? "provider", keyId }];
+}
+
+function readText(value: unknown): string | undefined {
+  const text = typeof value === "string" ? printable(value, MAX_LENGTH) : "";
+  return text === "" ? undefined : text;
+}

@@ -1,0 +1,105 @@
+import { X509Certificate } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import type { ChannelCredentials, ServiceError } from "@grpc/grpc-js";
+import { OcicryptError } from "../../errors.js";
+import { invalid } from "./answer.js";
+import type { ProviderTls } from "./config.js";
+import { asBuffer, loadGrpc, METHODS, type Grpc } from "./grpc.js";
+import { MAX_MESSAGE_SIZE } from "./limits.js";
+import { decodeMessage, encodeMessage } from "./message.js";
+import { printable, reasonOf } from "./printable.js";
+import type { Operation } from "./request.js";
+
+export interface GrpcServer {
+  readonly address: string;
+  readonly tls?: ProviderTls;
+}
+
+/**
+ * Asks a provider over gRPC, on a connection of its own.
+ *
+ * @param who the provider
+ * @param signal cancels the call
+ * @throws {@link OcicryptError} `PACKAGE_MISSING`, `PROVIDER_CONFIG_INVALID`, `PROVIDER_FAILED`,
+ *   `PROVIDER_TIMEOUT`, `PROVIDER_INVALID_RESPONSE`
+ */
+export async function callServer(
+  { address, tls }: GrpcServer,
+  operation: Operation,
+  request: Uint8Array,
+  who: string,
+  signal: AbortSignal,
+): Promise<Uint8Array> {
+  const grpc = await loadGrpc();
+  const credentials =
+    tls === undefined ? grpc.credentials.createInsecure() : await tlsCredentials(grpc, tls, who);
+  signal.throwIfAborted();
+  const client = new grpc.Client(address, credentials, {
+    "grpc.max_receive_message_length": MAX_MESSAGE_SIZE,
+    "grpc.use_local_subchannel_pool": 1,
+    ...(tls?.["server-name"] !== undefined && {
+      "grpc.ssl_target_name_override": tls["server-name"],
+    }),
+  });
+  try {
+    const answer = await new Promise<Uint8Array>((resolve, reject) => {
+      const call = client.makeUnaryRequest<Uint8Array, Uint8Array>(
+        METHODS[operation],
+        asBuffer,
+        (bytes) => bytes,
+        encodeMessage(request),
+        (error, bytes) => {
+          if (error === null && bytes !== undefined) resolve(bytes);
+          else reject(asProviderError(grpc, error, who));
+        },
+      );
+      signal.addEventListener("abort", () => {
+        call.cancel();
+      });
+    });
+    const bytes = decodeMessage(answer);
+    if (bytes === null) throw invalid(who, "it is not the message of the protocol");
+    return bytes;
+  } finally {
+    client.close();
+  }
+}
+
+async function tlsCredentials(
+  grpc: Grpc,
+  tls: ProviderTls,
+  who: string,
+): Promise<ChannelCredentials> {
+  try {
+    const [rootCa, cert, key] = await Promise.all(
+      [tls["root-ca-file"], tls["cert-file"], tls["key-file"]].map(readOptional),
+    );
+    // Node takes a file without any certificate in it for an empty list.
+    if (rootCa) new X509Certificate(rootCa);
+    const rejectUnauthorized = tls["insecure-skip-verify"] !== true;
+    return grpc.credentials.createSsl(rootCa, key, cert, { rejectUnauthorized });
+  } catch (error) {
+    const message = `the TLS files of ${who} can not be used: ${reasonOf(error)}`;
+    throw new OcicryptError("PROVIDER_CONFIG_INVALID", message, { cause: error });
+  }
+}
+
+async function readOptional(path: string | undefined): Promise<Buffer | null> {
+  return path === undefined ? null : await readFile(path);
+}
+
+function asProviderError(grpc: Grpc, error: ServiceError | null, who: string): OcicryptError {
+  if (error === null) return invalid(who, "it is empty");
+  const { code, details } = error;
+  const said = printable(details) || "no details";
+  const name = grpc.status[code] as string | undefined;
+  const message = `${who} answered ${name ?? `status ${String(code)}`}: ${said}`;
+  if (code === grpc.status.DEADLINE_EXCEEDED) {
+    return new OcicryptError("PROVIDER_TIMEOUT", message, { cause: error });
+  }
+  // Said by our own side of the connection, when an answer is above the limit.
+  if (code === grpc.status.RESOURCE_EXHAUSTED && details.startsWith("Received message larger")) {
+    return invalid(who, "it is too large");
+  }
+  return new OcicryptError("PROVIDER_FAILED", message, { cause: error });
+}

@@ -1,0 +1,15 @@
+/**
+ * Key providers, at `ocicrypt/provider`: `provider.recipient(name)` and `provider.key(name)` use
+ * one, `serveKeyProvider()` makes one for other tools.
+ */
+export * as provider from "./provider.js";
+export { serveKeyProvider } from "./serve.js";
+
+export type { AnswerEncoding, KeyProvider, KeyProviderRequest } from "./types.js";
+export type { ProviderConfig, ProviderEntry, ProviderTls } from "./config.js";
+export type { ProviderOptions } from "./options.js";
+export type { ProviderKeyOptions } from "./key.js";
+export type { ServeCommandOptions, ServeGrpcOptions } from "./serve.js";
+export type { ServeOptions } from "./respond.js";
+export type { KeyProviderServer, ServerTls } from "./serve-grpc.js";
+export type { Key, Recipient } from "../types.js";

@@ -1,0 +1,17 @@
+import { MAX_WORDS } from "./limits.js";
+
+/**
+ * Text from outside on one line and fit for a terminal: without control, format and private-use
+ * characters, which could hide or rewrite what stands around it.
+ */
+export function printable(text: string, maxLength: number = MAX_WORDS): string {
+  // Cut first: what comes in may be of any length.
+  const line = text.slice(0, 4 * maxLength).replace(/[\p{C}\p{Z}]+/gu, " ");
+  const trimmed = line.trim();
+  return trimmed.length <= maxLength ? trimmed : `${trimmed.slice(0, maxLength)}…`;
+}
+
+/** What an error says, fit for a terminal. */
+export function reasonOf(error: unknown): string {
+  return printable(error instanceof Error ? error.message : "unknown reason");
+}

@@ -1,0 +1,114 @@
+import { OcicryptError } from "../../errors.js";
+import { encodeBase64 } from "../../spec/base64.js";
+import { asObject, parseObject, readBytes, type JsonObject } from "./json.js";
+
+/** The two operations of the protocol, by their names in `op`. */
+export type Operation = "keywrap" | "keyunwrap";
+
+/** What a request says, apart from the parameters that are not for its reader. */
+export interface Request {
+  operation: Operation;
+  bytes: Uint8Array;
+  params: string[];
+}
+
+/** What Go keeps for its own schemes in the same table (ocicrypt config/constructors.go). */
+const OTHER_PARAMETERS: ReadonlySet<string> = /* @__PURE__ */ new Set([
+  "pubkeys",
+  "privkeys",
+  "privkeys-passwords",
+  "x509s",
+  "gpg-recipients",
+  "gpg-pubkeyringfile",
+  "gpg-privatekeys",
+  "gpg-privatekeys-passwords",
+  "pkcs11-pubkeys",
+  "pkcs11-yamls",
+  "pkcs11-config",
+]);
+
+/**
+ * A request as Go writes it: both halves, in this order (ocicrypt keywrap/keyprovider). Go puts
+ * every key and password of its caller into the parameters; here a provider gets its own alone.
+ */
+export function encodeRequest(
+  operation: Operation,
+  name: string,
+  params: readonly string[],
+  bytes: Uint8Array,
+): Uint8Array {
+  const parameters = {
+    [name]: params.map((param) => encodeBase64(Buffer.from(param, "utf8"))),
+  };
+  const request =
+    operation === "keywrap"
+      ? {
+          op: operation,
+          keywrapparams: {
+            // coco_keyprovider refuses a request without the inner table.
+            ec: { Parameters: parameters, DecryptConfig: { Parameters: {} } },
+            optsdata: encodeBase64(bytes),
+          },
+          keyunwrapparams: { dc: null, annotation: null },
+        }
+      : {
+          op: operation,
+          keywrapparams: { ec: null, optsdata: null },
+          keyunwrapparams: { dc: { Parameters: parameters }, annotation: encodeBase64(bytes) },
+        };
+  return Buffer.from(JSON.stringify(request), "utf8");
+}
+
+/**
+ * Reads a request of any client. Of the parameters only those of the provider called `name` are
+ * looked at; without a name, all that no scheme of Go keeps there for itself.
+ *
+ * @throws {@link OcicryptError} `PROVIDER_INVALID_REQUEST`
+ */
+export function parseRequest(message: Uint8Array, name: string | undefined): Request {
+  const request = parseObject(message);
+  if (request === undefined) throw invalid("it is not a JSON object");
+  const { op } = request;
+  if (op !== "keywrap" && op !== "keyunwrap") throw invalid('"op" is unknown');
+  const half = asObject(request[op === "keywrap" ? "keywrapparams" : "keyunwrapparams"]);
+  if (half === undefined) throw invalid("the operation's parameters are missing");
+  const bytes = readBytes(op === "keywrap" ? half.optsdata : half.annotation);
+  if (bytes === undefined || bytes.byteLength === 0) throw invalid("there is nothing in it");
+  const config = half[op === "keywrap" ? "ec" : "dc"];
+  return { operation: op, bytes, params: readParameters(config, name) };
+}
+
+function readParameters(config: unknown, name: string | undefined): string[] {
+  if (config === undefined || config === null) return [];
+  const table: unknown = asObject(config)?.Parameters ?? {};
+  const parameters = asObject(table);
+  if (parameters === undefined) throw invalid('"Parameters" is not an object');
+  return ownNames(parameters, name).flatMap((own) => readTexts(parameters[own]));
+}
+
+function ownNames(parameters: JsonObject, name: string | undefined): string[] {
+  if (name !== undefined) return Object.hasOwn(parameters, name) ? [name] : [];
+  return Object.keys(parameters).filter((other) => !OTHER_PARAMETERS.has(other));
+}
+
+/** Go writes lists and bytes that were never set as `null`. */
+function readTexts(list: unknown): string[] {
+  if (list === null) return [];
+  if (!Array.isArray(list)) throw invalid("a list of parameters is none");
+  return list.map((value) => {
+    const bytes = value === null ? new Uint8Array() : readBytes(value);
+    if (bytes === undefined) throw invalid("a parameter is not base64");
+    try {
+      return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+    } catch {
+      throw invalid("a parameter is not text");
+    }
+  });
+}
+
+function invalid(why: string): OcicryptError {
+  return new OcicryptError(
+    "PROVIDER_INVALID_REQUEST",
+    `this is not a key provider request: ${why}`,
+  );
+}

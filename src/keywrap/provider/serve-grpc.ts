@@ -1,0 +1,113 @@
+import type { handleUnaryCall, Server, ServerCredentials } from "@grpc/grpc-js";
+import { isOcicryptError, type ErrorCode } from "../../errors.js";
+import { asBuffer, loadGrpc, METHODS, type Grpc } from "./grpc.js";
+import { MAX_MESSAGE_SIZE } from "./limits.js";
+import { decodeMessage, encodeMessage } from "./message.js";
+import { reasonOf } from "./printable.js";
+import type { Operation } from "./request.js";
+import { respond, type ServeOptions } from "./respond.js";
+import type { KeyProvider } from "./types.js";
+
+/** PEM: who the server is, and who of its clients may ask it. */
+export interface ServerTls {
+  cert: string | Uint8Array;
+  key: string | Uint8Array;
+  /** Clients must show a certificate of this authority. */
+  clientCa?: string | Uint8Array | undefined;
+}
+
+/** A server that runs until it is closed. */
+export interface KeyProviderServer {
+  /** `HOST:PORT` with the port in use, or the `unix:` address. */
+  readonly address: string;
+  /** Ends it, once the calls that run have ended or five seconds have passed. */
+  close(): Promise<void>;
+}
+
+/** How long calls that run may go on after `close()`, in milliseconds. */
+const CLOSE_TIMEOUT = 5000;
+
+/** Answers requests over gRPC. */
+export async function serveGrpc(
+  provider: KeyProvider,
+  address: string,
+  tls: ServerTls | undefined,
+  options: ServeOptions,
+): Promise<KeyProviderServer> {
+  const grpc = await loadGrpc();
+  const server = new grpc.Server({ "grpc.max_receive_message_length": MAX_MESSAGE_SIZE });
+  for (const operation of ["keywrap", "keyunwrap"] as const) {
+    const handler = handlerFor(grpc, operation, provider, options);
+    const identity = (message: Buffer): Buffer => message;
+    server.register(METHODS[operation], handler, identity, identity, "unary");
+  }
+  const port = await bind(server, address, credentialsFor(grpc, tls));
+  return {
+    address: address.startsWith("unix:") ? address : address.replace(/:\d+$/, `:${String(port)}`),
+    close: () => close(server),
+  };
+}
+
+function handlerFor(
+  grpc: Grpc,
+  operation: Operation,
+  provider: KeyProvider,
+  options: ServeOptions,
+): handleUnaryCall<Buffer, Buffer> {
+  return (call, callback) => {
+    const controller = new AbortController();
+    call.on("cancelled", () => {
+      controller.abort();
+    });
+    const request = decodeMessage(call.request) ?? new Uint8Array();
+    respond(provider, request, options, controller.signal, operation).then(
+      (answer) => {
+        callback(null, asBuffer(encodeMessage(answer)));
+      },
+      (error: unknown) => {
+        callback({ code: grpc.status[statusOf(error)], details: reasonOf(error) });
+      },
+    );
+  };
+}
+
+function statusOf(error: unknown): "INVALID_ARGUMENT" | "NOT_FOUND" | "UNKNOWN" {
+  const is = (code: ErrorCode): boolean => isOcicryptError(error, code);
+  if (is("PROVIDER_INVALID_REQUEST")) return "INVALID_ARGUMENT";
+  return is("NO_MATCHING_KEY") ? "NOT_FOUND" : "UNKNOWN";
+}
+
+function credentialsFor(grpc: Grpc, tls: ServerTls | undefined): ServerCredentials {
+  if (tls === undefined) return grpc.ServerCredentials.createInsecure();
+  const { cert, key, clientCa } = tls;
+  return grpc.ServerCredentials.createSsl(
+    clientCa === undefined ? null : Buffer.from(clientCa),
+    [{ cert_chain: Buffer.from(cert), private_key: Buffer.from(key) }],
+    clientCa !== undefined,
+  );
+}
+
+async function bind(
+  server: Server,
+  address: string,
+  credentials: ServerCredentials,
+): Promise<number> {
+  return await new Promise((resolve, reject) => {
+    server.bindAsync(address, credentials, (error, port) => {
+      if (error === null) resolve(port);
+      else reject(error);
+    });
+  });
+}
+
+async function close(server: Server): Promise<void> {
+  await new Promise<void>((resolve) => {
+    const timer = setTimeout(() => {
+      server.forceShutdown();
+    }, CLOSE_TIMEOUT);
+    server.tryShutdown(() => {
+      clearTimeout(timer);
+      resolve();
+    });
+  });
+}

@@ -1,0 +1,106 @@
+import { describe, expect, it } from "vitest";
+import { encodeRequest, parseRequest } from "../../../src/keywrap/provider/request.js";
+
+const utf8 = (text: string): Buffer => Buffer.from(text, "utf8");
+
+// Captured from ocicrypt v1.3.2 with a command that keeps its standard input, a layer without
+// digest and the recipients provider:mykp and provider:mykp:x:y; the key was replaced.
+const GO_WRAP =
+  '{"op":"keywrap","keywrapparams":{"ec":{"Parameters":{"mykp":["RW5hYmxlZA=="]},' +
+  '"DecryptConfig":{"Parameters":{}}},"optsdata":"dGhlIHNlY3JldA=="},' +
+  '"keyunwrapparams":{"dc":null,"annotation":null}}';
+const GO_UNWRAP =
+  '{"op":"keyunwrap","keywrapparams":{"ec":null,"optsdata":null},' +
+  '"keyunwrapparams":{"dc":{"Parameters":{"mykp":["eDp5"]}},"annotation":"d3JhcHBlZA=="}}';
+
+describe("encodeRequest", () => {
+  it("writes what Go writes to wrap", () => {
+    const request = encodeRequest("keywrap", "mykp", ["Enabled"], utf8("the secret"));
+    expect(Buffer.from(request).toString()).toBe(GO_WRAP);
+  });
+
+  it("writes what Go writes to unwrap", () => {
+    const request = encodeRequest("keyunwrap", "mykp", ["x:y"], utf8("wrapped"));
+    expect(Buffer.from(request).toString()).toBe(GO_UNWRAP);
+  });
+
+  it("writes a name that means something to JavaScript as any other", () => {
+    const request = encodeRequest("keyunwrap", "__proto__", ["x"], utf8("w"));
+    expect(Buffer.from(request).toString()).toContain('"Parameters":{"__proto__":["eA=="]}');
+    expect(parseRequest(request, "__proto__").params).toEqual(["x"]);
+  });
+});
+
+describe("parseRequest", () => {
+  it("reads what Go writes", () => {
+    expect(parseRequest(utf8(GO_WRAP), "mykp")).toEqual({
+      operation: "keywrap",
+      bytes: utf8("the secret"),
+      params: ["Enabled"],
+    });
+    expect(parseRequest(utf8(GO_UNWRAP), undefined)).toEqual({
+      operation: "keyunwrap",
+      bytes: utf8("wrapped"),
+      params: ["x:y"],
+    });
+  });
+
+  const unwrap = (dc: unknown, annotation: unknown = "d3JhcHBlZA=="): Buffer =>
+    utf8(JSON.stringify({ op: "keyunwrap", keyunwrapparams: { dc, annotation } }));
+  const table = { privkeys: ["c2VjcmV0"], a: ["MQ=="], b: ["Mg==", "Mw=="] };
+
+  it.each<[string, string | undefined, unknown, string[]]>([
+    ["its own", "a", { Parameters: table }, ["1"]],
+    ["its own, several", "b", { Parameters: table }, ["2", "3"]],
+    ["none of its own", "c", { Parameters: table }, []],
+    ["none by an inherited name", "constructor", { Parameters: table }, []],
+    ["all but those of other schemes", undefined, { Parameters: table }, ["1", "2", "3"]],
+    ["as numbers", "a", { Parameters: { a: [[104, 105]] } }, ["hi"]],
+    ["a list that Go never set", "a", { Parameters: { a: null } }, []],
+    ["a text that Go never set", "a", { Parameters: { a: [null] } }, [""]],
+    ["a table that Go never set", "a", { Parameters: null }, []],
+    ["no table", "a", {}, []],
+    ["null", "a", null, []],
+  ])("takes parameters: %s", (_what, name, dc, params) => {
+    expect(parseRequest(unwrap(dc), name).params).toEqual(params);
+  });
+
+  it("does not look at parameters that are not its own", () => {
+    const parameters = { a: ["MQ=="], privkeys: 1, other: "not a list" };
+    expect(parseRequest(unwrap({ Parameters: parameters }), "a").params).toEqual(["1"]);
+  });
+
+  it("reads numbers", () => {
+    expect(parseRequest(unwrap(null, [0, 255]), "a").bytes).toEqual(Uint8Array.of(0, 255));
+  });
+
+  it.each<[string, Uint8Array]>([
+    ["nothing", utf8("")],
+    ["no JSON", utf8("{")],
+    ["no UTF-8", Buffer.from([0x22, 0xff, 0x22])],
+    ["an array", utf8("[]")],
+    ["null", utf8("null")],
+    ["more than four MiB", Buffer.alloc(4 * 1024 * 1024 + 1, " ")],
+    ["no operation", utf8('{"keyunwrapparams":{"annotation":"AA=="}}')],
+    ["another operation", utf8('{"op":"constructor","keyunwrapparams":{"annotation":"AA=="}}')],
+    ["the other half", utf8('{"op":"keywrap","keyunwrapparams":{"annotation":"AA=="}}')],
+    ["a half that is an array", utf8('{"op":"keywrap","keywrapparams":[]}')],
+    ["no bytes", unwrap(null, null)],
+    ["empty bytes", unwrap(null, "")],
+    ["an object for bytes", unwrap(null, { 0: 1 })],
+    ["bytes that are not base64", unwrap(null, '{"symkey":')],
+    ["a number above a byte", unwrap(null, [256])],
+    ["a negative number", unwrap(null, [-1])],
+    ["a fraction", unwrap(null, [0.5])],
+    ["a table that is an array", unwrap({ Parameters: [] })],
+    ["a table that is a text", unwrap({ Parameters: "x" })],
+    ["a list that is none", unwrap({ Parameters: { a: "eA==" } })],
+    ["a parameter that is not base64", unwrap({ Parameters: { a: ["x"] } })],
+    ["a parameter that is an object", unwrap({ Parameters: { a: [{}] } })],
+    ["a parameter that is not UTF-8", unwrap({ Parameters: { a: ["/w=="] } })],
+  ])("refuses %s", (_what, message) => {
+    expect(() => parseRequest(message, "a")).toThrow(
+      expect.objectContaining({ code: "PROVIDER_INVALID_REQUEST" }),
+    );
+  });
+});
