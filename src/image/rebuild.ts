@@ -29,7 +29,7 @@ export async function rebuildManifests(
   // A document that stays keeps its descriptor, whatever algorithm its digest is of.
   const after = edits.length === 0 ? node.descriptor : describe(node.descriptor, bytes);
   if (after.size > MAX_MANIFEST_SIZE) throw tooLarge(after.digest);
-  if (!(await destination.contains(after))) await destination.write(single(bytes), () => after);
+  await destination.writeManifest(bytes, after);
   return after;
 }
 
@@ -70,9 +70,4 @@ function describe(before: Descriptor, bytes: Uint8Array): Descriptor {
   const { mediaType, annotations } = before;
   const digest = `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
   return replaceContent(before, { mediaType, digest, size: bytes.byteLength, annotations });
-}
-
-// eslint-disable-next-line @typescript-eslint/require-await -- an iterable of one chunk
-async function* single(bytes: Uint8Array): AsyncGenerator<Uint8Array, void, undefined> {
-  yield bytes;
 }

@@ -55,26 +55,32 @@ export async function layoutDestination(reference: Reference): Promise<ImageDest
     await syncDirectory(layout);
   }
 
+  async function write(
+    content: AsyncIterable<Uint8Array>,
+    describe: () => Promise<{ digest: string }> | { digest: string },
+  ): Promise<void> {
+    const staged = await writing(reference.path, stagedLayout);
+    const file = join(dirname(staged), randomBytes(8).toString("hex"));
+    try {
+      await writeContent(file, content, reference.path);
+      const { digest } = await describe();
+      const target = blobPath(staged, digest);
+      await writing(reference.path, async () => {
+        await mkdir(dirname(target), { recursive: true });
+        await rename(file, target);
+      });
+      digests.add(digest);
+    } catch (error) {
+      await rm(file, { force: true });
+      throw error;
+    }
+  }
+
   return {
     contains: ({ digest, size }) => fileMatches(blobPath(path, digest), parseDigest(digest), size),
 
-    async write(content, describe) {
-      const staged = await writing(reference.path, stagedLayout);
-      const file = join(dirname(staged), randomBytes(8).toString("hex"));
-      try {
-        await writeContent(file, content, reference.path);
-        const { digest } = await describe();
-        const target = blobPath(staged, digest);
-        await writing(reference.path, async () => {
-          await mkdir(dirname(target), { recursive: true });
-          await rename(file, target);
-        });
-        digests.add(digest);
-      } catch (error) {
-        await rm(file, { force: true });
-        throw error;
-      }
-    },
+    write,
+    writeManifest: (bytes, descriptor) => write(single(bytes), () => descriptor),
 
     commit: (image) =>
       writing(reference.path, async () => {
@@ -170,4 +176,9 @@ async function writeSynced(file: string, text: string): Promise<void> {
   } finally {
     await handle.close();
   }
+}
+
+// eslint-disable-next-line @typescript-eslint/require-await -- an iterable of one chunk
+async function* single(bytes: Uint8Array): AsyncGenerator<Uint8Array, void, undefined> {
+  yield bytes;
 }

@@ -35,6 +35,12 @@ export interface ImageDestination {
     content: AsyncIterable<Uint8Array>,
     describe: () => Promise<{ digest: string }> | { digest: string },
   ): Promise<void>;
+  /**
+   * Stores a manifest or index where nobody sees it yet, after the blobs that it names.
+   *
+   * @throws {@link OcicryptError} `DESTINATION_FULL`, `DESTINATION_UNWRITABLE`
+   */
+  writeManifest(bytes: Uint8Array, descriptor: Descriptor): Promise<void>;
   /** Makes the image visible, with everything that was written, as one step. */
   commit(image: Descriptor): Promise<void>;
   /** Removes all that was written; does nothing after {@link commit}. */
