@@ -18,7 +18,7 @@ const KEYS = `Keys
   or a PKCS #11 key file; what it is shows in its content.`;
 
 const COMMON = `  --json                     print the result as one JSON object
-  -q, --quiet                print errors only
+  -q, --quiet                print errors and warnings only
   -h, --help                 print this help`;
 
 const STATUSES = `Exit status

@@ -57,17 +57,25 @@ export async function explainKey(
     try {
       const secret = await key.unwrap(wrapped.bytes, { signal });
       if (secret !== null) {
-        wipePrivateOptions(parsePrivateOptions(secret));
-        secret.fill(0);
+        checkSecret(secret);
         return { key, opens: true, index: wrapped.index, reasons: [] };
       }
       reasons.push(key.explain?.(wrapped.bytes) ?? "it is for another key");
     } catch (error) {
+      signal?.throwIfAborted();
       reasons.push(messageOf(error));
     }
   }
   if (reasons.length === 0) reasons.push(`the layer has no ${key.scheme} recipient`);
   return { key, opens: false, reasons };
+}
+
+function checkSecret(secret: Uint8Array): void {
+  try {
+    wipePrivateOptions(parsePrivateOptions(secret));
+  } finally {
+    secret.fill(0);
+  }
 }
 
 function messageOf(error: unknown): string {

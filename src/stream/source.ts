@@ -1,3 +1,5 @@
+import { setImmediate } from "node:timers/promises";
+
 /**
  * Where bytes come from: Node streams, web streams, fetch bodies and generators all are
  * `AsyncIterable<Uint8Array>`.
@@ -8,6 +10,12 @@ export type ByteSource = AsyncIterable<Uint8Array> | Uint8Array;
 const GATHER = 64 * 1024;
 /** Larger pieces are taken in parts of this, so that the four passes over a part meet it in cache. */
 const PART = 256 * 1024;
+
+/**
+ * A source that has all its chunks at hand never lets the event loop turn, and with it no timer,
+ * signal handler or other layer: every so many bytes it does.
+ */
+const BREATH = 16 * 1024 * 1024;
 
 /**
  * The bytes of a source in parts of a size that is fast to work on, in order, never empty.
@@ -52,13 +60,19 @@ async function* chunks(
   }
   const iterator = source[Symbol.asyncIterator]();
   let open = true;
+  let sinceBreath = 0;
   try {
     for (;;) {
+      if (sinceBreath >= BREATH) {
+        sinceBreath = 0;
+        await setImmediate();
+      }
       const result = await abortable(iterator.next(), signal);
       if (result.done === true) {
         open = false;
         return;
       }
+      sinceBreath += result.value.byteLength;
       yield result.value;
     }
   } catch (error) {

@@ -33,7 +33,7 @@ const MIN_RSA_BITS = 2048;
  */
 export function keyAlgorithm({ key, alg }: AsymmetricKey): string {
   const fitting: readonly string[] = isRsa(key) ? RSA_ALGORITHMS : EC_ALGORITHMS;
-  // RSA-OAEP with SHA-1 is the one RSA algorithm that all peers read, ocicrypt 1.0 and Rust too.
+  // RSA-OAEP with SHA-1 is what Go writes and the only RSA algorithm that the Rust side reads.
   if (alg === undefined) return isRsa(key) ? "RSA-OAEP" : "ECDH-ES+A256KW";
   if (fitting.includes(alg)) return alg;
   const message = `the JWK's "alg" is ${JSON.stringify(alg.slice(0, 40))}, not one of ${fitting.join(", ")}`;

@@ -41,8 +41,8 @@ export function readPublicKey(session: Session, uri: Pkcs11Uri): KeyObject {
     const message = `the token does not allow encryption with ${describeKey(uri)}`;
     throw new OcicryptError("KEY_USE_FORBIDDEN", message);
   }
-  const n = readInteger(session, key, CKA_MODULUS);
-  const e = readInteger(session, key, CKA_PUBLIC_EXPONENT);
+  const n = readAttribute(session, key, CKA_MODULUS).toString("base64url");
+  const e = readAttribute(session, key, CKA_PUBLIC_EXPONENT).toString("base64url");
   try {
     return createPublicKey({ key: { kty: "RSA", n, e }, format: "jwk" });
   } catch {
@@ -105,13 +105,6 @@ function readAttribute({ cryptoki, handle }: Session, object: Buffer, type: numb
   );
   const value = attributes[0]?.value;
   return Buffer.isBuffer(value) ? value : Buffer.alloc(0);
-}
-
-/** A big-endian integer as a JWK has it, without the zeros that some tokens put before it. */
-function readInteger(session: Session, object: Buffer, type: number): string {
-  const bytes = readAttribute(session, object, type);
-  const start = bytes.findIndex((byte) => byte !== 0);
-  return bytes.subarray(Math.max(start, 0)).toString("base64url");
 }
 
 function notRsa(uri: Pkcs11Uri): OcicryptError {

@@ -85,8 +85,7 @@ function decrypt(
   if (start(session, key, oaepMechanism(hash))) return finish(session, ciphertext);
   if (start(session, key, { mechanism: CKM_RSA_X_509 })) {
     const encoded = finish(session, ciphertext);
-    if (encoded?.byteLength !== ciphertext.byteLength) return null;
-    return decodeOaep(encoded, hash);
+    return encoded === null ? null : decodeOaep(encoded, hash);
   }
   const message = `${describeKey(uri)} can not be used: its token does not offer ${oaepAlgorithm(hash)}`;
   throw new OcicryptError("KEY_UNSUPPORTED", message);

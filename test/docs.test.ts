@@ -1,0 +1,217 @@
+import { execFile } from "node:child_process";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync } from "node:fs";
+import { rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { delimiter, dirname, join, relative } from "node:path";
+import { fileURLToPath } from "node:url";
+import ts from "typescript";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { helpText } from "../src/cli/help.js";
+import { statusOf } from "../src/cli/status.js";
+import type { ErrorCode } from "../src/errors.js";
+
+const ROOT = fileURLToPath(new URL("../", import.meta.url));
+const read = (file: string): string => readFileSync(join(ROOT, file), "utf8");
+
+/** Milliseconds: compiling a block, or many commands on a busy machine. */
+const TIMEOUT = 60_000;
+
+/** What the pages take for granted: keys, an image in `app`, a layer, a locked key. */
+const PRELUDE = `
+import { createPrivateKey } from "node:crypto";
+import { copyFileSync, readFileSync, writeFileSync } from "node:fs";
+import { makeImage } from ${JSON.stringify(new URL("../examples/make-image.js", import.meta.url))};
+
+const keys = new URL(${JSON.stringify(new URL("../vectors/keys/", import.meta.url))});
+for (const [name, key] of [["", "rsa-3072"], ["bob-", "ec-p256"]]) {
+  copyFileSync(new URL(key + ".pub.pem", keys), name + "public.pem");
+  copyFileSync(new URL(key + ".pem", keys), name + "private.pem");
+}
+const locked = { type: "pkcs8", format: "pem", cipher: "aes-256-cbc", passphrase: "pass:word" };
+writeFileSync("locked.pem", createPrivateKey(readFileSync("private.pem")).export(locked));
+writeFileSync("password.txt", "pass:word\\n");
+await makeImage("app", "latest");
+const json = (file) => JSON.parse(readFileSync(file, "utf8"));
+const blob = (digest) => "app/blobs/" + digest.replace(":", "/");
+const manifest = json(blob(json("app/index.json").manifests[0].digest));
+copyFileSync(blob(manifest.layers[0].digest), "layer.tar.gz");
+`;
+
+interface Block {
+  language: string;
+  text: string;
+  line: number;
+}
+
+function blocksOf(markdown: string): Block[] {
+  const fence = /^```(\w+)\n(.*?)^```$/gms;
+  return [...markdown.matchAll(fence)].map(({ index, 1: language = "", 2: text = "" }) => {
+    return { language, text, line: markdown.slice(0, index).split("\n").length };
+  });
+}
+
+const isRun = ({ language, text }: Block): boolean =>
+  ["js", "ts", "console"].includes(language) || (language === "sh" && /^ocicrypt /m.test(text));
+
+const pages = ["README.md", ...readdirSync(join(ROOT, "docs")).map((name) => `docs/${name}`)]
+  .map((page) => ({ page, blocks: blocksOf(read(page)).filter(isRun) }))
+  .filter(({ blocks }) => blocks.length > 0);
+
+describe.for(pages)("$page", ({ blocks }) => {
+  let directory = "";
+
+  beforeAll(async () => {
+    directory = await prepare();
+  }, TIMEOUT);
+  afterAll(() => {
+    if (directory !== "") rmSync(dirname(directory), { recursive: true, force: true });
+  });
+
+  // In their order: a page tells a story, and later blocks use what earlier ones made.
+  it.for(blocks)(
+    "line $line runs ($language)",
+    { timeout: TIMEOUT },
+    async ({ language, text, line }) => {
+      const file = join(directory, `line-${String(line)}.${language}`);
+      writeFileSync(file, text);
+      if (language === "console") await runConsole(text, directory);
+      else if (language === "sh") await succeed("sh", ["-e", file], directory);
+      else {
+        await succeed(process.execPath, [language === "ts" ? compile(file) : file], directory);
+      }
+    },
+  );
+});
+
+/** A directory with what {@link PRELUDE} makes, beside a `bin` and a `node_modules`. */
+async function prepare(): Promise<string> {
+  const root = mkdtempSync(join(tmpdir(), "ocicrypt-docs-"));
+  for (const name of ["bin", "node_modules", "work"]) mkdirSync(join(root, name));
+  symlinkSync(ROOT, join(root, "node_modules", "ocicrypt"), "junction");
+  const command = `#!/bin/sh\nexec "${process.execPath}" "${ROOT}dist/cli/main.js" "$@"\n`;
+  writeFileSync(join(root, "bin", "ocicrypt"), command, { mode: 0o755 });
+  writeFileSync(join(root, "package.json"), '{"type":"module"}');
+  const directory = join(root, "work");
+  writeFileSync(join(root, "prelude.js"), PRELUDE);
+  await succeed(process.execPath, [join(root, "prelude.js")], directory);
+  return directory;
+}
+
+interface Result {
+  status: number | string;
+  output: string;
+}
+
+/** Runs a program; its output is that of both streams, as on a terminal. */
+function run(program: string, args: readonly string[], cwd: string): Promise<Result> {
+  const path = join(cwd, "..", "bin") + delimiter + (process.env.PATH ?? "");
+  return new Promise((resolve) => {
+    const env = { ...process.env, PATH: path };
+    execFile(program, args, { cwd, env, timeout: TIMEOUT - 10_000 }, (error, stdout, stderr) => {
+      resolve({ status: error === null ? 0 : (error.code ?? "killed"), output: stderr + stdout });
+    });
+  });
+}
+
+async function succeed(program: string, args: readonly string[], cwd: string): Promise<void> {
+  const { status, output } = await run(program, args, cwd);
+  expect(status, output).toBe(0);
+}
+
+/** Runs each `$` line and compares what it prints with the lines below it. */
+async function runConsole(text: string, cwd: string): Promise<void> {
+  for (const part of text.split(/^\$ /m).slice(1)) {
+    const [command = "", ...expected] = part.trimEnd().split("\n");
+    const { output } = await run("sh", ["-c", `exec 2>&1; ${command}`], cwd);
+    const lines = normalize(expected.join("\n")).split(/^ *\.\.\.$/m);
+    const pattern = lines.map((line) => line.replace(/[\\^$.*+?()[\]{}|]/g, "\\$&")).join("[^]*?");
+    expect(normalize(output.trimEnd())).toMatch(new RegExp(`^${pattern}$`));
+  }
+}
+
+/** Digests and sizes differ from run to run and from zlib to zlib. */
+function normalize(text: string): string {
+  return text
+    .replace(/sha256:[0-9a-f]+…?/g, "sha256:#")
+    .replace(/\d+(?:\.\d+)? (?:B|KiB|MiB)\b/g, "# B")
+    .replace(/"size": \d+/g, '"size": #');
+}
+
+/** Checks the types of a file and compiles it. */
+function compile(file: string): string {
+  const program = ts.createProgram([file], {
+    target: ts.ScriptTarget.ES2023,
+    lib: ["lib.es2023.d.ts"],
+    module: ts.ModuleKind.NodeNext,
+    moduleResolution: ts.ModuleResolutionKind.NodeNext,
+    strict: true,
+    exactOptionalPropertyTypes: true,
+    skipLibCheck: true,
+    types: ["node"],
+    typeRoots: [join(ROOT, "node_modules", "@types")],
+  });
+  const messages = ts
+    .getPreEmitDiagnostics(program)
+    .map(({ messageText }) => ts.flattenDiagnosticMessageText(messageText, "\n"));
+  expect(messages).toEqual([]);
+  program.emit();
+  return file.replace(/ts$/, "js");
+}
+
+describe("docs/errors.md", () => {
+  const union = /type ErrorCode =([^;]*);/.exec(read("src/errors.ts"))?.[1] ?? "";
+  const codes = [...union.matchAll(/"([A-Z0-9_]+)"/g)].map(([, code]) => code);
+  const rows = [...read("docs/errors.md").matchAll(/^\| `([A-Z0-9_]+)` .*\| +(\d) +\|$/gm)];
+
+  it("has a row for each code and no other", () => {
+    expect(codes.length).toBeGreaterThan(50);
+    expect(rows.map(([, code]) => code).sort()).toEqual(codes.sort());
+  });
+
+  it("says each exit status", () => {
+    const statuses = rows.map(([, code, status]) => [code, Number(status)]);
+    expect(statuses).toEqual(rows.map(([, code]) => [code, statusOf(code as ErrorCode)]));
+  });
+});
+
+it("docs/command.md has every option that --help has", () => {
+  const help = [undefined, "encrypt", "decrypt", "inspect"] as const;
+  const options = help.flatMap((command) => helpText(command).match(/--[a-z-]+/g) ?? []);
+  const page = read("docs/command.md");
+  expect([...new Set(options)].filter((option) => !page.includes(option))).toEqual([]);
+});
+
+describe("links", () => {
+  const skipped = ["node_modules", "dist", ".git"];
+  const walk = (folder: string): string[] =>
+    readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
+      const path = join(folder, entry.name);
+      if (entry.isDirectory()) return skipped.includes(entry.name) ? [] : walk(path);
+      return entry.name.endsWith(".md") ? [relative(ROOT, path)] : [];
+    });
+
+  it.for(walk(ROOT))("of %s lead somewhere", (page) => {
+    const text = read(page).replace(/^```.*?^```$/gms, "");
+    const targets = [...text.matchAll(/\]\(([^)\s]+)\)/g)].map(([, target = ""]) => target);
+    const broken = targets.filter((target) => !/^[a-z]+:/.test(target) && !leads(page, target));
+    expect(broken).toEqual([]);
+  });
+
+  function leads(page: string, target: string): boolean {
+    const [path = "", anchor] = target.split("#");
+    const file = path === "" ? page : join(dirname(page), path);
+    if (!existsSync(join(ROOT, file))) return false;
+    return anchor === undefined || anchorsOf(read(file)).includes(anchor);
+  }
+
+  /** As GitHub makes them of headings. */
+  function anchorsOf(markdown: string): string[] {
+    const headings = [...markdown.replace(/^```.*?^```$/gms, "").matchAll(/^#+ (.*)$/gm)];
+    return headings.map(([, title = ""]) =>
+      title
+        .toLowerCase()
+        .replace(/[^\p{L}\p{N}\s_-]/gu, "")
+        .replaceAll(" ", "-"),
+    );
+  }
+});
