@@ -16,7 +16,8 @@ export interface Pkcs11KeyOptions extends TokenOptions, PrivateKeyOptions {
  * A private key in a PKCS #11 token, or an RSA key outside of one that opens the same layers.
  *
  * A token is used only for the time of one `unwrap`, in which nothing else of the program runs. A
- * PIN that it has refused is not tried again by the same process, as few wrong ones lock it.
+ * PIN that it has refused is not tried again by the same process, as few wrong ones lock it. In a
+ * worker thread, the environment of a key file reaches the module only with `SHARE_ENV`.
  *
  * @param input A key file in YAML with the URI of a key in a token and its PIN. Or an RSA private
  *   key: PKCS#1 or PKCS#8 as PEM or DER, also encrypted, or a JWK.

@@ -28,8 +28,8 @@ export async function findModule(uri: Pkcs11Uri, config: Pkcs11Config): Promise<
       if ((await statOf(path))?.isFile() === true) return requireAllowed(path, config);
     }
   }
-  const where = directories.length === 0 ? "no directory" : directories.join(", ");
-  throw notFound(`none with this module-name in ${where}`);
+  if (directories.length === 0) throw notFound("the configuration has no module-directories");
+  throw notFound(`none with this module-name in ${directories.join(", ")}`);
 }
 
 /** So that `softhsm` is libsofthsm.so and never libsofthsm2.so. */

@@ -23,7 +23,10 @@ async function readPinFile(path: string): Promise<string> {
   } catch (error) {
     // The path is left out: who takes pin-source for pin-value writes the PIN there.
     const code = error instanceof Error && "code" in error ? String(error.code) : "unknown reason";
-    throw new OcicryptError("PIN_MISSING", `the file that pin-source names is not read: ${code}`);
+    throw new OcicryptError(
+      "PIN_MISSING",
+      `the file that pin-source names can not be read: ${code}`,
+    );
   }
   try {
     if (bytes.byteLength > MAX_SIZE) throw new RangeError();

@@ -1,5 +1,4 @@
 import { endianness } from "node:os";
-import { isMainThread } from "node:worker_threads";
 import { OcicryptError } from "../../errors.js";
 import {
   call,
@@ -40,7 +39,7 @@ export function withSession<T>(
 ): T {
   return withEnvironment(keyFile.env, () =>
     whileInitialized(cryptoki, () => {
-      const slot = findSlot(cryptoki, keyFile);
+      const slot = findSlot(cryptoki, keyFile.uri);
       const handle = call("C_OpenSession", () =>
         cryptoki.C_OpenSession(slot.handle, CKF_SERIAL_SESSION),
       );
@@ -61,7 +60,7 @@ export function withSession<T>(
   );
 }
 
-/** Node hands changes of `process.env` on to native code, in the main thread. */
+/** Node hands changes of `process.env` on to native code, but not those of a worker thread. */
 function withEnvironment<T>(env: ReadonlyMap<string, string>, run: () => T): T {
   const before = [...env.keys()].map((name) => [name, process.env[name]] as const);
   for (const [name, value] of env) process.env[name] = value;
@@ -100,7 +99,7 @@ function whileInitialized<T>(cryptoki: Cryptoki, run: () => T): T {
  * Unlike in Go, which logs in to one token after the other, no token gets a PIN that may be meant
  * for another.
  */
-function findSlot(cryptoki: Cryptoki, { uri, env }: KeyFile): Slot {
+function findSlot(cryptoki: Cryptoki, uri: Pkcs11Uri): Slot {
   const slots = call("C_GetSlotList", () => cryptoki.C_GetSlotList(true))
     .filter((handle) => uri.slotId === undefined || readUlong(handle) === uri.slotId)
     .flatMap((handle) => {
@@ -109,11 +108,7 @@ function findSlot(cryptoki: Cryptoki, { uri, env }: KeyFile): Slot {
     });
   const [slot, ...others] = slots;
   if (slot === undefined) {
-    const hint =
-      env.size === 0 || isMainThread
-        ? ""
-        : "; the environment of a key file has no effect in a worker thread";
-    throw new OcicryptError("TOKEN_NOT_FOUND", `no token matches ${describeToken(uri)}${hint}`);
+    throw new OcicryptError("TOKEN_NOT_FOUND", `no token matches ${describeToken(uri)}`);
   }
   if (others.length > 0) {
     const message = `several tokens match ${describeToken(uri)}; add serial or slot-id to the URI`;
