@@ -109,6 +109,11 @@ Object.defineProperty(OcicryptError.prototype, "name", {
   writable: true,
 });
 
+/** A text of unknown length and content for a message. */
+export function shown(text: string): string {
+  return JSON.stringify(text.length > 100 ? `${text.slice(0, 99)}…` : text);
+}
+
 /** Whether `error` is an {@link OcicryptError}, and if `code` is given, of that code. */
 export function isOcicryptError(error: unknown, code?: ErrorCode): error is OcicryptError {
   return error instanceof OcicryptError && (code === undefined || error.code === code);

@@ -73,7 +73,7 @@ func benchCommand(args []string) error {
 			return err
 		}
 	}
-	return json.NewEncoder(os.Stdout).Encode(result)
+	return json.NewEncoder(output).Encode(result)
 }
 
 // bench encrypts and decrypts one layer the way a copy tool does: every byte is

@@ -36,5 +36,5 @@ func decryptCommand(args []string) error {
 	if err != nil {
 		return err
 	}
-	return decryptLayer(os.Stdout, os.Stdin, crypto.DecryptConfig, annotations)
+	return decryptLayer(output, os.Stdin, crypto.DecryptConfig, annotations)
 }

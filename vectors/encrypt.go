@@ -37,7 +37,7 @@ func encryptCommand(args []string) error {
 		return err
 	}
 	layer := ocispec.Descriptor{MediaType: *mediaType, Digest: digest.Digest(*layerDigest)}
-	annotations, err := encryptLayer(os.Stdout, os.Stdin, crypto.EncryptConfig, layer)
+	annotations, err := encryptLayer(output, os.Stdin, crypto.EncryptConfig, layer)
 	if err != nil {
 		return err
 	}

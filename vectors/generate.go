@@ -45,7 +45,7 @@ func generateCommand(args []string) error {
 	if err := writeJSON(filepath.Join(*dir, "VERSIONS.json"), made); err != nil {
 		return err
 	}
-	fmt.Printf("%d jwe vectors, %d cipher vectors\n", len(vectors), len(group.Vectors))
+	fmt.Fprintf(output, "%d jwe vectors, %d cipher vectors\n", len(vectors), len(group.Vectors))
 	return nil
 }
 

@@ -48,7 +48,12 @@ var commands = map[string]func(args []string) error{
 	"bench":    benchCommand,
 }
 
+// output is the standard output, for results only. ocicrypt before 1.2 prints a
+// note on PKCS#11 to os.Stdout, in the middle of a layer's bytes.
+var output = os.Stdout
+
 func main() {
+	os.Stdout = os.Stderr
 	os.Exit(exitStatus(run(os.Args[1:])))
 }
 
@@ -81,7 +86,7 @@ func exitStatus(err error) int {
 	case err == nil:
 		return exitOK
 	case errors.Is(err, flag.ErrHelp):
-		fmt.Print(usageText)
+		fmt.Fprint(output, usageText)
 		return exitOK
 	case errors.As(err, &wrongUse):
 		fmt.Fprintf(os.Stderr, "ocicrypt-vectors: %v\n\n%s", err, usageText)

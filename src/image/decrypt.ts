@@ -95,11 +95,11 @@ export async function decryptImage(
 }
 
 /** Layers with one blob and one set of keys share a run, unless their configs differ about them. */
-function stepName({ mediaType, digest, annotations }: Descriptor, diffId?: string): string {
+function stepName({ mediaType, digest, size, annotations }: Descriptor, diffId?: string): string {
   const own = Object.entries(annotations ?? {}).filter(([name]) =>
     name.startsWith(ENCRYPTION_PREFIX),
   );
-  return JSON.stringify([mediaType, digest, diffId, own]);
+  return JSON.stringify([mediaType, digest, size, diffId, own]);
 }
 
 async function expectedDiffIds(

@@ -64,7 +64,7 @@ export async function encryptImage(
       ...{ source, destination, root, selected, meter, concurrency },
       signal: options.signal,
       step: {
-        name: ({ descriptor }) => JSON.stringify([descriptor.mediaType, descriptor.digest]),
+        name: ({ descriptor }) => stepName(descriptor),
         async run({ descriptor }, signal) {
           const content = meter.count(source.read(descriptor, { signal }), descriptor, "encrypt");
           const layer = encryptLayer(content, { descriptor, recipients, signal });
@@ -85,6 +85,11 @@ export async function encryptImage(
     await destination.discard();
     throw error;
   }
+}
+
+/** Everything that decides about the new blob. */
+function stepName({ mediaType, digest, size }: Descriptor): string {
+  return JSON.stringify([mediaType, digest, size]);
 }
 
 function requirePlain(selected: readonly SelectedLayer[]): void {

@@ -10,7 +10,7 @@ import {
 import type { LocatedDescriptor } from "../spec/manifest.js";
 
 /**
- * Stands before the closing bracket of an `annotations` object that was there and empty before
+ * Stands behind the last member of an `annotations` object that was there and empty before
  * encryption, so that decryption leaves the empty object and not none: the original digest.
  */
 const WAS_EMPTY = "\t";
@@ -40,13 +40,18 @@ export function descriptorEdits(
 
 /** Whether an `annotations` object was made by encryption and has no reason to stay. */
 function isOnlyEncryption(annotations: JsonNode, after: Descriptor, text: string): boolean {
-  const { members = [], end } = annotations;
+  const { members = [] } = annotations;
   return (
     after.annotations === undefined &&
     members.length > 0 &&
     members.every(({ name }) => name.startsWith(ENCRYPTION_PREFIX)) &&
-    text.slice(members.at(-1)?.value.end, end) !== `${WAS_EMPTY}}`
+    !hasMark(annotations, text)
   );
+}
+
+function hasMark({ members = [] }: JsonNode, text: string): boolean {
+  const last = members.at(-1)?.value.end;
+  return last !== undefined && text.startsWith(WAS_EMPTY, last);
 }
 
 function annotationEdits(
@@ -60,8 +65,7 @@ function annotationEdits(
     return added.length === 0 ? [] : insertMembers(descriptor, [["annotations", after]]);
   }
   const { members = [], start, end } = annotations;
-  const before = text.slice(start, end);
-  if (before === "{}") {
+  if (members.length === 0) {
     return insertMembers(annotations, added).map((edit) => ({
       ...edit,
       text: edit.text + WAS_EMPTY,
@@ -69,7 +73,10 @@ function annotationEdits(
   }
   const isGone = (name: string): boolean => !Object.hasOwn(after, name);
   if (members.every(({ name }) => isGone(name))) {
-    return [{ start, end, text: JSON.stringify(after) }];
+    const last = members.at(-1)?.value.end ?? start;
+    return added.length === 0 && hasMark(annotations, text)
+      ? [{ start: start + 1, end: last + WAS_EMPTY.length, text: "" }]
+      : [{ start, end, text: JSON.stringify(after) }];
   }
   const changed = members.flatMap(({ name, value }) => {
     const replacement = after[name];

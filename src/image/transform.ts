@@ -41,7 +41,10 @@ export interface TransformedImage {
 export async function transformImage(transformation: Transformation): Promise<TransformedImage> {
   const { source, destination, root, selected, step, meter } = transformation;
   const copied = new Map(
-    blobsToCopy(root, new Set(selected.map(({ node }) => node))).map((blob) => [blob.digest, blob]),
+    blobsToCopy(root, new Set(selected.map(({ node }) => node))).map((blob) => [
+      `${blob.digest} ${String(blob.size)}`,
+      blob,
+    ]),
   );
   const steps = new Map(selected.map((layer) => [step.name(layer), layer]));
   const results = new Map<string, Descriptor>();

@@ -28,7 +28,7 @@ export function readJwks(value: Jwk, half: Half): AsymmetricKey[] {
   for (const jwk of keys as unknown[]) {
     try {
       if (typeof jwk !== "object" || jwk === null) throw unrecognized("its JWK Set is malformed");
-      read.push(readJwk(jwk as Jwk, half));
+      read.push({ ...readJwk(jwk as Jwk, half), isOfSet: true });
     } catch (error) {
       if (!(error instanceof OcicryptError) || error.code === "KEY_IS_PRIVATE") throw error;
       refusal ??= error;

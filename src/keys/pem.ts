@@ -1,3 +1,6 @@
+/** A file may have text that looks like the start of a block; many of those are no key file. */
+const MAX_UNFINISHED = 100;
+
 /** One block of a PEM file, with the text from its BEGIN to its END line. */
 export interface PemBlock {
   label: string;
@@ -10,6 +13,7 @@ export interface PemBlock {
 export function pemBlocks(text: string): PemBlock[] {
   const blocks: PemBlock[] = [];
   let position = 0;
+  let unfinished = 0;
   for (;;) {
     const begin = text.indexOf("-----BEGIN ", position);
     if (begin < 0) return blocks;
@@ -19,6 +23,7 @@ export function pemBlocks(text: string): PemBlock[] {
     const endLine = `-----END ${label}-----`;
     const end = text.indexOf(endLine, labelEnd);
     if (end < 0) {
+      if (++unfinished > MAX_UNFINISHED) return blocks;
       position = labelEnd;
       continue;
     }

@@ -5,6 +5,9 @@ import { readKeyMaterial, unrecognized, type KeyInput } from "./material.js";
 import { isEncryptedBlock, type PemBlock } from "./pem.js";
 import type { AsymmetricKey } from "./types.js";
 
+/** Of Node (node:crypto, createPrivateKey). */
+const MAX_PASSWORD_SIZE = 1024;
+
 export interface PrivateKeyOptions {
   /** For an encrypted key; of any characters, taken as UTF-8. */
   password?: string | Uint8Array | undefined;
@@ -69,6 +72,9 @@ function parseEncrypted(input: PrivateKeyInput, { password }: PrivateKeyOptions)
     );
   }
   const passphrase = typeof password === "string" ? password : Buffer.from(password);
+  if (Buffer.byteLength(passphrase) > MAX_PASSWORD_SIZE) {
+    throw new OcicryptError("KEY_UNSUPPORTED", "passwords of more than 1024 bytes can not be used");
+  }
   try {
     return createPrivateKey({ ...input, passphrase });
   } catch (cause) {

@@ -5,4 +5,6 @@ export interface AsymmetricKey {
   key: KeyObject;
   kid?: string;
   alg?: string;
+  /** Stood in a JWK Set, which can hold keys for other uses: RFC 7517, section 5. */
+  isOfSet?: boolean;
 }

@@ -1,7 +1,13 @@
 import { X509Certificate } from "node:crypto";
-import { OcicryptError } from "../errors.js";
-import { readKeyMaterial, unrecognized, type KeyMaterial } from "../keys/material.js";
+import { isOcicryptError, OcicryptError } from "../errors.js";
+import {
+  readKeyMaterial,
+  unrecognized,
+  type KeyInput,
+  type KeyMaterial,
+} from "../keys/material.js";
 import { readPrivateKeys } from "../keys/private-key.js";
+import type { AsymmetricKey } from "../keys/types.js";
 import type { Key } from "./types.js";
 
 /** A file that somebody gives as a key, as its bytes or text. */
@@ -30,6 +36,7 @@ export type KeyFileForm =
  */
 export function recognizeKeyFile(content: string | Uint8Array): KeyFileForm {
   if (isOpenPgp(content)) return "OpenPGP key";
+  if (isPkcs12InBer(content)) return "PKCS #12 file";
   if (isPkcs11KeyFile(content)) return "PKCS #11 key file";
   const material = readKeyMaterial(content);
   if (material.form === "pem") return formOfPem(material.blocks.map(({ label }) => label));
@@ -42,96 +49,134 @@ export function recognizeKeyFile(content: string | Uint8Array): KeyFileForm {
 /**
  * The keys that a set of files gives, for every scheme that they can open. An RSA key gives one
  * for JWE, one for PKCS#7 and one for layers wrapped for a PKCS #11 token; certificates go to the
- * private keys that they belong to, whatever the order of the files.
+ * private keys that they belong to, whatever the order of the files. Of several keys in one file,
+ * those that no scheme has use for are passed over.
  *
  * @throws {@link OcicryptError} `KEY_UNRECOGNIZED`, `KEY_UNSUPPORTED`, `KEY_USE_FORBIDDEN`,
- *   `KEY_IS_PUBLIC`, `KEY_MISMATCH` for a certificate without its key, `PASSWORD_MISSING`,
+ *   `KEY_IS_PUBLIC`, `KEY_MISMATCH` for certificates without their key, `PASSWORD_MISSING`,
  *   `PASSWORD_WRONG`; each names the file it is about
  */
 export async function keysFromFiles(files: readonly KeyFile[]): Promise<Key[]> {
   const recognized = files.map((file) =>
-    naming(file, () => ({ ...file, form: recognizeKeyFile(file.content) })),
+    naming(file, () => ({ file, form: recognizeKeyFile(file.content) })),
   );
-  const certificates = recognized.filter(({ form }) => form === "certificate");
+  const chains = recognized
+    .filter(({ form }) => form === "certificate")
+    .map(({ file }) => ({ file, chain: naming(file, () => readChain(file.content)) }));
   const used = new Set<KeyFile>();
   const keys: Key[] = [];
-  for (const file of recognized) {
-    if (file.form === "certificate") continue;
-    const own = file.form === "private key" ? findCertificates(file, certificates) : [];
-    for (const certificate of own) used.add(certificate);
-    keys.push(...(await namingAsync(file, () => toKeys(file, own))));
+  for (const { file, form } of recognized) {
+    if (form === "certificate") continue;
+    const read = await namingAsync(file, () => readKeys(file, form));
+    if ("keys" in read) {
+      keys.push(...read.keys);
+      continue;
+    }
+    const others = chains.filter(({ chain }) => hasCertificateOf(chain, read.privateKeys));
+    for (const other of others) used.add(other.file);
+    const certificates = [...read.certificates, ...others.flatMap(({ chain }) => chain)];
+    keys.push(...(await namingAsync(file, () => toKeys(file, { ...read, certificates }))));
   }
-  const unused = certificates.find((certificate) => !used.has(certificate));
+  const unused = chains.find(({ file }) => !used.has(file));
   if (unused !== undefined) {
-    const message = `${unused.label} is a certificate, and its private key is not among the keys`;
+    const message = `${unused.file.label} is a certificate, and its private key is not among the keys`;
     throw new OcicryptError("KEY_MISMATCH", message);
   }
   return keys;
 }
 
-async function toKeys(
-  file: KeyFile & { form: KeyFileForm },
-  certificates: readonly KeyFile[],
-): Promise<Key[]> {
-  const { content, password, label } = file;
-  switch (file.form) {
-    case "private key":
-      return fromPrivateKey(file, certificates);
+/** What a file with private keys of no particular scheme holds. */
+interface PrivateKeyFile {
+  privateKeys: AsymmetricKey[];
+  certificates: X509Certificate[];
+}
+
+async function readKeys(
+  { content, password, label }: KeyFile,
+  form: KeyFileForm,
+): Promise<{ keys: Key[] } | PrivateKeyFile> {
+  switch (form) {
+    case "private key": {
+      const certificates = readChain(content);
+      return withOwn({ privateKeys: readPrivateKeys(content, { password }), certificates });
+    }
+    case "PKCS #12 file": {
+      const { readPkcs12 } = await import("../keys/pkcs12/pkcs12.js");
+      const { privateKeys, certificates } = await readPkcs12(Buffer.from(content), { password });
+      return withOwn({ privateKeys: privateKeys.map((key) => ({ key })), certificates });
+    }
     case "OpenPGP key": {
       const { pgp } = await import("./pgp/index.js");
-      return [pgp.key(content, { password, label })];
+      return { keys: [pgp.key(content, { password, label })] };
     }
     case "PKCS #11 key file": {
       const { pkcs11 } = await import("./pkcs11/index.js");
-      return [await pkcs11.key(content, { label })];
+      return { keys: [await pkcs11.key(content, { label })] };
     }
-    case "PKCS #12 file":
-      throw new OcicryptError("KEY_UNSUPPORTED", "this is a PKCS #12 file");
     default:
-      throw new OcicryptError("KEY_IS_PUBLIC", `this is a ${file.form}; a private key is needed`);
+      throw new OcicryptError("KEY_IS_PUBLIC", `this is a ${form}; a private key is needed`);
   }
 }
 
-async function fromPrivateKey(file: KeyFile, certificates: readonly KeyFile[]): Promise<Key[]> {
-  const { content, password, label } = file;
+/** @throws {@link OcicryptError} `KEY_MISMATCH` when there are certificates, and none of the keys */
+function withOwn(file: PrivateKeyFile): PrivateKeyFile {
+  const { privateKeys, certificates } = file;
+  if (certificates.length === 0 || hasCertificateOf(certificates, privateKeys)) return file;
+  const message = "none of its certificates belongs to a private key in it";
+  throw new OcicryptError("KEY_MISMATCH", message);
+}
+
+async function toKeys(
+  { label }: KeyFile,
+  { privateKeys, certificates }: PrivateKeyFile,
+): Promise<Key[]> {
   const { jwe } = await import("./jwe/index.js");
   const { pkcs7 } = await import("./pkcs7/index.js");
   const { pkcs11 } = await import("./pkcs11/index.js");
-  const certificate =
-    certificates.length === 0 ? {} : { certificate: certificates.map(textOf).join("\n") };
-  const readers = [
-    () => jwe.keys(content, { password, label }),
-    () => pkcs7.keys(content, { password, label, ...certificate }),
-    async () => [await pkcs11.key(content, { password, label })],
-  ];
   const keys: Key[] = [];
   let refusal: OcicryptError | undefined;
-  for (const read of readers) {
+  for (const privateKey of privateKeys) {
+    const input = toInput(privateKey);
+    const own = certificates.filter((x509) => x509.checkPrivateKey(privateKey.key)).join("\n");
+    const makers = [
+      () => jwe.key(input, { label }),
+      () => pkcs7.key(input, { label, ...(own !== "" && { certificate: own }) }),
+      () => pkcs11.key(input, { label }),
+    ];
     try {
-      keys.push(...(await read()));
-    } catch (error) {
-      // A key that is good for one scheme need not be for all: an EC key is for JWE only.
-      if (!(error instanceof OcicryptError) || error.code !== "KEY_UNSUPPORTED") throw error;
-      refusal ??= error;
+      for (const make of makers) {
+        try {
+          keys.push(await make());
+        } catch (error) {
+          // A key that is good for one scheme need not be for all: an EC key is for JWE only.
+          if (!isOcicryptError(error, "KEY_UNSUPPORTED")) throw error;
+          refusal ??= error;
+        }
+      }
+    } finally {
+      if (input instanceof Uint8Array) input.fill(0);
     }
   }
   if (keys.length === 0 && refusal !== undefined) throw refusal;
   return keys;
 }
 
-/** The certificates that belong to a private key. */
-function findCertificates(file: KeyFile, certificates: readonly KeyFile[]): KeyFile[] {
-  if (certificates.length === 0) return [];
-  const keys = naming(file, () => readPrivateKeys(file.content, file));
-  return certificates.filter((certificate) => {
-    const chain = naming(certificate, () => readChain(certificate));
-    return keys.some(({ key }) => chain.some((x509) => x509.checkPrivateKey(key)));
-  });
+/** One key as a file of its own; as a JWK where it was one that says more than the key. */
+function toInput({ key, kid, alg }: AsymmetricKey): KeyInput {
+  if (kid === undefined && alg === undefined) return key.export({ type: "pkcs8", format: "der" });
+  return { ...key.export({ format: "jwk" }), kid, alg };
 }
 
-function readChain({ content }: KeyFile): X509Certificate[] {
-  const material = readKeyMaterial(content);
-  const parts = material.form === "pem" ? material.blocks.map(({ text }) => text) : [content];
+function hasCertificateOf(
+  certificates: readonly X509Certificate[],
+  privateKeys: readonly AsymmetricKey[],
+): boolean {
+  return certificates.some((x509) => privateKeys.some(({ key }) => x509.checkPrivateKey(key)));
+}
+
+/** The certificates in a certificate's file, or beside a private key in its file. */
+function readChain(content: string | Uint8Array): X509Certificate[] {
+  const parts = certificatesIn(readKeyMaterial(content));
   try {
     return parts.map((part) => new X509Certificate(part));
   } catch (cause) {
@@ -139,8 +184,12 @@ function readChain({ content }: KeyFile): X509Certificate[] {
   }
 }
 
-function textOf(certificate: KeyFile): string {
-  return readChain(certificate).join("\n");
+function certificatesIn(material: KeyMaterial): (string | Uint8Array)[] {
+  if (material.form === "pem") {
+    const blocks = material.blocks.filter(({ label }) => label.endsWith("CERTIFICATE"));
+    return blocks.map(({ text }) => text);
+  }
+  return material.form === "der" && material.kind === "certificate" ? [material.bytes] : [];
 }
 
 function formOfPem(labels: readonly string[]): KeyFileForm {
@@ -163,6 +212,15 @@ function isOpenPgp(content: string | Uint8Array): boolean {
   if ((first & 0x80) === 0) return Buffer.from(content).includes("-----BEGIN PGP ");
   const tag = (first & 0x40) === 0 ? (first >> 2) & 0x0f : first & 0x3f;
   return tag === 5 || tag === 6;
+}
+
+/**
+ * A PFX whose outermost length is indefinite, as BER allows it and some programs write it: a
+ * SEQUENCE of the version and a SEQUENCE.
+ */
+function isPkcs12InBer(content: string | Uint8Array): boolean {
+  const start = [0x30, 0x80, 0x02, 0x01, 0x03, 0x30];
+  return typeof content !== "string" && start.every((byte, index) => content[index] === byte);
 }
 
 function isPkcs11KeyFile(content: string | Uint8Array): boolean {

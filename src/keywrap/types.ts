@@ -8,8 +8,8 @@ export interface Recipient {
   /** What {@link RecipientInfo} will call the algorithm, where that is known before wrapping. */
   readonly algorithm?: string | undefined;
   /**
-   * Wraps the private options: about 200 bytes of JSON to be kept secret and unchanged. They are
-   * overwritten once every recipient has wrapped them; copy what must live longer.
+   * Wraps the private options: about 200 bytes of JSON to be kept secret and unchanged. The
+   * buffer is this recipient's own and is overwritten afterwards; copy what must live longer.
    *
    * @throws Whatever keeps it from wrapping; nothing of the layer is written then.
    */
@@ -23,7 +23,7 @@ export interface Key {
   /** How to call this key in reports, such as the name of its file. Nothing secret. */
   readonly label?: string | undefined;
   /**
-   * Unwraps the private options.
+   * Unwraps the private options, in a buffer that is overwritten after use.
    *
    * @returns `null` when the wrapped key is not for this key, which is the usual case where a
    *   layer has several recipients.

@@ -11,8 +11,8 @@ import {
 import { plainMediaType } from "../spec/media-types.js";
 import { checkContent } from "../stream/content.js";
 import { parts, toReadableStream, type ByteSource } from "../stream/source.js";
-import { wipePrivateOptions } from "./private-options.js";
-import { parsePublicOptions } from "./public-options.js";
+import { wipePrivateOptions } from "../cipher/private-options.js";
+import { parsePublicOptions } from "../cipher/public-options.js";
 import { requireEncrypted, unwrapPrivateOptions, type Opening } from "./unwrap.js";
 
 /** How much plaintext {@link decryptLayer} holds back until the HMAC is checked, in bytes. */

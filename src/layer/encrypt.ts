@@ -11,9 +11,9 @@ import {
 } from "../spec/descriptor.js";
 import { encryptedMediaType } from "../spec/media-types.js";
 import { checkContent } from "../stream/content.js";
-import { parts, toReadableStream, type ByteSource } from "../stream/source.js";
-import { wipePrivateOptions } from "./private-options.js";
-import { serializePublicOptions } from "./public-options.js";
+import { closeSource, parts, toReadableStream, type ByteSource } from "../stream/source.js";
+import { wipePrivateOptions } from "../cipher/private-options.js";
+import { serializePublicOptions } from "../cipher/public-options.js";
 import { requireRecipients, wrapForAll, type WrappedElement } from "./wrap.js";
 import { appendWrappedKeys } from "./wrapped-keys.js";
 
@@ -70,6 +70,9 @@ export function encryptLayer(
     let wrapped: WrappedElement[];
     try {
       wrapped = await wrapForAll(secret, recipients, abort);
+    } catch (error) {
+      void closeSource(source).catch(() => undefined);
+      throw error;
     } finally {
       wipePrivateOptions(secret);
     }

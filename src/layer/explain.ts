@@ -1,7 +1,8 @@
 import { describeWrappedKey } from "../keywrap/schemes.js";
 import type { Key, RecipientInfo } from "../keywrap/types.js";
 import type { DescriptorLike } from "../spec/descriptor.js";
-import { parsePrivateOptions, wipePrivateOptions } from "./private-options.js";
+import { abortable } from "../stream/abort.js";
+import { parsePrivateOptions, wipePrivateOptions } from "../cipher/private-options.js";
 import { readWrappedKeys, type WrappedKey } from "./wrapped-keys.js";
 
 /** A recipient of a layer, as far as can be told without a key. */
@@ -55,7 +56,7 @@ export async function explainKey(
       continue;
     }
     try {
-      const secret = await key.unwrap(wrapped.bytes, { signal });
+      const secret = await abortable(key.unwrap(wrapped.bytes, { signal }), signal);
       if (secret !== null) {
         checkSecret(secret);
         return { key, opens: true, index: wrapped.index, reasons: [] };

@@ -1,7 +1,7 @@
 import type { Recipient } from "../keywrap/types.js";
-import { parsePublicOptions } from "./public-options.js";
+import { parsePublicOptions } from "../cipher/public-options.js";
 import type { DescriptorLike } from "../spec/descriptor.js";
-import { wipePrivateOptions } from "./private-options.js";
+import { wipePrivateOptions } from "../cipher/private-options.js";
 import { unwrapPrivateOptions, type UnwrapOptions } from "./unwrap.js";
 import { requireRecipients, wrapForAll } from "./wrap.js";
 import { appendWrappedKeys } from "./wrapped-keys.js";

@@ -1,11 +1,16 @@
-import { OcicryptError } from "../errors.js";
+import { OcicryptError, shown } from "../errors.js";
 import type { Key } from "../keywrap/types.js";
 import {
   encryptionSchemes,
   isEncryptedDescriptor,
   type DescriptorLike,
 } from "../spec/descriptor.js";
-import { parsePrivateOptions, wipePrivateOptions, type PrivateOptions } from "./private-options.js";
+import { abortable } from "../stream/abort.js";
+import {
+  parsePrivateOptions,
+  wipePrivateOptions,
+  type PrivateOptions,
+} from "../cipher/private-options.js";
 import { readWrappedKeys } from "./wrapped-keys.js";
 
 /** Which key opened which wrapped key of a layer. */
@@ -40,7 +45,7 @@ export function requireEncrypted(descriptor: DescriptorLike): void {
   if (!isEncryptedDescriptor(descriptor)) {
     throw new OcicryptError(
       "NOT_ENCRYPTED",
-      `a blob of type ${descriptor.mediaType} is not encrypted`,
+      `a blob of type ${shown(descriptor.mediaType)} is not encrypted`,
     );
   }
 }
@@ -51,7 +56,7 @@ export function requireEncrypted(descriptor: DescriptorLike): void {
  *
  * @throws {@link OcicryptError} `NOT_ENCRYPTED`; `NO_KEYS`; `NO_MATCHING_KEY`, with an
  *   `AggregateError` of what went wrong as its cause; the first error met when every attempt
- *   ended in one; those of `parsePrivateOptions` when what a key unwrapped is not usable
+ *   ended in one of this library's; those of `parsePrivateOptions` when what a key unwrapped is not usable
  */
 export async function unwrapPrivateOptions(
   descriptor: DescriptorLike,
@@ -73,7 +78,8 @@ export async function unwrapPrivateOptions(
       signal?.throwIfAborted();
       let secret: Uint8Array | null;
       try {
-        secret = await key.unwrap(wrapped.bytes, { signal });
+        secret = await abortable(key.unwrap(wrapped.bytes, { signal }), signal);
+        requireBytes(secret);
       } catch (error) {
         signal?.throwIfAborted();
         errors.push(error);
@@ -100,6 +106,17 @@ export async function unwrapPrivateOptions(
   throw noMatch(descriptor, keys, errors);
 }
 
+/** A key may be anybody's code. */
+function requireBytes(secret: unknown): void {
+  if (secret === null || secret instanceof Uint8Array) return;
+  throw new TypeError("a key must unwrap to Uint8Array or null");
+}
+
+function shownSchemes(schemes: readonly string[]): string {
+  const names = schemes.slice(0, 10).map((scheme) => scheme.slice(0, 100));
+  return [...names, ...(schemes.length > 10 ? ["…"] : [])].join(", ");
+}
+
 function noMatch(
   descriptor: DescriptorLike,
   keys: readonly Key[],
@@ -111,7 +128,7 @@ function noMatch(
   }
   const given =
     keys.length === 1 ? "the key given does not open" : `none of ${String(keys.length)} keys opens`;
-  const message = `${given} the layer, which is encrypted for ${present.join(", ")}`;
+  const message = `${given} the layer, which is encrypted for ${shownSchemes(present)}`;
   const cause = errors.length === 0 ? undefined : new AggregateError(errors, "what failed");
   return new OcicryptError("NO_MATCHING_KEY", message, cause && { cause });
 }

@@ -1,6 +1,7 @@
 import { OcicryptError } from "../errors.js";
 import type { Recipient } from "../keywrap/types.js";
-import { serializePrivateOptions, type PrivateOptions } from "./private-options.js";
+import { abortable } from "../stream/abort.js";
+import { serializePrivateOptions, type PrivateOptions } from "../cipher/private-options.js";
 
 export interface WrappedElement {
   scheme: string;
@@ -21,23 +22,30 @@ export async function wrapForAll(
   requireRecipients(recipients);
   const secret = serializePrivateOptions(options);
   try {
-    const results = await Promise.allSettled(
-      recipients.map(async (recipient) => ({
-        scheme: recipient.scheme,
-        bytes: await recipient.wrap(secret, { signal }),
-      })),
-    );
-    return results.map((result) => {
-      if (result.status === "rejected") throw asWrapError(result.reason, signal);
-      const { scheme, bytes } = result.value;
-      if (bytes.byteLength === 0) {
-        throw new OcicryptError("WRAP_FAILED", `the ${scheme} recipient returned an empty key`);
-      }
-      return result.value;
-    });
+    return await Promise.all(recipients.map((recipient) => wrapFor(recipient, secret, signal)));
   } finally {
     secret.fill(0);
   }
+}
+
+async function wrapFor(
+  recipient: Recipient,
+  secret: Uint8Array,
+  signal: AbortSignal | undefined,
+): Promise<WrappedElement> {
+  const { scheme } = recipient;
+  // Its own copy: what one recipient does to it must not reach the others.
+  const own = Uint8Array.from(secret);
+  let bytes: Uint8Array;
+  try {
+    bytes = await abortable(recipient.wrap(own, { signal }), signal);
+  } catch (error) {
+    throw asWrapError(error, signal);
+  } finally {
+    own.fill(0);
+  }
+  if (bytes.byteLength > 0) return { scheme, bytes };
+  throw new OcicryptError("WRAP_FAILED", `the ${scheme} recipient returned an empty key`);
 }
 
 /** @throws {@link OcicryptError} `NO_RECIPIENTS` */
@@ -53,7 +61,8 @@ export function requireRecipients(recipients: readonly Recipient[]): void {
 }
 
 function asWrapError(reason: unknown, signal: AbortSignal | undefined): unknown {
-  if (reason instanceof OcicryptError || signal?.aborted === true) return reason;
+  if (signal?.aborted === true) return signal.reason;
+  if (reason instanceof OcicryptError) return reason;
   const what = reason instanceof Error ? reason.message : "unknown reason";
   return new OcicryptError("WRAP_FAILED", `a recipient could not wrap the key: ${what}`, {
     cause: reason,

@@ -1,4 +1,4 @@
-import { OcicryptError } from "../errors.js";
+import { OcicryptError, shown } from "../errors.js";
 import { KEYS_PREFIX } from "../spec/annotations.js";
 import { decodeBase64, encodeBase64 } from "../spec/base64.js";
 import { encryptionSchemes, type DescriptorLike } from "../spec/descriptor.js";
@@ -21,27 +21,33 @@ export function readWrappedKeys(
 }
 
 function readScheme(descriptor: DescriptorLike, scheme: string): WrappedKey[] {
-  const list = descriptor.annotations?.[KEYS_PREFIX + scheme];
+  const list: unknown = descriptor.annotations?.[KEYS_PREFIX + scheme];
   if (list === undefined) return [];
+  if (typeof list !== "string") return [notText(scheme)];
   if (list.length > MAX_ANNOTATION_LENGTH) return [tooLarge(scheme)];
   const elements = list.split(",", MAX_WRAPPED_KEYS + 1);
   if (elements.length > MAX_WRAPPED_KEYS) return [tooLarge(scheme)];
   return elements.map((element, index) => {
     if (element === "") {
-      const what = `element ${String(index)} of the ${scheme} keys is empty`;
+      const what = `element ${String(index)} of the ${shown(scheme)} keys is empty`;
       return { scheme, index, error: new OcicryptError("ANNOTATION_EMPTY", what) };
     }
     const bytes = decodeBase64(element);
     if (bytes === null || bytes.byteLength === 0) {
-      const what = `element ${String(index)} of the ${scheme} keys is not base64`;
+      const what = `element ${String(index)} of the ${shown(scheme)} keys is not base64`;
       return { scheme, index, error: new OcicryptError("ANNOTATION_BASE64", what) };
     }
     return { scheme, index, bytes };
   });
 }
 
+function notText(scheme: string): WrappedKey {
+  const what = `the list of ${shown(scheme)} keys is not a string`;
+  return { scheme, index: 0, error: new OcicryptError("DESCRIPTOR_INVALID", what) };
+}
+
 function tooLarge(scheme: string): WrappedKey {
-  const what = `the list of ${scheme} keys is larger than any real one`;
+  const what = `the list of ${shown(scheme)} keys is larger than any real one`;
   return { scheme, index: 0, error: new OcicryptError("ANNOTATION_TOO_LARGE", what) };
 }
 
@@ -61,7 +67,8 @@ export function appendWrappedKeys(
     const list = result.get(name);
     const element = encodeBase64(bytes);
     const value = list === undefined || list === "" ? element : `${list},${element}`;
-    if (value.length > MAX_ANNOTATION_LENGTH) {
+    const isFull = value.split(",", MAX_WRAPPED_KEYS + 1).length > MAX_WRAPPED_KEYS;
+    if (isFull || value.length > MAX_ANNOTATION_LENGTH) {
       throw new OcicryptError("ANNOTATION_TOO_LARGE", `the list of ${scheme} keys gets too large`);
     }
     result.set(name, value);

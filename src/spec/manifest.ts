@@ -104,6 +104,7 @@ function readDescriptor(value: unknown, where: string): Descriptor {
   if (typeof digest !== "string") throw invalid(`${where} has no digest`);
   parseDigest(digest);
   if (!Number.isSafeInteger(size) || (size as number) < 0) throw invalid(`${where} has no size`);
+  if (object.platform !== undefined) requirePlatform(object.platform, where);
   if (annotations !== undefined) {
     const texts = Object.values(requireObject(annotations, `the annotations of ${where}`));
     if (!texts.every((text) => typeof text === "string")) {
@@ -111,6 +112,12 @@ function readDescriptor(value: unknown, where: string): Descriptor {
     }
   }
   return object as unknown as Descriptor;
+}
+
+function requirePlatform(value: unknown, where: string): void {
+  const { os, architecture, variant = "" } = requireObject(value, `the platform of ${where}`);
+  if ([os, architecture, variant].every((text) => typeof text === "string")) return;
+  throw invalid(`the platform of ${where} is malformed`);
 }
 
 function requireObject(value: unknown, what: string): JsonObject {

@@ -56,22 +56,32 @@ export async function readSmallFile(path: string, limit: number): Promise<Uint8A
 
 const READ_SIZE = 256 * 1024;
 
-/** The content of a file in new chunks, so that none is overwritten while it is still in use. */
+/** The content of a file, in chunks as {@link readRange} makes them. */
 export async function* readChunks(path: string): AsyncGenerator<Uint8Array, void, undefined> {
-  let file: FileHandle | undefined;
+  const file = await open(path, constants.O_RDONLY);
   try {
-    file = await open(path, constants.O_RDONLY);
-    for (;;) {
-      const { bytesRead, buffer } = await file.read(
-        Buffer.allocUnsafeSlow(READ_SIZE),
-        0,
-        READ_SIZE,
-      );
-      if (bytesRead === 0) return;
-      yield buffer.subarray(0, bytesRead);
-    }
+    yield* readRange(file, 0, Infinity);
   } finally {
-    await file?.close();
+    await file.close();
+  }
+}
+
+/**
+ * The bytes of a file from `start` to before `end`, less if it ends before; in new chunks, so that
+ * none is overwritten while it is still in use.
+ */
+export async function* readRange(
+  file: FileHandle,
+  start: number,
+  end: number,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  for (let position = start; position < end;) {
+    const length = Math.min(READ_SIZE, end - position);
+    const buffer = Buffer.allocUnsafeSlow(length);
+    const { bytesRead } = await file.read(buffer, 0, length, position);
+    if (bytesRead === 0) return;
+    yield buffer.subarray(0, bytesRead);
+    position += bytesRead;
   }
 }
 
@@ -89,6 +99,42 @@ export async function fileMatches(
   } catch (error) {
     if (errno(error) !== undefined) return false;
     throw error;
+  }
+}
+
+/**
+ * Writes content to a new file.
+ *
+ * @param flush whether it must outlast a crash of the machine
+ * @returns how many bytes it has
+ * @throws {@link OcicryptError} `DESTINATION_FULL`, `DESTINATION_UNWRITABLE`, which speak of
+ *   `where`, and what the content throws
+ */
+export async function writeContent(
+  file: string,
+  content: AsyncIterable<Uint8Array>,
+  where: string,
+  { flush }: { flush: boolean },
+): Promise<number> {
+  const handle = await writing(where, () => open(file, "wx"));
+  let size = 0;
+  try {
+    for await (const chunk of content) {
+      await writing(where, () => writeFully(handle, chunk));
+      size += chunk.byteLength;
+    }
+    if (flush) await writing(where, () => handle.sync());
+  } finally {
+    await handle.close();
+  }
+  return size;
+}
+
+/** A write can end short of its bytes, on a disk that is nearly full for one. */
+export async function writeFully(file: FileHandle, chunk: Uint8Array): Promise<void> {
+  for (let offset = 0; offset < chunk.byteLength;) {
+    const { bytesWritten } = await file.write(chunk, offset);
+    offset += bytesWritten;
   }
 }
 

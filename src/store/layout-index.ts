@@ -60,6 +60,7 @@ export function replaceEntry(index: LayoutIndex, image: Descriptor): string {
   ]);
 }
 
-function nameOf(image: Descriptor): string | undefined {
+/** The name of an entry of `index.json`. */
+export function nameOf(image: Descriptor): string | undefined {
   return image.annotations?.[REF_NAME];
 }

@@ -10,20 +10,35 @@ import { findEntry, parseLayoutIndex } from "./layout-index.js";
 import type { Reference } from "./reference.js";
 import type { ImageSource } from "./types.js";
 
-/** Where a layout keeps a blob. */
-export function blobPath(layout: string, digest: string): string {
+/** Reads a small file of a layout by its name in it; `undefined` when it is not there. */
+export type ReadLayoutFile = (name: string, limit: number) => Promise<Uint8Array | undefined>;
+
+/** The name of a blob in a layout. */
+export function blobName(digest: string): string {
   const { algorithm, hex } = parseDigest(digest);
-  return join(layout, "blobs", algorithm, hex);
+  return `blobs/${algorithm}/${hex}`;
+}
+
+/** Where a layout in a directory keeps a blob. */
+export function blobPath(layout: string, digest: string): string {
+  return join(layout, blobName(digest));
+}
+
+function readIn(layout: string): ReadLayoutFile {
+  return (name, limit) => readSmallFile(join(layout, name), limit);
 }
 
 /**
- * Checks the mark that makes a directory an OCI layout.
+ * Checks the mark that makes a directory or an archive an OCI layout.
  *
  * @throws {@link OcicryptError} `IMAGE_NOT_FOUND` without one, `LAYOUT_INVALID` for one of another
  *   version
  */
-export async function requireLayout(path: string): Promise<void> {
-  const mark = await readSmallFile(join(path, "oci-layout"), 4096);
+export async function requireLayout(
+  path: string,
+  read: ReadLayoutFile = readIn(path),
+): Promise<void> {
+  const mark = await read("oci-layout", 4096);
   if (mark === undefined) {
     throw new OcicryptError("IMAGE_NOT_FOUND", `there is no OCI layout at ${path}`);
   }
@@ -33,20 +48,32 @@ export async function requireLayout(path: string): Promise<void> {
   }
 }
 
+/**
+ * The descriptor of the image that a reference means in a layout.
+ *
+ * @throws {@link OcicryptError} `IMAGE_NOT_FOUND`, `LAYOUT_INVALID`, `MANIFEST_INVALID`, and what
+ *   `read` throws
+ */
+export async function resolveImage(
+  { path, tag, digest }: Reference,
+  read: ReadLayoutFile,
+): Promise<Descriptor> {
+  await requireLayout(path, read);
+  const bytes = await read("index.json", MAX_MANIFEST_SIZE);
+  if (bytes === undefined) {
+    throw new OcicryptError("LAYOUT_INVALID", `the OCI layout at ${path} has no index.json`);
+  }
+  const index = parseLayoutIndex(bytes);
+  if (digest === undefined) return findEntry(index, path, tag);
+  const entry = index.entries.find(({ descriptor }) => descriptor.digest === digest);
+  return entry?.descriptor ?? (await describeManifest(path, digest, read));
+}
+
 /** An image in an OCI layout directory. */
-export function layoutSource({ path, tag, digest }: Reference): ImageSource {
+export function layoutSource(reference: Reference): ImageSource {
+  const { path } = reference;
   return {
-    async resolve() {
-      await requireLayout(path);
-      const bytes = await readSmallFile(join(path, "index.json"), MAX_MANIFEST_SIZE);
-      if (bytes === undefined) {
-        throw new OcicryptError("LAYOUT_INVALID", `the OCI layout at ${path} has no index.json`);
-      }
-      const index = parseLayoutIndex(bytes);
-      if (digest === undefined) return findEntry(index, path, tag);
-      const entry = index.entries.find(({ descriptor }) => descriptor.digest === digest);
-      return entry?.descriptor ?? (await describeManifest(path, digest));
-    },
+    resolve: () => resolveImage(reference, readIn(path)),
     async *read(descriptor) {
       const file = blobPath(path, descriptor.digest);
       try {
@@ -66,8 +93,12 @@ export function layoutSource({ path, tag, digest }: Reference): ImageSource {
 }
 
 /** A manifest that `index.json` does not list, such as that of one platform. */
-async function describeManifest(layout: string, digest: string): Promise<Descriptor> {
-  const bytes = await readSmallFile(blobPath(layout, digest), MAX_MANIFEST_SIZE);
+async function describeManifest(
+  layout: string,
+  digest: string,
+  read: ReadLayoutFile,
+): Promise<Descriptor> {
+  const bytes = await read(blobName(digest), MAX_MANIFEST_SIZE);
   if (bytes === undefined) {
     throw new OcicryptError("IMAGE_NOT_FOUND", `${layout} holds no manifest ${digest}`);
   }

@@ -1,4 +1,5 @@
 import { setImmediate } from "node:timers/promises";
+import { abortable } from "./abort.js";
 
 /**
  * Where bytes come from: Node streams, web streams, fetch bodies and generators all are
@@ -30,7 +31,6 @@ export async function* parts(
   let gathered: Uint8Array | undefined;
   let length = 0;
   for await (const chunk of chunks(source, signal)) {
-    if (!(chunk instanceof Uint8Array)) throw new TypeError("a source must yield Uint8Array");
     if (chunk.byteLength < GATHER / 4 || gathered !== undefined) {
       gathered ??= new Uint8Array(GATHER);
       if (length + chunk.byteLength <= GATHER) {
@@ -43,65 +43,81 @@ export async function* parts(
       length = 0;
     }
     for (let start = 0; start < chunk.byteLength; start += PART) {
+      signal?.throwIfAborted();
       yield chunk.subarray(start, start + PART);
     }
   }
-  if (gathered !== undefined && length > 0) yield gathered.subarray(0, length);
+  if (gathered !== undefined) yield gathered.subarray(0, length);
 }
 
+/** The chunks of a source that are not empty. It is closed whatever ends the reading of it. */
 async function* chunks(
   source: ByteSource,
   signal: AbortSignal | undefined,
 ): AsyncGenerator<Uint8Array, void, undefined> {
-  signal?.throwIfAborted();
   if (source instanceof Uint8Array) {
-    yield source;
+    signal?.throwIfAborted();
+    if (source.byteLength > 0) yield source;
     return;
   }
-  const iterator = source[Symbol.asyncIterator]();
-  let open = true;
+  const reader = openReader(source);
   let sinceBreath = 0;
+  let isEnded = false;
   try {
+    signal?.throwIfAborted();
     for (;;) {
       if (sinceBreath >= BREATH) {
         sinceBreath = 0;
         await setImmediate();
       }
-      const result = await abortable(iterator.next(), signal);
+      const result = await abortable(reader.read(), signal);
       if (result.done === true) {
-        open = false;
+        isEnded = true;
         return;
       }
-      sinceBreath += result.value.byteLength;
-      yield result.value;
+      signal?.throwIfAborted();
+      const chunk: unknown = result.value;
+      if (!(chunk instanceof Uint8Array)) throw new TypeError("a source must yield Uint8Array");
+      sinceBreath += chunk.byteLength;
+      if (chunk.byteLength > 0) yield chunk;
     }
-  } catch (error) {
-    // A source that failed by itself is closed by that, one that was left because of the signal
-    // is not, and may never answer: it is told to close and not waited for.
-    if (signal?.aborted === true) void Promise.resolve(iterator.return?.()).catch(() => undefined);
-    open = false;
-    throw error;
   } finally {
-    if (open) await iterator.return?.();
+    if (!isEnded) {
+      const closed = Promise.resolve(reader.close()).catch(() => undefined);
+      // A source that was left because of the signal may never answer, so it is not waited for.
+      if (signal?.aborted !== true) await closed;
+    }
   }
 }
 
-async function abortable<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (signal === undefined) return promise;
-  let onAbort: (() => void) | undefined;
-  const aborted = new Promise<never>((_, reject) => {
-    onAbort = () => {
-      // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- the caller's own
-      reject(signal.reason);
-    };
-    signal.addEventListener("abort", onAbort, { once: true });
-    if (signal.aborted) onAbort();
-  });
-  try {
-    return await Promise.race([promise, aborted]);
-  } finally {
-    if (onAbort !== undefined) signal.removeEventListener("abort", onAbort);
+type Read = IteratorResult<unknown, unknown>;
+
+interface Reader {
+  read(): Promise<Read>;
+  close(): unknown;
+}
+
+/**
+ * The iterators of web and Node streams close only when their pending read has ended, which is
+ * never for one that stalls; the streams themselves close at once.
+ */
+function openReader(source: AsyncIterable<Uint8Array>): Reader {
+  if (source instanceof ReadableStream) {
+    const reader = source.getReader();
+    return { read: () => reader.read() as Promise<Read>, close: () => reader.cancel() };
   }
+  const iterator = source[Symbol.asyncIterator]();
+  const close = isDestroyable(source) ? () => source.destroy() : () => iterator.return?.();
+  return { read: () => iterator.next(), close };
+}
+
+function isDestroyable(source: object): source is { destroy: () => unknown } {
+  return "destroy" in source && typeof source.destroy === "function";
+}
+
+/** Closes a source that will not be read, or not any more. */
+export async function closeSource(source: ByteSource): Promise<void> {
+  if (!(source instanceof Uint8Array)) await openReader(source).close();
 }
 
 /**
@@ -116,15 +132,21 @@ export function toReadableStream(
   const generator = generate(
     signal === undefined ? cancelled.signal : AbortSignal.any([signal, cancelled.signal]),
   );
+  let hasStarted = false;
   return new ReadableStream<Uint8Array<ArrayBuffer>>(
     {
       async pull(controller) {
+        hasStarted = true;
         const result = await generator.next();
         if (result.done === true) controller.close();
         else controller.enqueue(result.value);
       },
       async cancel(reason) {
+        const isStarted = hasStarted;
         cancelled.abort(reason);
+        // A generator that was not started has no "finally" to close its source; once started
+        // with its signal aborted it does nothing else.
+        if (!isStarted) await generator.next().catch(() => undefined);
         await generator.return();
       },
     },

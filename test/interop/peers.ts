@@ -1,9 +1,11 @@
 import { execFile, execFileSync } from "node:child_process";
+import { createHash } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
+import { gunzipSync } from "node:zlib";
 import { afterAll, type TestContext } from "vitest";
 
 export const VECTORS: string = fileURLToPath(new URL("../../vectors/", import.meta.url));
@@ -86,6 +88,36 @@ export function buildGoProgram(directory: string): string | undefined {
   return program;
 }
 
+export interface GoPeers {
+  ocicrypt132: string;
+  ocicrypt1110: string;
+  imageCopy: string;
+}
+
+/** The programs of `build-peers.sh`, which says what each is; `undefined` without Go. */
+export async function buildGoPeers(directory: string): Promise<GoPeers | undefined> {
+  if (!hasProgram("go", "version")) return undefined;
+  const script = fileURLToPath(new URL("build-peers.sh", import.meta.url));
+  const { status, stderr } = await run(script, [directory]);
+  if (status !== 0) throw new Error(stderr);
+  return {
+    ocicrypt132: join(directory, "ocicrypt-1.3.2"),
+    ocicrypt1110: join(directory, "ocicrypt-1.1.10"),
+    imageCopy: join(directory, "image-copy"),
+  };
+}
+
+/** The version of a module inside a Go program; `undefined` where that is not recorded. */
+export function goModuleVersion(program: string, module: string): string | undefined {
+  if (!hasProgram("go", "version", "-m", program)) return undefined;
+  const text = execFileSync("go", ["version", "-m", program], { encoding: "utf8" });
+  return text
+    .split("\n")
+    .map((line) => line.trim().split("\t"))
+    .find(([kind, path]) => kind === "dep" && path === module)?.[2]
+    ?.replace(/^v/, "");
+}
+
 export interface LayoutLayer {
   mediaType: string;
   bytes: Buffer;
@@ -102,4 +134,14 @@ export function layoutLayers(directory: string): LayoutLayer[] {
     mediaType,
     bytes: readFileSync(join(directory, blob(digest))),
   }));
+}
+
+/** The digests of a layout's layers without their compression. */
+export function diffIds(directory: string): string[] {
+  return layoutLayers(directory).map(({ bytes }) => {
+    const isGzip = bytes[0] === 0x1f && bytes[1] === 0x8b;
+    return `sha256:${createHash("sha256")
+      .update(isGzip ? gunzipSync(bytes) : bytes)
+      .digest("hex")}`;
+  });
 }

@@ -53,6 +53,25 @@ export function requireJweKey(key: KeyObject): void {
   throw new OcicryptError("KEY_UNSUPPORTED", `a JWE recipient can not have a key of type ${named}`);
 }
 
+/**
+ * Passes over what a JWK Set has for other uses, such as signing, as long as one key is left; any
+ * other key that can not be used is refused, lest a recipient be dropped.
+ */
+export function mapUsable<T>(keys: readonly AsymmetricKey[], use: (key: AsymmetricKey) => T): T[] {
+  const used: T[] = [];
+  let refusal: OcicryptError | undefined;
+  for (const key of keys) {
+    try {
+      used.push(use(key));
+    } catch (error) {
+      if (!(error instanceof OcicryptError) || key.isOfSet !== true) throw error;
+      refusal ??= error;
+    }
+  }
+  if (used.length === 0 && refusal !== undefined) throw refusal;
+  return used;
+}
+
 /** Whether a recipient with this algorithm, and this curve if it names one, can have this key. */
 export function algorithmFits(key: KeyObject, algorithm: string, crv: string | undefined): boolean {
   if (isRsa(key)) return (RSA_ALGORITHMS as readonly string[]).includes(algorithm);

@@ -1,5 +1,5 @@
 import { flattenedDecrypt } from "jose";
-import { OcicryptError } from "../../errors.js";
+import { OcicryptError, shown } from "../../errors.js";
 import type { KeyInput } from "../../keys/material.js";
 import { readPrivateKeys, type PrivateKeyOptions } from "../../keys/private-key.js";
 import type { AsymmetricKey } from "../../keys/types.js";
@@ -10,6 +10,7 @@ import {
   describeKey,
   KEY_ALGORITHMS,
   keyAlgorithm,
+  mapUsable,
   requireJweKey,
 } from "./algorithms.js";
 import { parseJwe, type JweRecipient } from "./message.js";
@@ -18,6 +19,9 @@ export interface JweKeyOptions extends PrivateKeyOptions {
   /** How to call the key in reports. */
   label?: string | undefined;
 }
+
+/** People read no more. */
+const MAX_EXPLAINED = 10;
 
 /**
  * All the private keys of a file.
@@ -28,7 +32,7 @@ export interface JweKeyOptions extends PrivateKeyOptions {
  *   `KEY_IS_PUBLIC`, `PASSWORD_MISSING`, `PASSWORD_WRONG`
  */
 export function keys(input: KeyInput, options: JweKeyOptions = {}): Key[] {
-  return readPrivateKeys(input, options).map((key) => toKey(key, options.label));
+  return mapUsable(readPrivateKeys(input, options), (key) => toKey(key, options.label));
 }
 
 /**
@@ -57,6 +61,7 @@ function toKey(privateKey: AsymmetricKey, label: string | undefined): Key {
     unwrap: (wrapped) => unwrap(privateKey, wrapped),
     explain: (wrapped) =>
       parseJwe(wrapped)
+        .slice(0, MAX_EXPLAINED)
         .map((recipient) => explain(privateKey, recipient))
         .join("; "),
   };
@@ -78,18 +83,19 @@ async function unwrap({ key }: AsymmetricKey, wrapped: Uint8Array): Promise<Uint
     }
   }
   if (recipients.some(({ algorithm }) => KEY_ALGORITHMS.includes(algorithm))) return null;
-  const named = recipients.map(({ algorithm }) => JSON.stringify(algorithm.slice(0, 40)));
+  const named = recipients.slice(0, MAX_EXPLAINED).map(({ algorithm }) => shown(algorithm));
   throw new OcicryptError("WRAPPED_KEY_UNSUPPORTED", `a JWE uses ${named.join(", ")}`);
 }
 
 function explain({ key, kid }: AsymmetricKey, recipient: JweRecipient): string {
   const { algorithm, crv } = recipient;
-  const needs = crv === undefined ? algorithm : `${algorithm} on ${crv}`;
+  const name = algorithm.slice(0, 40);
+  const needs = crv === undefined ? name : `${name} on ${crv.slice(0, 40)}`;
   if (!algorithmFits(key, algorithm, crv)) {
     return `the recipient needs ${needs}, the key is ${describeKey(key)}`;
   }
   if (kid !== undefined && recipient.kid !== undefined && kid !== recipient.kid) {
-    return `the recipient is kid ${JSON.stringify(recipient.kid)}, the key is ${JSON.stringify(kid)}`;
+    return `the recipient is kid ${shown(recipient.kid)}, the key is ${shown(kid)}`;
   }
   return `${needs}: for another ${describeKey(key)} key, or damaged`;
 }

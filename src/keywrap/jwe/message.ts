@@ -15,6 +15,7 @@ type JsonObject = Readonly<Record<string, unknown>>;
 
 /** Far above what wraps two hundred bytes for one or for many. */
 const MAX_SIZE = 1024 * 1024;
+const MAX_PART = 16 * 1024;
 
 /**
  * Reads the compact, flattened or general serialization; RFC 7516 section 7.
@@ -24,26 +25,46 @@ const MAX_SIZE = 1024 * 1024;
 export function parseJwe(bytes: Uint8Array): JweRecipient[] {
   if (bytes.byteLength > MAX_SIZE) throw invalid("it is larger than any wrapped key");
   const text = Buffer.from(bytes).toString("utf8").trim();
-  const jwe = text.startsWith("{") ? parseObject(text) : fromCompact(text);
+  // go-jose drops white space from the compact form (jose-util in its parser).
+  const jwe = text.startsWith("{") ? parseObject(text) : fromCompact(text.replace(/\s/g, ""));
   // go-jose writes "encrypted_key" of the first recipient beside "recipients" too, so that member
   // does not tell the flattened form from the general one.
+  const shared = sharedHeader(jwe);
   const { recipients } = jwe;
-  if (recipients === undefined) return [readRecipient(jwe, jwe)];
+  if (recipients === undefined || recipients === null)
+    return named([readRecipient(jwe, shared, jwe)]);
   if (!Array.isArray(recipients) || recipients.length === 0) throw invalid("it has no recipients");
   if (recipients.length > MAX_WRAPPED_KEYS) throw invalid("it has too many recipients");
-  return recipients.map((recipient) => readRecipient(jwe, requireObject(recipient)));
+  return named(recipients.map((recipient) => readRecipient(jwe, shared, requireObject(recipient))));
 }
 
-function readRecipient(jwe: JsonObject, own: JsonObject): JweRecipient {
-  const protectedHeader = optionalString(jwe, "protected");
-  const header: JsonObject = {
-    ...(protectedHeader !== undefined &&
-      parseObject(Buffer.from(protectedHeader, "base64url").toString("utf8"))),
-    ...optionalObject(jwe, "unprotected"),
-    ...optionalObject(own, "header"),
-  };
-  const { alg, kid, epk } = header;
-  if (typeof alg !== "string") throw invalid("a recipient names no algorithm");
+/** One recipient without an algorithm does not hide the others. */
+function named(recipients: readonly (JweRecipient | undefined)[]): JweRecipient[] {
+  const found = recipients.filter((recipient) => recipient !== undefined);
+  if (found.length === 0) throw invalid("no recipient names an algorithm");
+  return found;
+}
+
+/** The members of the headers that all recipients share. */
+function sharedHeader(jwe: JsonObject): JsonObject {
+  const text = optionalString(jwe, "protected") ?? "";
+  // Each attempt to decrypt reads both of these again.
+  if (text.length > MAX_PART || (optionalString(jwe, "ciphertext") ?? "").length > MAX_PART) {
+    throw invalid("its header or its content is larger than that of any wrapped key");
+  }
+  const header = text === "" ? {} : parseObject(Buffer.from(text, "base64url").toString("utf8"));
+  return { ...header, ...optionalObject(jwe, "unprotected") };
+}
+
+function readRecipient(
+  jwe: JsonObject,
+  shared: JsonObject,
+  own: JsonObject,
+): JweRecipient | undefined {
+  const header = optionalObject(own, "header");
+  // Picked, not spread: a large shared header would be copied for each of many recipients.
+  const { alg = shared.alg, kid = shared.kid, epk = shared.epk } = header ?? {};
+  if (typeof alg !== "string") return undefined;
   const crv = typeof epk === "object" && epk !== null && "crv" in epk ? epk.crv : undefined;
   return {
     algorithm: alg,
@@ -93,7 +114,8 @@ function requireObject(value: unknown): JsonObject {
 }
 
 function optionalObject(object: JsonObject, name: string): JsonObject | undefined {
-  return object[name] === undefined ? undefined : requireObject(object[name]);
+  const value = object[name] ?? undefined;
+  return value === undefined ? undefined : requireObject(value);
 }
 
 function optionalString(object: JsonObject, name: string): string | undefined {

@@ -3,7 +3,7 @@ import type { KeyInput } from "../../keys/material.js";
 import { readPublicKeys } from "../../keys/public-key.js";
 import type { AsymmetricKey } from "../../keys/types.js";
 import type { Recipient } from "../types.js";
-import { keyAlgorithm, requireJweKey } from "./algorithms.js";
+import { keyAlgorithm, mapUsable, requireJweKey } from "./algorithms.js";
 
 /**
  * Recipients for all the public keys of a file, of a JWK Set for example.
@@ -14,7 +14,7 @@ import { keyAlgorithm, requireJweKey } from "./algorithms.js";
  *   `KEY_IS_PRIVATE`
  */
 export function recipients(input: KeyInput): Recipient[] {
-  return readPublicKeys(input).map(toRecipient);
+  return mapUsable(readPublicKeys(input), toRecipient);
 }
 
 /**

@@ -1,7 +1,7 @@
 import { createDecipheriv, type CipherGCMTypes } from "node:crypto";
 import type { AlgorithmIdentifier } from "pkijs";
 import { OcicryptError } from "../../errors.js";
-import { parsePrivateOptions, wipePrivateOptions } from "../../layer/private-options.js";
+import { parsePrivateOptions, wipePrivateOptions } from "../../cipher/private-options.js";
 import { childrenOf, octetsOf, smallIntegerOf } from "./asn1.js";
 import type { EncryptedContent } from "./message.js";
 

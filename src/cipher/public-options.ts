@@ -1,4 +1,4 @@
-import { CIPHER, HMAC_SIZE } from "../cipher/aes-ctr-hmac.js";
+import { CIPHER, HMAC_SIZE } from "./aes-ctr-hmac.js";
 import { OcicryptError } from "../errors.js";
 import { PUBLIC_OPTIONS } from "../spec/annotations.js";
 import { decodeBase64, encodeBase64 } from "../spec/base64.js";
@@ -33,7 +33,7 @@ export function serializePublicOptions(options: PublicOptions): string {
 export function parsePublicOptions(descriptor: DescriptorLike): PublicOptions {
   const invalid = "PUBLIC_OPTIONS_INVALID";
   const annotation = descriptor.annotations?.[PUBLIC_OPTIONS];
-  if (annotation === undefined) {
+  if (typeof annotation !== "string") {
     throw new OcicryptError(
       "PUBLIC_OPTIONS_MISSING",
       `the annotation ${PUBLIC_OPTIONS} is missing`,

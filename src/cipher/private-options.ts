@@ -1,4 +1,4 @@
-import { KEY_SIZE, NONCE_SIZE } from "../cipher/aes-ctr-hmac.js";
+import { KEY_SIZE, NONCE_SIZE } from "./aes-ctr-hmac.js";
 import { OcicryptError } from "../errors.js";
 import { encodeBase64 } from "../spec/base64.js";
 import { readBytes, readCipherOptions, readMembers } from "./options-json.js";

@@ -1,0 +1,194 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { isOcicryptError, type ErrorCode } from "../../src/errors.js";
+import {
+  parsePrivateOptions,
+  serializePrivateOptions,
+  wipePrivateOptions,
+} from "../../src/cipher/private-options.js";
+import { expectCode } from "../support/codes.js";
+import { base64, NONCE, rightPrivateOptions, SYMKEY } from "../support/layers.js";
+
+const bytes = (value: unknown): Uint8Array =>
+  Buffer.from(typeof value === "string" ? value : JSON.stringify(value));
+const right = { symkey: SYMKEY, nonce: NONCE, digest: "" };
+const { symkey, cipheroptions } = rightPrivateOptions;
+const key = symkey;
+const nonce = cipheroptions.nonce;
+
+describe("parsePrivateOptions", () => {
+  it.each<[string, unknown]>([
+    ["Go's form", rightPrivateOptions],
+    ["the order of the Rust side", { symkey, cipheroptions, digest: "" }],
+    ["no digest", { symkey, cipheroptions }],
+    ["a digest that is null", { symkey, digest: null, cipheroptions }],
+    ["unknown members", { ...rightPrivateOptions, version: 2, next: { symkey: "x" } }],
+    ["other cipher options", { symkey, cipheroptions: { ...cipheroptions, tag: "x" } }],
+    ["names in another case", { SymKey: key, DIGEST: "", cipherOptions: { nonce } }],
+    ["space around", ` \n${JSON.stringify(rightPrivateOptions)}\n`],
+    ["line breaks in base64", { symkey: `${key.slice(0, 9)}\r\n${key.slice(9)}\n`, cipheroptions }],
+    [
+      "a member called __proto__",
+      `{"__proto__":{"symkey":"AA=="},${JSON.stringify(rightPrivateOptions).slice(1)}`,
+    ],
+  ])("reads %s", (_, options) => {
+    const { symkey, nonce, digest } = parsePrivateOptions(bytes(options));
+    expect({ symkey: Buffer.from(symkey), nonce: Buffer.from(nonce), digest }).toEqual(right);
+  });
+
+  it.each<[string, unknown, ErrorCode]>([
+    ["nothing", "", "PRIVATE_OPTIONS_INVALID"],
+    ["no JSON", "symkey", "PRIVATE_OPTIONS_INVALID"],
+    ["half of it", JSON.stringify(rightPrivateOptions).slice(0, -1), "PRIVATE_OPTIONS_INVALID"],
+    ["more behind", `${JSON.stringify(rightPrivateOptions)},`, "PRIVATE_OPTIONS_INVALID"],
+    ["null", null, "PRIVATE_OPTIONS_INVALID"],
+    ["an array", [rightPrivateOptions], "PRIVATE_OPTIONS_INVALID"],
+    ["a number", 1, "PRIVATE_OPTIONS_INVALID"],
+    ["a string", '"symkey"', "PRIVATE_OPTIONS_INVALID"],
+    ["true", true, "PRIVATE_OPTIONS_INVALID"],
+    ["an empty object", {}, "SYMKEY_INVALID"],
+    ["no key", { cipheroptions }, "SYMKEY_INVALID"],
+    ["a key that is null", { symkey: null, cipheroptions }, "SYMKEY_INVALID"],
+    ["an empty key", { symkey: "", cipheroptions }, "SYMKEY_INVALID"],
+    ["16 bytes of key", { symkey: base64(SYMKEY.subarray(16)), cipheroptions }, "SYMKEY_INVALID"],
+    ["31 bytes of key", { symkey: base64(SYMKEY.subarray(1)), cipheroptions }, "SYMKEY_INVALID"],
+    ["33 bytes of key", { symkey: base64(Buffer.alloc(33)), cipheroptions }, "SYMKEY_INVALID"],
+    [
+      "a key without padding",
+      { symkey: key.slice(0, -1), cipheroptions },
+      "PRIVATE_OPTIONS_INVALID",
+    ],
+    ["a space before the key", { symkey: ` ${key}`, cipheroptions }, "PRIVATE_OPTIONS_INVALID"],
+    ["a URL-safe key", { symkey: `-_${key.slice(2)}`, cipheroptions }, "PRIVATE_OPTIONS_INVALID"],
+    ["a key of numbers", { symkey: [...SYMKEY], cipheroptions }, "PRIVATE_OPTIONS_INVALID"],
+    ["a key that is a number", { symkey: 1, cipheroptions }, "PRIVATE_OPTIONS_INVALID"],
+    ["no cipher options", { symkey }, "NONCE_MISSING"],
+    ["cipher options that are null", { symkey, cipheroptions: null }, "NONCE_MISSING"],
+    ["no nonce", { symkey, cipheroptions: {} }, "NONCE_MISSING"],
+    ["a nonce that is null", { symkey, cipheroptions: { nonce: null } }, "NONCE_MISSING"],
+    ["an empty nonce", { symkey, cipheroptions: { nonce: "" } }, "NONCE_MISSING"],
+    ["a nonce of another name", { symkey, cipheroptions: { Nonce: nonce } }, "NONCE_MISSING"],
+    ["a nonce outside", { symkey, nonce, cipheroptions: {} }, "NONCE_MISSING"],
+    [
+      "a nonce in __proto__",
+      `{"symkey":"${key}","cipheroptions":{"__proto__":{"nonce":"${nonce}"}}}`,
+      "NONCE_MISSING",
+    ],
+    ["1 byte of nonce", { symkey, cipheroptions: { nonce: "AA==" } }, "NONCE_INVALID"],
+    [
+      "12 bytes of nonce",
+      { symkey, cipheroptions: { nonce: base64(NONCE.subarray(4)) } },
+      "NONCE_INVALID",
+    ],
+    [
+      "15 bytes of nonce",
+      { symkey, cipheroptions: { nonce: base64(NONCE.subarray(1)) } },
+      "NONCE_INVALID",
+    ],
+    [
+      "17 bytes of nonce",
+      { symkey, cipheroptions: { nonce: base64(Buffer.alloc(17)) } },
+      "NONCE_INVALID",
+    ],
+    [
+      "a nonce without padding",
+      { symkey, cipheroptions: { nonce: nonce.slice(0, -2) } },
+      "PRIVATE_OPTIONS_INVALID",
+    ],
+    [
+      "cipher options that are an array",
+      { symkey, cipheroptions: [nonce] },
+      "PRIVATE_OPTIONS_INVALID",
+    ],
+    [
+      "cipher options that are a string",
+      { symkey, cipheroptions: nonce },
+      "PRIVATE_OPTIONS_INVALID",
+    ],
+    ["a digest that is a number", { ...rightPrivateOptions, digest: 1 }, "PRIVATE_OPTIONS_INVALID"],
+    ["two keys by case", { ...rightPrivateOptions, SYMKEY: key }, "PRIVATE_OPTIONS_INVALID"],
+    [
+      "two cipher options by case",
+      { ...rightPrivateOptions, cipherOptions: {} },
+      "PRIVATE_OPTIONS_INVALID",
+    ],
+    [
+      "unknown names that differ by case",
+      { ...rightPrivateOptions, a: 1, A: 2 },
+      "PRIVATE_OPTIONS_INVALID",
+    ],
+  ])("refuses %s", async (_, options, code) => {
+    const error = await expectCode(() => parsePrivateOptions(bytes(options)), code);
+    expect(error.message).not.toContain(key.slice(0, 12));
+    expect(error.cause).toBeUndefined();
+  });
+
+  it("refuses bytes that are not UTF-8", async () => {
+    const json = Buffer.concat([bytes(rightPrivateOptions).subarray(0, -1), Buffer.from([0xff])]);
+    await expectCode(() => parsePrivateOptions(json), "PRIVATE_OPTIONS_INVALID");
+  });
+
+  it("reads or refuses any JSON and any bytes, and fails in no other way", () => {
+    const members = fc.record(
+      {
+        symkey: fc.oneof(fc.constant(key), fc.jsonValue({ maxDepth: 1 })),
+        digest: fc.oneof(fc.string(), fc.jsonValue({ maxDepth: 1 })),
+        cipheroptions: fc.oneof(
+          fc.record({ nonce: fc.oneof(fc.constant(nonce), fc.jsonValue({ maxDepth: 1 })) }),
+          fc.jsonValue({ maxDepth: 2 }),
+        ),
+      },
+      { requiredKeys: [] },
+    );
+    const input = fc.oneof(members.map(bytes), fc.jsonValue().map(bytes), fc.uint8Array());
+    fc.assert(
+      fc.property(input, (json) => {
+        try {
+          const options = parsePrivateOptions(json);
+          expect(options.symkey.byteLength).toBe(32);
+          expect(options.nonce.byteLength).toBe(16);
+        } catch (error) {
+          expect(isOcicryptError(error)).toBe(true);
+        }
+      }),
+      { numRuns: 100 },
+    );
+  });
+});
+
+describe("serializePrivateOptions", () => {
+  it("writes Go's bytes", () => {
+    const digest = `sha256:${"ab".repeat(32)}`;
+    const json = Buffer.from(serializePrivateOptions({ ...right, digest })).toString();
+    expect(json).toBe(
+      `{"symkey":"${key}","digest":"${digest}","cipheroptions":{"nonce":"${nonce}"}}`,
+    );
+    expect(json).toHaveLength(193);
+  });
+
+  it("is read back as it was", () => {
+    fc.assert(
+      fc.property(
+        fc.uint8Array({ minLength: 32, maxLength: 32 }),
+        fc.uint8Array({ minLength: 16, maxLength: 16 }),
+        fc.string(),
+        (symkey, nonce, digest) => {
+          const read = parsePrivateOptions(serializePrivateOptions({ symkey, nonce, digest }));
+          expect(Uint8Array.from(read.symkey)).toEqual(symkey);
+          expect(Uint8Array.from(read.nonce)).toEqual(nonce);
+          expect(read.digest).toBe(digest);
+        },
+      ),
+      { numRuns: 50 },
+    );
+  });
+});
+
+describe("wipePrivateOptions", () => {
+  it("leaves zeros", () => {
+    const options = parsePrivateOptions(bytes(rightPrivateOptions));
+    wipePrivateOptions(options);
+    expect(Buffer.from(options.symkey)).toEqual(Buffer.alloc(32));
+    expect(Buffer.from(options.nonce)).toEqual(Buffer.alloc(16));
+  });
+});

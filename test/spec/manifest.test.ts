@@ -1,0 +1,134 @@
+import { describe, expect, it } from "vitest";
+import { isDocumentType, parseDocument, parseJson } from "../../src/spec/manifest.js";
+import { expectCode } from "../support/codes.js";
+import { TAR } from "../support/layers.js";
+
+const MANIFEST = "application/vnd.oci.image.manifest.v1+json";
+const INDEX = "application/vnd.oci.image.index.v1+json";
+const DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json";
+const DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json";
+
+const DIGEST = `sha256:${"0".repeat(64)}`;
+const config = {
+  mediaType: "application/vnd.oci.image.config.v1+json",
+  digest: DIGEST,
+  size: 2,
+};
+const layer = { mediaType: TAR, digest: DIGEST, size: 3, annotations: { a: "b" } };
+const right = { schemaVersion: 2, mediaType: MANIFEST, config, layers: [layer, layer] };
+
+const bytes = (value: unknown): Uint8Array =>
+  Buffer.from(typeof value === "string" ? value : JSON.stringify(value));
+
+describe("parseDocument", () => {
+  it("reads a manifest, and says where each layer stands", () => {
+    const text = JSON.stringify(right, null, 2);
+    const document = parseDocument(bytes(text), MANIFEST);
+    if (document.kind !== "manifest") throw new Error("not a manifest");
+    expect(document.text).toBe(text);
+    expect(document.config).toEqual(config);
+    expect(document.layers).toHaveLength(2);
+    for (const { descriptor, node } of document.layers) {
+      expect(descriptor).toEqual(layer);
+      expect(JSON.parse(text.slice(node.start, node.end))).toEqual(layer);
+    }
+    expect(document.layers[1]!.node.start).toBeGreaterThan(document.layers[0]!.node.end);
+  });
+
+  it("reads an index", () => {
+    const entry = { mediaType: MANIFEST, digest: DIGEST, size: 9, platform: { os: "linux", architecture: "riscv64" } };
+    const document = parseDocument(bytes({ schemaVersion: 2, manifests: [entry] }), INDEX);
+    if (document.kind !== "index") throw new Error("not an index");
+    expect(document.manifests.map(({ descriptor }) => descriptor)).toEqual([entry]);
+  });
+
+  it("takes a document without layers, and one that does not say its type", () => {
+    const untyped = { ...right, mediaType: undefined, layers: [] };
+    expect(parseDocument(bytes(untyped), MANIFEST).kind).toBe("manifest");
+    expect(parseDocument(bytes({ manifests: [] }), INDEX).kind).toBe("index");
+  });
+
+  it.each<[string, unknown, string?]>([
+    ["nothing", ""],
+    ["no JSON", "{"],
+    ["something behind the JSON", `${JSON.stringify(right)}{}`],
+    ["a byte order mark", `\uFEFF${JSON.stringify(right)}`],
+    ["null", null],
+    ["an array", []],
+    ["a string", '"{}"'],
+    ["no layers", { ...right, layers: undefined }],
+    ["layers that are null", { ...right, layers: null }],
+    ["layers that are an object", { ...right, layers: { length: 0 } }],
+    ["no config", { ...right, config: undefined }],
+    ["a config that is a string", { ...right, config: DIGEST }],
+    ["a layer that is null", { ...right, layers: [null] }],
+    ["a layer that is an array", { ...right, layers: [[]] }],
+    ["a layer without media type", { ...right, layers: [{ ...layer, mediaType: undefined }] }],
+    ["a layer with an empty media type", { ...right, layers: [{ ...layer, mediaType: "" }] }],
+    ["a layer whose media type is a number", { ...right, layers: [{ ...layer, mediaType: 1 }] }],
+    ["a layer without digest", { ...right, layers: [{ ...layer, digest: undefined }] }],
+    ["a layer without size", { ...right, layers: [{ ...layer, size: undefined }] }],
+    ["a negative size", { ...right, layers: [{ ...layer, size: -1 }] }],
+    ["half a size", { ...right, layers: [{ ...layer, size: 0.5 }] }],
+    ["a size as text", { ...right, layers: [{ ...layer, size: "3" }] }],
+    ["a size above 2^53", JSON.stringify(right).replace('"size":3', '"size":9007199254740993')],
+    ["an annotation that is a number", { ...right, layers: [{ ...layer, annotations: { a: 1 } }] }],
+    ["annotations that are an array", { ...right, layers: [{ ...layer, annotations: ["a"] }] }],
+    ["annotations that are null", { ...right, layers: [{ ...layer, annotations: null }] }],
+    ["another media type", { ...right, mediaType: INDEX }],
+    ["a media type that is an object", { ...right, mediaType: {} }],
+    ["an index as well", { ...right, manifests: [] }],
+    ["a manifest as well", { manifests: [], layers: [] }, INDEX],
+    ["no manifests", { layers: undefined }, INDEX],
+    ["a member twice", JSON.stringify(right).replace("{", '{"layers":[],')],
+    ["a nested member twice", JSON.stringify(right).replace('"size":3', '"size":3,"size":3')],
+    ["deep nesting", JSON.stringify(right).replace("2,", `${"[".repeat(99)}${"]".repeat(99)},`)],
+  ])("refuses %s", async (_, document, mediaType = MANIFEST) => {
+    await expectCode(() => parseDocument(bytes(document), mediaType), "MANIFEST_INVALID");
+  });
+
+  it("refuses bytes that are not UTF-8", async () => {
+    const text = Buffer.concat([bytes('{"a":"'), Buffer.from([0xff]), bytes('"}')]);
+    await expectCode(() => parseDocument(text, MANIFEST), "MANIFEST_INVALID");
+  });
+
+  it("refuses a digest that is none", async () => {
+    const document = { ...right, layers: [{ ...layer, digest: "sha256:00" }] };
+    await expectCode(() => parseDocument(bytes(document), MANIFEST), "DESCRIPTOR_INVALID");
+  });
+
+  it.each([DOCKER_MANIFEST, DOCKER_LIST])("refuses %s", async (mediaType) => {
+    const document = { ...right, mediaType };
+    await expectCode(() => parseDocument(bytes(document), mediaType), "MANIFEST_UNSUPPORTED");
+  });
+
+  it("is not led to other members by __proto__", async () => {
+    const text = `{"__proto__":${JSON.stringify(right)}}`;
+    await expectCode(() => parseDocument(bytes(text), MANIFEST), "MANIFEST_INVALID");
+  });
+});
+
+describe("parseJson", () => {
+  it("gives text and value, and calls the document by its name when it fails", async () => {
+    expect(parseJson(bytes(' {"a":1}'), "the config")).toEqual({
+      text: ' {"a":1}',
+      value: { a: 1 },
+    });
+    const error = await expectCode(() => parseJson(bytes("["), "the config"), "MANIFEST_INVALID");
+    expect(error.message).toContain("the config");
+  });
+});
+
+describe("isDocumentType", () => {
+  it.each([
+    [MANIFEST, true],
+    [INDEX, true],
+    [DOCKER_MANIFEST, true],
+    [DOCKER_LIST, true],
+    [config.mediaType, false],
+    [TAR, false],
+    ["", false],
+  ])("%s: %s", (mediaType, expected) => {
+    expect(isDocumentType(mediaType)).toBe(expected);
+  });
+});
