@@ -27,6 +27,11 @@ for (const [name, key] of [["", "rsa-3072"], ["bob-", "ec-p256"]]) {
   copyFileSync(new URL(key + ".pub.pem", keys), name + "public.pem");
   copyFileSync(new URL(key + ".pem", keys), name + "private.pem");
 }
+const peers = new URL(${JSON.stringify(new URL("../vectors/peers/keys/", import.meta.url))});
+copyFileSync(new URL("cert-rsa3072.pem", peers), "certificate.pem");
+copyFileSync(new URL("rsa3072.pkcs8.pem", peers), "certificate-key.pem");
+copyFileSync(new URL("pgp/rsa2048.pub.gpg", peers), "alice.gpg");
+copyFileSync(new URL("pgp/rsa2048.sec.gpg", peers), "alice.sec.gpg");
 const locked = { type: "pkcs8", format: "pem", cipher: "aes-256-cbc", passphrase: "pass:word" };
 writeFileSync("locked.pem", createPrivateKey(readFileSync("private.pem")).export(locked));
 writeFileSync("password.txt", "pass:word\\n");
