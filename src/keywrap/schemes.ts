@@ -13,6 +13,11 @@ const SCHEMES: ReadonlyMap<string, () => Promise<Scheme>> = /* @__PURE__ */ new 
   ["provider", () => import("./provider/describe.js")],
 ]);
 
+/** Whether a scheme is one of this library, and not of a key provider or of another tool. */
+export function isBuiltIn(scheme: string): boolean {
+  return scheme !== "provider" && SCHEMES.has(scheme);
+}
+
 /**
  * The recipients of one wrapped key; empty for a scheme that does not tell or is not known.
  *

@@ -8,6 +8,11 @@ export interface Recipient {
   /** What {@link RecipientInfo} will call the algorithm, where that is known before wrapping. */
   readonly algorithm?: string | undefined;
   /**
+   * RFC 7638 thumbprint of the public key. With it a recipient is recognised whose wrapped key does
+   * not name it, if the {@link Key} of the same thumbprint is at hand.
+   */
+  readonly thumbprint?: string | undefined;
+  /**
    * Wraps the private options: about 200 bytes of JSON to be kept secret and unchanged. The
    * buffer is this recipient's own and is overwritten afterwards; copy what must live longer.
    *
@@ -22,6 +27,8 @@ export interface Key {
   readonly scheme: string;
   /** How to call this key in reports, such as the name of its file. Nothing secret. */
   readonly label?: string | undefined;
+  /** RFC 7638 thumbprint of the key's public half; see {@link Recipient.thumbprint}. */
+  readonly thumbprint?: string | undefined;
   /**
    * Unwraps the private options, in a buffer that is overwritten after use.
    *

@@ -2,6 +2,7 @@ import { flattenedDecrypt } from "jose";
 import { OcicryptError, shown } from "../../errors.js";
 import type { KeyInput } from "../../keys/material.js";
 import { readPrivateKeys, type PrivateKeyOptions } from "../../keys/private-key.js";
+import { thumbprint } from "../../keys/thumbprint.js";
 import type { AsymmetricKey } from "../../keys/types.js";
 import type { Key } from "../types.js";
 import {
@@ -58,6 +59,7 @@ function toKey(privateKey: AsymmetricKey, label: string | undefined): Key {
   return {
     scheme: "jwe",
     label,
+    thumbprint: thumbprint(privateKey.key),
     unwrap: (wrapped) => unwrap(privateKey, wrapped),
     explain: (wrapped) =>
       parseJwe(wrapped)

@@ -1,6 +1,7 @@
 import { FlattenedEncrypt } from "jose";
 import type { KeyInput } from "../../keys/material.js";
 import { readPublicKeys } from "../../keys/public-key.js";
+import { thumbprint } from "../../keys/thumbprint.js";
 import type { AsymmetricKey } from "../../keys/types.js";
 import type { Recipient } from "../types.js";
 import { keyAlgorithm, mapUsable, requireJweKey } from "./algorithms.js";
@@ -45,6 +46,7 @@ function toRecipient(publicKey: AsymmetricKey): Recipient {
   return {
     scheme: "jwe",
     algorithm,
+    thumbprint: thumbprint(key),
     async wrap(privateOptions) {
       const jwe = await new FlattenedEncrypt(privateOptions)
         .setProtectedHeader(header)

@@ -2,7 +2,7 @@ import { createDecipheriv, type CipherGCMTypes } from "node:crypto";
 import type { AlgorithmIdentifier } from "pkijs";
 import { OcicryptError } from "../../errors.js";
 import { parsePrivateOptions, wipePrivateOptions } from "../../cipher/private-options.js";
-import { childrenOf, octetsOf, smallIntegerOf } from "./asn1.js";
+import { childrenOf, octetsOf, smallIntegerOf } from "../../keys/asn1.js";
 import type { EncryptedContent } from "./message.js";
 
 /** An encrypted content with everything but its key. */

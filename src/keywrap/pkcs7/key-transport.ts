@@ -1,6 +1,6 @@
 import { constants, privateDecrypt, randomBytes, type KeyObject } from "node:crypto";
 import { AlgorithmIdentifier } from "pkijs";
-import { childrenOf, hasContextTag, octetsOf } from "./asn1.js";
+import { childrenOf, hasContextTag, octetsOf } from "../../keys/asn1.js";
 import { decryptPkcs1v15 } from "./pkcs1-v1_5.js";
 
 /** How the content's key is encrypted for a recipient. */

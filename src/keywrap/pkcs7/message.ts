@@ -8,7 +8,7 @@ import {
 } from "pkijs";
 import { OcicryptError } from "../../errors.js";
 import { MAX_WRAPPED_KEYS } from "../../spec/limits.js";
-import { childrenOf, hasContextTag, octetsOf, parseBer, type Asn1Node } from "./asn1.js";
+import { childrenOf, hasContextTag, octetsOf, parseBer, type Asn1Node } from "../../keys/asn1.js";
 import type { RecipientId } from "./recipient-id.js";
 
 /** EnvelopedData or AuthEnvelopedData, as far as decryption needs it. */

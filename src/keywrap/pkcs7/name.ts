@@ -1,5 +1,5 @@
 import { BaseStringBlock, ObjectIdentifier } from "asn1js";
-import { childrenOf, parseBer, type Asn1Node } from "./asn1.js";
+import { childrenOf, parseBer, type Asn1Node } from "../../keys/asn1.js";
 
 /** RFC 4514 section 3, and the one further attribute that is in many names. */
 const ATTRIBUTES: ReadonlyMap<string, string> = /* @__PURE__ */ new Map([
