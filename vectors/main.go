@@ -48,8 +48,8 @@ var commands = map[string]func(args []string) error{
 	"bench":    benchCommand,
 }
 
-// output is the standard output, for results only. ocicrypt before 1.2 prints a
-// note on PKCS#11 to os.Stdout, in the middle of a layer's bytes.
+// output is the standard output, for results only: older versions of ocicrypt print
+// a note to os.Stdout when they use PKCS#11, which would be among a layer's bytes.
 var output = os.Stdout
 
 func main() {

@@ -36,7 +36,10 @@ export function readPrivateKeys(input: KeyInput, options: PrivateKeyOptions = {}
     case "encrypted-pkcs8":
       return [{ key: parseEncrypted({ ...der, type: "pkcs8" }, options) }];
     case "pkcs12":
-      throw new OcicryptError("KEY_UNSUPPORTED", "this is a PKCS#12 file");
+      throw new OcicryptError(
+        "KEY_UNSUPPORTED",
+        "this is a PKCS#12 file; keysFromFiles of ocicrypt/keys opens it",
+      );
     default:
       throw isPublic(kind === "certificate" ? "certificate" : "public key");
   }

@@ -109,8 +109,9 @@ export async function buildGoPeers(directory: string): Promise<GoPeers | undefin
 
 /** The version of a module inside a Go program; `undefined` where that is not recorded. */
 export function goModuleVersion(program: string, module: string): string | undefined {
-  if (!hasProgram("go", "version", "-m", program)) return undefined;
-  const text = execFileSync("go", ["version", "-m", program], { encoding: "utf8" });
+  const command = ["-c", 'go version -m "$(command -v "$1")"', "sh", program];
+  if (!hasProgram("sh", ...command)) return undefined;
+  const text = execFileSync("sh", command, { encoding: "utf8" });
   return text
     .split("\n")
     .map((line) => line.trim().split("\t"))

@@ -1,7 +1,6 @@
 import { createHash, randomBytes } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { gunzipSync } from "node:zlib";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { decryptImage, encryptImage } from "../../src/image/index.js";
 import { decryptLayer, encryptLayer } from "../../src/index.js";
@@ -12,6 +11,7 @@ import { PRIVATE_OPTIONS, VALID_DATE } from "../keywrap/pkcs7/files.js";
 import { collect } from "../support/bytes.js";
 import {
   buildGoProgram,
+  diffIds,
   hasProgram,
   layoutLayers,
   requirePeer,
@@ -152,10 +152,6 @@ describe("skopeo of Debian (ocicrypt 1.0.3)", () => {
   const isThere = hasProgram("skopeo", "--version");
   const layout = (path: string): ReturnType<typeof parseReference> =>
     parseReference(`oci:${path}:latest`);
-  const diffIds = (path: string): string[] =>
-    layoutLayers(path).map(({ bytes }) =>
-      sha256(bytes.readUInt16BE() === 0x1f8b ? gunzipSync(bytes) : bytes),
-    );
   let layouts = 0;
   const newLayout = (): string => join(directory, `layout-${String(layouts++)}`);
 
