@@ -17,6 +17,8 @@ export interface CommandLine {
   compat: Profile;
   keyRings: string[];
   strict: boolean;
+  plainHttp: boolean;
+  caFile: string | undefined;
   json: boolean;
   quiet: boolean;
   help: boolean;
@@ -35,6 +37,8 @@ const OPTIONS = {
   compat: { type: "string" },
   "pgp-key-ring": many,
   strict: flag,
+  "plain-http": flag,
+  "ca-file": { type: "string" },
   json: flag,
   quiet: { ...flag, short: "q" },
   help: { ...flag, short: "h" },
@@ -60,7 +64,7 @@ const ALLOWED: Record<CommandName, { images: string[]; options: readonly string[
   inspect: { images: ["image"], options: ["key", "decryption-key"] },
 };
 
-const EVERYWHERE = ["json", "quiet", "help", "version"];
+const EVERYWHERE = ["plain-http", "ca-file", "json", "quiet", "help", "version"];
 
 /** @throws {UsageError} */
 export function parseCommandLine(argv: readonly string[]): CommandLine {
@@ -78,6 +82,8 @@ export function parseCommandLine(argv: readonly string[]): CommandLine {
     compat: requireProfile(values.compat ?? "go"),
     keyRings: values["pgp-key-ring"] ?? [],
     strict: values.strict ?? false,
+    plainHttp: values["plain-http"] ?? false,
+    caFile: values["ca-file"],
     json: values.json ?? false,
     quiet: values.quiet ?? false,
     help: isHelp || (values.help ?? false),

@@ -1,7 +1,7 @@
 import { decryptImage, encryptImage, inspectImage, type ImageProgress } from "../image/index.js";
-import { layoutDestination, layoutSource, parseReference } from "../store/index.js";
 import type { CommandLine, CommandName } from "./arguments.js";
 import type { Recipient } from "../keywrap/types.js";
+import { openDestination, openSource } from "./images.js";
 import { readKeys } from "./keys.js";
 import { readRecipients } from "./recipients.js";
 import { progressBar } from "./progress.js";
@@ -22,8 +22,8 @@ async function encrypt(line: CommandLine, signal: AbortSignal): Promise<CommandR
   const [source = "", destination = ""] = line.images;
   const warnings: string[] = [];
   const recipients = await allRecipients(line, (warning) => warnings.push(warning));
-  const from = layoutSource(parseReference(source));
-  const to = await layoutDestination(parseReference(destination));
+  const from = await openSource(source, line);
+  const to = await openDestination(destination, source, line, signal);
   const { layers, platforms, compat } = line;
   const result = await withProgress(line, (onProgress) =>
     encryptImage(from, to, { recipients, layers, platforms, compat, signal, onProgress }),
@@ -39,8 +39,8 @@ async function encrypt(line: CommandLine, signal: AbortSignal): Promise<CommandR
 async function decrypt(line: CommandLine, signal: AbortSignal): Promise<CommandResult> {
   const [source = "", destination = ""] = line.images;
   const keys = await readKeys(line.keys);
-  const from = layoutSource(parseReference(source));
-  const to = await layoutDestination(parseReference(destination));
+  const from = await openSource(source, line);
+  const to = await openDestination(destination, source, line, signal);
   const { layers, platforms } = line;
   const result = await withProgress(line, (onProgress) =>
     decryptImage(from, to, { keys, layers, platforms, signal, onProgress }),
@@ -55,7 +55,7 @@ async function decrypt(line: CommandLine, signal: AbortSignal): Promise<CommandR
 async function inspect(line: CommandLine, signal: AbortSignal): Promise<CommandResult> {
   const [image = ""] = line.images;
   const keys = await readKeys(line.keys);
-  const report = await inspectImage(layoutSource(parseReference(image)), { keys, signal });
+  const report = await inspectImage(await openSource(image, line), { keys, signal });
   return { text: renderReport(report), json: { image, ...report }, warnings: [] };
 }
 

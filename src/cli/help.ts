@@ -3,7 +3,10 @@ import type { CommandName } from "./arguments.js";
 const IMAGES = `Images
   oci:DIR                    the only image of an OCI layout directory
   oci:DIR:TAG                the image of that name
-  oci:DIR@sha256:HEX         a manifest by its digest (source only)`;
+  oci:DIR@sha256:HEX         a manifest by its digest (source only)
+  oci-archive:FILE[:TAG]     an OCI layout in a tar archive
+  docker://HOST/REPO[:TAG]   an image in a registry; what "docker login" or "skopeo login" left
+                             opens it`;
 
 const KEYS = `Keys
   FILE                       a key without a password
@@ -17,7 +20,9 @@ const KEYS = `Keys
   FILE is a private key (PEM, DER, JWK), a certificate that belongs to one, an OpenPGP secret key,
   or a PKCS #11 key file; what it is shows in its content.`;
 
-const COMMON = `  --json                     print the result as one JSON object
+const COMMON = `  --plain-http               speak HTTP with a registry on another machine: nothing is secret then
+  --ca-file FILE             certificates to trust for registries besides the usual ones
+  --json                     print the result as one JSON object
   -q, --quiet                print errors and warnings only
   -h, --help                 print this help`;
 

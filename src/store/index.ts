@@ -1,7 +1,9 @@
 /** Where images live, at `ocicrypt/store`. */
+export { archiveDestination } from "./archive-destination.js";
+export { archiveSource } from "./archive-source.js";
 export { layoutDestination } from "./layout-destination.js";
 export { layoutSource } from "./layout-source.js";
-export { parseReference } from "./reference.js";
+export { parseArchiveReference, parseReference } from "./reference.js";
 
 export type { Reference } from "./reference.js";
 export type { ImageDestination, ImageSource, StoreOptions } from "./types.js";

@@ -1,13 +1,26 @@
 import { randomBytes } from "node:crypto";
-import { mkdir, open, readdir, rename, rm } from "node:fs/promises";
+import { mkdir, readdir, rename, rm } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { OcicryptError } from "../errors.js";
-import { REF_NAME } from "../spec/annotations.js";
-import type { Descriptor } from "../spec/descriptor.js";
 import { parseDigest } from "../spec/digest.js";
 import { MAX_MANIFEST_SIZE } from "../spec/limits.js";
-import { errno, fileMatches, readSmallFile, syncDirectory, writeError, writing } from "./files.js";
-import { EMPTY_INDEX, parseLayoutIndex, replaceEntry, type LayoutIndex } from "./layout-index.js";
+import {
+  errno,
+  fileMatches,
+  readSmallFile,
+  single,
+  syncDirectory,
+  writeContent,
+  writeError,
+  writing,
+} from "./files.js";
+import {
+  EMPTY_INDEX,
+  parseLayoutIndex,
+  replaceEntry,
+  withName,
+  type LayoutIndex,
+} from "./layout-index.js";
 import { blobPath, requireLayout } from "./layout-source.js";
 import type { Reference } from "./reference.js";
 import { isStage, makeStage, removeStaleStages } from "./stage.js";
@@ -62,7 +75,7 @@ export async function layoutDestination(reference: Reference): Promise<ImageDest
     const staged = await writing(reference.path, stagedLayout);
     const file = join(dirname(staged), randomBytes(8).toString("hex"));
     try {
-      await writeContent(file, content, reference.path);
+      await writeContent(file, content, reference.path, { flush: true });
       const { digest } = await describe();
       const target = blobPath(staged, digest);
       await writing(reference.path, async () => {
@@ -87,8 +100,14 @@ export async function layoutDestination(reference: Reference): Promise<ImageDest
         const index = state === "layout" ? await readIndex(path) : EMPTY_INDEX;
         const staged = await stagedLayout();
         await mkdir(staged, { recursive: true });
-        await writeSynced(join(staged, "oci-layout"), '{"imageLayoutVersion":"1.0.0"}');
-        await writeSynced(join(staged, "index.json"), replaceEntry(index, named(image, reference)));
+        const texts = {
+          "oci-layout": '{"imageLayoutVersion":"1.0.0"}',
+          "index.json": replaceEntry(index, withName(image, reference.tag)),
+        };
+        for (const [name, text] of Object.entries(texts)) {
+          const bytes = single(Buffer.from(text));
+          await writeContent(join(staged, name), bytes, reference.path, { flush: true });
+        }
         if (state === "missing") {
           await syncBlobs(staged, digests);
           await syncDirectory(staged);
@@ -102,7 +121,9 @@ export async function layoutDestination(reference: Reference): Promise<ImageDest
       }),
 
     async discard() {
-      if (stage !== undefined) await rm(await stage, { recursive: true, force: true });
+      // One that could not be made has been reported by who needed it.
+      const directory = await stage?.catch(() => undefined);
+      if (directory !== undefined) await rm(directory, { recursive: true, force: true });
     },
   };
 }
@@ -132,53 +153,7 @@ async function readIndex(layout: string): Promise<LayoutIndex> {
   return bytes === undefined ? EMPTY_INDEX : parseLayoutIndex(bytes);
 }
 
-/** The image's entry in `index.json`: with the tag that the reference says, or its own name. */
-function named(image: Descriptor, { tag }: Reference): Descriptor {
-  if (tag === undefined) return image;
-  return { ...image, annotations: { ...image.annotations, [REF_NAME]: tag } };
-}
-
 async function syncBlobs(layout: string, digests: Iterable<string>): Promise<void> {
   const directories = new Set([...digests].map((digest) => dirname(blobPath(layout, digest))));
   for (const directory of directories) await syncDirectory(directory);
-}
-
-async function writeContent(
-  file: string,
-  content: AsyncIterable<Uint8Array>,
-  where: string,
-): Promise<void> {
-  const handle = await writing(where, () => open(file, "wx"));
-  try {
-    for await (const chunk of content) await writing(where, () => writeFully(handle, chunk));
-    await writing(where, () => handle.sync());
-  } finally {
-    await handle.close();
-  }
-}
-
-/** A write can end short of its bytes, on a disk that is nearly full for one. */
-async function writeFully(
-  handle: Awaited<ReturnType<typeof open>>,
-  chunk: Uint8Array,
-): Promise<void> {
-  for (let offset = 0; offset < chunk.byteLength;) {
-    const { bytesWritten } = await handle.write(chunk, offset);
-    offset += bytesWritten;
-  }
-}
-
-async function writeSynced(file: string, text: string): Promise<void> {
-  const handle = await open(file, "w");
-  try {
-    await handle.writeFile(text);
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
-}
-
-// eslint-disable-next-line @typescript-eslint/require-await -- an iterable of one chunk
-async function* single(bytes: Uint8Array): AsyncGenerator<Uint8Array, void, undefined> {
-  yield bytes;
 }

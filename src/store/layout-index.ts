@@ -64,3 +64,9 @@ export function replaceEntry(index: LayoutIndex, image: Descriptor): string {
 export function nameOf(image: Descriptor): string | undefined {
   return image.annotations?.[REF_NAME];
 }
+
+/** The image with the name that a reference gives it, or its own. */
+export function withName(image: Descriptor, tag: string | undefined): Descriptor {
+  if (tag === undefined) return image;
+  return { ...image, annotations: { ...image.annotations, [REF_NAME]: tag } };
+}

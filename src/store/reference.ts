@@ -1,11 +1,11 @@
 import { OcicryptError } from "../errors.js";
 import { parseDigest } from "../spec/digest.js";
 
-/** Where an image is, as the user wrote it. */
+/** Where an image is in the file system. */
 export interface Reference {
-  /** Directory of the OCI layout. */
+  /** Directory of the OCI layout, or file of the archive. */
   path: string;
-  /** The image's name in the layout's `index.json`. */
+  /** The image's name in the layout's or archive's `index.json`. */
   tag?: string;
   digest?: string;
 }
@@ -16,12 +16,26 @@ export interface Reference {
  * @throws {@link OcicryptError} `REFERENCE_INVALID`
  */
 export function parseReference(text: string): Reference {
+  return parsePath(text, "oci");
+}
+
+/**
+ * Parses `oci-archive:FILE[:TAG][@DIGEST]` as skopeo does: the file ends at the first colon.
+ *
+ * @throws {@link OcicryptError} `REFERENCE_INVALID`
+ */
+export function parseArchiveReference(text: string): Reference {
+  return parsePath(text, "oci-archive");
+}
+
+function parsePath(text: string, expected: "oci" | "oci-archive"): Reference {
   const transport = /^([a-z-]+):/.exec(text)?.[1];
-  if (transport !== "oci") {
+  if (transport !== expected) {
     const what = transport === undefined || transport.length === 1 ? "no transport" : transport;
-    throw invalid(text, `it names ${what}; images are read from OCI layouts: oci:DIR:TAG`);
+    const forms = "oci:DIR:TAG, oci-archive:FILE:TAG or docker://HOST/REPOSITORY:TAG";
+    throw invalid(text, `it names ${what}; images are written as ${forms}`);
   }
-  let rest = text.slice("oci:".length);
+  let rest = text.slice(expected.length + 1);
   const reference: Reference = { path: "" };
   const digest = /@(sha(?:256|512):[^@]*)$/.exec(rest);
   if (digest?.[1] !== undefined) {
@@ -37,7 +51,7 @@ export function parseReference(text: string): Reference {
     reference.tag = tag;
     rest = rest.slice(0, colon);
   }
-  if (rest === "") throw invalid(text, "it names no directory");
+  if (rest === "") throw invalid(text, `it names no ${expected === "oci" ? "directory" : "file"}`);
   return { ...reference, path: rest };
 }
 

@@ -25,7 +25,12 @@ export async function removeStaleStages(parent: string): Promise<void> {
   for (const name of await readdir(parent)) {
     const match = STAGE.exec(name);
     if (match?.[1] !== host() || isAlive(Number(match[2]))) continue;
-    await rm(join(parent, name), { recursive: true, force: true });
+    try {
+      await rm(join(parent, name), { recursive: true, force: true });
+    } catch (error) {
+      // Of another user, in a directory that all may write to.
+      if (errno(error) !== "EACCES" && errno(error) !== "EPERM") throw error;
+    }
   }
 }
 

@@ -41,8 +41,14 @@ export interface ImageDestination {
    * @throws {@link OcicryptError} `DESTINATION_FULL`, `DESTINATION_UNWRITABLE`
    */
   writeManifest(bytes: Uint8Array, descriptor: Descriptor): Promise<void>;
-  /** Makes the image visible, with everything that was written, as one step. */
-  commit(image: Descriptor): Promise<void>;
+  /**
+   * Takes a blob over from elsewhere without its content passing through here, where that can be.
+   *
+   * @returns whether the blob is there now
+   */
+  mount?(descriptor: Descriptor): Promise<boolean>;
+  /** Makes the image visible, with everything that was written, as one step or not at all. */
+  commit(image: Descriptor, options?: StoreOptions): Promise<void>;
   /** Removes all that was written; does nothing after {@link commit}. */
   discard(): Promise<void>;
 }

@@ -1,0 +1,60 @@
+import { setTimeout as sleep } from "node:timers/promises";
+
+export interface RetryPolicy {
+  /** How often a request is made again. */
+  retries: number;
+  /** Milliseconds before the first time; twice as long before each further one. */
+  retryDelay: number;
+}
+
+export interface Backoff {
+  /**
+   * Waits before another try.
+   *
+   * @param asked milliseconds that the registry asked for
+   * @returns false, at once, when there were tries enough
+   */
+  again(signal: AbortSignal | undefined, asked?: number): Promise<boolean>;
+}
+
+const MAX_PAUSE = 60_000;
+const MAX_TIME = 5 * 60_000;
+
+/** Longer and longer pauses, of random lengths so that many clients do not come back at once. */
+export function backoff({ retries, retryDelay }: RetryPolicy): Backoff {
+  let count = 0;
+  let first: number | undefined;
+  return {
+    async again(signal, asked = 0) {
+      const own = retryDelay * 2 ** count * (0.5 + Math.random());
+      const pause = Math.min(Math.max(own, asked), MAX_PAUSE);
+      first ??= performance.now();
+      if (count >= retries || performance.now() - first + pause > MAX_TIME) return false;
+      count++;
+      try {
+        await sleep(pause, undefined, signal === undefined ? {} : { signal });
+      } catch (error) {
+        signal?.throwIfAborted();
+        throw error;
+      }
+      return true;
+    },
+  };
+}
+
+/** Whether a status says that the same request may be answered otherwise later. */
+export function isBusy(status: number): boolean {
+  return status === 429 || (status >= 502 && status <= 504);
+}
+
+/**
+ * How long a registry asks its client to stay away, in milliseconds; 0 if it does not say.
+ * https://www.rfc-editor.org/rfc/rfc9110.html#section-10.2.3
+ */
+export function retryAfter(headers: { get(name: string): string | null }): number {
+  const value = headers.get("retry-after")?.trim() ?? "";
+  if (/^\d{1,9}$/.test(value)) return Number(value) * 1000;
+  // A date in one of HTTP's forms starts with the day's name, Date.parse takes much else.
+  const date = /^[A-Z][a-z]{2}/.test(value) ? Date.parse(value) : NaN;
+  return Number.isNaN(date) ? 0 : Math.max(date - Date.now(), 0);
+}

@@ -1,0 +1,118 @@
+import { OcicryptError } from "../errors.js";
+import type { Descriptor } from "../spec/descriptor.js";
+import { parseDigest } from "../spec/digest.js";
+import type { ImageDestination } from "../store/types.js";
+import { registryClient, type RegistryRequest } from "./client.js";
+import { putManifest } from "./manifest.js";
+import { atLeast, DEFAULT_CHUNK_SIZE, type RegistryDestinationOptions } from "./options.js";
+import { checkReference, type RegistryReference } from "./reference.js";
+import { isBlob, openUpload, type Upload } from "./upload.js";
+
+export interface RegistryDestination extends ImageDestination {
+  /**
+   * Lets the registry take a blob over from the repository `mountFrom`, without its content going
+   * through here.
+   *
+   * @returns whether the blob is there now; false too where the registry refused
+   */
+  mount(descriptor: Descriptor): Promise<boolean>;
+}
+
+/**
+ * An image to be written into a registry. Blobs and manifests are pushed under their digests, and
+ * the last request of all gives the image its tag: until then nothing refers to what was pushed,
+ * and registries remove it in time. Without a tag the image is to be had by its digest only.
+ *
+ * Its functions reject with {@link OcicryptError} `REGISTRY_UNREACHABLE`, `REGISTRY_DENIED`,
+ * `REGISTRY_FAILED`, `REGISTRY_INVALID_RESPONSE`, `CREDENTIALS_INVALID`, `MANIFEST_TOO_LARGE`.
+ *
+ * @throws {@link OcicryptError} `REFERENCE_INVALID`
+ * @throws {TypeError} {RangeError} for an option that can not be used
+ */
+// eslint-disable-next-line @typescript-eslint/require-await -- a failure is a rejection
+export async function registryDestination(
+  reference: RegistryReference,
+  options: RegistryDestinationOptions = {},
+): Promise<RegistryDestination> {
+  const { repository, tag } = reference;
+  if (reference.digest !== undefined) {
+    const message = "a destination can not name a digest: its content decides that";
+    throw new OcicryptError("REFERENCE_INVALID", message);
+  }
+  const client = registryClient(reference, options);
+  const { mountFrom, signal } = options;
+  if (mountFrom !== undefined) checkReference(mountFrom);
+  const chunkSize = atLeast("chunkSize", options.chunkSize ?? DEFAULT_CHUNK_SIZE, 1);
+  const scopes = [`repository:${repository}:pull,push`];
+  const uploads = new Set<Upload>();
+  const manifests = new Map<string, { mediaType: string; bytes: Uint8Array }>();
+
+  async function contains({ digest, size }: Descriptor): Promise<boolean> {
+    parseDigest(digest);
+    return isBlob(client, digest, size, scopes, signal);
+  }
+
+  return {
+    contains,
+
+    async mount(descriptor) {
+      const from = mountFrom?.repository;
+      if (from === undefined || mountFrom?.host !== reference.host || from === repository) {
+        return false;
+      }
+      const url = client.url("blobs/uploads/");
+      url.search = new URLSearchParams({ mount: descriptor.digest, from }).toString();
+      const request: RegistryRequest = {
+        method: "POST",
+        url,
+        scopes: [...scopes, `repository:${from}:pull`],
+        signal,
+      };
+      const answer = await client.request(request).catch((error: unknown) => {
+        // Who may not read the other repository may still write this one.
+        if (error instanceof OcicryptError && error.code === "REGISTRY_DENIED") return undefined;
+        throw error;
+      });
+      if (answer?.status === 201) return contains(descriptor);
+      // The registry offers an upload instead.
+      const upload = client.resolve(answer?.headers.get("location") ?? null, url);
+      if (answer?.status === 202 && upload !== undefined) {
+        await client.requestOnce({ method: "DELETE", url: upload, scopes }).catch(() => undefined);
+      }
+      return false;
+    },
+
+    async write(content, describe) {
+      const upload = await openUpload(client, { chunkSize, scopes, signal });
+      uploads.add(upload);
+      try {
+        for await (const chunk of content) await upload.write(chunk);
+        const { digest } = await describe();
+        parseDigest(digest);
+        await upload.finish(digest);
+      } catch (error) {
+        await upload.cancel();
+        throw error;
+      } finally {
+        uploads.delete(upload);
+      }
+    },
+
+    async writeManifest(bytes, { digest, mediaType }) {
+      parseDigest(digest);
+      await putManifest(client, digest, { mediaType, bytes }, scopes, signal);
+      manifests.set(digest, { mediaType, bytes });
+    },
+
+    async commit({ digest }) {
+      const manifest = manifests.get(digest);
+      if (manifest === undefined) throw new TypeError("the manifest of the image was not written");
+      // Without a tag, the image is there already.
+      if (tag !== undefined) await putManifest(client, tag, manifest, scopes, signal);
+    },
+
+    async discard() {
+      await Promise.all([...uploads].map((upload) => upload.cancel()));
+    },
+  };
+}

@@ -1,0 +1,106 @@
+import { OcicryptError, type ErrorCode } from "../errors.js";
+import { printable } from "../keywrap/provider/printable.js";
+import type { Answer, HttpRequest } from "./exchange.js";
+
+const MAX_CODES = 3;
+const MAX_WORDS = 300;
+
+/** A request as a message may show it: queries hold signatures, and states of uploads. */
+export function showRequest({ method, url }: Pick<HttpRequest, "method" | "url">): string {
+  return `${method} ${url.origin}${printable(url.pathname, MAX_WORDS)}`;
+}
+
+/** What an answer that is not the one hoped for means. `codes` are those of some statuses. */
+export function failure(
+  request: HttpRequest,
+  answer: Answer,
+  codes: Readonly<Partial<Record<number, ErrorCode>>> = {},
+): OcicryptError {
+  const { status } = answer;
+  const usual = status === 401 || status === 403 ? "REGISTRY_DENIED" : "REGISTRY_FAILED";
+  const said = [String(status), ...registryErrors(answer.bytes)].join(": ");
+  return new OcicryptError(codes[status] ?? usual, `${showRequest(request)} was answered ${said}`);
+}
+
+/** For an answer that breaks the protocol. */
+export function invalidAnswer(
+  request: Pick<HttpRequest, "method" | "url">,
+  why: string,
+): OcicryptError {
+  const message = `the answer to ${showRequest(request)} can not be used: ${why}`;
+  return new OcicryptError("REGISTRY_INVALID_RESPONSE", message);
+}
+
+/** https://github.com/opencontainers/distribution-spec/blob/main/spec.md#error-codes */
+function registryErrors(bytes: Uint8Array): string[] {
+  let value: unknown;
+  try {
+    value = JSON.parse(Buffer.from(bytes).toString("utf8"));
+  } catch {
+    // A page for people, from something before the registry.
+    return [];
+  }
+  const errors = (value as { errors?: unknown } | null)?.errors;
+  if (!Array.isArray(errors)) return [];
+  return (errors as unknown[]).slice(0, MAX_CODES).map((error) => {
+    const { code, message } = (error ?? {}) as { code?: unknown; message?: unknown };
+    const words = [code, message].filter((word) => typeof word === "string" && word !== "");
+    return words.map((word) => printable(String(word), MAX_WORDS)).join(" ");
+  });
+}
+
+/** The system's codes, such as `ECONNRESET`, of an error and those below it. */
+function systemCodes(error: unknown): string[] {
+  const codes: string[] = [];
+  for (let depth = 0; error instanceof Error && depth < 5; depth++) {
+    if ("code" in error && typeof error.code === "string") codes.push(error.code);
+    error = error.cause;
+  }
+  return codes;
+}
+
+const TRANSIENT: ReadonlySet<string> = /* @__PURE__ */ new Set([
+  ...["ECONNRESET", "ECONNABORTED", "EPIPE", "ETIMEDOUT", "EAI_AGAIN"],
+  // Of Node's fetch.
+  ...["UND_ERR_SOCKET", "UND_ERR_CONNECT_TIMEOUT"],
+]);
+
+/** Whether a failed request may work when it is made again. */
+export function isTransient(error: unknown): boolean {
+  return (
+    error instanceof OcicryptError &&
+    error.code === "REGISTRY_UNREACHABLE" &&
+    systemCodes(error.cause).some((code) => TRANSIENT.has(code))
+  );
+}
+
+/** What a request that got no answer, or half of one, means. */
+export function unreachable(request: HttpRequest, cause: unknown): OcicryptError {
+  if (cause instanceof OcicryptError) return cause;
+  const codes = systemCodes(cause);
+  if (codes.some((code) => code.startsWith("HPE_")))
+    return invalidAnswer(request, "it is not HTTP");
+  const code = codes.at(-1);
+  const why =
+    code === "ETIMEDOUT" && cause instanceof Error
+      ? cause.message
+      : (REASONS[code ?? ""] ?? code ?? "no connection");
+  const message = `${showRequest(request)} failed: ${printable(why, MAX_WORDS)}`;
+  return new OcicryptError("REGISTRY_UNREACHABLE", message, { cause });
+}
+
+const REASONS: Readonly<Partial<Record<string, string>>> = {
+  ECONNREFUSED: "nothing listens there",
+  ECONNRESET: "the connection broke off",
+  EPIPE: "the connection broke off",
+  UND_ERR_SOCKET: "the connection broke off",
+  ENOTFOUND: "there is no such host",
+  EPROTO: "it does not speak TLS",
+  ERR_SSL_WRONG_VERSION_NUMBER: "it does not speak TLS",
+  DEPTH_ZERO_SELF_SIGNED_CERT: "its certificate is self-signed",
+  SELF_SIGNED_CERT_IN_CHAIN: "its certificate is of an authority that is not trusted",
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: "its certificate is of an authority that is not trusted",
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: "its certificate is of an authority that is not trusted",
+  ERR_TLS_CERT_ALTNAME_INVALID: "its certificate is for another host",
+  CERT_HAS_EXPIRED: "its certificate has expired",
+};

@@ -1,0 +1,20 @@
+/** Images in registries, at `ocicrypt/registry`. */
+export { configuredCredentials } from "./credentials.js";
+export { registryDestination } from "./destination.js";
+export { parseRegistryReference } from "./reference.js";
+export { listReferrers } from "./referrers.js";
+export { registrySource } from "./source.js";
+
+export type {
+  ConfiguredCredentialsOptions,
+  CredentialRequest,
+  Credentials,
+  CredentialSource,
+  PasswordCredentials,
+  TokenCredentials,
+} from "./credentials.js";
+export type { RegistryDestination } from "./destination.js";
+export type { RegistryDestinationOptions, RegistryOptions } from "./options.js";
+export type { RegistryReference } from "./reference.js";
+export type { ReferrersOptions } from "./referrers.js";
+export type { Fetch, FetchInit, FetchResponse } from "./transport.js";

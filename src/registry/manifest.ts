@@ -1,0 +1,124 @@
+import { createHash } from "node:crypto";
+import { OcicryptError, type ErrorCode } from "../errors.js";
+import { parseDigest } from "../spec/digest.js";
+import { MAX_MANIFEST_SIZE } from "../spec/limits.js";
+import {
+  MEDIA_TYPE_DOCKER_LIST,
+  MEDIA_TYPE_DOCKER_MANIFEST,
+  MEDIA_TYPE_INDEX,
+  MEDIA_TYPE_MANIFEST,
+} from "../spec/media-types.js";
+import { isSuccess, type RegistryClient } from "./client.js";
+import type { Answer, HttpRequest } from "./exchange.js";
+import { failure, invalidAnswer } from "./failure.js";
+
+const MEDIA_TYPES = [
+  MEDIA_TYPE_MANIFEST,
+  MEDIA_TYPE_INDEX,
+  MEDIA_TYPE_DOCKER_MANIFEST,
+  MEDIA_TYPE_DOCKER_LIST,
+];
+
+export interface StoredManifest {
+  mediaType: string;
+  digest: string;
+  bytes: Uint8Array;
+}
+
+/**
+ * Gets a manifest or index by its tag or digest; by a digest, it is what the digest says.
+ *
+ * @param absent the code for one that is not there
+ * @throws {@link OcicryptError} `absent`, `MANIFEST_TOO_LARGE`, `BLOB_DIGEST_MISMATCH`,
+ *   `REGISTRY_INVALID_RESPONSE`, and the others of a registry
+ */
+export async function getManifest(
+  client: RegistryClient,
+  name: string,
+  absent: ErrorCode,
+  signal: AbortSignal | undefined,
+): Promise<StoredManifest> {
+  const url = client.url(`manifests/${name}`);
+  const request = {
+    method: "GET" as const,
+    url,
+    headers: { accept: MEDIA_TYPES.join(", "), "accept-encoding": "identity" },
+    signal,
+  };
+  const answer = await client.request(request, MAX_MANIFEST_SIZE);
+  if (answer.status !== 200) throw failure(request, answer, { 404: absent });
+  if (answer.isCut) {
+    const limit = String(MAX_MANIFEST_SIZE);
+    throw new OcicryptError(
+      "MANIFEST_TOO_LARGE",
+      `the manifest ${name} is larger than ${limit} bytes`,
+    );
+  }
+  const mediaType = contentType(answer);
+  if (!MEDIA_TYPES.includes(mediaType)) {
+    throw invalidAnswer(request, "it is not of the type of a manifest or index");
+  }
+  const { bytes } = answer;
+  requireSame(serverDigest(request, answer), bytes);
+  if (!name.includes(":")) return { mediaType, digest: digestOf(bytes, "sha256"), bytes };
+  requireSame(name, bytes);
+  return { mediaType, digest: name, bytes };
+}
+
+/**
+ * Stores a manifest or index under its tag or digest.
+ *
+ * @throws {@link OcicryptError} `MANIFEST_TOO_LARGE`, `REGISTRY_INVALID_RESPONSE`, and the others
+ *   of a registry
+ */
+export async function putManifest(
+  client: RegistryClient,
+  name: string,
+  { mediaType, bytes }: Pick<StoredManifest, "mediaType" | "bytes">,
+  scopes: readonly string[],
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const request = {
+    method: "PUT" as const,
+    url: client.url(`manifests/${name}`),
+    headers: { "content-type": mediaType },
+    body: new Uint8Array(bytes),
+    scopes,
+    signal,
+  };
+  const answer = await client.request(request);
+  if (!isSuccess(answer.status)) throw failure(request, answer, { 413: "MANIFEST_TOO_LARGE" });
+  const digest = serverDigest(request, answer);
+  if (digest !== undefined && digestOf(bytes, parseDigest(digest).algorithm) !== digest) {
+    throw invalidAnswer(request, "the registry stored something else than it was sent");
+  }
+}
+
+/** The media type without its parameters. */
+function contentType({ headers }: Answer): string {
+  return (headers.get("content-type") ?? "").split(";", 1)[0]?.trim().toLowerCase() ?? "";
+}
+
+/** What the registry takes the digest for. It decides nothing, but has to be right. */
+function serverDigest(request: HttpRequest, { headers }: Answer): string | undefined {
+  const digest = headers.get("docker-content-digest");
+  if (digest === null) return undefined;
+  try {
+    parseDigest(digest);
+  } catch {
+    throw invalidAnswer(request, "its Docker-Content-Digest is not a digest");
+  }
+  return digest;
+}
+
+function requireSame(digest: string | undefined, bytes: Uint8Array): void {
+  if (digest === undefined) return;
+  const actual = digestOf(bytes, parseDigest(digest).algorithm);
+  if (actual === digest) return;
+  const message = `the manifest is not ${digest}, its hash is ${actual}`;
+  throw new OcicryptError("BLOB_DIGEST_MISMATCH", message);
+}
+
+function digestOf(bytes: Uint8Array, algorithm: string): string {
+  return `${algorithm}:${createHash(algorithm).update(bytes).digest("hex")}`;
+}

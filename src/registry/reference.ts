@@ -1,0 +1,119 @@
+import { OcicryptError } from "../errors.js";
+import { parseDigest } from "../spec/digest.js";
+
+/** An image in a registry. */
+export interface RegistryReference {
+  /** Host and, if it is not that of HTTPS, port: `registry.example:5000`; Docker Hub is `docker.io`. */
+  host: string;
+  /** Such as `team/app`. */
+  repository: string;
+  tag?: string;
+  /** Decides which image it is, even when there is a tag too. */
+  digest?: string;
+}
+
+export const DOCKER_HUB = "docker.io";
+
+const SCHEME = "docker://";
+
+// The grammar of Go's reference package, which every other tool uses:
+// https://github.com/distribution/reference/blob/main/regexp.go
+const NAME = "[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?";
+const HOST = new RegExp(`^(?:${NAME}(?:\\.${NAME})*|\\[[0-9a-fA-F:]+\\])(?::[0-9]{1,5})?$`);
+const COMPONENT = "[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*";
+const REPOSITORY = new RegExp(`^${COMPONENT}(?:/${COMPONENT})*$`);
+const TAG = /^\w[\w.-]{0,127}$/;
+const MAX_NAME_LENGTH = 255;
+
+/**
+ * Parses `docker://HOST/REPO[:TAG][@DIGEST]` as skopeo does: without a host it is Docker Hub,
+ * without a tag and digest it is `latest`.
+ *
+ * @throws {@link OcicryptError} `REFERENCE_INVALID`
+ */
+export function parseRegistryReference(text: string): RegistryReference {
+  if (!text.startsWith(SCHEME)) {
+    throw invalid(text, "images in registries are written docker://HOST/REPOSITORY:TAG");
+  }
+  let name = text.slice(SCHEME.length);
+  let digest: string | undefined;
+  const at = name.indexOf("@");
+  if (at >= 0) {
+    digest = name.slice(at + 1);
+    name = name.slice(0, at);
+  }
+  let tag: string | undefined;
+  const colon = name.indexOf(":", name.lastIndexOf("/") + 1);
+  if (colon >= 0) {
+    tag = name.slice(colon + 1);
+    name = name.slice(0, colon);
+  }
+  if (tag === undefined && digest === undefined) tag = "latest";
+  const reference = {
+    ...splitHost(name),
+    ...(tag !== undefined && { tag }),
+    ...(digest !== undefined && { digest }),
+  };
+  checkReference(reference, text);
+  return reference;
+}
+
+/**
+ * Checks a reference from anywhere: its parts become parts of URLs.
+ *
+ * @throws {@link OcicryptError} `REFERENCE_INVALID`
+ */
+export function checkReference(
+  reference: RegistryReference,
+  text: string = showReference(reference),
+): void {
+  const { host, repository, tag, digest } = reference;
+  if (host.length > MAX_NAME_LENGTH || !HOST.test(host) || !URL.canParse(`https://${host}`)) {
+    throw invalid(text, "its host is not valid");
+  }
+  if (repository.length > MAX_NAME_LENGTH || !REPOSITORY.test(repository)) {
+    const upper = repository !== repository.toLowerCase();
+    throw invalid(text, `its repository ${upper ? "must be lowercase" : "is not valid"}`);
+  }
+  if (tag !== undefined && !TAG.test(tag)) throw invalid(text, "its tag is not valid");
+  if (digest === undefined) return;
+  try {
+    parseDigest(digest);
+  } catch {
+    throw invalid(text, "its digest is not valid");
+  }
+}
+
+/** The reference as its user would write it. */
+export function showReference({ host, repository, tag, digest }: RegistryReference): string {
+  const version = `${tag === undefined ? "" : `:${tag}`}${digest === undefined ? "" : `@${digest}`}`;
+  return `${SCHEME}${host}/${repository}${version}`;
+}
+
+/** Where the API of a registry is; Docker Hub's is not at its name. */
+export function apiUrl(host: string, plainHttp: boolean): URL {
+  const api = host === DOCKER_HUB ? "registry-1.docker.io" : host;
+  return new URL(`${plainHttp ? "http" : "https"}://${api}`);
+}
+
+/** Whether a host is this machine, whose traffic nobody else can read. */
+export function isLoopback({ hostname }: URL): boolean {
+  return hostname === "localhost" || hostname === "[::1]" || /^127(?:\.\d{1,3}){3}$/.test(hostname);
+}
+
+function splitHost(name: string): { host: string; repository: string } {
+  const slash = name.indexOf("/");
+  const first = name.slice(0, Math.max(slash, 0));
+  // Only what looks like a host is one, all else is a user of Docker Hub.
+  const isHost = /[.:[]/.test(first) || first === "localhost" || first !== first.toLowerCase();
+  if (isHost && first !== DOCKER_HUB && first !== "index.docker.io") {
+    return { host: first, repository: name.slice(slash + 1) };
+  }
+  const path = isHost ? name.slice(slash + 1) : name;
+  return { host: DOCKER_HUB, repository: path.includes("/") ? path : `library/${path}` };
+}
+
+function invalid(text: string, why: string): OcicryptError {
+  const shown = JSON.stringify(text.slice(0, 200));
+  return new OcicryptError("REFERENCE_INVALID", `${shown} is not an image: ${why}`);
+}

@@ -1,0 +1,79 @@
+import { isOcicryptError } from "../errors.js";
+import type { Descriptor } from "../spec/descriptor.js";
+import { parseDigest } from "../spec/digest.js";
+import { MAX_MANIFEST_SIZE } from "../spec/limits.js";
+import { parseDocument } from "../spec/manifest.js";
+import { MEDIA_TYPE_INDEX } from "../spec/media-types.js";
+import { registryClient, type RegistryClient } from "./client.js";
+import type { Answer } from "./exchange.js";
+import { failure, invalidAnswer } from "./failure.js";
+import { getManifest } from "./manifest.js";
+import type { RegistryOptions } from "./options.js";
+import type { RegistryReference } from "./reference.js";
+
+const MAX_PAGES = 20;
+
+export interface ReferrersOptions extends RegistryOptions {
+  signal?: AbortSignal | undefined;
+}
+
+/**
+ * Lists what refers to a manifest: signatures, software bills of materials and the like. They are
+ * about one digest, and do not go along when an image is encrypted or decrypted.
+ * https://github.com/opencontainers/distribution-spec/blob/main/spec.md#listing-referrers
+ *
+ * @param digest of the manifest
+ * @throws {@link OcicryptError} `REFERENCE_INVALID`, `DESCRIPTOR_INVALID`, `MANIFEST_INVALID`,
+ *   `MANIFEST_TOO_LARGE`, `REGISTRY_UNREACHABLE`, `REGISTRY_DENIED`, `REGISTRY_FAILED`,
+ *   `REGISTRY_INVALID_RESPONSE`, `CREDENTIALS_INVALID`
+ */
+export async function listReferrers(
+  reference: RegistryReference,
+  digest: string,
+  { signal, ...options }: ReferrersOptions = {},
+): Promise<Descriptor[]> {
+  const client = registryClient(reference, options);
+  const { algorithm, hex } = parseDigest(digest);
+  const found: Descriptor[] = [];
+  let url: URL | undefined = client.url(`referrers/${digest}`);
+  for (let page = 0; url !== undefined; page++) {
+    const request = { method: "GET" as const, url, headers: { accept: MEDIA_TYPE_INDEX }, signal };
+    const answer = await client.request(request, MAX_MANIFEST_SIZE);
+    // Registries that do not know this list have a tag in its place, whose length is limited.
+    if (answer.status === 404 && page === 0) {
+      return readTag(client, `${algorithm}-${hex.slice(0, 64)}`, signal);
+    }
+    if (answer.status !== 200) throw failure(request, answer);
+    const type = answer.headers.get("content-type")?.split(";", 1)[0]?.trim().toLowerCase();
+    if (type !== MEDIA_TYPE_INDEX || answer.isCut) throw invalidAnswer(request, "it is no index");
+    found.push(...entries(answer.bytes));
+    if (page === MAX_PAGES) throw invalidAnswer(request, "the list goes on and on");
+    url = nextPage(client, answer, url);
+  }
+  return found;
+}
+
+async function readTag(
+  client: RegistryClient,
+  tag: string,
+  signal: AbortSignal | undefined,
+): Promise<Descriptor[]> {
+  try {
+    const { mediaType, bytes } = await getManifest(client, tag, "IMAGE_NOT_FOUND", signal);
+    return mediaType === MEDIA_TYPE_INDEX ? entries(bytes) : [];
+  } catch (error) {
+    if (isOcicryptError(error, "IMAGE_NOT_FOUND")) return [];
+    throw error;
+  }
+}
+
+function entries(bytes: Uint8Array): Descriptor[] {
+  const document = parseDocument(bytes, MEDIA_TYPE_INDEX);
+  return document.kind === "index" ? document.manifests.map(({ descriptor }) => descriptor) : [];
+}
+
+/** https://www.rfc-editor.org/rfc/rfc8288.html */
+function nextPage(client: RegistryClient, { headers }: Answer, url: URL): URL | undefined {
+  const link = /<([^<>]*)>[^<>]*;\s*rel="?next"?/i.exec(headers.get("link") ?? "")?.[1];
+  return link === undefined ? undefined : client.resolve(link, url);
+}

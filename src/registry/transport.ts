@@ -1,0 +1,145 @@
+import { X509Certificate } from "node:crypto";
+import { Agent as HttpAgent, request as httpRequest, type ClientRequest } from "node:http";
+import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
+import { rootCertificates } from "node:tls";
+
+/** The part of the Fetch API that is used; the global `fetch` has it. */
+export type Fetch = (url: string, init: FetchInit) => Promise<FetchResponse>;
+
+export interface FetchInit {
+  method: string;
+  headers: Record<string, string>;
+  body?: Uint8Array<ArrayBuffer>;
+  /** Redirects are never followed unseen: credentials must not go along. */
+  redirect: "manual";
+  signal: AbortSignal;
+}
+
+export interface FetchResponse {
+  readonly status: number;
+  readonly headers: { get(name: string): string | null };
+  readonly body: AsyncIterable<Uint8Array> | null;
+}
+
+export interface TransportOptions {
+  /** Certificates to trust besides the usual ones, in PEM. */
+  ca?: string | Uint8Array | undefined;
+  /** Milliseconds to connect, and between the parts of a body that is sent. */
+  timeout: number;
+}
+
+/** Larger than what a socket takes at once, so that the time is that of some progress. */
+const PART = 64 * 1024;
+
+/**
+ * A `fetch` over Node's own HTTP client. Node's `fetch` can not be told of another certificate
+ * authority without a package, and has no limit for a body that is sent and stalls.
+ *
+ * @throws {TypeError} when `ca` is not PEM certificates
+ */
+export function nodeFetch({ ca, timeout }: TransportOptions): Fetch {
+  const http = new HttpAgent({ keepAlive: true });
+  const https = new HttpsAgent({
+    keepAlive: true,
+    ...(ca !== undefined && { ca: [...rootCertificates, ...certificates(ca)] }),
+  });
+  return (url, { method, headers, body, signal }) => {
+    const isTls = url.startsWith("https:");
+    const length = body === undefined ? {} : { "content-length": String(body.byteLength) };
+    const options = { method, headers: { ...headers, ...length } };
+    const request = isTls
+      ? httpsRequest(url, { ...options, agent: https })
+      : httpRequest(url, { ...options, agent: http });
+    // Not by Node's own option: it destroys with an error, for which nobody listens on the socket
+    // of an answer that has arrived and was not read.
+    const onAbort = (): void => {
+      request.destroy();
+    };
+    signal.addEventListener("abort", onAbort, { once: true });
+    request.on("close", () => {
+      signal.removeEventListener("abort", onAbort);
+    });
+    let isAnswered = false;
+    return new Promise((resolve, reject) => {
+      request.on("error", reject);
+      request.on("response", (message) => {
+        isAnswered = true;
+        // Whoever reads it gets the failure; who has left does not want it.
+        message.on("error", () => undefined);
+        // An answer before all was sent is a refusal: the rest would only be thrown away.
+        message.on("close", () => {
+          if (!request.writableFinished) request.destroy();
+        });
+        resolve({
+          status: message.statusCode ?? 0,
+          headers: { get: (name) => oneValue(message.headers[name.toLowerCase()]) },
+          body: message,
+        });
+      });
+      limitConnecting(request, isTls, timeout);
+      void send(request, body, timeout, () => isAnswered);
+    });
+  };
+}
+
+function limitConnecting(request: ClientRequest, isTls: boolean, timeout: number): void {
+  request.on("socket", (socket) => {
+    if (!socket.connecting) return;
+    const timer = setTimeout(() => {
+      request.destroy(timedOut("it could not be connected to", timeout));
+    }, timeout);
+    const stop = (): void => {
+      clearTimeout(timer);
+    };
+    socket.once(isTls ? "secureConnect" : "connect", stop).once("close", stop);
+  });
+}
+
+async function send(
+  request: ClientRequest,
+  body: Uint8Array | undefined,
+  timeout: number,
+  isAnswered: () => boolean,
+): Promise<void> {
+  for (let start = 0; body !== undefined && start < body.byteLength; start += PART) {
+    if (request.destroyed || isAnswered()) return;
+    await sendPart(request, body.subarray(start, start + PART), timeout);
+  }
+  request.end();
+}
+
+/** Resolves when the part has left; an answer or a failure come by events of the request. */
+function sendPart(request: ClientRequest, part: Uint8Array, timeout: number): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(() => {
+      request.destroy(timedOut("it took nothing of what was sent", timeout));
+    }, timeout);
+    request.write(part, () => {
+      clearTimeout(timer);
+      resolve();
+    });
+  });
+}
+
+/** The failure of somebody who lets wait, in the form of the system's own. */
+export function timedOut(what: string, timeout: number): Error {
+  const error = new Error(`${what} for ${String(timeout)} ms`);
+  return Object.assign(error, { code: "ETIMEDOUT" });
+}
+
+function oneValue(value: string | string[] | undefined): string | null {
+  return Array.isArray(value) ? value.join(", ") : (value ?? null);
+}
+
+function certificates(pem: string | Uint8Array): string[] {
+  const text = typeof pem === "string" ? pem : Buffer.from(pem).toString("latin1");
+  const blocks = text.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
+  try {
+    // Node takes what it does not understand for no certificate at all.
+    for (const block of blocks) new X509Certificate(block);
+  } catch (cause) {
+    throw new TypeError("ca holds a certificate that is not valid", { cause });
+  }
+  if (blocks.length === 0) throw new TypeError("ca holds no certificate in PEM");
+  return blocks;
+}

@@ -1,0 +1,159 @@
+import { randomBytes } from "node:crypto";
+import { mkdir, realpath, rename, rm } from "node:fs/promises";
+import { dirname, join, resolve } from "node:path";
+import { OcicryptError } from "../errors.js";
+import type { Descriptor } from "../spec/descriptor.js";
+import { MAX_MANIFEST_SIZE } from "../spec/limits.js";
+import { openArchive, statIfThere } from "./archive-file.js";
+import { invalid } from "./archive-headers.js";
+import { readIn } from "./archive-source.js";
+import { writeArchive, type ArchiveEntry } from "./archive-writer.js";
+import { readChunks, single, syncDirectory, writeContent, writing } from "./files.js";
+import { EMPTY_INDEX, nameOf, parseLayoutIndex, replaceEntry, withName } from "./layout-index.js";
+import { blobName, requireLayout } from "./layout-source.js";
+import type { Reference } from "./reference.js";
+import { makeStage, removeStaleStages } from "./stage.js";
+import type { ImageDestination } from "./types.js";
+
+/**
+ * An image to be written as an OCI archive: `oci-layout`, `index.json`, and the blobs by name.
+ * Equal images make equal archives.
+ *
+ * An archive that is there is replaced as a whole, by one rename, as skopeo does it; other than
+ * with skopeo, only if it holds no image but that of the same name. Nothing of it is kept: no plain
+ * layer is left behind when an image is encrypted in place.
+ *
+ * Blobs are staged beside the archive, and written a second time by `commit`, into the archive:
+ * their digests decide about the order, and are known last. The disk must have room for the new
+ * archive and its largest blob, beside the archive that is there.
+ *
+ * @throws {@link OcicryptError} `REFERENCE_INVALID`; `LAYOUT_INVALID` when a file is there that is
+ *   not an OCI archive; `DESTINATION_EXISTS` when it holds other images; `SOURCE_UNREADABLE` when
+ *   it can not be looked into; `DESTINATION_UNWRITABLE`
+ */
+export async function archiveDestination(reference: Reference): Promise<ImageDestination> {
+  if (reference.digest !== undefined) {
+    const message = "a destination can not name a digest: its content decides that";
+    throw new OcicryptError("REFERENCE_INVALID", message);
+  }
+  const { tag } = reference;
+  const path = await writing(reference.path, () => followLinks(resolve(reference.path)));
+  const existing = await writing(reference.path, () => describeExisting(path));
+  requireReplaceable(existing, path, tag ?? existing?.images.map(nameOf)[0]);
+  const staged = new Map<string, ArchiveEntry>();
+  let stage: Promise<string> | undefined;
+
+  // Made with the first blob, so that what fails before leaves no trace.
+  async function openStage(): Promise<string> {
+    await mkdir(dirname(path), { recursive: true });
+    await removeStaleStages(dirname(path));
+    return makeStage(dirname(path));
+  }
+
+  async function stagedFile(): Promise<string> {
+    return join(await (stage ??= openStage()), randomBytes(8).toString("hex"));
+  }
+
+  async function write(
+    content: AsyncIterable<Uint8Array>,
+    describe: () => Promise<{ digest: string }> | { digest: string },
+  ): Promise<void> {
+    const file = await writing(reference.path, stagedFile);
+    try {
+      const size = await writeContent(file, content, reference.path, { flush: false });
+      const name = blobName((await describe()).digest);
+      staged.set(name, { name, size, content: takeFile(file) });
+    } catch (error) {
+      await rm(file, { force: true });
+      throw error;
+    }
+  }
+
+  return {
+    // Nothing of an archive that is there gets into the new one by itself.
+    contains: () => Promise.resolve(false),
+
+    write,
+    writeManifest: (bytes, descriptor) => write(single(bytes), () => descriptor),
+
+    commit: (image, options) =>
+      writing(reference.path, async () => {
+        const entry = withName(image, tag);
+        const before = await describeExisting(path);
+        requireReplaceable(before, path, nameOf(entry));
+        const file = await stagedFile();
+        const files = [
+          smallFile("oci-layout", '{"imageLayoutVersion":"1.0.0"}'),
+          smallFile("index.json", replaceEntry(EMPTY_INDEX, entry)),
+          ...[...staged.keys()].sort().flatMap((name) => staged.get(name) ?? []),
+        ];
+        await writeArchive(file, files, { mode: before?.mode, signal: options?.signal });
+        options?.signal?.throwIfAborted();
+        await rename(file, path);
+        await syncDirectory(dirname(path));
+        await rm(dirname(file), { recursive: true, force: true });
+        stage = undefined;
+      }),
+
+    async discard() {
+      // One that could not be made has been reported by who needed it.
+      const directory = await stage?.catch(() => undefined);
+      if (directory !== undefined) await rm(directory, { recursive: true, force: true });
+    },
+  };
+}
+
+interface Existing {
+  images: Descriptor[];
+  /** Permissions, for the file that takes its place. */
+  mode: number;
+}
+
+/** What is in the way; an empty file, as `mktemp` makes them, holds no image. */
+async function describeExisting(path: string): Promise<Existing | undefined> {
+  const stats = await statIfThere(path);
+  if (stats === undefined) return undefined;
+  const mode = stats.mode & 0o777;
+  if (stats.isFile() && stats.size === 0) return { images: [], mode };
+  const archive = await openArchive(path);
+  if (!archive.files.has("oci-layout")) {
+    throw invalid(`${path} is there and not an OCI archive; it is not replaced`);
+  }
+  await requireLayout(path, readIn(archive));
+  const bytes = await readIn(archive)("index.json", MAX_MANIFEST_SIZE);
+  const { entries } = bytes === undefined ? EMPTY_INDEX : parseLayoutIndex(bytes);
+  return { images: entries.map(({ descriptor }) => descriptor), mode };
+}
+
+function requireReplaceable(
+  existing: Existing | undefined,
+  path: string,
+  name: string | undefined,
+): void {
+  const { images = [] } = existing ?? {};
+  const others = images.filter((image) => nameOf(image) !== name);
+  const isSeveral = name === undefined && new Set(images.map(({ digest }) => digest)).size > 1;
+  if (others.length === 0 && !isSeveral) return;
+  const names = others.map((image) => nameOf(image) ?? "one without a name").slice(0, 20);
+  const which = names.length === 0 ? "several without a name" : names.join(", ");
+  throw new OcicryptError(
+    "DESTINATION_EXISTS",
+    `${path} holds other images, which would be lost: ${which}; write to another file`,
+  );
+}
+
+/** The file that a symbolic link means, so that not the link is replaced. */
+async function followLinks(path: string): Promise<string> {
+  return (await statIfThere(path)) === undefined ? path : realpath(path);
+}
+
+function smallFile(name: string, text: string): ArchiveEntry {
+  const bytes = Buffer.from(text);
+  return { name, size: bytes.byteLength, content: single(bytes) };
+}
+
+/** Reads a staged file that is not needed afterwards: the archive grows while the stage shrinks. */
+async function* takeFile(file: string): AsyncGenerator<Uint8Array, void, undefined> {
+  yield* readChunks(file);
+  await rm(file);
+}

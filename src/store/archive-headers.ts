@@ -1,0 +1,130 @@
+import { OcicryptError } from "../errors.js";
+
+/** Everything in a tar archive is counted in blocks of these many bytes. */
+export const BLOCK = 512;
+
+/** What the header block of an entry says. */
+export interface TarHeader {
+  name: string;
+  size: number;
+  /** One character, such as `0` for a file. */
+  type: string;
+}
+
+/** What a pax extended header says in place of the header block behind it. */
+export interface PaxRecords {
+  path?: string;
+  size?: number;
+}
+
+/** How far the content of an entry of some size reaches, with its padding. */
+export function padded(size: number): number {
+  return Math.ceil(size / BLOCK) * BLOCK;
+}
+
+/** Whether a block is one of the two at the end of an archive. */
+export function isEndBlock(block: Buffer): boolean {
+  return block.every((byte) => byte === 0);
+}
+
+/**
+ * Reads the header block of an entry in a ustar, pax or GNU archive.
+ * https://pubs.opengroup.org/onlinepubs/9799919799/utilities/pax.html, "ustar Interchange Format"
+ *
+ * @param where what messages call the header
+ * @throws {@link OcicryptError} `LAYOUT_INVALID`
+ */
+export function parseHeader(block: Buffer, where: string): TarHeader {
+  if (octal(block.subarray(148, 156)) !== checksum(block)) {
+    throw invalid(`${where} has a wrong checksum: it is no tar archive, or damaged`);
+  }
+  const magic = block.toString("latin1", 257, 265);
+  const isGnu = magic === "ustar  \0";
+  if (!isGnu && magic !== "ustar\x0000") {
+    throw invalid(`${where} is of no known format: archives are read as ustar, pax and GNU tar`);
+  }
+  const size = number(block.subarray(124, 136));
+  if (size === undefined) throw invalid(`${where} has no valid size`);
+  // GNU's format keeps times where the others keep the first part of a long name.
+  const prefix = isGnu ? "" : text(block.subarray(345, 500));
+  const name = text(block.subarray(0, 100));
+  const type = block.toString("latin1", 156, 157);
+  return {
+    name: prefix === "" ? name : `${prefix}/${name}`,
+    size,
+    type: type === "\0" ? "0" : type,
+  };
+}
+
+/**
+ * Reads the records of a pax extended header, each `LENGTH KEY=VALUE\n`.
+ * https://pubs.opengroup.org/onlinepubs/9799919799/utilities/pax.html, "pax Header"
+ *
+ * @throws {@link OcicryptError} `LAYOUT_INVALID`, also for records that mean a sparse file
+ */
+export function parsePaxRecords(bytes: Buffer, where: string): PaxRecords {
+  const records: PaxRecords = {};
+  for (let start = 0; start < bytes.length;) {
+    const space = bytes.indexOf(" ", start);
+    const length = space < 0 ? undefined : decimal(bytes.toString("latin1", start, space));
+    const end = start + (length ?? 0);
+    const equals = bytes.indexOf("=", space);
+    // Behind the last byte there is nothing, and no line end.
+    const isWhole = equals > space && equals < end && bytes[end - 1] === 0x0a;
+    if (!isWhole) throw invalid(`${where} holds a damaged pax record`);
+    const key = bytes.toString("utf8", space + 1, equals);
+    const value = bytes.toString("utf8", equals + 1, end - 1);
+    if (key.startsWith("GNU.sparse.")) throw invalid(`${where} is that of a sparse file`);
+    if (key === "path") {
+      if (records.path !== undefined || value === "" || value.includes("\0")) {
+        throw invalid(`${where} holds no valid path`);
+      }
+      records.path = value;
+    } else if (key === "size") {
+      const size = decimal(value);
+      if (records.size !== undefined || size === undefined) {
+        throw invalid(`${where} holds no valid size`);
+      }
+      records.size = size;
+    }
+    start = end;
+  }
+  return records;
+}
+
+/** The characters up to the first NUL. */
+export function text(field: Buffer): string {
+  const end = field.indexOf(0);
+  return field.toString("utf8", 0, end < 0 ? field.length : end);
+}
+
+export function invalid(message: string): OcicryptError {
+  return new OcicryptError("LAYOUT_INVALID", message);
+}
+
+/** The sum of all bytes, those of the sum itself taken for spaces. */
+function checksum(block: Buffer): number {
+  return block.reduce((sum, byte, i) => sum + (i >= 148 && i < 156 ? 0x20 : byte), 0);
+}
+
+function octal(field: Buffer): number | undefined {
+  const digits = /^ *([0-7]+)[ \0]*$/.exec(field.toString("latin1"))?.[1];
+  return digits === undefined ? undefined : Number.parseInt(digits, 8);
+}
+
+/** An octal number, or a binary one, by which sizes are written that need more digits. */
+function number(field: Buffer): number | undefined {
+  const isBinary = ((field[0] ?? 0) & 0x80) !== 0;
+  if (!isBinary) return octal(field);
+  // 0xff begins a negative number.
+  if (field[0] !== 0x80) return undefined;
+  return safe(Number(BigInt(`0x${field.toString("hex", 1)}`)));
+}
+
+function decimal(digits: string): number | undefined {
+  return /^\d{1,16}$/.test(digits) ? safe(Number(digits)) : undefined;
+}
+
+function safe(value: number): number | undefined {
+  return Number.isSafeInteger(value) ? value : undefined;
+}

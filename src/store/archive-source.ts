@@ -1,0 +1,44 @@
+import { OcicryptError } from "../errors.js";
+import { openArchive, readPart, type Archive } from "./archive-file.js";
+import { invalid } from "./archive-headers.js";
+import { blobName, resolveImage, type ReadLayoutFile } from "./layout-source.js";
+import type { Reference } from "./reference.js";
+import type { ImageSource } from "./types.js";
+
+/**
+ * An image in an OCI archive: a layout in an uncompressed tar file, which must be a regular one.
+ * What is strange in a tar is refused (`LAYOUT_INVALID`): links, devices, sparse files, names
+ * outside of it, files that are there twice, a missing end.
+ */
+export function archiveSource(reference: Reference): ImageSource {
+  const { path } = reference;
+  let archive: Archive | undefined;
+  return {
+    async resolve(options) {
+      archive = await openArchive(path, options?.signal);
+      return resolveImage(reference, readIn(archive));
+    },
+    async *read({ digest }) {
+      archive ??= await openArchive(path);
+      const part = archive.files.get(blobName(digest));
+      if (part === undefined) {
+        throw new OcicryptError("BLOB_NOT_FOUND", `${path} does not hold the blob ${digest}`);
+      }
+      yield* readPart(archive, part);
+    },
+  };
+}
+
+/** Reads the small files of the layout in an archive. */
+export function readIn(archive: Archive): ReadLayoutFile {
+  return async (name, limit) => {
+    const part = archive.files.get(name);
+    if (part === undefined) return undefined;
+    if (part.size > limit) {
+      throw invalid(`${name} in ${archive.path} is larger than ${String(limit)} bytes`);
+    }
+    const chunks: Uint8Array[] = [];
+    for await (const chunk of readPart(archive, part)) chunks.push(chunk);
+    return Buffer.concat(chunks);
+  };
+}

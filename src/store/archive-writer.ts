@@ -1,0 +1,67 @@
+import { open, type FileHandle } from "node:fs/promises";
+import { pipeline } from "node:stream/promises";
+import type { Pack } from "tar-stream";
+import { writeFully } from "./files.js";
+import type { StoreOptions } from "./types.js";
+
+/** A file to be put into an archive. */
+export interface ArchiveEntry {
+  name: string;
+  /** Of the content, in bytes. */
+  size: number;
+  content: AsyncIterable<Uint8Array>;
+}
+
+export interface ArchiveOptions extends StoreOptions {
+  mode?: number | undefined;
+}
+
+/**
+ * Writes a tar archive of some files to a new file and flushes it. Nothing in it tells when, where
+ * or by whom it was written: equal files make equal archives.
+ *
+ * @param options.mode permissions of the file; what new files get here by default
+ */
+export async function writeArchive(
+  file: string,
+  entries: readonly ArchiveEntry[],
+  { mode, signal }: ArchiveOptions = {},
+): Promise<void> {
+  const { pack } = await import("tar-stream");
+  const handle = await open(file, "wx");
+  try {
+    if (mode !== undefined) await handle.chmod(mode);
+    await pump(pack(), entries, handle, signal);
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+async function pump(
+  archive: Pack,
+  entries: readonly ArchiveEntry[],
+  file: FileHandle,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  // A failure on one side ends the other one too, by destroying what is between them.
+  const filled = fill(archive, entries).catch((error: unknown) => {
+    archive.destroy(error instanceof Error ? error : new Error(String(error)));
+  });
+  try {
+    for await (const chunk of archive) {
+      signal?.throwIfAborted();
+      await writeFully(file, chunk as Uint8Array);
+    }
+  } finally {
+    await filled;
+  }
+}
+
+async function fill(archive: Pack, entries: readonly ArchiveEntry[]): Promise<void> {
+  for (const { name, size, content } of entries) {
+    const header = { name, size, mode: 0o644, uid: 0, gid: 0, mtime: new Date(0) };
+    await pipeline(content, archive.entry(header));
+  }
+  archive.finalize();
+}

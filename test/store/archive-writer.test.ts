@@ -1,0 +1,96 @@
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { beforeEach, expect, it, vi } from "vitest";
+import { writeArchive, type ArchiveEntry } from "../../src/store/archive-writer.js";
+import { chunked } from "../support/bytes.js";
+import { temporaryDirectories } from "../support/image.js";
+import { watched } from "../support/sources.js";
+
+/** After how many writes the disk is full. */
+const disk = vi.hoisted(() => ({ room: Infinity }));
+
+vi.mock(import("../../src/store/files.js"), async (original) => {
+  const files = await original();
+  return {
+    ...files,
+    writeFully: async (...args) => {
+      if (disk.room-- <= 0) throw Object.assign(new Error("no space"), { code: "ENOSPC" });
+      return files.writeFully(...args);
+    },
+  };
+});
+
+const directory = temporaryDirectories();
+
+const LARGE = Buffer.alloc(3_000_000, "large");
+
+function entry(name: string, bytes: Uint8Array): ArchiveEntry {
+  return { name, size: bytes.byteLength, content: chunked(bytes, 65_536) };
+}
+
+beforeEach(() => {
+  disk.room = Infinity;
+});
+
+it.each([0, 1, 2, 10])("ends when the disk is full after %i writes", async (room) => {
+  disk.room = room;
+  const content = watched(
+    Array.from({ length: 46 }, (_, i) => LARGE.subarray(i << 16, (i + 1) << 16)),
+  );
+  const entries = [entry("a", Buffer.from("small")), { name: "b", size: LARGE.length, content }];
+  const writing = writeArchive(join(directory(), "x"), [...entries, entry("c", LARGE)]);
+  await expect(writing).rejects.toThrow("no space");
+  expect(content.pulled === 0 || content.closed).toBe(true);
+});
+
+it("ends when content fails", async () => {
+  const failing = async function* (): AsyncGenerator<Uint8Array> {
+    yield LARGE;
+    await Promise.reject(new Error("broken"));
+  };
+  const entries = [
+    entry("a", LARGE),
+    { name: "b", size: 2 * LARGE.byteLength, content: failing() },
+    entry("c", LARGE),
+  ];
+  await expect(writeArchive(join(directory(), "x"), entries)).rejects.toThrow("broken");
+});
+
+it("ends when it is told to", async () => {
+  const abort = new AbortController();
+  const reason = new Error("enough");
+  const content = async function* (): AsyncGenerator<Uint8Array> {
+    yield LARGE;
+    abort.abort(reason);
+    await Promise.resolve();
+    for (;;) yield LARGE;
+  };
+  const entries = [{ name: "a", size: 2 ** 40, content: content() }];
+  const writing = writeArchive(join(directory(), "x"), entries, { signal: abort.signal });
+  await expect(writing).rejects.toBe(reason);
+});
+
+it.each([
+  ["shorter", -1],
+  ["longer", 1],
+])("refuses content that is %s than its size", async (_, by) => {
+  const wrong = { ...entry("a", LARGE), size: LARGE.byteLength + by };
+  await expect(writeArchive(join(directory(), "x"), [wrong])).rejects.toThrow("Size mismatch");
+});
+
+it("writes over no file", async () => {
+  const file = join(directory(), "x");
+  await writeArchive(file, [entry("a", LARGE)]);
+  const before = await readFile(file);
+  await expect(writeArchive(file, [])).rejects.toThrow("EEXIST");
+  expect((await readFile(file)).equals(before)).toBe(true);
+});
+
+it("holds no content back in memory", async () => {
+  const chunk = Buffer.alloc(1 << 20);
+  const content = watched(Array.from({ length: 64 }, () => chunk));
+  disk.room = 5;
+  const writing = writeArchive(join(directory(), "x"), [{ name: "a", size: 64 << 20, content }]);
+  await expect(writing).rejects.toThrow("no space");
+  expect(content.pulled).toBeLessThan(16);
+});
