@@ -89,7 +89,8 @@ export function parseCommandLine(argv: readonly string[]): CommandLine {
     help: isHelp || (values.help ?? false),
     version: values.version ?? false,
   };
-  if (command !== undefined && !line.help) requireFitting(command, line, Object.keys(values));
+  if (command !== undefined && !line.help && !line.version)
+    requireFitting(command, line, Object.keys(values));
   return line;
 }
 
@@ -99,7 +100,7 @@ function parse(argv: readonly string[]): ReturnType<typeof parseOptions> {
   } catch (error) {
     if (!(error instanceof TypeError)) throw error;
     const option = /^Unknown option '(-[^']*)'/.exec(error.message)?.[1];
-    if (option === undefined) throw new UsageError(error.message);
+    if (option === undefined) throw new UsageError(error.message.split("\n", 1)[0] ?? "");
     const similar = closest(option.replace(/^-+/, ""), Object.keys(OPTIONS));
     throw new UsageError(
       `there is no option ${option}`,

@@ -1,4 +1,4 @@
-import { existsSync } from "node:fs";
+import { statSync } from "node:fs";
 import { OcicryptError } from "../errors.js";
 import { keysFromFiles, type KeyFile } from "../keywrap/key-files.js";
 import type { Key } from "../keywrap/types.js";
@@ -37,12 +37,17 @@ export async function readKeys(texts: readonly string[]): Promise<Key[]> {
  * may hold colons, and Windows paths too.
  */
 function splitPassword(text: string): { file: string; password?: string } {
-  if (existsSync(text)) return { file: text };
-  for (let colon = text.indexOf(":"); colon >= 0; colon = text.indexOf(":", colon + 1)) {
+  if (isFile(text)) return { file: text };
+  for (let colon = text.lastIndexOf(":"); colon > 0; colon = text.lastIndexOf(":", colon - 1)) {
     const file = text.slice(0, colon);
-    if (existsSync(file)) return { file, password: text.slice(colon + 1) };
+    if (isFile(file)) return { file, password: text.slice(colon + 1) };
   }
   // Up to the first colon only: what is behind it may be a password.
   const file = text.split(":", 1)[0] ?? "";
   throw new OcicryptError("KEY_UNREADABLE", `there is no key file ${file}`);
+}
+
+/** A pipe will do, as shells make it of <(…). */
+function isFile(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() === false;
 }

@@ -5,11 +5,11 @@ import { parseCommandLine, type CommandLine } from "./arguments.js";
 import { helpText } from "./help.js";
 import { HINTS } from "./hints.js";
 import { STATUS, statusOf } from "./status.js";
-import { printable } from "./text.js";
+import { jsonText, printable } from "./text.js";
 import { UsageError } from "./usage-error.js";
 
 /** Shells report a command that a signal ended as 128 and the signal's number. */
-const SIGNALS = { SIGINT: 130, SIGTERM: 143 } as const;
+const SIGNALS = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
 
 interface Failure {
   status: number;
@@ -48,7 +48,7 @@ async function main(argv: readonly string[]): Promise<number> {
     const { RUN } = await import("./commands.js");
     const { text, json, warnings } = await RUN[line.command](line, abort.signal);
     for (const warning of warnings) note("warning", warning);
-    if (line.json) return print(`${JSON.stringify(json, undefined, 2)}\n`, STATUS.done);
+    if (line.json) return print(`${jsonText(json, 2)}\n`, STATUS.done);
     return line.quiet ? STATUS.done : print(text, STATUS.done);
   } catch (error) {
     if (ended !== undefined) {
@@ -75,7 +75,7 @@ function describeFailure(error: unknown): Failure {
 function report({ status, code, message, hint }: Failure, json: boolean): number {
   note("error", `${message} (${code})`);
   if (hint !== undefined) note("hint", hint);
-  return json ? print(`${JSON.stringify({ error: { code, message, hint } })}\n`, status) : status;
+  return json ? print(`${jsonText({ error: { code, message, hint } })}\n`, status) : status;
 }
 
 function note(kind: string, text: string): void {
@@ -83,9 +83,11 @@ function note(kind: string, text: string): void {
 }
 
 function print(text: string, status: number): number {
-  // A reader that has seen enough, such as head, is no failure.
   process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-    if (error.code !== "EPIPE") throw error;
+    // A reader that has seen enough, such as head, is no failure.
+    if (error.code === "EPIPE") return;
+    note("error", `the result can not be printed (${error.code ?? "unknown"})`);
+    process.exitCode = STATUS.failed;
   });
   process.stdout.write(text);
   return status;

@@ -25,7 +25,8 @@ export function renderDecrypted(result: DecryptImageResult, destination: string)
   return [title, ...lines, `${destination} is ${result.image.digest}`, ""].join("\n");
 }
 
-function layerLine({ platform, index, before, after }: LayerResult): string {
+/** What happened to the blob of one layer. */
+export function layerLine({ platform, index, before, after }: LayerResult): string {
   const where = platform === "-" ? "" : `${printable(platform)}  `;
   return `  ${where}layer ${String(index)}  ${bytes(before.size)}  ${short(before.digest)} -> ${short(after.digest)}`;
 }
@@ -71,6 +72,7 @@ function recipientLine({ scheme, algorithm, keyId, problem }: RecipientReport): 
   return `    ${parts.join("  ")}`;
 }
 
-function short(digest: string): string {
+/** Enough of a digest to tell it from others. */
+export function short(digest: string): string {
   return digest.slice(0, digest.indexOf(":") + 13);
 }

@@ -4,6 +4,7 @@ import { pipeline } from "node:stream/promises";
 import * as zlib from "node:zlib";
 import { OcicryptError } from "../errors.js";
 import type { Descriptor } from "../spec/descriptor.js";
+import { parseDigest } from "../spec/digest.js";
 import { parseJson } from "../spec/manifest.js";
 import { layerCompression, MEDIA_TYPE_CONFIG, type Compression } from "../spec/media-types.js";
 
@@ -11,6 +12,11 @@ import { layerCompression, MEDIA_TYPE_CONFIG, type Compression } from "../spec/m
 export type DiffIdCheck = "verified" | `skipped: ${string}`;
 
 const DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json";
+
+/** Whether a config is that of an image and not of some artifact. */
+export function isImageConfig({ mediaType }: Descriptor): boolean {
+  return mediaType === MEDIA_TYPE_CONFIG || mediaType === DOCKER_CONFIG;
+}
 
 /**
  * The diffIDs in a config: digests of the uncompressed layers, in their order.
@@ -20,13 +26,18 @@ const DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json";
  * @throws {@link OcicryptError} `MANIFEST_INVALID`
  */
 export function readDiffIds(config: Descriptor, bytes: Uint8Array): string[] | undefined {
-  if (config.mediaType !== MEDIA_TYPE_CONFIG && config.mediaType !== DOCKER_CONFIG)
-    return undefined;
+  if (!isImageConfig(config)) return undefined;
   const { rootfs } = parseJson(bytes, "the image's config").value;
   if (typeof rootfs !== "object" || rootfs === null || !("diff_ids" in rootfs)) return undefined;
   const diffIds: unknown = rootfs.diff_ids;
-  if (Array.isArray(diffIds) && diffIds.every((id) => typeof id === "string")) return diffIds;
+  // What Go writes for an empty list.
+  if (diffIds === null) return undefined;
+  if (Array.isArray(diffIds) && diffIds.every(isDigest)) return diffIds;
   throw new OcicryptError("MANIFEST_INVALID", "the diffIDs of the image's config are malformed");
+}
+
+function isDigest(value: unknown): value is string {
+  return typeof value === "string" && /^(?:sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$/.test(value);
 }
 
 /**
@@ -46,7 +57,8 @@ export function withDiffId(
     return { content: layer, check: () => Promise.resolve(result) };
   }
   const decompress = decompressor(compression);
-  const hash = createHash("sha256");
+  const { algorithm } = parseDigest(expected);
+  const hash = createHash(algorithm);
   const hashed = pipeline(decompress, async (uncompressed: AsyncIterable<Uint8Array>) => {
     for await (const chunk of uncompressed) hash.update(chunk);
   });
@@ -54,15 +66,16 @@ export function withDiffId(
   hashed.catch(() => undefined);
 
   async function* tee(): AsyncGenerator<Uint8Array, void, undefined> {
+    let isEnded = false;
     try {
       for await (const chunk of layer) {
         await feed(decompress, chunk);
         yield chunk;
       }
       decompress.end();
-    } catch (error) {
-      decompress.destroy();
-      throw error;
+      isEnded = true;
+    } finally {
+      if (!isEnded) decompress.destroy();
     }
   }
 
@@ -75,7 +88,7 @@ export function withDiffId(
         const message = "the decrypted layer can not be decompressed, so its diffID is wrong";
         throw new OcicryptError("DIFF_ID_MISMATCH", message, { cause });
       }
-      const actual = `sha256:${hash.digest("hex")}`;
+      const actual = `${algorithm}:${hash.digest("hex")}`;
       if (actual === expected) return "verified";
       const message = `the decrypted layer has the diffID ${actual}, the config says ${expected}`;
       throw new OcicryptError("DIFF_ID_MISMATCH", message);

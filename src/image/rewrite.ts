@@ -60,7 +60,8 @@ function annotationEdits(
   text: string,
 ): Edit[] {
   const annotations = member(descriptor, "annotations");
-  const added = Object.entries(after).filter(([name]) => member(annotations, name) === undefined);
+  const present = new Set(annotations?.members?.map(({ name }) => name));
+  const added = Object.entries(after).filter(([name]) => !present.has(name));
   if (annotations === undefined) {
     return added.length === 0 ? [] : insertMembers(descriptor, [["annotations", after]]);
   }

@@ -65,7 +65,8 @@ export async function readTree(
     const document = parseDocument(bytes, descriptor.mediaType);
     const { platform } = descriptor;
     if (document.kind === "manifest") {
-      const isAttestation = descriptor.annotations?.[DOCKER_REFERENCE_TYPE] !== undefined;
+      const isAttestation =
+        descriptor.annotations?.[DOCKER_REFERENCE_TYPE] === "attestation-manifest";
       return {
         kind: "manifest",
         descriptor,
@@ -107,6 +108,12 @@ export async function readDocument(
 export function imageManifests(node: ImageNode): ManifestNode[] {
   if (node.kind === "index") return node.children.flatMap(imageManifests);
   return node.kind === "manifest" && !node.isAttestation ? [node] : [];
+}
+
+/** Whether anything in a tree is an attestation. */
+export function hasAttestations(node: ImageNode): boolean {
+  if (node.kind === "index") return node.children.some(hasAttestations);
+  return node.kind === "manifest" && node.isAttestation;
 }
 
 export function tooLarge(digest: string): OcicryptError {

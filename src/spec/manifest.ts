@@ -60,7 +60,9 @@ export function parseDocument(bytes: Uint8Array, mediaType: string): Manifest | 
   if (value.layers !== undefined && value.manifests !== undefined) {
     throw invalid("it has both layers and manifests");
   }
+  requireExactNames(value, "it");
   const root = locate(text);
+  requireDigits(text, root);
   if (mediaType === MEDIA_TYPE_INDEX) {
     return { kind: "index", text, manifests: descriptors(value, root, "manifests") };
   }
@@ -95,8 +97,14 @@ export function descriptors(value: JsonObject, root: JsonNode, name: string): Lo
   });
 }
 
-function readDescriptor(value: unknown, where: string): Descriptor {
+/**
+ * Reads a descriptor of a document.
+ *
+ * @throws {@link OcicryptError} `MANIFEST_INVALID`, `DESCRIPTOR_INVALID`
+ */
+export function readDescriptor(value: unknown, where: string): Descriptor {
   const object = requireObject(value, where);
+  requireExactNames(object, where);
   const { mediaType, digest, size, annotations } = object;
   if (typeof mediaType !== "string" || mediaType === "") {
     throw invalid(`${where} has no media type`);
@@ -112,6 +120,32 @@ function readDescriptor(value: unknown, where: string): Descriptor {
     }
   }
   return object as unknown as Descriptor;
+}
+
+const EXACT_NAMES: ReadonlySet<string> = new Set([
+  ...["schemaVersion", "mediaType", "artifactType", "config", "layers", "manifests", "subject"],
+  ...["digest", "size", "annotations", "platform", "urls", "data"],
+]);
+const NAMES: ReadonlySet<string> = new Set([...EXACT_NAMES].map((name) => name.toLowerCase()));
+
+/** Go matches names in any case and would take another member than is read here. */
+function requireExactNames(object: JsonObject, where: string): void {
+  for (const name of Object.keys(object)) {
+    if (NAMES.has(name.toLowerCase()) && !EXACT_NAMES.has(name)) {
+      throw invalid(`${where} has a member ${show(name)}, which readers take for different ones`);
+    }
+  }
+}
+
+/** Go refuses a size such as 1e3 or 1000.0, so that only some readers would take the document. */
+function requireDigits(text: string, root: JsonNode): void {
+  const lists = ["layers", "manifests"].flatMap((name) => member(root, name)?.items ?? []);
+  for (const descriptor of [member(root, "config"), ...lists]) {
+    const size = member(descriptor, "size");
+    if (size !== undefined && !/^\d+$/.test(text.slice(size.start, size.end))) {
+      throw invalid("a size is not written as a whole number");
+    }
+  }
 }
 
 function requirePlatform(value: unknown, where: string): void {

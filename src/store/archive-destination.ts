@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { mkdir, realpath, rename, rm } from "node:fs/promises";
+import { realpath, rename, rm } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { OcicryptError } from "../errors.js";
 import type { Descriptor } from "../spec/descriptor.js";
@@ -8,7 +8,14 @@ import { openArchive, statIfThere } from "./archive-file.js";
 import { invalid } from "./archive-headers.js";
 import { readIn } from "./archive-source.js";
 import { writeArchive, type ArchiveEntry } from "./archive-writer.js";
-import { readChunks, single, syncDirectory, writeContent, writing } from "./files.js";
+import {
+  readChunks,
+  single,
+  syncDirectory,
+  writeContent,
+  writing,
+  makeDirectories,
+} from "./files.js";
 import { EMPTY_INDEX, nameOf, parseLayoutIndex, replaceEntry, withName } from "./layout-index.js";
 import { blobName, requireLayout } from "./layout-source.js";
 import type { Reference } from "./reference.js";
@@ -45,7 +52,7 @@ export async function archiveDestination(reference: Reference): Promise<ImageDes
 
   // Made with the first blob, so that what fails before leaves no trace.
   async function openStage(): Promise<string> {
-    await mkdir(dirname(path), { recursive: true });
+    await makeDirectories(dirname(path));
     await removeStaleStages(dirname(path));
     return makeStage(dirname(path));
   }

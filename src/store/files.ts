@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
-import { constants, open, readFile, stat, type FileHandle } from "node:fs/promises";
+import { constants, mkdir, open, stat, type FileHandle } from "node:fs/promises";
+import { dirname } from "node:path";
 import { OcicryptError } from "../errors.js";
 
 /** Node's error code, e.g. `ENOENT`. */
@@ -39,11 +40,17 @@ export async function writing<T>(where: string, step: () => Promise<T>): Promise
  * @throws {@link OcicryptError} `LAYOUT_INVALID` when it is larger than `limit`, in bytes
  */
 export async function readSmallFile(path: string, limit: number): Promise<Uint8Array | undefined> {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
   try {
-    if ((await stat(path)).size > limit) {
-      throw new OcicryptError("LAYOUT_INVALID", `${path} is larger than ${String(limit)} bytes`);
+    for await (const chunk of readChunks(path)) {
+      size += chunk.byteLength;
+      if (size > limit) {
+        throw new OcicryptError("LAYOUT_INVALID", `${path} is larger than ${String(limit)} bytes`);
+      }
+      chunks.push(chunk);
     }
-    return await readFile(path);
+    return Buffer.concat(chunks);
   } catch (error) {
     const code = errno(error);
     if (code === "ENOENT" || code === "ENOTDIR") return undefined;
@@ -56,10 +63,18 @@ export async function readSmallFile(path: string, limit: number): Promise<Uint8A
 
 const READ_SIZE = 256 * 1024;
 
-/** The content of a file, in chunks as {@link readRange} makes them. */
+/**
+ * The content of a file, in chunks as {@link readRange} makes them.
+ *
+ * @throws {@link OcicryptError} `SOURCE_UNREADABLE` for a device or a pipe, which may never end
+ */
 export async function* readChunks(path: string): AsyncGenerator<Uint8Array, void, undefined> {
-  const file = await open(path, constants.O_RDONLY);
+  // Not to wait for the other end of a pipe before it is known to be one.
+  const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
   try {
+    if (!(await file.stat()).isFile()) {
+      throw new OcicryptError("SOURCE_UNREADABLE", `${path} is not a regular file`);
+    }
     yield* readRange(file, 0, Infinity);
   } finally {
     await file.close();
@@ -85,6 +100,26 @@ export async function* readRange(
   }
 }
 
+/**
+ * Makes a directory and those above it. The recursive mode of Node says ENOENT where the disk is
+ * full, and does not end where a parent can not be made at all.
+ */
+export async function makeDirectories(path: string): Promise<void> {
+  try {
+    await mkdir(path);
+  } catch (error) {
+    const code = errno(error);
+    if (code === "EEXIST") return;
+    if (code !== "ENOENT" || dirname(path) === path) throw error;
+    await makeDirectories(dirname(path));
+    await mkdir(path).catch(ignoreExisting);
+  }
+}
+
+function ignoreExisting(error: unknown): void {
+  if (errno(error) !== "EEXIST") throw error;
+}
+
 /** Whether a file holds what its digest and size say. */
 export async function fileMatches(
   path: string,
@@ -97,7 +132,7 @@ export async function fileMatches(
     for await (const chunk of readChunks(path)) hash.update(chunk);
     return hash.digest("hex") === hex;
   } catch (error) {
-    if (errno(error) !== undefined) return false;
+    if (errno(error) !== undefined || error instanceof OcicryptError) return false;
     throw error;
   }
 }

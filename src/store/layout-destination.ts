@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { mkdir, readdir, rename, rm } from "node:fs/promises";
+import { readdir, rename, rm } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { OcicryptError } from "../errors.js";
 import { parseDigest } from "../spec/digest.js";
@@ -13,6 +13,7 @@ import {
   writeContent,
   writeError,
   writing,
+  makeDirectories,
 } from "./files.js";
 import {
   EMPTY_INDEX,
@@ -46,7 +47,7 @@ export async function layoutDestination(reference: Reference): Promise<ImageDest
 
   // Made with the first blob, so that what fails before leaves no trace.
   async function openStage(): Promise<string> {
-    await mkdir(where, { recursive: true });
+    await makeDirectories(where);
     await removeStaleStages(where);
     return makeStage(where);
   }
@@ -59,10 +60,11 @@ export async function layoutDestination(reference: Reference): Promise<ImageDest
   async function publishInto(layout: string, staged: string): Promise<void> {
     for (const digest of digests) {
       const target = blobPath(layout, digest);
-      await mkdir(dirname(target), { recursive: true });
+      await makeDirectories(dirname(target));
       await rename(blobPath(staged, digest), target);
     }
     await syncBlobs(layout, digests);
+    if (state === "empty") await syncDirectory(join(layout, "blobs"));
     const files = state === "empty" ? ["oci-layout", "index.json"] : ["index.json"];
     for (const name of files) await rename(join(staged, name), join(layout, name));
     await syncDirectory(layout);
@@ -79,7 +81,7 @@ export async function layoutDestination(reference: Reference): Promise<ImageDest
       const { digest } = await describe();
       const target = blobPath(staged, digest);
       await writing(reference.path, async () => {
-        await mkdir(dirname(target), { recursive: true });
+        await makeDirectories(dirname(target));
         await rename(file, target);
       });
       digests.add(digest);
@@ -99,7 +101,7 @@ export async function layoutDestination(reference: Reference): Promise<ImageDest
       writing(reference.path, async () => {
         const index = state === "layout" ? await readIndex(path) : EMPTY_INDEX;
         const staged = await stagedLayout();
-        await mkdir(staged, { recursive: true });
+        await makeDirectories(staged);
         const texts = {
           "oci-layout": '{"imageLayoutVersion":"1.0.0"}',
           "index.json": replaceEntry(index, withName(image, reference.tag)),

@@ -42,9 +42,16 @@ export async function requireLayout(
   if (mark === undefined) {
     throw new OcicryptError("IMAGE_NOT_FOUND", `there is no OCI layout at ${path}`);
   }
-  const version = parseJson(mark, `${path}/oci-layout`).value.imageLayoutVersion;
-  if (version !== "1.0.0") {
+  if (versionOf(mark) !== "1.0.0") {
     throw new OcicryptError("LAYOUT_INVALID", `${path} is not an OCI layout of version 1.0.0`);
+  }
+}
+
+function versionOf(mark: Uint8Array): unknown {
+  try {
+    return parseJson(mark, "the mark").value.imageLayoutVersion;
+  } catch {
+    return undefined;
   }
 }
 

@@ -33,7 +33,8 @@ function parsePath(text: string, expected: "oci" | "oci-archive"): Reference {
   if (transport !== expected) {
     const what = transport === undefined || transport.length === 1 ? "no transport" : transport;
     const forms = "oci:DIR:TAG, oci-archive:FILE:TAG or docker://HOST/REPOSITORY:TAG";
-    throw invalid(text, `it names ${what}; images are written as ${forms}`);
+    // What is behind the colon can be the password of a key that lost its -k.
+    throw invalid(text.replace(/:.*/s, ":…"), `it names ${what}; images are written as ${forms}`);
   }
   let rest = text.slice(expected.length + 1);
   const reference: Reference = { path: "" };

@@ -1,4 +1,5 @@
 import { createHash, randomBytes } from "node:crypto";
+import { readlinkSync } from "node:fs";
 import { mkdir, readdir, rm } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
@@ -6,6 +7,9 @@ import { errno } from "./files.js";
 
 /** Names the machine and process that work in it, so that one left behind can be told. */
 const STAGE = /^\.ocicrypt-([0-9a-f]{8})-(\d+)-[0-9a-f]{16}$/;
+
+/** Those of this process; another one with its number has ended, as the number is given again. */
+const OWN = new Set<string>();
 
 /** Whether a file name is that of a stage. */
 export function isStage(name: string): boolean {
@@ -16,6 +20,7 @@ export function isStage(name: string): boolean {
 export async function makeStage(parent: string): Promise<string> {
   const name = `.ocicrypt-${host()}-${String(process.pid)}-${randomBytes(8).toString("hex")}`;
   const stage = join(parent, name);
+  OWN.add(name);
   await mkdir(stage, { mode: 0o700 });
   return stage;
 }
@@ -24,7 +29,7 @@ export async function makeStage(parent: string): Promise<string> {
 export async function removeStaleStages(parent: string): Promise<void> {
   for (const name of await readdir(parent)) {
     const match = STAGE.exec(name);
-    if (match?.[1] !== host() || isAlive(Number(match[2]))) continue;
+    if (match?.[1] !== host() || isAlive(name, Number(match[2]))) continue;
     try {
       await rm(join(parent, name), { recursive: true, force: true });
     } catch (error) {
@@ -34,11 +39,24 @@ export async function removeStaleStages(parent: string): Promise<void> {
   }
 }
 
-function host(): string {
-  return createHash("sha256").update(hostname()).digest("hex").slice(0, 8);
+/** Containers can share a host's name and files, and each counts its processes from 1. */
+export function host(): string {
+  return createHash("sha256")
+    .update(`${hostname()} ${processNamespace()}`)
+    .digest("hex")
+    .slice(0, 8);
 }
 
-function isAlive(pid: number): boolean {
+function processNamespace(): string {
+  try {
+    return readlinkSync("/proc/self/ns/pid");
+  } catch {
+    return "";
+  }
+}
+
+function isAlive(name: string, pid: number): boolean {
+  if (pid === process.pid) return OWN.has(name);
   try {
     process.kill(pid, 0);
     return true;

@@ -1,14 +1,13 @@
 import { spawnSync } from "node:child_process";
-import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { chmod, mkdir, readdir, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
-import { hostname } from "node:os";
 import { join } from "node:path";
 import { extract, type Header } from "tar-stream";
 import { describe, expect, it } from "vitest";
 import { OcicryptError } from "../../src/errors.js";
 import { decryptImage } from "../../src/image/decrypt.js";
 import { encryptImage } from "../../src/image/encrypt.js";
+import { host as hostOfStages } from "../../src/store/stage.js";
 import { archiveDestination } from "../../src/store/archive-destination.js";
 import { archiveSource } from "../../src/store/archive-source.js";
 import { layoutDestination } from "../../src/store/layout-destination.js";
@@ -369,7 +368,7 @@ describe("a failure", () => {
 });
 
 describe("a stage that was left behind", () => {
-  const host = createHash("sha256").update(hostname()).digest("hex").slice(0, 8);
+  const host = hostOfStages();
 
   it("by a process that was killed is removed by the next run", async () => {
     const parent = directory();

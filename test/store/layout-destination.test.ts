@@ -1,10 +1,9 @@
-import { hostname } from "node:os";
-import { createHash } from "node:crypto";
 import { mkdir, readdir, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { spawnSync } from "node:child_process";
 import { describe, expect, it } from "vitest";
 import { OcicryptError } from "../../src/errors.js";
+import { host as hostOfStages } from "../../src/store/stage.js";
 import { layoutDestination } from "../../src/store/layout-destination.js";
 import type { ImageDestination } from "../../src/store/types.js";
 import { chunked } from "../support/bytes.js";
@@ -307,7 +306,7 @@ describe("a failure", () => {
 });
 
 describe("a stage that was left behind", () => {
-  const host = createHash("sha256").update(hostname()).digest("hex").slice(0, 8);
+  const host = hostOfStages();
 
   /** The number of a process that is not any more. */
   function deadProcess(): number {

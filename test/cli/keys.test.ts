@@ -1,0 +1,240 @@
+import { generateKeyPairSync } from "node:crypto";
+import { closeSync, mkdirSync, openSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterEach, beforeAll, describe, expect, it, vi } from "vitest";
+import { readKeys } from "../../src/cli/keys.js";
+import { readRecipients } from "../../src/cli/recipients.js";
+import type { ErrorCode } from "../../src/errors.js";
+import { UsageError } from "../../src/cli/usage-error.js";
+import { expectCode } from "../support/codes.js";
+import { temporaryDirectories } from "../support/image.js";
+
+const directory = temporaryDirectories();
+
+const PEERS = fileURLToPath(new URL("../../vectors/peers/keys/", import.meta.url));
+const VECTORS = fileURLToPath(new URL("../../vectors/keys/", import.meta.url));
+
+const STRANGE = "a:b c=\u00fc\u{1f511}'\"$%";
+
+const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+
+function locked(password: string | Buffer): string {
+  const options = { type: "pkcs8", format: "pem", cipher: "aes-256-cbc" } as const;
+  return privateKey.export({ ...options, passphrase: password }).toString();
+}
+
+let files: string;
+let strange: string;
+
+beforeAll(() => {
+  files = directory();
+  strange = join(files, "strange.pem");
+  writeFileSync(strange, locked(STRANGE));
+  writeFileSync(join(files, "a:b.pem"), locked("pw"));
+  writeFileSync(join(files, "a:b.pem:pw"), locked("other"));
+  writeFileSync(join(files, "plain.pem"), privateKey.export({ type: "pkcs8", format: "pem" }));
+  writeFileSync(join(files, "public.pem"), publicKey.export({ type: "spki", format: "pem" }));
+  mkdirSync(join(files, "folder"));
+});
+
+afterEach(() => {
+  vi.unstubAllEnvs();
+});
+
+async function labels(...texts: string[]): Promise<(string | undefined)[]> {
+  const keys = await readKeys(texts);
+  return [...new Set(keys.map(({ label }) => label))];
+}
+
+describe("a key's password", () => {
+  it.each([
+    ["pass=", () => `pass=${STRANGE}`],
+    ["bare, as skopeo has it", () => STRANGE],
+    ["env=", () => (vi.stubEnv("OCICRYPT_TEST", STRANGE), "env=OCICRYPT_TEST")],
+  ])("is taken by %s", async (_, password) => {
+    expect(await labels(`${strange}:${password()}`)).toEqual([strange]);
+  });
+
+  it.each([
+    ["no line end", ""],
+    ["a line end", "\n"],
+    ["Windows's line end", "\r\n"],
+  ])("is taken from a file with %s", async (_, end) => {
+    const file = join(files, "pass:word.txt");
+    writeFileSync(file, STRANGE + end);
+    expect(await labels(`${strange}:file=${file}`)).toEqual([strange]);
+    const descriptor = openSync(file, "r");
+    try {
+      expect(await labels(`${strange}:fd=${String(descriptor)}`)).toEqual([strange]);
+    } finally {
+      closeSync(descriptor);
+    }
+  });
+
+  it("is all of the file but the last line end", async () => {
+    const file = join(files, "two-ends.txt");
+    writeFileSync(file, `${STRANGE}\n\n`);
+    await expectCode(readKeys([`${strange}:file=${file}`]), "PASSWORD_WRONG");
+    const key = join(files, "with-end.pem");
+    writeFileSync(key, locked(`${STRANGE}\n`));
+    expect(await labels(`${key}:file=${file}`)).toEqual([key]);
+  });
+
+  it("may be of any bytes in a file", async () => {
+    const bytes = Buffer.from([0xff, 0xfe, 0x80, 0x3a]);
+    const [key, file] = [join(files, "bytes.pem"), join(files, "bytes.txt")];
+    writeFileSync(key, locked(bytes));
+    writeFileSync(file, bytes);
+    expect(await labels(`${key}:file=${file}`)).toEqual([key]);
+  });
+
+  it("that looks like another form can be told as pass=", async () => {
+    const key = join(files, "env.pem");
+    writeFileSync(key, locked("env=HOME"));
+    expect(await labels(`${key}:pass=env=HOME`)).toEqual([key]);
+  });
+
+  it.each([
+    ["wrong", "pass=wrong", "PASSWORD_WRONG"],
+    ["wrong, bare", "wrong", "PASSWORD_WRONG"],
+    ["in another case", `pass=${STRANGE.toUpperCase()}`, "PASSWORD_WRONG"],
+    ["empty", "pass=", "PASSWORD_WRONG"],
+    ["in a file that is not there", "file=/nonexistent/file", "KEY_UNREADABLE"],
+    ["in a descriptor that is not open", "fd=999999", "KEY_UNREADABLE"],
+  ] as const)("may be %s", async (_, password, code) => {
+    const { message } = await expectCode(readKeys([`${strange}:${password}`]), code);
+    expect(message).not.toContain("wrong");
+    expect(message).not.toContain(STRANGE);
+  });
+
+  it.each([
+    ["env=OCICRYPT_NO_SUCH_VARIABLE", "no variable OCICRYPT_NO_SUCH_VARIABLE"],
+    ["fd=three", "number of a descriptor"],
+    ["fd=", "number of a descriptor"],
+    ["fd=-1", "number of a descriptor"],
+    ["prompt", "no terminal"],
+  ])("can not be %s", async (password, said) => {
+    const refused = readKeys([`${strange}:${password}`]);
+    await expect(refused).rejects.toThrow(UsageError);
+    await expect(refused).rejects.toThrow(said);
+  });
+
+  it("is missed where it is needed, by the name of the file", async () => {
+    const { message } = await expectCode(readKeys([strange]), "PASSWORD_MISSING");
+    expect(message).toContain(strange);
+  });
+});
+
+describe("a key's file", () => {
+  it("is as much of the argument as names one", async () => {
+    expect(await labels(`${files}/a:b.pem:pw:pass=other`)).toEqual([`${files}/a:b.pem:pw`]);
+  });
+
+  it("may have colons in its name", async () => {
+    expect(await labels(`${files}/a:b.pem:pass=pw`)).toEqual([`${files}/a:b.pem`]);
+    await expectCode(readKeys([`${files}/a:b.pem:pw`]), "PASSWORD_MISSING");
+  });
+
+  it.each([
+    "rsa2048.pkcs1.enc-aes256.pem",
+    "rsa2048.pkcs1.enc-des3.pem",
+    "rsa2048.pkcs8.enc-v1.pem",
+    "rsa2048.pkcs8.enc-v2.pem",
+    "ec256.sec1.enc-aes128.pem",
+  ])("may be locked as openssl does it: %s", async (name) => {
+    expect(await labels(`${PEERS}${name}:secret`)).toEqual([PEERS + name]);
+    await expectCode(readKeys([`${PEERS}${name}:Secret`]), "PASSWORD_WRONG");
+  });
+
+  it("may need no password and get one", async () => {
+    expect(await labels(`${files}/plain.pem:pass=any`)).toEqual([`${files}/plain.pem`]);
+  });
+
+  it.each<[string, () => string, ErrorCode]>([
+    ["is not there", () => `${files}/none.pem`, "KEY_UNREADABLE"],
+    ["is not there, with a password", () => `${files}/none.pem:s3cret`, "KEY_UNREADABLE"],
+    ["is nothing", () => "", "KEY_UNREADABLE"],
+    ["is nothing, with a password", () => ":s3cret", "KEY_UNREADABLE"],
+    ["is a folder", () => `${files}/folder`, "KEY_UNREADABLE"],
+    ["is a folder, with a password", () => `${files}/folder:s3cret`, "KEY_UNREADABLE"],
+    ["is public", () => `${files}/public.pem`, "KEY_IS_PUBLIC"],
+    ["is public, with a password", () => `${files}/public.pem:s3cret`, "KEY_IS_PUBLIC"],
+    ["is a public JWK", () => `${VECTORS}ec-p256.pub.jwk`, "KEY_IS_PUBLIC"],
+    ["is no key", () => fileURLToPath(import.meta.url), "KEY_UNRECOGNIZED"],
+  ])("that %s", async (_, text, code) => {
+    const { message } = await expectCode(readKeys([text()]), code);
+    expect(message).not.toContain("s3cret");
+    expect(message).toContain(text().replace(":s3cret", ""));
+  });
+
+  it("is named where one of several is wrong", async () => {
+    const texts = [`${files}/plain.pem`, `${strange}:pass=s3cret`, `${files}/none.pem`];
+    const { message } = await expectCode(readKeys(texts.slice(0, 2)), "PASSWORD_WRONG");
+    expect(message).toContain(strange);
+    expect(message).not.toContain("s3cret");
+  });
+
+  it("opens with all of its keys", async () => {
+    expect(await labels(`${files}/plain.pem`, `${VECTORS}rsa-2048.jwk`)).toEqual([
+      `${files}/plain.pem`,
+      `${VECTORS}rsa-2048.jwk`,
+    ]);
+  });
+});
+
+describe("a recipient", () => {
+  const options = { strict: false, keyRings: [], onWarning: () => undefined };
+
+  it.each(["rsa-2048.pub.pem", "rsa-2048.pub.jwk", "ec-p521.pub.pem"])(
+    "is a public key: %s",
+    async (name) => {
+      const recipients = await readRecipients(`jwe:${VECTORS}${name}`, options);
+      expect(recipients.map(({ scheme }) => scheme)).toEqual(["jwe"]);
+    },
+  );
+
+  it("may be several, in a JWK Set", async () => {
+    const { readFileSync } = await import("node:fs");
+    const read = (name: string): unknown => JSON.parse(readFileSync(VECTORS + name, "utf8"));
+    const file = join(files, "a:set.jwk");
+    writeFileSync(
+      file,
+      JSON.stringify({ keys: [read("ec-p256.pub.jwk"), read("rsa-3072.pub.jwk")] }),
+    );
+    expect(await readRecipients(`jwe:${file}`, options)).toHaveLength(2);
+  });
+
+  it.each<[string, () => string, ErrorCode]>([
+    ["is private", () => `jwe:${VECTORS}ec-p256.pem`, "KEY_IS_PRIVATE"],
+    ["is a private JWK", () => `jwe:${VECTORS}ec-p256.jwk`, "KEY_IS_PRIVATE"],
+    ["is locked", () => `jwe:${strange}`, "KEY_IS_PRIVATE"],
+    ["is not there", () => "jwe:/nonexistent", "KEY_UNREADABLE"],
+    ["is for signing", () => `jwe:${PEERS}rsa2048.pub.RSA1_5.jwk`, "KEY_UNSUPPORTED"],
+  ])("can not be what %s", async (_, text, code) => {
+    const { message } = await expectCode(readRecipients(text(), options), code);
+    expect(message).toContain(text().slice("jwe:".length));
+  });
+
+  it.each([
+    ["jwe:", "is not a recipient"],
+    ["", "is not a recipient"],
+    ["jwk:x", "jwk:x is not a recipient"],
+    ["JWE:x", "JWE:x is not a recipient"],
+    ["provider:", "is not a recipient"],
+    ["/nonexistent", "is not a recipient"],
+    ["__proto__:x", "is not a recipient"],
+  ])("is not written as %j", async (text, said) => {
+    const error: unknown = await readRecipients(text, options).catch((reason: unknown) => reason);
+    expect(error).toBeInstanceOf(UsageError);
+    expect((error as UsageError).message).toContain(said);
+    expect((error as UsageError).hint).toContain("jwe:FILE");
+  });
+
+  it("is told to be of a scheme where it is a file only", async () => {
+    const file = join(files, "public.pem");
+    const error: unknown = await readRecipients(file, options).catch((reason: unknown) => reason);
+    expect(error).toBeInstanceOf(UsageError);
+    expect((error as UsageError).hint).toBe(`write jwe:${file}`);
+  });
+});

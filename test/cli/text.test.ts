@@ -1,0 +1,181 @@
+import { describe, expect, it } from "vitest";
+import { helpText } from "../../src/cli/help.js";
+import { COMMANDS } from "../../src/cli/arguments.js";
+import { HINTS } from "../../src/cli/hints.js";
+import { progressBar, progressLine } from "../../src/cli/progress.js";
+import { renderDecrypted, renderEncrypted, renderReport } from "../../src/cli/render.js";
+import { statusOf } from "../../src/cli/status.js";
+import { bytes, plural, printable } from "../../src/cli/text.js";
+import type { ErrorCode } from "../../src/errors.js";
+import type { ImageProgress } from "../../src/image/progress.js";
+import type { ImageReport } from "../../src/image/inspect.js";
+
+describe("text for a terminal", () => {
+  it.each([
+    ["plain Ünicode 漢字 \u{1f600}", "plain Ünicode 漢字 \u{1f600}"],
+    ["a\u001b[31mred", "a\uFFFD[31mred"],
+    ["a\r\n\tb\u0000\u0007\u0008", "a\uFFFD\uFFFD\uFFFDb\uFFFD\uFFFD\uFFFD"],
+    ["\u007f\u0080\u009b31m\u009f", "\uFFFD\uFFFD\uFFFD31m\uFFFD"],
+    ["\u202egpj.exe\u202c\u2066x\u2069\u2028", "\uFFFDgpj.exe\uFFFD\uFFFDx\uFFFD\uFFFD"],
+  ])("%j holds nothing that it would obey", (text, expected) => {
+    expect(printable(text)).toBe(expected);
+  });
+
+  it.each([
+    [0, "0 B"],
+    [1023, "1023 B"],
+    [1024, "1.0 KiB"],
+    [1536, "1.5 KiB"],
+    [5 * 1024 ** 2, "5.0 MiB"],
+    [3 * 1024 ** 3, "3.0 GiB"],
+    [2 * 1024 ** 4, "2.0 TiB"],
+    [5000 * 1024 ** 4, "5000.0 TiB"],
+  ])("%i bytes are %s", (count, expected) => {
+    expect(bytes(count)).toBe(expected);
+  });
+
+  it.each([
+    [0, "0 layers"],
+    [1, "1 layer"],
+    [2, "2 layers"],
+  ])("%i", (count, expected) => {
+    expect(plural(count, "layer")).toBe(expected);
+  });
+});
+
+describe("hints", () => {
+  // A code without a hint does not compile.
+  const hints: Readonly<Record<ErrorCode, string>> = HINTS;
+
+  it.each(Object.entries(hints))("of %s fits behind its name", (_, hint) => {
+    expect(hint).toMatch(/^\S[^\n]{8,120}[^\s.]$/);
+    expect(printable(hint)).toBe(hint);
+  });
+});
+
+describe("exit statuses", () => {
+  it.each<[ErrorCode, number]>([
+    ["REFERENCE_INVALID", 2],
+    ["NO_KEYS", 3],
+    ["NO_MATCHING_KEY", 3],
+    ["HMAC_MISMATCH", 4],
+    ["BLOB_SIZE_MISMATCH", 4],
+    ["BLOB_DIGEST_MISMATCH", 4],
+    ["DIFF_ID_MISMATCH", 4],
+    ["PASSWORD_WRONG", 1],
+    ["DESTINATION_FULL", 1],
+    ["MANIFEST_INVALID", 1],
+  ])("of %s is %i", (code, status) => {
+    expect(statusOf(code)).toBe(status);
+  });
+});
+
+describe("help", () => {
+  it.each([undefined, ...COMMANDS])("of %s fits a terminal", (command) => {
+    const lines = helpText(command).split("\n");
+    expect(lines.filter((line) => line.length > 100)).toEqual([]);
+    expect(lines.at(-1)).toBe("");
+    expect(lines[0]).toContain(`Usage: ocicrypt ${command ?? "<command>"}`);
+  });
+
+  it.each(COMMANDS)("of %s has an example of it", (command) => {
+    const [, examples] = helpText(command).split("Examples\n");
+    expect(examples).toContain(`  ocicrypt ${command} `);
+  });
+});
+
+const DIGEST = `sha256:${"0123456789abcdef".repeat(4)}`;
+const EVIL = "\u001b]0;title\u0007\u009b31m\r";
+
+describe("rendered results", () => {
+  const content = { mediaType: EVIL, digest: DIGEST, size: 2048 };
+  const layer = { platform: `linux/${EVIL}`, index: 3, before: content, after: content };
+  const image = { mediaType: EVIL, digest: DIGEST, size: 1 };
+
+  it("of encryption and decryption", () => {
+    const encrypted = renderEncrypted({ image, layers: [layer], warnings: [] }, "oci:b");
+    const diffId = "skipped: not a tar layer" as const;
+    const decrypted = renderDecrypted({ image, layers: [{ ...layer, diffId }] }, "oci:b");
+    for (const text of [encrypted, decrypted]) {
+      expect(printable(text.replaceAll("\n", ""))).toBe(text.replaceAll("\n", ""));
+      expect(text).toContain("layer 3  2.0 KiB  sha256:0123456789ab -> sha256:0123456789ab");
+      expect(text).toContain(`oci:b is ${DIGEST}\n`);
+    }
+    expect(encrypted).toMatch(/^encrypted 1 layer\n/);
+    expect(decrypted).toMatch(/^decrypted 1 layer\n/);
+    expect(decrypted).toContain("diffID skipped: not a tar layer\n");
+  });
+
+  it("of inspection", () => {
+    const report: ImageReport = {
+      digest: DIGEST,
+      mediaType: EVIL,
+      manifests: [
+        {
+          platform: EVIL,
+          digest: DIGEST,
+          layers: [
+            {
+              ...{ index: 0, mediaType: EVIL, digest: DIGEST, size: 5, encrypted: true },
+              recipients: [
+                { scheme: EVIL, index: 0, algorithm: EVIL, keyId: EVIL },
+                { scheme: EVIL, index: 1, problem: EVIL },
+              ],
+              readers: [],
+              keys: [
+                { key: EVIL, opens: false, reasons: [EVIL, EVIL] },
+                { key: EVIL, opens: true, scheme: EVIL, index: 0, reasons: [] },
+              ],
+            },
+          ],
+        },
+      ],
+    };
+    const text = renderReport(report);
+    expect(printable(text.replaceAll("\n", ""))).toBe(text.replaceAll("\n", ""));
+    expect(text.split("\n")).toHaveLength(10);
+  });
+});
+
+describe("the progress bar", () => {
+  const half: ImageProgress = {
+    ...{ digest: DIGEST, action: "encrypt", blobBytes: 1, blobSize: 2 },
+    ...{ bytes: 1024 ** 2, size: 2 * 1024 ** 2 },
+  };
+
+  it.each<[string, Partial<ImageProgress>, number, string]>([
+    ["nothing", { bytes: 0 }, 0, "encrypt [------------------------]   0%  0 B of 2.0 MiB"],
+    ["half", {}, 2, "encrypt [############------------]  50%  1.0 MiB of 2.0 MiB  512.0 KiB/s"],
+    ["all", { bytes: 2 * 1024 ** 2 }, 0, "encrypt [########################] 100%  2.0 MiB of 2.0 MiB"], // prettier-ignore
+    ["too much", { bytes: 4 * 1024 ** 2 }, 0, "encrypt [########################] 100%  4.0 MiB of 2.0 MiB"], // prettier-ignore
+    ["an empty image", { bytes: 0, size: 0, action: "copy" }, 0, "copy    [########################] 100%  0 B of 0 B"], // prettier-ignore
+  ])("of %s", (_, change, seconds, expected) => {
+    expect(progressLine({ ...half, ...change }, seconds)).toBe(expected);
+  });
+
+  function terminal(columns: number): { stream: NodeJS.WriteStream; written: string[] } {
+    const written: string[] = [];
+    const stream = { columns, write: (text: string) => written.push(text) };
+    return { stream: stream as unknown as NodeJS.WriteStream, written };
+  }
+
+  it("is drawn at most ten times a second, on one line, and is removed", () => {
+    const { stream, written } = terminal(40);
+    let now = 5000;
+    const bar = progressBar(stream, () => now);
+    for (; now < 5250; now += 10) bar.update(half);
+    expect(written).toHaveLength(3);
+    for (const text of written) {
+      expect(text).toMatch(/^\r[^\r\n]{1,39}\u001b\[K$/);
+    }
+    bar.clear();
+    bar.clear();
+    expect(written.slice(3)).toEqual(["\r\u001b[K"]);
+  });
+
+  it("leaves no trace where it was never drawn", () => {
+    const { stream, written } = terminal(80);
+    progressBar(stream).clear();
+    expect(written).toEqual([]);
+  });
+});
