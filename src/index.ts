@@ -1,7 +1,7 @@
 export { encryptLayer } from "./layer/encrypt.js";
 export { decryptLayer, HELD_BACK } from "./layer/decrypt.js";
 export { unwrapOnly } from "./layer/unwrap.js";
-export { addRecipients } from "./layer/recipients.js";
+export { addRecipients, removeRecipients, replaceRecipients } from "./layer/recipients.js";
 export { explainKey, listRecipients } from "./layer/explain.js";
 export { isOcicryptError, OcicryptError } from "./errors.js";
 export { encryptionSchemes, isEncryptedDescriptor } from "./spec/descriptor.js";
@@ -10,7 +10,11 @@ export { encryptedMediaType, isEncryptedMediaType, plainMediaType } from "./spec
 export type { EncryptedLayer, EncryptLayerOptions } from "./layer/encrypt.js";
 export type { DecryptedLayer, DecryptLayerOptions } from "./layer/decrypt.js";
 export type { Opening, UnwrapOptions } from "./layer/unwrap.js";
-export type { AddRecipientsOptions } from "./layer/recipients.js";
+export type {
+  AddRecipientsOptions,
+  RecipientSelector,
+  RemoveRecipientsOptions,
+} from "./layer/recipients.js";
 export type { KeyReport, RecipientReport } from "./layer/explain.js";
 export type { ErrorCode } from "./errors.js";
 export type { Key, Recipient, RecipientInfo, WrapOptions } from "./keywrap/types.js";

@@ -22,6 +22,8 @@ describe("the public names", () => {
       "isOcicryptError",
       "listRecipients",
       "plainMediaType",
+      "removeRecipients",
+      "replaceRecipients",
       "unwrapOnly",
     ]);
   });

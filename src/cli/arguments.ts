@@ -1,22 +1,31 @@
 import { parseArgs } from "node:util";
+import { parseLayerRange, type LayerRange } from "../image/layer-range.js";
 import { PROFILES, type Profile } from "../keywrap/compat.js";
+import { COMMAND_TABLE, COMMANDS, EVERYWHERE, type CommandName } from "./command-table.js";
 import { closest, UsageError } from "./usage-error.js";
-
-export const COMMANDS = ["encrypt", "decrypt", "inspect"] as const;
-
-export type CommandName = (typeof COMMANDS)[number];
 
 /** What a command line asks for. */
 export interface CommandLine {
   command: CommandName | undefined;
   images: string[];
   recipients: string[];
+  recipientIds: string[];
   keys: string[];
-  layers: number[] | undefined;
+  layers: (number | LayerRange)[] | undefined;
   platforms: string[] | undefined;
+  mediaTypes: string[] | undefined;
+  minSize: number | undefined;
+  digests: string[] | undefined;
   compat: Profile;
   keyRings: string[];
   strict: boolean;
+  skipBase: boolean;
+  base: string | undefined;
+  reuse: string | undefined;
+  redactHistory: boolean;
+  requireEncrypted: boolean;
+  requireRecipients: string[] | undefined;
+  config: boolean;
   plainHttp: boolean;
   caFile: string | undefined;
   json: boolean;
@@ -26,19 +35,31 @@ export interface CommandLine {
 }
 
 const many = { type: "string", multiple: true } as const;
+const one = { type: "string" } as const;
 const flag = { type: "boolean" } as const;
 
 /** The long names are imgcrypt's and nerdctl's; those below the line are skopeo's for the same. */
 const OPTIONS = {
   recipient: { ...many, short: "r" },
+  "recipient-id": many,
   key: { ...many, short: "k" },
   layer: many,
   platform: many,
-  compat: { type: "string" },
+  "media-type": many,
+  "min-size": one,
+  digest: many,
+  compat: one,
   "pgp-key-ring": many,
   strict: flag,
+  "skip-base": flag,
+  base: one,
+  reuse: one,
+  "redact-history": flag,
+  "require-encrypted": flag,
+  "require-recipients": many,
+  config: flag,
   "plain-http": flag,
-  "ca-file": { type: "string" },
+  "ca-file": one,
   json: flag,
   quiet: { ...flag, short: "q" },
   help: { ...flag, short: "h" },
@@ -49,39 +70,32 @@ const OPTIONS = {
   "encrypt-layer": many,
 } as const;
 
-const ALLOWED: Record<CommandName, { images: string[]; options: readonly string[] }> = {
-  encrypt: {
-    images: ["source", "destination"],
-    options: [
-      ...["recipient", "encryption-key", "layer", "encrypt-layer", "platform"],
-      ...["compat", "pgp-key-ring", "strict"],
-    ],
-  },
-  decrypt: {
-    images: ["source", "destination"],
-    options: ["key", "decryption-key", "layer", "platform"],
-  },
-  inspect: { images: ["image"], options: ["key", "decryption-key"] },
-};
-
-const EVERYWHERE = ["plain-http", "ca-file", "json", "quiet", "help", "version"];
-
 /** @throws {UsageError} */
 export function parseCommandLine(argv: readonly string[]): CommandLine {
   const { values, positionals } = parse(argv);
   const isHelp = positionals[0] === "help";
-  const [name, ...images] = isHelp ? positionals.slice(1) : positionals;
-  const command = name === undefined ? undefined : requireCommand(name);
+  const { command, images } = splitCommand(isHelp ? positionals.slice(1) : positionals);
   const line: CommandLine = {
     command,
     images,
     recipients: [...(values.recipient ?? []), ...(values["encryption-key"] ?? [])],
+    recipientIds: values["recipient-id"] ?? [],
     keys: [...(values.key ?? []), ...(values["decryption-key"] ?? [])],
-    layers: layerNumbers([...(values.layer ?? []), ...(values["encrypt-layer"] ?? [])]),
+    layers: layerRanges([...(values.layer ?? []), ...(values["encrypt-layer"] ?? [])]),
     platforms: values.platform,
+    mediaTypes: values["media-type"],
+    minSize: values["min-size"] === undefined ? undefined : byteCount(values["min-size"]),
+    digests: values.digest,
     compat: requireProfile(values.compat ?? "go"),
     keyRings: values["pgp-key-ring"] ?? [],
     strict: values.strict ?? false,
+    skipBase: values["skip-base"] ?? false,
+    base: values.base,
+    reuse: values.reuse,
+    redactHistory: values["redact-history"] ?? false,
+    requireEncrypted: values["require-encrypted"] ?? false,
+    requireRecipients: values["require-recipients"],
+    config: values.config ?? false,
     plainHttp: values["plain-http"] ?? false,
     caFile: values["ca-file"],
     json: values.json ?? false,
@@ -89,8 +103,9 @@ export function parseCommandLine(argv: readonly string[]): CommandLine {
     help: isHelp || (values.help ?? false),
     version: values.version ?? false,
   };
-  if (command !== undefined && !line.help && !line.version)
+  if (command !== undefined && !line.help && !line.version) {
     requireFitting(command, line, Object.keys(values));
+  }
   return line;
 }
 
@@ -118,17 +133,31 @@ function joinNegativeNumbers(argv: readonly string[]): string[] {
   const joined: string[] = [];
   for (const argument of argv) {
     const previous = joined.at(-1);
-    if (/^-\d+$/.test(argument) && /^--(?:encrypt-)?layer$/.test(previous ?? "")) {
+    if (/^-\d/.test(argument) && /^--(?:encrypt-)?layer$/.test(previous ?? "")) {
       joined[joined.length - 1] = `${previous ?? ""}=${argument}`;
     } else joined.push(argument);
   }
   return joined;
 }
 
+function splitCommand(words: readonly string[]): {
+  command: CommandName | undefined;
+  images: string[];
+} {
+  const [first, second, ...rest] = words;
+  if (first === undefined) return { command: undefined, images: [] };
+  if (first !== "recipients") return { command: requireCommand(first), images: words.slice(1) };
+  if (second === undefined) {
+    const actions = "ocicrypt recipients list, add, remove or replace";
+    throw new UsageError("recipients needs to know what to do", `write ${actions}`);
+  }
+  return { command: requireCommand(`${first} ${second}`), images: rest };
+}
+
 function requireCommand(name: string): CommandName {
   const command = COMMANDS.find((candidate) => candidate === name);
   if (command !== undefined) return command;
-  const similar = closest(name, COMMANDS);
+  const similar = closest(name, [...COMMANDS, "recipients"]);
   throw new UsageError(
     `there is no command ${name}`,
     similar === undefined ? `the commands are ${COMMANDS.join(", ")}` : `did you mean ${similar}?`,
@@ -136,26 +165,23 @@ function requireCommand(name: string): CommandName {
 }
 
 function requireFitting(command: CommandName, line: CommandLine, given: readonly string[]): void {
-  const { images, options } = ALLOWED[command];
+  const { images, options, needs } = COMMAND_TABLE[command];
   const wrong = given.find((name) => !options.includes(name) && !EVERYWHERE.includes(name));
-  if (wrong !== undefined)
+  if (wrong !== undefined) {
     throw new UsageError(`${command} has no option --${wrong}`, seeHelp(command));
+  }
   if (line.images.length !== images.length) {
     const wanted = images.map((image) => `<${image}>`).join(" ");
     const example = images.length === 1 ? "oci:app:latest" : "oci:app:latest oci:app-new:latest";
-    throw new UsageError(
-      `${command} takes ${wanted}`,
-      `for example: ocicrypt ${command} ${example} …`,
-    );
+    const hint = `for example: ocicrypt ${command} ${example} …`;
+    throw new UsageError(`${command} takes ${wanted}`, hint);
   }
-  if (command === "encrypt" && line.recipients.length === 0) {
-    throw new UsageError(
-      "encrypt needs a recipient",
-      "name one with -r, such as -r jwe:public.pem",
-    );
+  if (needs !== undefined && !needs.options.some((option) => given.includes(option))) {
+    throw new UsageError(`${command} needs ${needs.what}`, needs.hint);
   }
-  if (command === "decrypt" && line.keys.length === 0) {
-    throw new UsageError("decrypt needs a key", "name one with -k, such as -k private.pem");
+  if (command === "encrypt" && line.reuse === undefined && line.keys.length > 0) {
+    const hint = "to decrypt, name a key with ocicrypt decrypt -k; to encrypt, a recipient with -r";
+    throw new UsageError("encrypt takes keys only to open the image of --reuse", hint);
   }
 }
 
@@ -165,15 +191,28 @@ function requireProfile(name: string): Profile {
   throw new UsageError(`there is no profile ${name}`, `the profiles are ${PROFILES.join(" and ")}`);
 }
 
-function layerNumbers(texts: readonly string[]): number[] | undefined {
+function layerRanges(texts: readonly string[]): (number | LayerRange)[] | undefined {
   if (texts.length === 0) return undefined;
   return texts.map((text) => {
-    if (!/^-?\d{1,9}$/.test(text)) {
-      const hint = "layers are counted from 0, or from -1 for the last one: --layer 0 --layer -1";
-      throw new UsageError(`${JSON.stringify(text)} is not the number of a layer`, hint);
-    }
-    return Number(text);
+    const range = parseLayerRange(text);
+    if (range !== undefined) return range;
+    const hint = "layers are counted from 0, or from -1 for the last one: --layer 0 --layer -2..-1";
+    throw new UsageError(`${JSON.stringify(text)} is not the number of a layer`, hint);
   });
+}
+
+const UNITS: Readonly<Record<string, number>> = {
+  "": 1,
+  KiB: 1024,
+  MiB: 1024 ** 2,
+  GiB: 1024 ** 3,
+};
+
+function byteCount(text: string): number {
+  const [, digits, unit = ""] = /^(\d{1,12})(KiB|MiB|GiB)?$/.exec(text) ?? [];
+  const factor = UNITS[unit];
+  if (digits !== undefined && factor !== undefined) return Number(digits) * factor;
+  throw new UsageError(`${JSON.stringify(text)} is not a size`, "write --min-size 10MiB");
 }
 
 function seeHelp(command: CommandName): string {

@@ -1,4 +1,4 @@
-import type { CommandName } from "./arguments.js";
+import type { CommandName } from "./command-table.js";
 
 const IMAGES = `Images
   oci:DIR                    the only image of an OCI layout directory
@@ -26,6 +26,23 @@ const COMMON = `  --plain-http               speak HTTP with a registry on anoth
   -q, --quiet                print errors and warnings only
   -h, --help                 print this help`;
 
+const SELECT = `  --layer N                  only this layer, from 0, or -1 for the last, or 1..3; repeatable
+  --platform OS/ARCH         only the manifests of this platform; repeatable
+  --media-type TYPE          only layers of this plain media type; repeatable
+  --min-size SIZE            only layers from this size on: bytes, or 10MiB
+  --digest DIGEST            only this layer; repeatable`;
+
+const RECIPIENTS = `Recipients
+  jwe:FILE                   a public key or certificate, RSA or EC: PEM, DER, JWK or JWK Set
+  pkcs7:FILE                 an RSA certificate: PEM or DER
+  pgp:NAME                   an OpenPGP key: name, e-mail, key id or fingerprint
+  pkcs11:FILE                a PKCS #11 key file, or the RSA public key of a token
+  provider:NAME[:PARAMS]     a key provider of the file OCICRYPT_KEYPROVIDER_CONFIG names`;
+
+const RECIPIENT_OPTIONS = `  -r, --recipient RECIPIENT  who can decrypt; repeat it for several (also --encryption-key)
+  --pgp-key-ring FILE        find pgp: recipients in this file instead of gpg's key ring; repeatable
+  --strict                   refuse expired certificates, which are warned of otherwise`;
+
 const STATUSES = `Exit status
   0 done   1 failed   2 wrong usage   3 no given key opens it   4 content does not verify`;
 
@@ -36,22 +53,18 @@ Encrypts the layers of an image, so that only the holders of the recipients' key
 The destination may be the source. Configs (environment, labels, history) stay readable.
 
 Options
-  -r, --recipient RECIPIENT  who can decrypt; repeat it for several (also --encryption-key)
-  --layer N                  only this layer, from 0, or -1 for the last; repeatable
-                             (also --encrypt-layer)
-  --platform OS/ARCH         only the manifests of this platform; repeatable
+${RECIPIENT_OPTIONS}
+${SELECT}
+  --skip-base                leave the layers of the base image plain, found by its annotation
+  --base IMAGE               leave the layers of this image plain
+  --reuse IMAGE              keep the blobs of layers that this encrypted image has already; its
+                             keys are given with -k
+  --redact-history           drop the commands from the config's history
   --compat go|coco           refuse what these readers could not decrypt: go (default) is skopeo,
                              buildah, podman, containerd, CRI-O; coco is confidential containers
-  --pgp-key-ring FILE        find pgp: recipients in this file instead of gpg's key ring; repeatable
-  --strict                   refuse expired certificates, which are warned of otherwise
 ${COMMON}
 
-Recipients
-  jwe:FILE                   a public key or certificate, RSA or EC: PEM, DER, JWK or JWK Set
-  pkcs7:FILE                 an RSA certificate: PEM or DER
-  pgp:NAME                   an OpenPGP key: name, e-mail, key id or fingerprint
-  pkcs11:FILE                a PKCS #11 key file, or the RSA public key of a token
-  provider:NAME[:PARAMS]     a key provider of the file OCICRYPT_KEYPROVIDER_CONFIG names
+${RECIPIENTS}
 
 ${IMAGES}
 
@@ -59,6 +72,8 @@ Examples
   ocicrypt encrypt oci:app:latest oci:app-enc:latest -r jwe:public.pem
   ocicrypt encrypt oci:app oci:app -r jwe:alice.pem -r jwe:bob.jwk
   ocicrypt encrypt oci:app oci:app-enc -r jwe:public.pem --layer -1
+  ocicrypt encrypt oci:app docker://registry.example/app:2 -r jwe:public.pem \\
+    --reuse docker://registry.example/app:1 -k private.pem
 
 ${STATUSES}
 `,
@@ -69,8 +84,10 @@ is verified. The destination may be the source.
 
 Options
   -k, --key KEY              a private key; repeat it for several (also --decryption-key)
-  --layer N                  only this layer, from 0, or -1 for the last; repeatable
-  --platform OS/ARCH         only the manifests of this platform; repeatable
+${SELECT}
+  --require-encrypted        refuse an image of which any layer is plain
+  --require-recipients ID    refuse layers that are not encrypted for this key id, scheme or
+                             provider too; repeatable
 ${COMMON}
 
 ${KEYS}
@@ -90,6 +107,8 @@ opens which layer, and why the others do not. No blob is read.
 
 Options
   -k, --key KEY              a private key to try; repeatable (also --decryption-key)
+  --config                   show what the configs reveal: names of variables and labels, and what
+                             looks like a secret
 ${COMMON}
 
 ${KEYS}
@@ -99,6 +118,105 @@ ${IMAGES}
 Examples
   ocicrypt inspect oci:app-enc:latest
   ocicrypt inspect oci:app-enc:latest -k private.pem --json
+
+${STATUSES}
+`,
+  "recipients list": `Usage: ocicrypt recipients list <image> [options]
+
+Shows for whom each layer is encrypted, with the ids that --recipient-id takes.
+
+Options
+${SELECT}
+${COMMON}
+
+${IMAGES}
+
+Examples
+  ocicrypt recipients list oci:app-enc:latest
+
+${STATUSES}
+`,
+  "recipients add": `Usage: ocicrypt recipients add <image> -r <recipient>... -k <key>... [options]
+
+Lets more people decrypt an image. Only manifests change, no layer is read or written.
+
+Options
+${RECIPIENT_OPTIONS}
+  -k, --key KEY              a key that opens the image; repeatable
+${SELECT}
+${COMMON}
+
+${RECIPIENTS}
+
+${KEYS}
+
+${IMAGES}
+
+Examples
+  ocicrypt recipients add oci:app-enc:latest -r jwe:bob.pem -k private.pem
+
+${STATUSES}
+`,
+  "recipients remove": `Usage: ocicrypt recipients remove <image> --recipient-id <id>... [-k <key>...] [options]
+
+Takes recipients off an image. Only manifests change. It does not revoke what they have copied:
+whoever could decrypt once may have kept the layer's key. See "rotate".
+
+Options
+  --recipient-id ID          whom to remove: kid, key id, SCHEME:INDEX, provider:NAME, or
+                             pkcs7:CERTIFICATE; as "recipients list" shows them; repeatable
+  -k, --key KEY              remove whom this private key belongs to; repeatable
+${SELECT}
+${COMMON}
+
+${IMAGES}
+
+Examples
+  ocicrypt recipients remove oci:app-enc:latest --recipient-id jwe:1
+
+${STATUSES}
+`,
+  "recipients replace": `Usage: ocicrypt recipients replace <image> -r <recipient>... -k <key>... [options]
+
+Makes these the only recipients of an image. Only manifests change. It does not revoke what the
+former ones have copied: see "rotate".
+
+Options
+${RECIPIENT_OPTIONS}
+  -k, --key KEY              a key that opens the image; repeatable
+${SELECT}
+${COMMON}
+
+${RECIPIENTS}
+
+${KEYS}
+
+${IMAGES}
+
+Examples
+  ocicrypt recipients replace oci:app-enc:latest -r jwe:bob.pem -k private.pem
+
+${STATUSES}
+`,
+  rotate: `Usage: ocicrypt rotate <source> <destination> -r <recipient>... -k <key>... [options]
+
+Encrypts the encrypted layers of an image anew, with new keys for these recipients, as a stream:
+plaintext is never stored. Copies of the old image stay as they are.
+
+Options
+${RECIPIENT_OPTIONS}
+  -k, --key KEY              a key that opens the image; repeatable
+${SELECT}
+${COMMON}
+
+${RECIPIENTS}
+
+${KEYS}
+
+${IMAGES}
+
+Examples
+  ocicrypt rotate oci:app-enc:latest oci:app-new:latest -r jwe:bob.pem -k private.pem
 
 ${STATUSES}
 `,
@@ -113,6 +231,8 @@ Commands
   encrypt <source> <destination> -r <recipient>...
   decrypt <source> <destination> -k <key>...
   inspect <image> [-k <key>...]
+  recipients list|add|remove|replace <image> …
+  rotate <source> <destination> -r <recipient>... -k <key>...
 
 Examples
   ocicrypt encrypt oci:app:latest oci:app-enc:latest -r jwe:public.pem

@@ -1,4 +1,6 @@
 import type {
+  BaseResult,
+  ConfigReport,
   DecryptImageResult,
   EncryptImageResult,
   ImageReport,
@@ -13,9 +15,15 @@ import { bytes, plural, printable } from "./text.js";
 export function renderEncrypted(result: EncryptImageResult, destination: string): string {
   const lines = [
     `encrypted ${plural(result.layers.length, "layer")}`,
-    ...result.layers.map(layerLine),
+    ...result.layers.map((layer) => layerLine(layer) + (layer.reused ? "  kept from before" : "")),
+    ...(result.base ?? []).map(baseLine),
   ];
   return [...lines, `${destination} is ${result.image.digest}`, ""].join("\n");
+}
+
+function baseLine({ platform, layers, of }: BaseResult): string {
+  const where = platform === "-" ? "" : `${printable(platform)}  `;
+  return `  ${where}${String(layers)} of ${String(of)} layers of the base stay plain`;
 }
 
 /** The result of `decrypt` as text. */
@@ -39,12 +47,28 @@ const READERS: Record<Profile, string> = {
 /** The result of `inspect` as text. */
 export function renderReport(report: ImageReport): string {
   const lines = [`${report.digest}  ${printable(report.mediaType)}`];
-  for (const { platform, digest, layers } of report.manifests) {
+  for (const { platform, digest, layers, config } of report.manifests) {
     const title = platform === "-" ? "manifest" : printable(platform);
     lines.push("", `${title}  ${digest}`);
     for (const layer of layers) lines.push(...layerLines(layer));
+    if (config !== undefined) lines.push(...configLines(config));
   }
   return [...lines, ""].join("\n");
+}
+
+/** Names only: a value may be the secret. */
+function configLines({ env, labels, history, findings }: ConfigReport): string[] {
+  const list = (names: readonly string[]): string => printable(names.join(", ") || "none");
+  return [
+    "  the config is readable to all:",
+    `    variables  ${list(env)}`,
+    `    labels  ${list(labels)}`,
+    `    history  ${String(history)} entries`,
+    ...findings.map(({ where, name, index, kind }) => {
+      const what = name ?? (index === undefined ? "" : `entry ${String(index)}`);
+      return `    looks like a secret: ${where} ${printable(what)} (${kind})`;
+    }),
+  ];
 }
 
 function layerLines(layer: LayerReport): string[] {

@@ -6,13 +6,14 @@ import { isEncryptedDescriptor, type Descriptor } from "../spec/descriptor.js";
 import { plainMediaType } from "../spec/media-types.js";
 import type { ImageDestination, ImageSource } from "../store/types.js";
 import { readDiffIds, withDiffId, type DiffIdCheck } from "./diff-id.js";
+import { requireEncryptedLayers, requireLayerRecipients, type DecryptPolicy } from "./policy.js";
 import { progressMeter, type ImageProgress } from "./progress.js";
 import { reportLayer, totalSize, type LayerResult } from "./report.js";
 import { selectLayers, type SelectedLayer, type Selection } from "./select.js";
 import { DEFAULT_CONCURRENCY, transformImage } from "./transform.js";
 import { imageManifests, readDocument, readTree } from "./tree.js";
 
-export interface DecryptImageOptions extends Selection {
+export interface DecryptImageOptions extends Selection, DecryptPolicy {
   /** Tried on every wrapped key of every layer. */
   keys: readonly Key[];
   /** How many layers are decrypted at once; 4 by default. */
@@ -38,7 +39,7 @@ export interface DecryptedLayerResult extends LayerResult {
  * the plain layer against the diffID in the image's config, where it has one.
  *
  * @throws {@link OcicryptError} `NOT_ENCRYPTED`, `NO_KEYS`, `NO_MATCHING_KEY`, `HMAC_MISMATCH`,
- *   `DIFF_ID_MISMATCH`, and the others of {@link decryptLayer} and {@link encryptImage}
+ *   `DIFF_ID_MISMATCH`; with a policy `POLICY_VIOLATION`; and the others of {@link decryptLayer} and {@link encryptImage}
  */
 export async function decryptImage(
   source: ImageSource,
@@ -48,12 +49,14 @@ export async function decryptImage(
   const { keys, onProgress, concurrency = DEFAULT_CONCURRENCY } = options;
   try {
     const root = await readTree(source, await source.resolve(options), options.signal);
+    requireEncryptedLayers(root, options.requireEncrypted);
     const selected = selectLayers(imageManifests(root), options).filter(({ descriptor }) =>
       isEncryptedDescriptor(descriptor),
     );
     if (selected.length === 0) {
       throw new OcicryptError("NOT_ENCRYPTED", "no layer of the image is encrypted");
     }
+    await requireLayerRecipients(selected, options.requireRecipients);
     if (keys.length === 0) throw new OcicryptError("NO_KEYS", "no key was given");
     const diffIds = await expectedDiffIds(source, selected, options.signal);
 

@@ -6,15 +6,40 @@ import { requireRecipients } from "../layer/wrap.js";
 import { isEncryptedDescriptor, type Descriptor } from "../spec/descriptor.js";
 import { encryptedMediaType } from "../spec/media-types.js";
 import type { ImageDestination, ImageSource } from "../store/types.js";
+import { findBaseLayers, type BaseMatch } from "./base.js";
+import { findHistoryLeft, readConfigs } from "./configs.js";
 import { progressMeter, type ImageProgress } from "./progress.js";
 import { reportLayer, totalSize, type LayerResult } from "./report.js";
-import { selectLayers, type SelectedLayer, type Selection } from "./select.js";
+import { readEarlier, type EarlierLayers, type Reuse } from "./reuse.js";
+import {
+  formatPlatform,
+  selectLayers,
+  selectManifests,
+  type SelectedLayer,
+  type Selection,
+} from "./select.js";
 import { DEFAULT_CONCURRENCY, transformImage } from "./transform.js";
-import { imageManifests, readTree, type ManifestNode } from "./tree.js";
+import { hasAttestations, imageManifests, readTree, type ManifestNode } from "./tree.js";
 
 export interface EncryptImageOptions extends Selection {
   /** Who shall be able to decrypt; at least one. */
   recipients: readonly Recipient[];
+  /**
+   * Leaves the layers of the base image plain, so that they stay shared with it: of this image,
+   * or with `true` of the one that the image's annotation `org.opencontainers.image.base.digest`
+   * names, if the source holds it. Who wrote that annotation decides what stays plain.
+   */
+  skipBase?: boolean | ImageSource | undefined;
+  /**
+   * Keeps the blobs of layers that an earlier encrypted image has already. Their keys stay the
+   * same too: whoever could decrypt the layer then and has kept its key still can.
+   */
+  reuse?: Reuse | undefined;
+  /**
+   * Takes `created_by` and `comment` out of the history in the configs, which tell how the image
+   * was built. Decryption can not give back the original image then.
+   */
+  redactHistory?: boolean | undefined;
   /** Refuse what the readers of a profile could not decrypt; nothing is refused by default. */
   compat?: Profile | undefined;
   /** How many layers are encrypted at once; 4 by default. */
@@ -27,9 +52,21 @@ export interface EncryptImageResult {
   /** Of the new manifest or index. */
   image: Descriptor;
   /** The encrypted layers. */
-  layers: LayerResult[];
+  layers: EncryptedLayerResult[];
+  /** With `skipBase`: the base image of each manifest that is encrypted. */
+  base?: BaseResult[];
   /** What the caller should know though nothing failed. */
   warnings: string[];
+}
+
+export interface EncryptedLayerResult extends LayerResult {
+  /** The blob is that of an earlier image. */
+  reused?: true;
+}
+
+export interface BaseResult extends BaseMatch {
+  /** `os/arch`, or `-` in an image without an index. */
+  platform: string;
 }
 
 /**
@@ -37,59 +74,118 @@ export interface EncryptImageResult {
  * that several manifests share are encrypted once and stay shared. Blobs are verified against
  * their descriptors, and the destination is complete or as it was.
  *
- * Configs stay readable: environment, labels and history of an image are not secret.
+ * Configs stay readable: environment, labels and history of an image are not secret. There is a
+ * warning for each thing in them that looks like a secret.
  *
  * @throws {@link OcicryptError} `NO_RECIPIENTS`, `ALREADY_ENCRYPTED`, `NOTHING_TO_ENCRYPT`,
  *   `NOTHING_SELECTED`, `PROFILE_IMPOSSIBLE`; `IMAGE_NOT_FOUND`, `LAYOUT_INVALID`, `MANIFEST_INVALID`,
  *   `MANIFEST_TOO_LARGE`, `MANIFEST_UNSUPPORTED`, `BLOB_NOT_FOUND`, `BLOB_SIZE_MISMATCH`,
  *   `BLOB_DIGEST_MISMATCH`, `SOURCE_UNREADABLE`; `DESTINATION_FULL`, `DESTINATION_UNWRITABLE`;
- *   and what recipients throw
+ *   with `skipBase` `BASE_NOT_FOUND`, `BASE_MISMATCH`; with `reuse` `NO_KEYS`; and what recipients
+ *   throw
  */
 export async function encryptImage(
   source: ImageSource,
   destination: ImageDestination,
   options: EncryptImageOptions,
 ): Promise<EncryptImageResult> {
-  const { recipients, onProgress, concurrency = DEFAULT_CONCURRENCY } = options;
+  const { recipients, onProgress, signal, concurrency = DEFAULT_CONCURRENCY } = options;
+  let earlier: EarlierLayers | undefined;
   try {
     requireRecipients(recipients);
-    const root = await readTree(source, await source.resolve(options), options.signal);
+    const root = await readTree(source, await source.resolve(options), signal);
     const manifests = imageManifests(root);
-    const selected = selectLayers(manifests, options);
+    const chosen = selectManifests(manifests, options);
+    const base = await baseOf(source, chosen, options);
+    const selected = selectLayers(manifests, options, base && countsOf(base));
     requirePlain(selected);
     if (options.compat !== undefined) requireCompatible(options.compat, recipients, selected);
+    const redact = options.redactHistory ?? false;
+    const configs = await readConfigs(source, chosen, { redact, signal });
+    if (options.reuse !== undefined) earlier = await readEarlier(options.reuse, signal);
 
     const meter = progressMeter(totalSize(root), onProgress);
+    const reused = new Set<string>();
     const { image, layers } = await transformImage({
-      ...{ source, destination, root, selected, meter, concurrency },
-      signal: options.signal,
+      ...{ source, destination, root, selected, meter, concurrency, signal },
+      configs: configs.redacted,
       step: {
         name: ({ descriptor }) => stepName(descriptor),
-        async run({ descriptor }, signal) {
-          const content = meter.count(source.read(descriptor, { signal }), descriptor, "encrypt");
-          const layer = encryptLayer(content, { descriptor, recipients, signal });
+        async run({ descriptor }, stepSignal) {
+          const context = { source, destination, recipients, meter, signal: stepSignal };
+          const same = await earlier?.encrypt(descriptor, context);
+          if (same !== undefined) {
+            reused.add(stepName(descriptor));
+            return same;
+          }
+          const blob = source.read(descriptor, { signal: stepSignal });
+          const content = meter.count(blob, descriptor, "encrypt");
+          const layer = encryptLayer(content, { descriptor, recipients, signal: stepSignal });
           await destination.write(layer.stream, () => layer.finalize());
           return layer.finalize();
         },
       },
     });
-    const warnings = await findPlainCopies(selected, manifests, destination);
-    options.signal?.throwIfAborted();
+    const warnings = [
+      ...configs.warnings,
+      ...(base === undefined ? [] : findBaseChanged(base)),
+      ...(earlier?.warnings ?? []),
+      ...(await findPlainCopies(selected, manifests, destination)),
+      ...(await findHistoryLeft(configs.redacted, hasAttestations(root), destination)),
+    ];
+    signal?.throwIfAborted();
     await destination.commit(image);
     return {
       image,
-      layers: [...layers].map(([layer, after]) => reportLayer(layer, after)),
+      layers: [...layers].map(([layer, after]) => ({
+        ...reportLayer(layer, after),
+        ...(reused.has(stepName(layer.descriptor)) && { reused: true }),
+      })),
+      ...(base && { base: reportBase(base) }),
       warnings,
     };
   } catch (error) {
     await destination.discard();
     throw error;
+  } finally {
+    await earlier?.wipe();
   }
 }
 
 /** Everything that decides about the new blob. */
 function stepName({ mediaType, digest, size }: Descriptor): string {
   return JSON.stringify([mediaType, digest, size]);
+}
+
+type Bases = ReadonlyMap<ManifestNode, BaseMatch>;
+
+async function baseOf(
+  source: ImageSource,
+  manifests: readonly ManifestNode[],
+  { skipBase = false, signal }: EncryptImageOptions,
+): Promise<Bases | undefined> {
+  if (skipBase === false) return undefined;
+  return findBaseLayers(source, manifests, { base: skipBase === true ? undefined : skipBase, signal }); // prettier-ignore
+}
+
+function countsOf(bases: Bases): Map<ManifestNode, number> {
+  return new Map([...bases].map(([manifest, { layers }]) => [manifest, layers]));
+}
+
+function reportBase(bases: Bases): BaseResult[] {
+  return [...bases].map(([{ platform }, match]) => ({
+    platform: formatPlatform(platform),
+    ...match,
+  }));
+}
+
+function findBaseChanged(bases: Bases): string[] {
+  return [...bases.values()]
+    .filter(({ layers, of }) => layers < of)
+    .map(
+      ({ digest, layers, of }) =>
+        `only ${String(layers)} of the ${String(of)} layers of the base image ${digest} are in the image`,
+    );
 }
 
 function requirePlain(selected: readonly SelectedLayer[]): void {

@@ -3,12 +3,16 @@ import type { Key } from "../keywrap/types.js";
 import { explainKey, listRecipients, type RecipientReport } from "../layer/explain.js";
 import { encryptionSchemes, isEncryptedDescriptor, type Descriptor } from "../spec/descriptor.js";
 import type { ImageSource } from "../store/types.js";
+import { lintConfig, type ConfigReport } from "./config-lint.js";
+import { isImageConfig } from "./diff-id.js";
 import { formatPlatform } from "./select.js";
-import { imageManifests, readTree, type ManifestNode } from "./tree.js";
+import { imageManifests, readDocument, readTree, type ManifestNode } from "./tree.js";
 
 export interface InspectImageOptions {
   /** Each is tried on each encrypted layer. */
   keys?: readonly Key[] | undefined;
+  /** Whether to read the configs and tell what they reveal; not by default. */
+  config?: boolean | undefined;
   signal?: AbortSignal | undefined;
 }
 
@@ -24,6 +28,8 @@ export interface ManifestReport {
   platform: string;
   digest: string;
   layers: LayerReport[];
+  /** If it was asked for, and the manifest has the config of an image. */
+  config?: ConfigReport;
 }
 
 export interface LayerReport {
@@ -62,7 +68,8 @@ export interface LayerKeyReport {
 }
 
 /**
- * Tells what an image's manifests say of its encryption. No blob is read, and no key is needed.
+ * Tells what an image's manifests say of its encryption. No blob is read but configs, if they are
+ * asked for, and no key is needed.
  *
  * @throws {@link OcicryptError} `IMAGE_NOT_FOUND`, `LAYOUT_INVALID`, `MANIFEST_INVALID`,
  *   `MANIFEST_TOO_LARGE`, `MANIFEST_UNSUPPORTED`, `BLOB_NOT_FOUND`, `BLOB_SIZE_MISMATCH`,
@@ -70,20 +77,22 @@ export interface LayerKeyReport {
  */
 export async function inspectImage(
   source: ImageSource,
-  { keys = [], signal }: InspectImageOptions = {},
+  options: InspectImageOptions = {},
 ): Promise<ImageReport> {
+  const { signal } = options;
   const image = await source.resolve({ signal });
   const root = await readTree(source, image, signal);
   const manifests: ManifestReport[] = [];
-  for (const node of imageManifests(root))
-    manifests.push(await inspectManifest(node, keys, signal));
+  for (const node of imageManifests(root)) {
+    manifests.push(await inspectManifest(source, node, options));
+  }
   return { digest: image.digest, mediaType: image.mediaType, manifests };
 }
 
 async function inspectManifest(
+  source: ImageSource,
   { descriptor, document, platform }: ManifestNode,
-  keys: readonly Key[],
-  signal: AbortSignal | undefined,
+  { keys = [], config = false, signal }: InspectImageOptions,
 ): Promise<ManifestReport> {
   const layers: LayerReport[] = [];
   for (const [index, layer] of document.layers.entries()) {
@@ -96,7 +105,9 @@ async function inspectManifest(
       keys: encrypted ? await tryKeys(layer.descriptor, keys, signal) : [],
     });
   }
-  return { platform: formatPlatform(platform), digest: descriptor.digest, layers };
+  const report = { platform: formatPlatform(platform), digest: descriptor.digest, layers };
+  if (!config || !isImageConfig(document.config)) return report;
+  return { ...report, config: lintConfig(await readDocument(source, document.config, signal)) };
 }
 
 function findReaders(mediaType: string, recipients: readonly RecipientReport[]): ReaderReport[] {

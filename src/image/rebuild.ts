@@ -3,28 +3,36 @@ import { DOCKER_REFERENCE_DIGEST } from "../spec/annotations.js";
 import { replaceContent, type Descriptor } from "../spec/descriptor.js";
 import { applyEdits, type Edit } from "../spec/json-text.js";
 import { MAX_MANIFEST_SIZE } from "../spec/limits.js";
+import type { LocatedDescriptor } from "../spec/manifest.js";
 import type { ImageDestination } from "../store/types.js";
 import { descriptorEdits } from "./rewrite.js";
-import type { SelectedLayer } from "./select.js";
 import { tooLarge, type ImageNode, type IndexNode, type ManifestNode } from "./tree.js";
 
+/** Where manifests go; the blobs that they name are no concern here. */
+export type ManifestWriter = Pick<ImageDestination, "writeManifest">;
+
+/** A descriptor in a manifest: of a layer, or of the config. */
+export interface ManifestPart extends LocatedDescriptor {
+  manifest: ManifestNode;
+}
+
 /**
- * Writes the manifests of an image anew, from the leaves up, with new descriptors for some of the
- * layers. Every byte that need not change stays.
+ * Writes the manifests of an image anew, from the leaves up, with new descriptors for some of
+ * their parts. Every byte that need not change stays.
  *
  * @returns the descriptor of the new manifest or index
  * @throws {@link OcicryptError} `MANIFEST_TOO_LARGE`, `DESTINATION_FULL`, `DESTINATION_UNWRITABLE`
  */
 export async function rebuildManifests(
   node: ImageNode,
-  layers: ReadonlyMap<SelectedLayer, Descriptor>,
-  destination: ImageDestination,
+  changed: ReadonlyMap<ManifestPart, Descriptor>,
+  destination: ManifestWriter,
 ): Promise<Descriptor> {
   if (node.kind === "other") return node.descriptor;
   const edits =
     node.kind === "manifest"
-      ? layerEdits(node, layers)
-      : await entryEdits(node, layers, destination);
+      ? partEdits(node, changed)
+      : await entryEdits(node, changed, destination);
   const bytes = Buffer.from(applyEdits(node.document.text, edits), "utf8");
   // A document that stays keeps its descriptor, whatever algorithm its digest is of.
   const after = edits.length === 0 ? node.descriptor : describe(node.descriptor, bytes);
@@ -33,19 +41,19 @@ export async function rebuildManifests(
   return after;
 }
 
-function layerEdits(node: ManifestNode, layers: ReadonlyMap<SelectedLayer, Descriptor>): Edit[] {
-  return [...layers].flatMap(([layer, after]) =>
-    layer.manifest === node ? descriptorEdits(layer, after, node.document.text) : [],
+function partEdits(node: ManifestNode, changed: ReadonlyMap<ManifestPart, Descriptor>): Edit[] {
+  return [...changed].flatMap(([part, after]) =>
+    part.manifest === node ? descriptorEdits(part, after, node.document.text) : [],
   );
 }
 
 async function entryEdits(
   { children, document }: IndexNode,
-  layers: ReadonlyMap<SelectedLayer, Descriptor>,
-  destination: ImageDestination,
+  changed: ReadonlyMap<ManifestPart, Descriptor>,
+  destination: ManifestWriter,
 ): Promise<Edit[]> {
   const rebuilt: Descriptor[] = [];
-  for (const child of children) rebuilt.push(await rebuildManifests(child, layers, destination));
+  for (const child of children) rebuilt.push(await rebuildManifests(child, changed, destination));
   const renamed = new Map(children.map(({ descriptor }, i) => [descriptor.digest, rebuilt[i]]));
   return document.manifests.flatMap((entry, i) => {
     const descriptor = rebuilt[i];

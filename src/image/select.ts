@@ -1,14 +1,25 @@
-import { OcicryptError } from "../errors.js";
+import { OcicryptError, shown } from "../errors.js";
 import type { Platform } from "../spec/descriptor.js";
 import type { LocatedDescriptor } from "../spec/manifest.js";
+import { plainMediaType } from "../spec/media-types.js";
 import type { ManifestNode } from "./tree.js";
+import type { LayerRange } from "./layer-range.js";
 
-/** Which part of an image is meant; everything where nothing is given. */
+/**
+ * Which layers of an image are meant; all where nothing is given. A layer must fit each kind of
+ * selector that is given, and one value of each. Every value must select a layer.
+ */
 export interface Selection {
-  /** Indexes of layers in each manifest: from 0, or from -1 for the last one downwards. */
-  layers?: readonly number[] | undefined;
+  /** Places of layers in each manifest: from 0, or from -1 for the last one downwards. */
+  layers?: readonly (number | LayerRange)[] | undefined;
   /** `os/arch` or `os/arch/variant`. */
   platforms?: readonly string[] | undefined;
+  /** Of the layers when they are plain: without `+encrypted`. Compared exactly. */
+  mediaTypes?: readonly string[] | undefined;
+  /** Layers of this size and more, in bytes. */
+  minSize?: number | undefined;
+  /** Of the layers as they are in the image: of an encrypted one, that of the ciphertext. */
+  digests?: readonly string[] | undefined;
 }
 
 export interface SelectedLayer extends LocatedDescriptor {
@@ -16,38 +27,69 @@ export interface SelectedLayer extends LocatedDescriptor {
   index: number;
 }
 
+/** How many layers, from the first one on, a manifest has from its base image. */
+export type BaseLayers = ReadonlyMap<ManifestNode, number>;
+
+const BASE = "besides its base image, which stays plain, the image has ";
+
+/** One value of one kind of selector. */
+interface Selector {
+  /** As a message calls what it selects. */
+  what: string;
+  fits: (layer: SelectedLayer) => boolean;
+}
+
 /**
  * The layers that a selection means.
  *
- * @throws {@link OcicryptError} `NOTHING_SELECTED` when one of its parts matches nothing
+ * @param base layers that are never meant
+ * @throws {@link OcicryptError} `NOTHING_SELECTED` when one of its values selects nothing
  */
 export function selectLayers(
   manifests: readonly ManifestNode[],
-  { layers, platforms }: Selection,
+  selection: Selection,
+  base?: BaseLayers,
 ): SelectedLayer[] {
-  const chosen = manifests.filter(
-    ({ platform }) =>
-      platforms === undefined || platforms.some((wanted) => matches(platform, wanted)),
-  );
-  for (const wanted of platforms ?? []) {
-    if (manifests.some(({ platform }) => matches(platform, wanted))) continue;
-    const there = manifests.map(({ platform }) => formatPlatform(platform)).join(", ");
-    const message = `the image has no manifest for the platform ${wanted}; it has ${there}`;
-    throw new OcicryptError("NOTHING_SELECTED", message);
-  }
+  const chosen = selectManifests(manifests, selection);
   const all = chosen.flatMap((manifest) =>
     manifest.document.layers.map((layer, index) => ({ ...layer, manifest, index })),
   );
-  if (layers === undefined) return all;
-  const isAt = ({ manifest, index }: SelectedLayer, wanted: number): boolean =>
-    index === wanted || index - manifest.document.layers.length === wanted;
-  for (const wanted of layers) {
-    if (all.some((layer) => isAt(layer, wanted))) continue;
+  const own = all.filter(({ manifest, index }) => index >= (base?.get(manifest) ?? 0));
+  const kinds = selectors(selection);
+  const selected = own.filter((layer) =>
+    kinds.every((kind) => kind.some((one) => one.fits(layer))),
+  );
+
+  for (const { what, fits } of kinds.flat()) {
+    if (selected.some(fits)) continue;
+    if (own.some(fits)) throw nothing(`with the other selectors there is no ${what}`);
+    if (all.some(fits)) throw nothing(`${BASE}no ${what}`);
     const counts = chosen.map(({ document }) => String(document.layers.length)).join(", ");
-    const message = `the image has no layer ${String(wanted)}; its manifests have ${counts} layers`;
-    throw new OcicryptError("NOTHING_SELECTED", message);
+    throw nothing(`the image has no ${what}; its manifests have ${counts} layers`);
   }
-  return all.filter((layer) => layers.some((wanted) => isAt(layer, wanted)));
+  if (selected.length === 0 && all.length > 0) {
+    throw nothing(own.length === 0 ? `${BASE}nothing` : "the selection is empty");
+  }
+  return selected;
+}
+
+/**
+ * The manifests of the platforms that a selection means.
+ *
+ * @throws {@link OcicryptError} `NOTHING_SELECTED` for a platform that is not there
+ */
+export function selectManifests(
+  manifests: readonly ManifestNode[],
+  { platforms }: Selection,
+): ManifestNode[] {
+  for (const wanted of platforms ?? []) {
+    if (manifests.some(({ platform }) => matches(platform, wanted))) continue;
+    const there = manifests.map(({ platform }) => formatPlatform(platform)).join(", ");
+    throw nothing(`the image has no manifest for the platform ${shown(wanted)}; it has ${there}`);
+  }
+  return manifests.filter(
+    ({ platform }) => platforms?.some((wanted) => matches(platform, wanted)) ?? true,
+  );
 }
 
 /** A platform as `os/arch` or `os/arch/variant`; `-` where an index names none. */
@@ -57,9 +99,57 @@ export function formatPlatform(platform: Platform | undefined): string {
   return [os, architecture, ...(variant === undefined ? [] : [variant])].join("/");
 }
 
+function selectors(selection: Selection): Selector[][] {
+  const { layers, platforms, mediaTypes, minSize, digests } = selection;
+  const kinds: (Selector[] | undefined)[] = [
+    layers?.map((wanted) => ({
+      what: `layer ${typeof wanted === "number" ? String(wanted) : formatRange(wanted)}`,
+      fits: (layer) => isAt(layer, wanted),
+    })),
+    mediaTypes?.map((wanted) => ({
+      what: `layer of type ${shown(wanted)}`,
+      fits: ({ descriptor }) => plainMediaType(descriptor.mediaType) === wanted,
+    })),
+    minSize === undefined
+      ? undefined
+      : [
+          {
+            what: `layer of ${String(minSize)} bytes or more`,
+            fits: ({ descriptor }) => descriptor.size >= minSize,
+          },
+        ],
+    digests?.map((wanted) => ({
+      what: `layer ${shown(wanted)}`,
+      fits: ({ descriptor }) => descriptor.digest === wanted,
+    })),
+    // Last, as it is named only where no narrower selector is to be named.
+    platforms?.map((wanted) => ({
+      what: `layer of the platform ${shown(wanted)}`,
+      fits: ({ manifest }) => matches(manifest.platform, wanted),
+    })),
+  ];
+  return kinds.filter((kind) => kind !== undefined);
+}
+
+function formatRange({ from, to }: LayerRange): string {
+  return `${String(from)}..${String(to)}`;
+}
+
+function isAt({ manifest, index }: SelectedLayer, wanted: number | LayerRange): boolean {
+  const { length } = manifest.document.layers;
+  const fromStart = (place: number): number => (place < 0 ? place + length : place);
+  if (typeof wanted === "number") return index === fromStart(wanted);
+  if (!Number.isInteger(wanted.from) || !Number.isInteger(wanted.to)) return false;
+  return fromStart(wanted.from) <= index && index <= fromStart(wanted.to);
+}
+
 function matches(platform: Platform | undefined, wanted: string): boolean {
   if (platform === undefined) return false;
   return (
     wanted === formatPlatform(platform) || wanted === `${platform.os}/${platform.architecture}`
   );
+}
+
+function nothing(message: string): OcicryptError {
+  return new OcicryptError("NOTHING_SELECTED", message);
 }

@@ -3,8 +3,9 @@ import { ENCRYPTION_PREFIX } from "../spec/annotations.js";
 import { foreignAnnotations, replaceContent, type Descriptor } from "../spec/descriptor.js";
 import type { ImageDestination, ImageSource } from "../store/types.js";
 import { verified } from "../stream/content.js";
+import type { NewConfig } from "./configs.js";
 import type { ProgressMeter } from "./progress.js";
-import { rebuildManifests } from "./rebuild.js";
+import { rebuildManifests, type ManifestPart } from "./rebuild.js";
 import type { SelectedLayer } from "./select.js";
 import type { ImageNode } from "./tree.js";
 
@@ -24,6 +25,8 @@ export interface Transformation {
   destination: ImageDestination;
   root: ImageNode;
   selected: readonly SelectedLayer[];
+  /** Configs that take the place of others; none by default. */
+  configs?: readonly NewConfig[] | undefined;
   step: LayerStep;
   meter: ProgressMeter;
   concurrency: number;
@@ -39,12 +42,13 @@ export interface TransformedImage {
 
 /** Writes an image with some of its layers replaced; everything else is copied. */
 export async function transformImage(transformation: Transformation): Promise<TransformedImage> {
-  const { source, destination, root, selected, step, meter } = transformation;
+  const { source, destination, root, selected, configs = [], step, meter } = transformation;
+  const replaced = new Set<unknown>([
+    ...selected.map(({ node }) => node),
+    ...configs.map(({ manifest }) => manifest),
+  ]);
   const copied = new Map(
-    blobsToCopy(root, new Set(selected.map(({ node }) => node))).map((blob) => [
-      `${blob.digest} ${String(blob.size)}`,
-      blob,
-    ]),
+    blobsToCopy(root, replaced).map((blob) => [`${blob.digest} ${String(blob.size)}`, blob]),
   );
   const steps = new Map(selected.map((layer) => [step.name(layer), layer]));
   const results = new Map<string, Descriptor>();
@@ -55,11 +59,18 @@ export async function transformImage(transformation: Transformation): Promise<Tr
     await destination.write(meter.count(content, blob, "copy"), () => blob);
   }
 
+  async function writeConfig({ after, bytes }: NewConfig): Promise<void> {
+    if (!(await destination.contains(after))) await destination.write(single(bytes), () => after);
+  }
+
   await runAll(transformation, [
     ...[...steps].map(([name, layer]) => async (signal: AbortSignal) => {
       results.set(name, await step.run(layer, signal));
     }),
     ...[...copied.values()].map((blob) => (signal: AbortSignal) => copyBlob(blob, signal)),
+    ...[...new Map(configs.map((config) => [config.after.digest, config])).values()].map(
+      (config) => () => writeConfig(config),
+    ),
   ]);
 
   const layers = new Map<SelectedLayer, Descriptor>();
@@ -67,7 +78,9 @@ export async function transformImage(transformation: Transformation): Promise<Tr
     const result = results.get(step.name(layer));
     if (result !== undefined) layers.set(layer, mergeLayer(layer.descriptor, result));
   }
-  return { image: await rebuildManifests(root, layers, destination), layers };
+  const changed = new Map<ManifestPart, Descriptor>(layers);
+  for (const config of configs) changed.set(config, config.after);
+  return { image: await rebuildManifests(root, changed, destination), layers };
 }
 
 /**
@@ -102,10 +115,16 @@ function mergeLayer(before: Descriptor, result: Descriptor): Descriptor {
   return replaceContent(before, { mediaType, digest, size, annotations });
 }
 
-function blobsToCopy(node: ImageNode, selected: ReadonlySet<unknown>): Descriptor[] {
+function blobsToCopy(node: ImageNode, replaced: ReadonlySet<unknown>): Descriptor[] {
   if (node.kind === "other") return [node.descriptor];
-  if (node.kind === "index") return node.children.flatMap((child) => blobsToCopy(child, selected));
+  if (node.kind === "index") return node.children.flatMap((child) => blobsToCopy(child, replaced));
   const { config, layers } = node.document;
-  const kept = layers.filter((layer) => !selected.has(layer.node));
-  return [config, ...kept.map(({ descriptor }) => descriptor)];
+  const kept = layers.filter((layer) => !replaced.has(layer.node));
+  const configs = replaced.has(node) ? [] : [config];
+  return [...configs, ...kept.map(({ descriptor }) => descriptor)];
+}
+
+// eslint-disable-next-line @typescript-eslint/require-await -- an iterable of one chunk
+async function* single(bytes: Uint8Array): AsyncGenerator<Uint8Array, void, undefined> {
+  yield bytes;
 }

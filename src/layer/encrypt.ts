@@ -22,6 +22,8 @@ export interface EncryptLayerOptions {
   descriptor: DescriptorLike;
   /** Who shall be able to decrypt; at least one. */
   recipients: readonly Recipient[];
+  /** Goes into the private options; see {@link DecryptedLayer}. Default: the descriptor's digest. */
+  recordedDigest?: string | undefined;
   signal?: AbortSignal | undefined;
   /** Called with the number of bytes encrypted so far. */
   onProgress?: ((bytes: number) => void) | undefined;
@@ -49,23 +51,21 @@ export interface EncryptedLayer {
  * @param source the plain layer as it is stored, compressed or not
  * @throws {@link OcicryptError} `ALREADY_ENCRYPTED`, `NO_RECIPIENTS`, `DESCRIPTOR_INVALID`
  */
-export function encryptLayer(
-  source: ByteSource,
-  { descriptor, recipients, signal, onProgress }: EncryptLayerOptions,
-): EncryptedLayer {
+export function encryptLayer(source: ByteSource, options: EncryptLayerOptions): EncryptedLayer {
+  const { descriptor, recipients, signal, onProgress } = options;
+  const { recordedDigest = descriptor.digest ?? "" } = options;
   if (isEncryptedDescriptor(descriptor)) {
     throw new OcicryptError("ALREADY_ENCRYPTED", "the layer is encrypted already");
   }
   requireRecipients(recipients);
   const mediaType = encryptedMediaType(descriptor.mediaType);
   const check = checkContent(descriptor);
-  let result:
-    { wrapped: WrappedElement[]; hmac: Uint8Array; digest: string; size: number } | undefined;
+  let result: Omit<Encrypted, "mediaType"> | undefined;
 
   async function* ciphertext(
     abort: AbortSignal,
   ): AsyncGenerator<Uint8Array<ArrayBuffer>, void, undefined> {
-    const secret = { ...generateSecret(), digest: descriptor.digest ?? "" };
+    const secret = { ...generateSecret(), digest: recordedDigest };
     const encryptor = createEncryptor(secret);
     let wrapped: WrappedElement[];
     try {
@@ -97,10 +97,26 @@ export function encryptLayer(
       if (result === undefined) {
         throw new OcicryptError("NOT_FINISHED", "the stream was not read to its end");
       }
-      const { wrapped, hmac, digest, size } = result;
-      const annotations = appendWrappedKeys(descriptor.annotations ?? {}, wrapped);
-      annotations[PUBLIC_OPTIONS] = serializePublicOptions({ cipher: CIPHER, hmac });
-      return replaceContent(descriptor, { mediaType, digest, size, annotations });
+      return describeEncrypted(descriptor, { mediaType, ...result });
     },
   };
+}
+
+/** What makes the descriptor of an encrypted layer out of that of the plain one. */
+export interface Encrypted {
+  mediaType: string;
+  digest: string;
+  size: number;
+  wrapped: readonly WrappedElement[];
+  hmac: Uint8Array;
+}
+
+/** @throws {@link OcicryptError} `ANNOTATION_TOO_LARGE` */
+export function describeEncrypted(
+  descriptor: DescriptorLike,
+  { mediaType, digest, size, wrapped, hmac }: Encrypted,
+): Descriptor {
+  const annotations = appendWrappedKeys(descriptor.annotations ?? {}, wrapped);
+  annotations[PUBLIC_OPTIONS] = serializePublicOptions({ cipher: CIPHER, hmac });
+  return replaceContent(descriptor, { mediaType, digest, size, annotations });
 }

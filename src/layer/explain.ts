@@ -30,7 +30,8 @@ export async function listRecipients(descriptor: DescriptorLike): Promise<Recipi
   return reports.flat();
 }
 
-async function reportRecipients(wrapped: WrappedKey): Promise<RecipientReport[]> {
+/** What can be told of the recipients of one wrapped key, of which there may be several. */
+export async function reportRecipients(wrapped: WrappedKey): Promise<RecipientReport[]> {
   const { scheme, index } = wrapped;
   if (wrapped.error !== undefined) return [{ scheme, index, problem: wrapped.error.message }];
   try {

@@ -1,18 +1,20 @@
-import type { Recipient } from "../keywrap/types.js";
-import { parsePublicOptions } from "../cipher/public-options.js";
 import type { DescriptorLike } from "../spec/descriptor.js";
-import { wipePrivateOptions } from "../cipher/private-options.js";
-import { unwrapPrivateOptions, type UnwrapOptions } from "./unwrap.js";
-import { requireRecipients, wrapForAll } from "./wrap.js";
-import { appendWrappedKeys } from "./wrapped-keys.js";
+import { planAddition, type AddRecipientsOptions } from "./recipients-add.js";
+import { applyChange } from "./recipients-change.js";
+import { planRemoval, requireFound, type RemoveRecipientsOptions } from "./recipients-remove.js";
+import { planReplacement } from "./recipients-replace.js";
 
-export interface AddRecipientsOptions extends UnwrapOptions {
-  recipients: readonly Recipient[];
-}
+export type { AddRecipientsOptions } from "./recipients-add.js";
+export type { RecipientSelector } from "./recipients-match.js";
+export type { RemoveRecipientsOptions } from "./recipients-remove.js";
 
 /**
  * Adds recipients to an encrypted layer. Only annotations change, its blob is neither needed nor
  * touched, and every recipient that is there stays, of an unknown scheme too.
+ *
+ * One that is there already is not added again: its wrapped key names the same key (a `kid`, a
+ * certificate, an OpenPGP key id) for the same algorithm, or it names none and opens with one of
+ * `keys` whose public half is the new recipient's. Where neither tells, it is added.
  *
  * @param descriptor of the encrypted layer; it is not changed
  * @returns a new descriptor that keeps every other member
@@ -21,15 +23,45 @@ export interface AddRecipientsOptions extends UnwrapOptions {
  */
 export async function addRecipients<D extends DescriptorLike>(
   descriptor: D,
-  { recipients, keys, signal }: AddRecipientsOptions,
+  options: AddRecipientsOptions,
 ): Promise<D & { annotations: Record<string, string> }> {
-  requireRecipients(recipients);
-  const { privateOptions } = await unwrapPrivateOptions(descriptor, { keys, signal });
-  try {
-    parsePublicOptions(descriptor);
-    const wrapped = await wrapForAll(privateOptions, recipients, signal);
-    return { ...descriptor, annotations: appendWrappedKeys(descriptor.annotations ?? {}, wrapped) };
-  } finally {
-    wipePrivateOptions(privateOptions);
-  }
+  return applyChange(descriptor, await planAddition(descriptor, options));
+}
+
+/**
+ * Removes recipients from an encrypted layer. No key is needed to do so; only annotations change.
+ *
+ * **This revokes nothing.** Who could open the layer can keep its key, its content, or a copy of
+ * its old manifest. `rotateImage` of `ocicrypt/image` gives it a new key.
+ *
+ * @param descriptor of the encrypted layer; it is not changed
+ * @returns a new descriptor that keeps every other member
+ * @throws {@link OcicryptError} `NOT_ENCRYPTED`, `NO_RECIPIENTS`; `RECIPIENT_NOT_FOUND`;
+ *   `LAST_RECIPIENT` when none that can be read would be left; `RECIPIENTS_INSEPARABLE` for one
+ *   that shares a wrapped key with others, unless all of the scheme are removed; and what keys
+ *   throw, when they could not be tried on any wrapped key
+ */
+export async function removeRecipients<D extends DescriptorLike>(
+  descriptor: D,
+  options: RemoveRecipientsOptions,
+): Promise<D & { annotations: Record<string, string> }> {
+  const removal = await planRemoval(descriptor, options);
+  requireFound(options.recipients, [removal]);
+  return applyChange(descriptor, removal);
+}
+
+/**
+ * Gives an encrypted layer other recipients in place of its own. Only annotations change. Those of
+ * key providers and of unknown schemes stay, unless one of `recipients` or `keys` is of the same:
+ * they are removed by `removeRecipients`. What it says about revoking holds here too.
+ *
+ * @param descriptor of the encrypted layer; it is not changed
+ * @returns a new descriptor that keeps every other member
+ * @throws {@link OcicryptError} as {@link addRecipients}
+ */
+export async function replaceRecipients<D extends DescriptorLike>(
+  descriptor: D,
+  options: AddRecipientsOptions,
+): Promise<D & { annotations: Record<string, string> }> {
+  return applyChange(descriptor, await planReplacement(descriptor, options));
 }

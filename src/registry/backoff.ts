@@ -21,15 +21,14 @@ const MAX_PAUSE = 60_000;
 const MAX_TIME = 5 * 60_000;
 
 /** Longer and longer pauses, of random lengths so that many clients do not come back at once. */
-export function backoff({ retries, retryDelay }: RetryPolicy): Backoff {
+export function backoff(policy: RetryPolicy): Backoff {
   let count = 0;
   let first: number | undefined;
   return {
     async again(signal, asked = 0) {
-      const own = retryDelay * 2 ** count * (0.5 + Math.random());
-      const pause = Math.min(Math.max(own, asked), MAX_PAUSE);
+      const pause = pauseBefore(count, policy, asked);
       first ??= performance.now();
-      if (count >= retries || performance.now() - first + pause > MAX_TIME) return false;
+      if (count >= policy.retries || performance.now() - first + pause > MAX_TIME) return false;
       count++;
       try {
         await sleep(pause, undefined, signal === undefined ? {} : { signal });
@@ -40,6 +39,12 @@ export function backoff({ retries, retryDelay }: RetryPolicy): Backoff {
       return true;
     },
   };
+}
+
+/** Milliseconds before a retry; what the registry asked for counts, within reason. */
+export function pauseBefore(count: number, { retryDelay }: RetryPolicy, asked: number): number {
+  const own = retryDelay * 2 ** count * (0.5 + Math.random());
+  return Math.min(Math.max(own, asked), MAX_PAUSE);
 }
 
 /** Whether a status says that the same request may be answered otherwise later. */

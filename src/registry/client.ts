@@ -20,6 +20,7 @@ import {
 import { apiUrl, checkReference, isLoopback, type RegistryReference } from "./reference.js";
 import { MAX_TOKEN_ANSWER } from "./token.js";
 import { nodeFetch } from "./transport.js";
+import { abortable } from "./waiting.js";
 
 /** How much is read of an answer that is not content, in bytes. */
 export const MAX_ANSWER: number = 64 * 1024;
@@ -101,7 +102,7 @@ export function registryClient(
   }
 
   async function authorized(request: RegistryRequest): Promise<OpenAnswer> {
-    const { scopes = pulls } = request;
+    const { scopes = pulls, signal } = request;
     const withHeader = (header: string | undefined): Promise<OpenAnswer> => {
       const headers = {
         ...request.headers,
@@ -109,13 +110,12 @@ export function registryClient(
       };
       return exchange({ ...request, headers }, { fetch, timeout });
     };
-    const first = await auth.header(scopes);
+    const first = await abortable(auth.header(scopes), signal);
     const answer = await withHeader(first);
     if (answer.status !== 401) return answer;
     const challenged = await readAnswer(answer, MAX_ANSWER);
-    const second = await withHeader(await auth.answer(request, challenged, scopes, first));
-    if (second.status !== 401) return second;
-    throw failure(request, await readAnswer(second, MAX_ANSWER));
+    const header = await abortable(auth.answer(request, challenged, scopes, first), signal);
+    return withHeader(header);
   }
 
   /** Follows redirects of what is read. Whoever it leads to gets no credentials. */

@@ -1,5 +1,6 @@
 import { unreachable } from "./failure.js";
-import { timedOut, type Fetch } from "./transport.js";
+import type { Fetch } from "./transport.js";
+import { within } from "./waiting.js";
 
 export interface HttpRequest {
   method: "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE";
@@ -127,37 +128,6 @@ async function* watched(
     throw fail(error);
   } finally {
     if (isOpen) close();
-  }
-}
-
-interface Limits {
-  limit: number;
-  /** For the message. */
-  timeout: number;
-  signal: AbortSignal;
-}
-
-/** Waits for a peer no longer than the limit, even for one who does not listen to the signal. */
-async function within<T>(promise: Promise<T>, { limit, timeout, signal }: Limits): Promise<T> {
-  signal.throwIfAborted();
-  let stop: (() => void) | undefined;
-  const ended = new Promise<never>((_, reject) => {
-    const onAbort = (): void => {
-      reject(signal.reason as Error);
-    };
-    const timer = setTimeout(() => {
-      reject(timedOut("there was no answer, or next to nothing of one,", timeout));
-    }, limit);
-    signal.addEventListener("abort", onAbort, { once: true });
-    stop = () => {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", onAbort);
-    };
-  });
-  try {
-    return await Promise.race([promise, ended]);
-  } finally {
-    stop?.();
   }
 }
 

@@ -29,14 +29,14 @@ export interface RegistryOptions {
 }
 
 export interface RegistryDestinationOptions extends RegistryOptions {
-  /** Bytes in each request of an upload, and held in memory for it; 16 MiB by default. */
+  /** Bytes in each request of an upload, and held in memory for it; 8 MiB by default. */
   chunkSize?: number | undefined;
   /** The repository that blobs can be mounted from, if it is of the same registry. */
   mountFrom?: RegistryReference | undefined;
   signal?: AbortSignal | undefined;
 }
 
-export const DEFAULT_CHUNK_SIZE: number = 16 * 1024 * 1024;
+export const DEFAULT_CHUNK_SIZE: number = 8 * 1024 * 1024;
 export const DEFAULT_TIMEOUT = 60_000;
 export const DEFAULT_RETRIES = 4;
 export const DEFAULT_RETRY_DELAY = 500;

@@ -5,13 +5,14 @@ import { downloadBlob } from "./download.js";
 import { OcicryptError } from "../errors.js";
 import { getManifest, type StoredManifest } from "./manifest.js";
 import type { RegistryOptions } from "./options.js";
-import type { RegistryReference } from "./reference.js";
+import { showReference, type RegistryReference } from "./reference.js";
 
 /**
- * An image in a registry. Without a digest in the reference it is what the tag names when it is
- * resolved, without a tag too it is `latest`. Downloads that break off go on where they were.
+ * An image in a registry: the one of the reference's digest, or else what its tag names at the time
+ * when it is resolved. Downloads that break off go on where they were.
  *
- * Its functions reject with {@link OcicryptError} `IMAGE_NOT_FOUND`, `BLOB_NOT_FOUND`,
+ * Its functions reject with {@link OcicryptError} `REFERENCE_INVALID` for a reference without tag
+ * and digest, `IMAGE_NOT_FOUND`, `BLOB_NOT_FOUND`,
  * `MANIFEST_TOO_LARGE`, `BLOB_DIGEST_MISMATCH` for a manifest that is not what its digest says,
  * `REGISTRY_UNREACHABLE`, `REGISTRY_DENIED`, `REGISTRY_FAILED`, `REGISTRY_INVALID_RESPONSE`,
  * `CREDENTIALS_INVALID`.
@@ -24,21 +25,25 @@ export function registrySource(
   options: RegistryOptions = {},
 ): ImageSource {
   const client = registryClient(reference, options);
-  const { tag = "latest", digest } = reference;
+  const name = reference.digest ?? reference.tag;
   let root: StoredManifest | undefined;
   return {
     async resolve({ signal } = {}) {
-      root = await getManifest(client, digest ?? tag, "IMAGE_NOT_FOUND", signal);
+      if (name === undefined) {
+        const message = `${showReference(reference)} names no tag and no digest`;
+        throw new OcicryptError("REFERENCE_INVALID", message);
+      }
+      root = await getManifest(client, name, "IMAGE_NOT_FOUND", signal);
       return { mediaType: root.mediaType, digest: root.digest, size: root.bytes.byteLength };
     },
     async *read(descriptor, { signal } = {}) {
       if (descriptor.digest === root?.digest) {
         yield root.bytes;
       } else if (isDocumentType(descriptor.mediaType)) {
-        const name = descriptor.digest;
-        const manifest = await getManifest(client, name, "BLOB_NOT_FOUND", signal);
+        const { digest } = descriptor;
+        const manifest = await getManifest(client, digest, "BLOB_NOT_FOUND", signal);
         if (manifest.mediaType !== descriptor.mediaType) {
-          const message = `the registry takes ${name} for another type than its descriptor does`;
+          const message = `the registry takes ${digest} for another type than its descriptor does`;
           throw new OcicryptError("REGISTRY_INVALID_RESPONSE", message);
         }
         yield manifest.bytes;

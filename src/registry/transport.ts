@@ -2,6 +2,7 @@ import { X509Certificate } from "node:crypto";
 import { Agent as HttpAgent, request as httpRequest, type ClientRequest } from "node:http";
 import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
 import { rootCertificates } from "node:tls";
+import { timedOut } from "./waiting.js";
 
 /** The part of the Fetch API that is used; the global `fetch` has it. */
 export type Fetch = (url: string, init: FetchInit) => Promise<FetchResponse>;
@@ -119,12 +120,6 @@ function sendPart(request: ClientRequest, part: Uint8Array, timeout: number): Pr
       resolve();
     });
   });
-}
-
-/** The failure of somebody who lets wait, in the form of the system's own. */
-export function timedOut(what: string, timeout: number): Error {
-  const error = new Error(`${what} for ${String(timeout)} ms`);
-  return Object.assign(error, { code: "ETIMEDOUT" });
 }
 
 function oneValue(value: string | string[] | undefined): string | null {

@@ -88,7 +88,7 @@ describe("a command line", () => {
     (text) => {
       const { message, hint } = refusal([...ENCRYPT, "-r", "jwe:x", `--layer=${text}`]);
       expect(message).toContain(JSON.stringify(text));
-      expect(hint).toContain("--layer -1");
+      expect(hint).toContain("--layer -2..-1");
     },
   );
 
@@ -135,7 +135,8 @@ describe("a command line", () => {
     [["inspect", "oci:a", "oci:b"], "inspect takes <image>", "ocicrypt inspect"],
     [ENCRYPT, "needs a recipient", "-r jwe:public.pem"],
     [DECRYPT, "needs a key", "-k private.pem"],
-    [[...ENCRYPT, "-k", "k.pem"], "encrypt has no option --key", "ocicrypt encrypt --help"],
+    [[...ENCRYPT, "-k", "k.pem"], "needs a recipient", "-r jwe:public.pem"],
+    [[...ENCRYPT, "-r", "jwe:x", "-k", "k.pem"], "only to open the image of --reuse", "-r"],
     [[...DECRYPT, "-r", "jwe:x"], "decrypt has no option --recipient", "ocicrypt decrypt --help"],
     [[...DECRYPT, "-k", "x", "--encrypt-layer", "1"], "no option --encrypt-layer", "--help"],
     [["inspect", "oci:a", "--layer", "1"], "inspect has no option --layer", "--help"],

@@ -134,16 +134,12 @@ describe("a destination on a full disk", () => {
     }
   }, 60_000);
 
-  it(
-    "is what it says, whichever file can not be made",
-    async ({ skip }) => {
-      requireMounts(skip);
-      const { outcomes } = await (sweep ??= encryptWithAnyFiles());
-      const codes = outcomes.slice(0, -1).map(({ stderr }) => /\((\w+)\)\n/.exec(stderr)?.[1]);
-      expect(codes).toEqual(codes.map(() => "DESTINATION_FULL"));
-    },
-    60_000,
-  );
+  it("is what it says, whichever file can not be made", async ({ skip }) => {
+    requireMounts(skip);
+    const { outcomes } = await (sweep ??= encryptWithAnyFiles());
+    const codes = outcomes.slice(0, -1).map(({ stderr }) => /\((\w+)\)\n/.exec(stderr)?.[1]);
+    expect(codes).toEqual(codes.map(() => "DESTINATION_FULL"));
+  }, 60_000);
 });
 
 describe("a destination that can not be written", () => {

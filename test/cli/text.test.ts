@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { helpText } from "../../src/cli/help.js";
-import { COMMANDS } from "../../src/cli/arguments.js";
+import { COMMANDS } from "../../src/cli/command-table.js";
 import { HINTS } from "../../src/cli/hints.js";
 import { progressBar, progressLine } from "../../src/cli/progress.js";
 import { renderDecrypted, renderEncrypted, renderReport } from "../../src/cli/render.js";

@@ -234,6 +234,21 @@ describe("a base image that is given", () => {
     expect(result.layers.map(({ index }) => index)).toEqual([1]);
   });
 
+  it("is the very variant rather than one without", async () => {
+    const [a, b, c] = await some("a", "b", "c");
+    const base = await createLayout(directory());
+    const entries = [
+      forPlatform((await putManifest(base, [a!])).descriptor, "linux/arm"),
+      forPlatform((await putManifest(base, [b!])).descriptor, "linux/arm/v7"),
+    ];
+    await writeIndex(base, [await putIndex(base, entries)]);
+    const app = await createLayout(directory());
+    const own = await putManifest(app, [b!, c!]);
+    await writeIndex(app, [await putIndex(app, [forPlatform(own.descriptor, "linux/arm/v7")])]);
+    const result = await encrypt(app, directory(), { skipBase: layoutSource({ path: base }) });
+    expect(result.layers.map(({ index }) => index)).toEqual([1]);
+  });
+
   it("fails when it is of no such platform", async () => {
     const [a, b] = await some("a", "b");
     const base = await createLayout(directory());
@@ -368,6 +383,23 @@ describe("a base image that the image names", () => {
     const put = async (path: string): Promise<Entry> => (await putManifest(path, [a!])).descriptor;
     const path = await named(put, [a!, b!], (digest) => ({ extra: extra(digest) }));
     await refuse(path, true, "BASE_NOT_FOUND");
+  });
+
+  it("fails when it has no end", async () => {
+    const [a, b] = await some("a", "b");
+    const put = (): Promise<{ digest: string }> => Promise.resolve({ digest: digestOf("endless") });
+    const inner = layoutSource({ path: await named(put, [a!, b!]) });
+    const source: ImageSource = {
+      resolve: () => inner.resolve(),
+      async *read(descriptor, options) {
+        const isEndless = descriptor.digest === digestOf("endless");
+        while (isEndless) yield Buffer.alloc(64 * 1024);
+        yield* inner.read(descriptor, options);
+      },
+    };
+    const to = await layoutDestination({ path: directory() });
+    const options = { recipients: [plainRecipient()], skipBase: true };
+    await expectCode(encryptImage(source, to, options), "MANIFEST_TOO_LARGE");
   });
 
   it("fails when it is not what its digest says", async () => {

@@ -147,6 +147,23 @@ describe("an edit in place", () => {
     expect(amd64[1]).not.toEqual(arm64[1]);
   });
 
+  it("keeps the own annotations of layers that share their recipients", async () => {
+    const [plain, path] = [directory(), directory()];
+    const once = await layer("a");
+    const twin = describedAs(once, { annotations: { twin: "yes" } });
+    const other = describedAs(once, { annotations: { other: "yes" } });
+    await layoutOf(plain, [twin, once, other]);
+    await encrypt(plain, path, { recipients: [alice.recipient] });
+    await add(path);
+    const layers = await layersOf(path);
+    const lists = new Set(layers.map(({ annotations }) => annotations![JWE]));
+    expect(lists.size).toBe(1);
+    const own = layers.map(({ annotations }) =>
+      Object.keys(annotations!).filter((name) => !name.startsWith(ENC)),
+    );
+    expect(own).toEqual([["twin"], [], ["other"]]);
+  });
+
   it("keeps the annotations of providers byte for byte", async () => {
     const path = await twoPlatforms();
     const provider = async (): Promise<(string | undefined)[]> =>

@@ -237,17 +237,13 @@ describe("rotateImage publishes nothing", () => {
     const [first, second] = await layersOf(path);
     const blob = await readBlob(path, second!);
     blob[0]! ^= 1;
-    const { digest: _digest, ...members } = second!;
+    const { mediaType, annotations } = second!;
+    const changed = layerOf(blob, { mediaType: TAR });
     await layoutOf(other, [
       { descriptor: first!, blob: await readBlob(path, first!), diffId: "" },
-      layerOfBlob(blob, members),
+      { ...changed, descriptor: { ...changed.descriptor, mediaType, annotations: annotations! } },
     ]);
     return other;
-  }
-
-  function layerOfBlob(blob: Buffer, members: Partial<Entry>): ReturnType<typeof layerOf> {
-    const made = layerOf(blob, { mediaType: TAR });
-    return { ...made, descriptor: { ...made.descriptor, ...members } };
   }
 
   async function expectRefusal(

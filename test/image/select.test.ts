@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { parseLayerRange, selectLayers, type Selection } from "../../src/image/select.js";
+import { parseLayerRange } from "../../src/image/layer-range.js";
+import { selectLayers, type Selection } from "../../src/image/select.js";
 import type { ManifestNode } from "../../src/image/tree.js";
 import { expectCode } from "../support/codes.js";
 import {

@@ -1,2 +1,3 @@
 export { group, recipient, recipients } from "./recipient.js";
 export { key, keys } from "./key.js";
+export { keyIds } from "./key-ids.js";

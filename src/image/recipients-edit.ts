@@ -1,0 +1,226 @@
+import { OcicryptError, isOcicryptError } from "../errors.js";
+import type { RecipientReport } from "../layer/explain.js";
+import { applyChange, type RecipientsChange } from "../layer/recipients-change.js";
+import { ENCRYPTION_PREFIX } from "../spec/annotations.js";
+import { isEncryptedDescriptor, type Descriptor } from "../spec/descriptor.js";
+import { MAX_MANIFEST_SIZE } from "../spec/limits.js";
+import type { ImageDestination, ImageSource } from "../store/types.js";
+import { verified } from "../stream/content.js";
+import { progressMeter, type ImageProgress } from "./progress.js";
+import { rebuildManifests } from "./rebuild.js";
+import { totalSize } from "./report.js";
+import { formatPlatform, selectLayers, type SelectedLayer, type Selection } from "./select.js";
+import { imageManifests, readTree, type ImageNode } from "./tree.js";
+
+export interface EditRecipientsOptions extends Selection {
+  /**
+   * Whether the blobs are copied, too. Needed where the destination does not hold them by itself:
+   * another place than the source, and an archive, which is always written as a whole.
+   * Default: false, for a layout directory or registry repository that is edited in place.
+   */
+  copyBlobs?: boolean | undefined;
+  signal?: AbortSignal | undefined;
+  /** Of the blobs that are copied. */
+  onProgress?: ((progress: ImageProgress) => void) | undefined;
+}
+
+export interface EditRecipientsResult {
+  /** Of the manifest or index after the edit. */
+  image: Descriptor;
+  /** Whether anything was to be changed; if not, and no blobs were copied, nothing was written. */
+  changed: boolean;
+  /** The encrypted layers that were looked at. */
+  layers: LayerRecipientsResult[];
+  /** What the caller should know though nothing failed. */
+  warnings: string[];
+}
+
+/** What happened to the recipients of one layer. */
+export interface LayerRecipientsResult {
+  /** `os/arch`, or `-` in an image without an index. */
+  platform: string;
+  /** The layer's place in its manifest, from 0. */
+  index: number;
+  digest: string;
+  added: RecipientReport[];
+  /** The recipients that were to be added and are there already. */
+  present: RecipientReport[];
+  removed: RecipientReport[];
+  /** Of key providers and unknown schemes: they stay though the others were replaced. */
+  kept: RecipientReport[];
+}
+
+/** How the recipients of each layer change. */
+export interface RecipientsEdit {
+  change(layer: Descriptor): Promise<RecipientsChange>;
+  /** Called with the changes of all layers before anything is written; it may refuse them. */
+  check?(changes: readonly RecipientsChange[]): void;
+}
+
+/**
+ * Changes the recipients of an image's encrypted layers. Recipients are metadata: only manifests
+ * and indexes are read and written, and in these only the lists of wrapped keys and the digests
+ * that follow from them change. Layers that manifests share go on sharing their recipients.
+ *
+ * @throws {@link OcicryptError} `NOT_ENCRYPTED`, `NOTHING_SELECTED`; `MANIFEST_TOO_LARGE` before
+ *   anything is written, with the number of recipients that there is room for;
+ *   `ANNOTATION_TOO_LARGE`; what `edit` throws; and those of source and destination as for
+ *   `encryptImage`
+ */
+export async function editRecipients(
+  source: ImageSource,
+  destination: ImageDestination,
+  edit: RecipientsEdit,
+  options: EditRecipientsOptions = {},
+): Promise<EditRecipientsResult> {
+  const { copyBlobs = false, signal } = options;
+  try {
+    const before = await source.resolve(options);
+    const root = await readTree(source, before, signal);
+    const changes = await changeLayers(encryptedLayers(root, options), edit);
+    edit.check?.([...changes.values()]);
+    const after = changedLayers(changes);
+    const changed = [...after].some(([{ descriptor }, layer]) => differ(descriptor, layer));
+    await requireRoom(root, changes);
+    signal?.throwIfAborted();
+
+    let image = before;
+    if (copyBlobs) await copyAllBlobs(root, source, destination, options);
+    if (changed || copyBlobs) {
+      image = await rebuildManifests(root, after, destination);
+      signal?.throwIfAborted();
+      await destination.commit(image);
+    } else await destination.discard();
+    return { image, changed, layers: [...changes].map(report), warnings: [] };
+  } catch (error) {
+    await destination.discard();
+    throw error;
+  }
+}
+
+/**
+ * The encrypted layers of a selection.
+ *
+ * @throws {@link OcicryptError} `NOTHING_SELECTED`; `NOT_ENCRYPTED` when there is none
+ */
+export function encryptedLayers(root: ImageNode, selection: Selection): SelectedLayer[] {
+  const selected = selectLayers(imageManifests(root), selection).filter(({ descriptor }) =>
+    isEncryptedDescriptor(descriptor),
+  );
+  if (selected.length > 0) return selected;
+  throw new OcicryptError("NOT_ENCRYPTED", "no layer of the image is encrypted");
+}
+
+/** Layers with one blob and one set of keys get the same new wrapped keys. */
+async function changeLayers(
+  selected: readonly SelectedLayer[],
+  edit: RecipientsEdit,
+): Promise<Map<SelectedLayer, RecipientsChange>> {
+  const byName = new Map<string, RecipientsChange>();
+  const changes = new Map<SelectedLayer, RecipientsChange>();
+  for (const layer of selected) {
+    const name = nameOf(layer.descriptor);
+    const change = byName.get(name) ?? (await edit.change(layer.descriptor));
+    byName.set(name, change);
+    changes.set(layer, change);
+  }
+  return changes;
+}
+
+function nameOf({ mediaType, digest, size, annotations = {} }: Descriptor): string {
+  return JSON.stringify([mediaType, digest, size, encryptionOf(annotations)]);
+}
+
+function encryptionOf(annotations: Readonly<Record<string, string>>): [string, string][] {
+  return Object.entries(annotations).filter(([name]) => name.startsWith(ENCRYPTION_PREFIX));
+}
+
+/** The layers as they get with all of the new recipients, or with the first few. */
+function changedLayers(
+  changes: ReadonlyMap<SelectedLayer, RecipientsChange>,
+  count?: number,
+): Map<SelectedLayer, Descriptor> {
+  return new Map(
+    [...changes].map(([layer, change]) => {
+      const { annotations } = applyChange(layer.descriptor, change, count);
+      // What shares the wrapped keys has annotations of its own beside them.
+      const own = Object.entries(layer.descriptor.annotations ?? {}).filter(
+        ([name]) => !name.startsWith(ENCRYPTION_PREFIX),
+      );
+      const all = Object.fromEntries([...own, ...encryptionOf(annotations)]);
+      return [layer, { ...layer.descriptor, annotations: all }];
+    }),
+  );
+}
+
+function differ(before: Descriptor, after: Descriptor): boolean {
+  const old = new Map(Object.entries(before.annotations ?? {}));
+  const now = Object.entries(after.annotations ?? {});
+  return now.length !== old.size || now.some(([name, value]) => old.get(name) !== value);
+}
+
+/** @throws {@link OcicryptError} `MANIFEST_TOO_LARGE` */
+async function requireRoom(
+  root: ImageNode,
+  changes: ReadonlyMap<SelectedLayer, RecipientsChange>,
+): Promise<void> {
+  const fits = (count?: number): Promise<boolean> => hasRoom(root, changedLayers(changes, count));
+  if (await fits()) return;
+  // The most that there is room for is from `most` on, and below `tooMany`.
+  let most = 0;
+  let tooMany = Math.max(...[...changes.values()].map(({ wrapped }) => wrapped.length));
+  const all = tooMany;
+  while (most + 1 < tooMany) {
+    const middle = Math.floor((most + tooMany) / 2);
+    if (await fits(middle)) most = middle;
+    else tooMany = middle;
+  }
+  const limit = `${String(MAX_MANIFEST_SIZE)} bytes, the limit of registries`;
+  const room = `there is room for ${String(most)} of the ${String(all)} recipients`;
+  throw new OcicryptError(
+    "MANIFEST_TOO_LARGE",
+    `a manifest would be larger than ${limit}; ${room}`,
+  );
+}
+
+async function hasRoom(
+  root: ImageNode,
+  layers: ReadonlyMap<SelectedLayer, Descriptor>,
+): Promise<boolean> {
+  try {
+    await rebuildManifests(root, layers, { writeManifest: () => Promise.resolve() });
+    return true;
+  } catch (error) {
+    if (isOcicryptError(error, "MANIFEST_TOO_LARGE")) return false;
+    throw error;
+  }
+}
+
+async function copyAllBlobs(
+  root: ImageNode,
+  source: ImageSource,
+  destination: ImageDestination,
+  { signal, onProgress }: EditRecipientsOptions,
+): Promise<void> {
+  const meter = progressMeter(totalSize(root), onProgress);
+  const blobs = new Map(blobsOf(root).map((blob) => [`${blob.digest} ${String(blob.size)}`, blob]));
+  for (const blob of blobs.values()) {
+    if (await destination.contains(blob)) continue;
+    const content = verified(source.read(blob, { signal }), blob, signal);
+    await destination.write(meter.count(content, blob, "copy"), () => blob);
+  }
+}
+
+function blobsOf(node: ImageNode): Descriptor[] {
+  if (node.kind === "other") return [node.descriptor];
+  if (node.kind === "index") return node.children.flatMap(blobsOf);
+  const { config, layers } = node.document;
+  return [config, ...layers.map(({ descriptor }) => descriptor)];
+}
+
+function report([layer, change]: [SelectedLayer, RecipientsChange]): LayerRecipientsResult {
+  const { manifest, index, descriptor } = layer;
+  const { added, present, removed, kept } = change;
+  const platform = formatPlatform(manifest.platform);
+  return { platform, index, digest: descriptor.digest, added, present, removed, kept };
+}

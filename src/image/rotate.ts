@@ -1,0 +1,127 @@
+import type { Key, Recipient } from "../keywrap/types.js";
+import { decryptLayer } from "../layer/decrypt.js";
+import { encryptLayer } from "../layer/encrypt.js";
+import { requireRecipients } from "../layer/wrap.js";
+import { PUBLIC_OPTIONS } from "../spec/annotations.js";
+import { foreignAnnotations, type Descriptor, type DescriptorLike } from "../spec/descriptor.js";
+import { plainMediaType } from "../spec/media-types.js";
+import type { ImageDestination, ImageSource } from "../store/types.js";
+import type { EncryptImageResult } from "./encrypt.js";
+import { progressMeter, type ImageProgress } from "./progress.js";
+import { encryptedLayers } from "./recipients-edit.js";
+import { reportLayer, totalSize } from "./report.js";
+import type { SelectedLayer, Selection } from "./select.js";
+import { DEFAULT_CONCURRENCY, transformImage } from "./transform.js";
+import { imageManifests, readTree, type ManifestNode } from "./tree.js";
+
+export interface RotateImageOptions extends Selection {
+  /** Tried on every wrapped key of every layer. */
+  keys: readonly Key[];
+  /**
+   * Who shall be able to decrypt afterwards. Who could before and is not among them can not: a
+   * wrapped key does not hold what it takes to wrap another one.
+   */
+  recipients: readonly Recipient[];
+  /** How many layers are worked on at once; 4 by default. */
+  concurrency?: number | undefined;
+  signal?: AbortSignal | undefined;
+  onProgress?: ((progress: ImageProgress) => void) | undefined;
+}
+
+/**
+ * Encrypts the encrypted layers of an image anew, each with a new key, so that who has the old key
+ * of a layer can not open the new one. Layers are decrypted and encrypted as a stream; plaintext is
+ * never written, and nothing is published before the old layers are verified. Plain layers stay.
+ *
+ * **Old copies stay open** to whoever could open them: delete the old image where it is.
+ *
+ * @throws {@link OcicryptError} `NOT_ENCRYPTED`, `NO_KEYS`, `NO_RECIPIENTS`, `NO_MATCHING_KEY`,
+ *   `HMAC_MISMATCH`, and the others of {@link decryptLayer} and {@link encryptImage}
+ */
+export async function rotateImage(
+  source: ImageSource,
+  destination: ImageDestination,
+  options: RotateImageOptions,
+): Promise<EncryptImageResult> {
+  const { keys, recipients, onProgress, concurrency = DEFAULT_CONCURRENCY } = options;
+  try {
+    requireRecipients(recipients);
+    const root = await readTree(source, await source.resolve(options), options.signal);
+    const selected = encryptedLayers(root, options);
+    const meter = progressMeter(totalSize(root), onProgress);
+    const { image, layers } = await transformImage({
+      ...{ source, destination, root, selected, meter, concurrency },
+      signal: options.signal,
+      step: {
+        name: ({ descriptor }) => stepName(descriptor),
+        async run({ descriptor }, signal) {
+          const content = meter.count(source.read(descriptor, { signal }), descriptor, "encrypt");
+          const old = await decryptLayer(content, { descriptor, keys, signal });
+          // The stream of `old` fails at its end if it is not verified; that of `layer` with it, so
+          // that the destination drops what it has got.
+          const layer = encryptLayer(old.stream, {
+            descriptor: plainDescriptor(descriptor),
+            recordedDigest: old.recordedDigest,
+            ...{ recipients, signal },
+          });
+          await destination.write(layer.stream, () => layer.finalize());
+          return layer.finalize();
+        },
+      },
+    });
+    const warnings = await findOldCopies(selected, imageManifests(root), destination);
+    options.signal?.throwIfAborted();
+    await destination.commit(image);
+    return {
+      image,
+      layers: [...layers].map(([layer, after]) => reportLayer(layer, after)),
+      warnings,
+    };
+  } catch (error) {
+    await destination.discard();
+    throw error;
+  }
+}
+
+/**
+ * Layers with one blob and one HMAC have one key, whoever it is wrapped for; they go on sharing
+ * the blob.
+ */
+function stepName({ mediaType, digest, size, annotations }: Descriptor): string {
+  return JSON.stringify([mediaType, digest, size, annotations?.[PUBLIC_OPTIONS]]);
+}
+
+/** Without a digest: that of the plain layer is not known before it is decrypted. */
+function plainDescriptor(descriptor: Descriptor): DescriptorLike {
+  const { mediaType, size } = descriptor;
+  return {
+    mediaType: plainMediaType(mediaType),
+    size,
+    annotations: foreignAnnotations(descriptor),
+  };
+}
+
+/** Where layers still lie under their old keys. */
+async function findOldCopies(
+  selected: readonly SelectedLayer[],
+  manifests: readonly ManifestNode[],
+  destination: ImageDestination,
+): Promise<string[]> {
+  const nodes = new Set(selected.map(({ node }) => node));
+  const old = new Map(selected.map(({ descriptor }) => [descriptor.digest, descriptor]));
+  const unselected = manifests
+    .flatMap(({ document }) => document.layers)
+    .filter(({ node, descriptor }) => !nodes.has(node) && old.has(descriptor.digest));
+  const warnings = [...new Set(unselected.map(({ descriptor }) => descriptor.digest))].map(
+    (digest) => `${digest} has a new key in one place and stays under its old one in another`,
+  );
+  let left = 0;
+  for (const descriptor of old.values()) if (await destination.contains(descriptor)) left++;
+  if (left > 0) {
+    const blobs = left === 1 ? "1 layer" : `${String(left)} layers`;
+    warnings.push(
+      `the destination still holds the blobs of ${blobs} from before, under the old keys; rotate into a new directory to leave none`,
+    );
+  }
+  return warnings;
+}
