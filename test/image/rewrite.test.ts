@@ -39,7 +39,10 @@ function objectOf(members: Members): Record<string, Json> {
 }
 
 const KNOWN = ["mediaType", "digest", "size", "annotations", "data", "urls"];
-const name = fc.oneof(fc.string({ unit: "binary" }), fc.constantFrom("__proto__", "size ", "data2"));
+const name = fc.oneof(
+  fc.string({ unit: "binary" }),
+  fc.constantFrom("__proto__", "size ", "data2"),
+);
 const value = fc.jsonValue({ maxDepth: 3 }).map((any) => any as Json);
 const extras = fc.uniqueArray(
   fc.tuple(

@@ -36,7 +36,12 @@ describe("parseDocument", () => {
   });
 
   it("reads an index", () => {
-    const entry = { mediaType: MANIFEST, digest: DIGEST, size: 9, platform: { os: "linux", architecture: "riscv64" } };
+    const entry = {
+      mediaType: MANIFEST,
+      digest: DIGEST,
+      size: 9,
+      platform: { os: "linux", architecture: "riscv64" },
+    };
     const document = parseDocument(bytes({ schemaVersion: 2, manifests: [entry] }), INDEX);
     if (document.kind !== "index") throw new Error("not an index");
     expect(document.manifests.map(({ descriptor }) => descriptor)).toEqual([entry]);
