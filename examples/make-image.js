@@ -10,8 +10,9 @@ import { pack } from "tar-stream";
  *
  * @param {string} directory the layout, which is made
  * @param {string} tag the image's name in it
+ * @param {string} secret what the upper layer holds
  */
-export async function makeImage(directory, tag) {
+export async function makeImage(directory, tag, secret = "The recipe of the house.\n") {
   const blobs = join(directory, "blobs", "sha256");
   mkdirSync(blobs, { recursive: true });
 
@@ -26,7 +27,7 @@ export async function makeImage(directory, tag) {
       "etc/motd": "An image to try encryption with.\n",
       "srv/data.bin": Buffer.alloc(200_000, 7),
     }),
-    await tar({ "srv/secret.txt": "The recipe of the house.\n" }),
+    await tar({ "srv/secret.txt": secret }),
   ];
   const layers = tars.map((bytes) =>
     writeBlob("application/vnd.oci.image.layer.v1.tar+gzip", gzipSync(bytes)),

@@ -4,7 +4,13 @@ import { readdirSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
 const directory = fileURLToPath(new URL(".", import.meta.url));
-const notAlone = ["run.js", "make-image.js", "quickstart.js", "key-provider.js"];
+const notAlone = [
+  "run.js",
+  "make-image.js",
+  "start-registry.js",
+  "quickstart.js",
+  "key-provider.js",
+];
 const examples = readdirSync(directory).filter(
   (name) => name.endsWith(".js") && !notAlone.includes(name),
 );
