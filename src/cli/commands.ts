@@ -7,6 +7,7 @@ import {
 } from "../image/index.js";
 import type { Recipient } from "../keywrap/types.js";
 import type { CommandLine } from "./arguments.js";
+import type { CommandResult } from "./command-result.js";
 import type { CommandName } from "./command-table.js";
 import { openDestination, openSource } from "./images.js";
 import { readKeys } from "./keys.js";
@@ -24,13 +25,6 @@ import {
 } from "./recipients-command.js";
 import { readRecipients } from "./recipients.js";
 import { renderDecrypted, renderEncrypted, renderReport } from "./render.js";
-
-/** What a command prints: as text, and as an object for `--json`. */
-export interface CommandResult {
-  text: string;
-  json: unknown;
-  warnings: string[];
-}
 
 type Command = (line: CommandLine, signal: AbortSignal) => Promise<CommandResult>;
 
@@ -103,7 +97,7 @@ async function decrypt(line: CommandLine, signal: AbortSignal): Promise<CommandR
   return {
     text: renderDecrypted(result, destination),
     json: { source, destination, ...result },
-    warnings: [],
+    warnings: result.warnings,
   };
 }
 

@@ -11,7 +11,7 @@ import {
 import type { Key, Recipient } from "../keywrap/types.js";
 import type { RecipientSelector } from "../layer/recipients.js";
 import type { ImageDestination, ImageSource } from "../store/index.js";
-import type { CommandResult } from "./commands.js";
+import type { CommandResult } from "./command-result.js";
 import { renderEdited, renderRecipients, renderRotated } from "./recipients-render.js";
 
 /** An image that is read. */

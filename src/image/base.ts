@@ -219,7 +219,7 @@ async function readBase(
   return readBase(source, chosen, platform, signal, depth + 1);
 }
 
-/** Not by `parseDocument`, which takes no documents of Docker's format. */
+/** Not by `parseDocument`: what a base image holds besides is no reason to refuse it. */
 function readDescriptors(value: unknown, name: string): Descriptor[] {
   if (!Array.isArray(value)) throw mismatch(`the base image's manifest has no ${name}`);
   return value.map((item, i) => readDescriptor(item, `${name}[${String(i)}]`));

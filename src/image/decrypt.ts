@@ -8,6 +8,7 @@ import type { ImageDestination, ImageSource } from "../store/types.js";
 import { readDiffIds, withDiffId, type DiffIdCheck } from "./diff-id.js";
 import { requireEncryptedLayers, requireLayerRecipients, type DecryptPolicy } from "./policy.js";
 import { progressMeter, type ImageProgress } from "./progress.js";
+import { findReferrers } from "./referrers.js";
 import { reportLayer, totalSize, type LayerResult } from "./report.js";
 import { selectLayers, type SelectedLayer, type Selection } from "./select.js";
 import { DEFAULT_CONCURRENCY, transformImage } from "./transform.js";
@@ -27,6 +28,8 @@ export interface DecryptImageResult {
   image: Descriptor;
   /** The decrypted layers. */
   layers: DecryptedLayerResult[];
+  /** What the caller should know though nothing failed. */
+  warnings: string[];
 }
 
 export interface DecryptedLayerResult extends LayerResult {
@@ -63,7 +66,7 @@ export async function decryptImage(
     const meter = progressMeter(totalSize(root), onProgress);
     const checks = new Map<string, DiffIdCheck>();
     const name = (layer: SelectedLayer): string => stepName(layer.descriptor, diffIds.get(layer));
-    const { image, layers } = await transformImage({
+    const { image, layers, former } = await transformImage({
       ...{ source, destination, root, selected, meter, concurrency },
       signal: options.signal,
       step: {
@@ -82,6 +85,7 @@ export async function decryptImage(
         },
       },
     });
+    const warnings = await findReferrers(source, root, former, options.signal);
     options.signal?.throwIfAborted();
     await destination.commit(image);
     return {
@@ -90,6 +94,7 @@ export async function decryptImage(
         ...reportLayer(layer, after),
         diffId: checks.get(name(layer)) ?? "skipped: not checked",
       })),
+      warnings,
     };
   } catch (error) {
     await destination.discard();

@@ -6,16 +6,19 @@ import { OcicryptError } from "../errors.js";
 import type { Descriptor } from "../spec/descriptor.js";
 import { parseDigest } from "../spec/digest.js";
 import { parseJson } from "../spec/manifest.js";
-import { layerCompression, MEDIA_TYPE_CONFIG, type Compression } from "../spec/media-types.js";
+import {
+  layerCompression,
+  MEDIA_TYPE_CONFIG,
+  MEDIA_TYPE_DOCKER_CONFIG,
+  type Compression,
+} from "../spec/media-types.js";
 
 /** Whether a layer's content was compared with the diffID in the image's config, or why not. */
 export type DiffIdCheck = "verified" | `skipped: ${string}`;
 
-const DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json";
-
 /** Whether a config is that of an image and not of some artifact. */
 export function isImageConfig({ mediaType }: Descriptor): boolean {
-  return mediaType === MEDIA_TYPE_CONFIG || mediaType === DOCKER_CONFIG;
+  return mediaType === MEDIA_TYPE_CONFIG || mediaType === MEDIA_TYPE_DOCKER_CONFIG;
 }
 
 /**

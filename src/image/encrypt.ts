@@ -8,7 +8,9 @@ import { encryptedMediaType } from "../spec/media-types.js";
 import type { ImageDestination, ImageSource } from "../store/types.js";
 import { findBaseLayers, type BaseMatch } from "./base.js";
 import { findHistoryLeft, readConfigs } from "./configs.js";
+import { CONVERTED_WARNING, hasDockerFormat } from "./docker-format.js";
 import { progressMeter, type ImageProgress } from "./progress.js";
+import { findReferrers } from "./referrers.js";
 import { reportLayer, totalSize, type LayerResult } from "./report.js";
 import { readEarlier, type EarlierLayers, type Reuse } from "./reuse.js";
 import {
@@ -74,6 +76,9 @@ export interface BaseResult extends BaseMatch {
  * that several manifests share are encrypted once and stay shared. Blobs are verified against
  * their descriptors, and the destination is complete or as it was.
  *
+ * What is of Docker's format (image manifest v2, schema 2) becomes OCI's, and there is a warning:
+ * decryption can not give back the original manifests then.
+ *
  * Configs stay readable: environment, labels and history of an image are not secret. There is a
  * warning for each thing in them that looks like a secret.
  *
@@ -106,8 +111,9 @@ export async function encryptImage(
 
     const meter = progressMeter(totalSize(root), onProgress);
     const reused = new Set<string>();
-    const { image, layers } = await transformImage({
+    const { image, layers, former } = await transformImage({
       ...{ source, destination, root, selected, meter, concurrency, signal },
+      toOci: true,
       configs: configs.redacted,
       step: {
         name: ({ descriptor }) => stepName(descriptor),
@@ -127,11 +133,13 @@ export async function encryptImage(
       },
     });
     const warnings = [
+      ...(hasDockerFormat(root) ? [CONVERTED_WARNING] : []),
       ...configs.warnings,
       ...(base === undefined ? [] : findBaseChanged(base)),
       ...(earlier?.warnings ?? []),
       ...(await findPlainCopies(selected, manifests, destination)),
       ...(await findHistoryLeft(configs.redacted, hasAttestations(root), destination)),
+      ...(await findReferrers(source, root, former, signal)),
     ];
     signal?.throwIfAborted();
     await destination.commit(image);
@@ -237,7 +245,7 @@ async function findPlainCopies(
   if (left > 0) {
     const blobs = left === 1 ? "1 plain layer" : `${String(left)} plain layers`;
     warnings.push(
-      `the destination still holds the blobs of ${blobs} from before; encrypt into a new directory to leave none`,
+      `the destination still holds the blobs of ${blobs} from before; encrypt into a new place to leave none`,
     );
   }
   return warnings;

@@ -1,12 +1,18 @@
 import { createHash } from "node:crypto";
 import { DOCKER_REFERENCE_DIGEST } from "../spec/annotations.js";
 import { replaceContent, type Descriptor } from "../spec/descriptor.js";
-import { applyEdits, type Edit } from "../spec/json-text.js";
+import { applyEdits, locate, member, type Edit } from "../spec/json-text.js";
 import { MAX_MANIFEST_SIZE } from "../spec/limits.js";
 import type { LocatedDescriptor } from "../spec/manifest.js";
 import type { ImageDestination } from "../store/types.js";
 import { descriptorEdits } from "./rewrite.js";
 import { tooLarge, type ImageNode, type IndexNode, type ManifestNode } from "./tree.js";
+
+/** New descriptors for parts of manifests. */
+export type ChangedParts = ReadonlyMap<ManifestPart, Descriptor>;
+
+/** The new media types of some manifests and indexes. */
+export type ChangedTypes = ReadonlyMap<ImageNode, string>;
 
 /** Where manifests go; the blobs that they name are no concern here. */
 export type ManifestWriter = Pick<ImageDestination, "writeManifest">;
@@ -20,28 +26,43 @@ export interface ManifestPart extends LocatedDescriptor {
  * Writes the manifests of an image anew, from the leaves up, with new descriptors for some of
  * their parts. Every byte that need not change stays.
  *
+ * @param types none by default
  * @returns the descriptor of the new manifest or index
  * @throws {@link OcicryptError} `MANIFEST_TOO_LARGE`, `DESTINATION_FULL`, `DESTINATION_UNWRITABLE`
  */
 export async function rebuildManifests(
   node: ImageNode,
-  changed: ReadonlyMap<ManifestPart, Descriptor>,
+  changed: ChangedParts,
   destination: ManifestWriter,
+  types: ChangedTypes = new Map(),
 ): Promise<Descriptor> {
   if (node.kind === "other") return node.descriptor;
-  const edits =
-    node.kind === "manifest"
+  const type = types.get(node);
+  const edits = [
+    ...(type === undefined ? [] : typeEdits(node.document.text, type)),
+    ...(node.kind === "manifest"
       ? partEdits(node, changed)
-      : await entryEdits(node, changed, destination);
+      : await entryEdits(node, changed, destination, types)),
+  ];
   const bytes = Buffer.from(applyEdits(node.document.text, edits), "utf8");
   // A document that stays keeps its descriptor, whatever algorithm its digest is of.
-  const after = edits.length === 0 ? node.descriptor : describe(node.descriptor, bytes);
+  const after =
+    edits.length === 0 && type === undefined
+      ? node.descriptor
+      : describe(node.descriptor, bytes, type);
   if (after.size > MAX_MANIFEST_SIZE) throw tooLarge(after.digest);
   await destination.writeManifest(bytes, after);
   return after;
 }
 
-function partEdits(node: ManifestNode, changed: ReadonlyMap<ManifestPart, Descriptor>): Edit[] {
+/** A document need not name its type itself. */
+function typeEdits(text: string, type: string): Edit[] {
+  const value = member(locate(text), "mediaType");
+  if (value === undefined) return [];
+  return [{ start: value.start, end: value.end, text: JSON.stringify(type) }];
+}
+
+function partEdits(node: ManifestNode, changed: ChangedParts): Edit[] {
   return [...changed].flatMap(([part, after]) =>
     part.manifest === node ? descriptorEdits(part, after, node.document.text) : [],
   );
@@ -49,11 +70,14 @@ function partEdits(node: ManifestNode, changed: ReadonlyMap<ManifestPart, Descri
 
 async function entryEdits(
   { children, document }: IndexNode,
-  changed: ReadonlyMap<ManifestPart, Descriptor>,
+  changed: ChangedParts,
   destination: ManifestWriter,
+  types: ChangedTypes,
 ): Promise<Edit[]> {
   const rebuilt: Descriptor[] = [];
-  for (const child of children) rebuilt.push(await rebuildManifests(child, changed, destination));
+  for (const child of children) {
+    rebuilt.push(await rebuildManifests(child, changed, destination, types));
+  }
   const renamed = new Map(children.map(({ descriptor }, i) => [descriptor.digest, rebuilt[i]]));
   return document.manifests.flatMap((entry, i) => {
     const descriptor = rebuilt[i];
@@ -74,8 +98,8 @@ function followReference(
   return { ...descriptor, annotations };
 }
 
-function describe(before: Descriptor, bytes: Uint8Array): Descriptor {
-  const { mediaType, annotations } = before;
+function describe(before: Descriptor, bytes: Uint8Array, mediaType = before.mediaType): Descriptor {
+  const { annotations } = before;
   const digest = `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
   return replaceContent(before, { mediaType, digest, size: bytes.byteLength, annotations });
 }

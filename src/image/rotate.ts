@@ -9,6 +9,7 @@ import type { ImageDestination, ImageSource } from "../store/types.js";
 import type { EncryptImageResult } from "./encrypt.js";
 import { progressMeter, type ImageProgress } from "./progress.js";
 import { encryptedLayers } from "./recipients-edit.js";
+import { findReferrers } from "./referrers.js";
 import { reportLayer, totalSize } from "./report.js";
 import type { SelectedLayer, Selection } from "./select.js";
 import { DEFAULT_CONCURRENCY, transformImage } from "./transform.js";
@@ -49,7 +50,7 @@ export async function rotateImage(
     const root = await readTree(source, await source.resolve(options), options.signal);
     const selected = encryptedLayers(root, options);
     const meter = progressMeter(totalSize(root), onProgress);
-    const { image, layers } = await transformImage({
+    const { image, layers, former } = await transformImage({
       ...{ source, destination, root, selected, meter, concurrency },
       signal: options.signal,
       step: {
@@ -69,7 +70,10 @@ export async function rotateImage(
         },
       },
     });
-    const warnings = await findOldCopies(selected, imageManifests(root), destination);
+    const warnings = [
+      ...(await findOldCopies(selected, imageManifests(root), destination)),
+      ...(await findReferrers(source, root, former, options.signal)),
+    ];
     options.signal?.throwIfAborted();
     await destination.commit(image);
     return {
@@ -120,7 +124,7 @@ async function findOldCopies(
   if (left > 0) {
     const blobs = left === 1 ? "1 layer" : `${String(left)} layers`;
     warnings.push(
-      `the destination still holds the blobs of ${blobs} from before, under the old keys; rotate into a new directory to leave none`,
+      `the destination still holds the blobs of ${blobs} from before, under the old keys; rotate into a new place to leave none`,
     );
   }
   return warnings;

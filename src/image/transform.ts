@@ -4,10 +4,11 @@ import { foreignAnnotations, replaceContent, type Descriptor } from "../spec/des
 import type { ImageDestination, ImageSource } from "../store/types.js";
 import { verified } from "../stream/content.js";
 import type { NewConfig } from "./configs.js";
+import { convertToOci } from "./docker-format.js";
 import type { ProgressMeter } from "./progress.js";
-import { rebuildManifests, type ManifestPart } from "./rebuild.js";
+import { rebuildManifests, type ManifestPart, type ManifestWriter } from "./rebuild.js";
 import type { SelectedLayer } from "./select.js";
-import type { ImageNode } from "./tree.js";
+import { documentNodes, type ImageNode } from "./tree.js";
 
 /** How many layers are worked on at once where the caller does not say. */
 export const DEFAULT_CONCURRENCY = 4;
@@ -27,6 +28,8 @@ export interface Transformation {
   selected: readonly SelectedLayer[];
   /** Configs that take the place of others; none by default. */
   configs?: readonly NewConfig[] | undefined;
+  /** Whether what is of Docker's format becomes OCI's; not by default. */
+  toOci?: boolean | undefined;
   step: LayerStep;
   meter: ProgressMeter;
   concurrency: number;
@@ -38,6 +41,8 @@ export interface TransformedImage {
   image: Descriptor;
   /** The new descriptor of each selected layer. */
   layers: ReadonlyMap<SelectedLayer, Descriptor>;
+  /** Digests of manifests and indexes that others have taken the place of, the image's first. */
+  former: string[];
 }
 
 /** Writes an image with some of its layers replaced; everything else is copied. */
@@ -52,9 +57,17 @@ export async function transformImage(transformation: Transformation): Promise<Tr
   );
   const steps = new Map(selected.map((layer) => [step.name(layer), layer]));
   const results = new Map<string, Descriptor>();
+  const written = new Set<string>();
+  const writer: ManifestWriter = {
+    writeManifest(bytes, after) {
+      written.add(after.digest);
+      return destination.writeManifest(bytes, after);
+    },
+  };
 
   async function copyBlob(blob: Descriptor, signal: AbortSignal): Promise<void> {
     if (await destination.contains(blob)) return;
+    if ((await destination.mount?.(blob)) === true) return;
     const content = verified(source.read(blob, { signal }), blob, signal);
     await destination.write(meter.count(content, blob, "copy"), () => blob);
   }
@@ -80,7 +93,13 @@ export async function transformImage(transformation: Transformation): Promise<Tr
   }
   const changed = new Map<ManifestPart, Descriptor>(layers);
   for (const config of configs) changed.set(config, config.after);
-  return { image: await rebuildManifests(root, changed, destination), layers };
+  const { parts, types } =
+    transformation.toOci === true
+      ? convertToOci(root, changed)
+      : { parts: changed, types: undefined };
+  const image = await rebuildManifests(root, parts, writer, types);
+  const before = documentNodes(root).map(({ descriptor }) => descriptor.digest);
+  return { image, layers, former: [...new Set(before)].filter((digest) => !written.has(digest)) };
 }
 
 /**

@@ -5,6 +5,7 @@ import { MAX_MANIFEST_SIZE } from "../spec/limits.js";
 import { isDocumentType, parseDocument, type Index, type Manifest } from "../spec/manifest.js";
 import type { ImageSource } from "../store/types.js";
 import { verified } from "../stream/content.js";
+import { isImageConfig } from "./diff-id.js";
 
 /** An image with all its manifests read: what is to be done is decided before anything is done. */
 export type ImageNode = ManifestNode | IndexNode | OtherNode;
@@ -14,7 +15,10 @@ export interface ManifestNode {
   descriptor: Descriptor;
   document: Manifest;
   platform?: Platform;
-  /** Describes another entry of its index, as BuildKit's provenance does; it is kept as it is. */
+  /**
+   * Is about another manifest and no image, as BuildKit's provenance and artifacts with a `subject`
+   * are; in an index it is kept as it is.
+   */
   isAttestation: boolean;
 }
 
@@ -66,7 +70,8 @@ export async function readTree(
     const { platform } = descriptor;
     if (document.kind === "manifest") {
       const isAttestation =
-        descriptor.annotations?.[DOCKER_REFERENCE_TYPE] === "attestation-manifest";
+        descriptor.annotations?.[DOCKER_REFERENCE_TYPE] === "attestation-manifest" ||
+        (depth > 0 && document.subject !== undefined && !isImageConfig(document.config));
       return {
         kind: "manifest",
         descriptor,
@@ -108,6 +113,12 @@ export async function readDocument(
 export function imageManifests(node: ImageNode): ManifestNode[] {
   if (node.kind === "index") return node.children.flatMap(imageManifests);
   return node.kind === "manifest" && !node.isAttestation ? [node] : [];
+}
+
+/** All manifests and indexes of a tree. */
+export function documentNodes(node: ImageNode): (ManifestNode | IndexNode)[] {
+  if (node.kind === "other") return [];
+  return node.kind === "index" ? [node, ...node.children.flatMap(documentNodes)] : [node];
 }
 
 /** Whether anything in a tree is an attestation. */

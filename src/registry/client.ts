@@ -1,4 +1,5 @@
 import type { ErrorCode } from "../errors.js";
+import { abortable } from "../stream/abort.js";
 import { authorization } from "./authorization.js";
 import { backoff, isBusy, retryAfter, type Backoff } from "./backoff.js";
 import { configuredCredentials } from "./credentials.js";
@@ -20,7 +21,6 @@ import {
 import { apiUrl, checkReference, isLoopback, type RegistryReference } from "./reference.js";
 import { MAX_TOKEN_ANSWER } from "./token.js";
 import { nodeFetch } from "./transport.js";
-import { abortable } from "./waiting.js";
 
 /** How much is read of an answer that is not content, in bytes. */
 export const MAX_ANSWER: number = 64 * 1024;

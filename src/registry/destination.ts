@@ -104,11 +104,11 @@ export async function registryDestination(
       manifests.set(digest, { mediaType, bytes });
     },
 
-    async commit({ digest }) {
+    async commit({ digest }, { signal: own = signal } = {}) {
       const manifest = manifests.get(digest);
       if (manifest === undefined) throw new TypeError("the manifest of the image was not written");
       // Without a tag, the image is there already.
-      if (tag !== undefined) await putManifest(client, tag, manifest, scopes, signal);
+      if (tag !== undefined) await putManifest(client, tag, manifest, scopes, own);
     },
 
     async discard() {

@@ -1,5 +1,5 @@
 import { OcicryptError, type ErrorCode } from "../errors.js";
-import { printable } from "../keywrap/provider/printable.js";
+import { printable } from "../spec/foreign-text.js";
 import type { Answer, HttpRequest } from "./exchange.js";
 
 const MAX_CODES = 3;

@@ -32,7 +32,15 @@ export async function listReferrers(
   digest: string,
   { signal, ...options }: ReferrersOptions = {},
 ): Promise<Descriptor[]> {
-  const client = registryClient(reference, options);
+  return readReferrers(registryClient(reference, options), digest, signal);
+}
+
+/** The same, with a client that there is already. */
+export async function readReferrers(
+  client: RegistryClient,
+  digest: string,
+  signal: AbortSignal | undefined,
+): Promise<Descriptor[]> {
   const { algorithm, hex } = parseDigest(digest);
   const found: Descriptor[] = [];
   let url: URL | undefined = client.url(`referrers/${digest}`);

@@ -5,6 +5,7 @@ import { downloadBlob } from "./download.js";
 import { OcicryptError } from "../errors.js";
 import { getManifest, type StoredManifest } from "./manifest.js";
 import type { RegistryOptions } from "./options.js";
+import { readReferrers } from "./referrers.js";
 import { showReference, type RegistryReference } from "./reference.js";
 
 /**
@@ -51,5 +52,6 @@ export function registrySource(
         yield* downloadBlob(client, descriptor, signal);
       }
     },
+    referrers: (digest, { signal } = {}) => readReferrers(client, digest, signal),
   };
 }

@@ -60,11 +60,9 @@ export function nodeFetch({ ca, timeout }: TransportOptions): Fetch {
     request.on("close", () => {
       signal.removeEventListener("abort", onAbort);
     });
-    let isAnswered = false;
     return new Promise((resolve, reject) => {
       request.on("error", reject);
       request.on("response", (message) => {
-        isAnswered = true;
         // Whoever reads it gets the failure; who has left does not want it.
         message.on("error", () => undefined);
         // An answer before all was sent is a refusal: the rest would only be thrown away.
@@ -78,7 +76,7 @@ export function nodeFetch({ ca, timeout }: TransportOptions): Fetch {
         });
       });
       limitConnecting(request, isTls, timeout);
-      void send(request, body, timeout, () => isAnswered);
+      void send(request, body, timeout);
     });
   };
 }
@@ -100,10 +98,9 @@ async function send(
   request: ClientRequest,
   body: Uint8Array | undefined,
   timeout: number,
-  isAnswered: () => boolean,
 ): Promise<void> {
   for (let start = 0; body !== undefined && start < body.byteLength; start += PART) {
-    if (request.destroyed || isAnswered()) return;
+    if (request.destroyed) return;
     await sendPart(request, body.subarray(start, start + PART), timeout);
   }
   request.end();

@@ -1,3 +1,5 @@
+import { abortable } from "../stream/abort.js";
+
 export interface Limits {
   /** Milliseconds. */
   limit: number;
@@ -21,28 +23,6 @@ export async function within<T>(
     return await abortable(Promise.race([promise, late]), signal);
   } finally {
     clearTimeout(timer);
-  }
-}
-
-/** Rejects with the signal's reason as soon as it is aborted. */
-export async function abortable<T>(
-  promise: Promise<T>,
-  signal: AbortSignal | undefined,
-): Promise<T> {
-  if (signal === undefined) return promise;
-  let onAbort: (() => void) | undefined;
-  const aborted = new Promise<never>((_, reject) => {
-    onAbort = () => {
-      // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- the caller's own
-      reject(signal.reason);
-    };
-    signal.addEventListener("abort", onAbort, { once: true });
-    if (signal.aborted) onAbort();
-  });
-  try {
-    return await Promise.race([promise, aborted]);
-  } finally {
-    if (onAbort !== undefined) signal.removeEventListener("abort", onAbort);
   }
 }
 

@@ -9,15 +9,17 @@ import {
 } from "./media-types.js";
 import { locate, member, type JsonNode } from "./json-text.js";
 
-/** An image manifest as it is stored, with what this library looks at. */
+/** An image manifest, of OCI's format or Docker's, as it is stored, with what this library looks at. */
 export interface Manifest {
   kind: "manifest";
   text: string;
   config: Descriptor;
   layers: LocatedDescriptor[];
+  /** The manifest that this one is about, as a signature is. */
+  subject?: Descriptor;
 }
 
-/** An image index as it is stored, with what this library looks at. */
+/** An image index, or manifest list of Docker's format, as it is stored, with what this library looks at. */
 export interface Index {
   kind: "index";
   text: string;
@@ -46,14 +48,10 @@ export function isDocumentType(mediaType: string): boolean {
  * Parses a manifest or an index. A document that can be taken for both is refused
  * (https://github.com/opencontainers/image-spec/security/advisories/GHSA-77vh-xpmg-72qh).
  *
- * @throws {@link OcicryptError} `MANIFEST_INVALID`, `MANIFEST_UNSUPPORTED`
+ * @throws {@link OcicryptError} `MANIFEST_INVALID`, `DESCRIPTOR_INVALID`
  */
 export function parseDocument(bytes: Uint8Array, mediaType: string): Manifest | Index {
   const { text, value } = parseJson(bytes, "the manifest");
-  if (mediaType === MEDIA_TYPE_DOCKER_MANIFEST || mediaType === MEDIA_TYPE_DOCKER_LIST) {
-    const message = "only OCI images can hold encrypted layers, this is one of Docker's format";
-    throw new OcicryptError("MANIFEST_UNSUPPORTED", message);
-  }
   if (value.mediaType !== undefined && value.mediaType !== mediaType) {
     throw invalid(`it says it is ${show(value.mediaType)}, its descriptor says ${show(mediaType)}`);
   }
@@ -63,11 +61,16 @@ export function parseDocument(bytes: Uint8Array, mediaType: string): Manifest | 
   requireExactNames(value, "it");
   const root = locate(text);
   requireDigits(text, root);
-  if (mediaType === MEDIA_TYPE_INDEX) {
+  if (mediaType === MEDIA_TYPE_INDEX || mediaType === MEDIA_TYPE_DOCKER_LIST) {
     return { kind: "index", text, manifests: descriptors(value, root, "manifests") };
   }
   const config = readDescriptor(value.config, "config");
-  return { kind: "manifest", text, config, layers: descriptors(value, root, "layers") };
+  const layers = descriptors(value, root, "layers");
+  if (value.subject === undefined || value.subject === null) {
+    return { kind: "manifest", text, config, layers };
+  }
+  const subject = readDescriptor(value.subject, "subject");
+  return { kind: "manifest", text, config, layers, subject };
 }
 
 /**

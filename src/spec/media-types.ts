@@ -5,20 +5,33 @@ export const MEDIA_TYPE_INDEX = "application/vnd.oci.image.index.v1+json";
 export const MEDIA_TYPE_CONFIG = "application/vnd.oci.image.config.v1+json";
 export const MEDIA_TYPE_DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json";
 export const MEDIA_TYPE_DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json";
+export const MEDIA_TYPE_DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json";
 
 const SUFFIX = "+encrypted";
 
 const LAYER = "application/vnd.oci.image.layer.v1.tar";
+const NONDISTRIBUTABLE_LAYER = "application/vnd.oci.image.layer.nondistributable.v1.tar";
 const DOCKER_LAYER = "application/vnd.docker.image.rootfs.diff.tar";
+const DOCKER_FOREIGN_LAYER = "application/vnd.docker.image.rootfs.foreign.diff.tar";
 
 /**
  * containerd and the Rust side refuse Docker's layer types with `+encrypted` behind them
  * (confidential-containers#356), so encryption writes the OCI twin of these.
  */
-const OCI_TWIN: ReadonlyMap<string, string> = /* @__PURE__ */ new Map([
+const OCI_LAYER: ReadonlyMap<string, string> = /* @__PURE__ */ new Map([
   [DOCKER_LAYER, LAYER],
   [`${DOCKER_LAYER}.gzip`, `${LAYER}+gzip`],
   [`${DOCKER_LAYER}.zstd`, `${LAYER}+zstd`],
+  [DOCKER_FOREIGN_LAYER, NONDISTRIBUTABLE_LAYER],
+  [`${DOCKER_FOREIGN_LAYER}.gzip`, `${NONDISTRIBUTABLE_LAYER}+gzip`],
+  [`${DOCKER_FOREIGN_LAYER}.zstd`, `${NONDISTRIBUTABLE_LAYER}+zstd`],
+]);
+
+/** https://github.com/opencontainers/image-spec/blob/main/media-types.md#compatibility-matrix */
+const OCI_DOCUMENT: ReadonlyMap<string, string> = /* @__PURE__ */ new Map([
+  [MEDIA_TYPE_DOCKER_MANIFEST, MEDIA_TYPE_MANIFEST],
+  [MEDIA_TYPE_DOCKER_LIST, MEDIA_TYPE_INDEX],
+  [MEDIA_TYPE_DOCKER_CONFIG, MEDIA_TYPE_CONFIG],
 ]);
 
 export type Compression = "none" | "gzip" | "zstd";
@@ -42,6 +55,11 @@ export function isEncryptedMediaType(mediaType: string): boolean {
   return mediaType.endsWith(SUFFIX) && mediaType.length > SUFFIX.length;
 }
 
+/** OCI's media type for what Docker's type means; every other type as it is. */
+export function ociMediaType(mediaType: string): string {
+  return OCI_DOCUMENT.get(mediaType) ?? OCI_LAYER.get(mediaType) ?? mediaType;
+}
+
 /**
  * The media type of the encrypted form of a layer: the type with `+encrypted` behind it, for any
  * type; Docker's own layer types become their OCI twins first.
@@ -52,7 +70,7 @@ export function encryptedMediaType(mediaType: string): string {
   if (isEncryptedMediaType(mediaType)) {
     throw new OcicryptError("ALREADY_ENCRYPTED", `${mediaType} is an encrypted type already`);
   }
-  return (OCI_TWIN.get(mediaType) ?? mediaType) + SUFFIX;
+  return (OCI_LAYER.get(mediaType) ?? mediaType) + SUFFIX;
 }
 
 /**

@@ -18,6 +18,12 @@ export interface ImageSource {
    * @throws {@link OcicryptError} `BLOB_NOT_FOUND`, `SOURCE_UNREADABLE`
    */
   read(descriptor: Descriptor, options?: StoreOptions): AsyncIterable<Uint8Array>;
+  /**
+   * What refers to a manifest by its `subject`, such as signatures, where the source can tell.
+   *
+   * @throws {@link OcicryptError} as {@link resolve}
+   */
+  referrers?(digest: string, options?: StoreOptions): Promise<Descriptor[]>;
 }
 
 /** A place for one image. What was there before is there until {@link commit} has ended. */

@@ -153,6 +153,7 @@ describe.concurrent("JSON", () => {
     expect(shape(result)).toEqual({
       ...{ source: "string", destination: "string", image: descriptor },
       layers: [decryptedShape, decryptedShape],
+      warnings: [],
     });
     expect(result).toMatchObject({ source, destination, image: { digest: image.digest } });
   });

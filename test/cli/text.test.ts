@@ -95,7 +95,10 @@ describe("rendered results", () => {
   it("of encryption and decryption", () => {
     const encrypted = renderEncrypted({ image, layers: [layer], warnings: [] }, "oci:b");
     const diffId = "skipped: not a tar layer" as const;
-    const decrypted = renderDecrypted({ image, layers: [{ ...layer, diffId }] }, "oci:b");
+    const decrypted = renderDecrypted(
+      { image, layers: [{ ...layer, diffId }], warnings: [] },
+      "oci:b",
+    );
     for (const text of [encrypted, decrypted]) {
       expect(printable(text.replaceAll("\n", ""))).toBe(text.replaceAll("\n", ""));
       expect(text).toContain("layer 3  2.0 KiB  sha256:0123456789ab -> sha256:0123456789ab");

@@ -341,8 +341,9 @@ describe.each(OPERATIONS)("%s: a manifest", (_, operation) => {
   });
 
   it.each([
-    [DOCKER_MANIFEST, "MANIFEST_UNSUPPORTED"],
-    [DOCKER_LIST, "MANIFEST_UNSUPPORTED"],
+    [DOCKER_MANIFEST, "MANIFEST_INVALID"],
+    [DOCKER_LIST, "MANIFEST_INVALID"],
+    ["application/vnd.docker.distribution.manifest.v1+prettyjws", "MANIFEST_UNSUPPORTED"],
     [CONFIG, "MANIFEST_UNSUPPORTED"],
     ["application/vnd.oci.artifact.manifest.v1+json", "MANIFEST_UNSUPPORTED"],
     ["__proto__", "MANIFEST_UNSUPPORTED"],
@@ -413,9 +414,9 @@ describe("an index", () => {
     await expectRefusal(encrypt, path, "BLOB_NOT_FOUND");
   });
 
-  it("with a manifest of Docker's format", async () => {
+  it("with a manifest that it takes for one of Docker's format", async () => {
     const path = await indexOf((_, manifest) => [{ ...manifest, mediaType: DOCKER_MANIFEST }]);
-    await expectRefusal(encrypt, path, "MANIFEST_UNSUPPORTED");
+    await expectRefusal(encrypt, path, "MANIFEST_INVALID");
   });
 
   it.each([

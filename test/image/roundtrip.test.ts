@@ -11,6 +11,8 @@ import {
   layerOf,
   layoutOf,
   multiPlatform,
+  putIndex,
+  putManifest,
   putText,
   readBlob,
   readEntries,
@@ -187,6 +189,34 @@ describe("encryption and decryption of an image", () => {
     expect(await readBlob(again, index)).toEqual(await readBlob(path, index));
     for (const entry of await readIndexEntries(path, index)) {
       expect(await contents(again, entry)).toEqual(await contents(path, entry));
+    }
+  });
+
+  it("gives back indexes in an index, and entries without a platform", async () => {
+    const [path, encrypted, again] = [directory(), directory(), directory()];
+    const { index, amd64 } = await multiPlatform(path);
+    const bare = await putManifest(path, [await layer("bare")]);
+    const inner = await putIndex(path, [bare.descriptor, index]);
+    const entries = [bare.descriptor, { ...inner, annotations: {} }, amd64.descriptor];
+    const outer = await putIndex(path, entries);
+    await writeIndex(path, [outer]);
+
+    const there = await encrypt(path, encrypted);
+    expect(there.layers.map(({ platform }) => platform)).toEqual([
+      ...["-", "-", "linux/amd64", "linux/amd64", "linux/arm64/v8", "linux/arm64/v8", "-", "-"],
+    ]);
+    expect(new Set(there.layers.map(({ after }) => after.digest)).size).toBe(4);
+    const [first, middle, last] = await readIndexEntries(encrypted, there.image);
+    const [innerFirst, innerIndex] = await readIndexEntries(encrypted, middle!);
+    expect(innerFirst!.digest).toBe(first!.digest);
+    const platforms = await readIndexEntries(encrypted, innerIndex!);
+    expect(platforms[1]!.digest).toBe(last!.digest);
+    for (const entry of [first, middle, innerIndex]) expect(entry).not.toHaveProperty("platform");
+
+    const back = await decrypt(encrypted, again);
+    expect(back.image).toEqual(outer);
+    for (const entry of [outer, inner, index, bare.descriptor, amd64.descriptor]) {
+      expect(await readBlob(again, entry)).toEqual(await readBlob(path, entry));
     }
   });
 

@@ -102,9 +102,30 @@ describe("parseDocument", () => {
     await expectCode(() => parseDocument(bytes(document), MANIFEST), "DESCRIPTOR_INVALID");
   });
 
-  it.each([DOCKER_MANIFEST, DOCKER_LIST])("refuses %s", async (mediaType) => {
-    const document = { ...right, mediaType };
-    await expectCode(() => parseDocument(bytes(document), mediaType), "MANIFEST_UNSUPPORTED");
+  it("reads those of Docker's format, which say their type", async () => {
+    const manifest = bytes({ ...right, mediaType: DOCKER_MANIFEST });
+    expect(parseDocument(manifest, DOCKER_MANIFEST).kind).toBe("manifest");
+    const list = bytes({ schemaVersion: 2, mediaType: DOCKER_LIST, manifests: [] });
+    expect(parseDocument(list, DOCKER_LIST).kind).toBe("index");
+    await expectCode(() => parseDocument(manifest, MANIFEST), "MANIFEST_INVALID");
+    await expectCode(() => parseDocument(manifest, DOCKER_LIST), "MANIFEST_INVALID");
+    await expectCode(() => parseDocument(list, INDEX), "MANIFEST_INVALID");
+  });
+
+  it("reads what a manifest is about", async () => {
+    const subject = { mediaType: MANIFEST, digest: DIGEST, size: 9 };
+    expect(parseDocument(bytes({ ...right, subject }), MANIFEST)).toHaveProperty(
+      "subject",
+      subject,
+    );
+    for (const none of [undefined, null]) {
+      const document = parseDocument(bytes({ ...right, subject: none }), MANIFEST);
+      expect(document).not.toHaveProperty("subject");
+    }
+    for (const wrong of [DIGEST, [], { ...subject, size: -1 }]) {
+      const document = bytes({ ...right, subject: wrong });
+      await expectCode(() => parseDocument(document, MANIFEST), "MANIFEST_INVALID");
+    }
   });
 
   it("is not led to other members by __proto__", async () => {

@@ -3,6 +3,7 @@ import {
   encryptedMediaType,
   isEncryptedMediaType,
   layerCompression,
+  ociMediaType,
   plainMediaType,
 } from "../../src/spec/media-types.js";
 import { expectCode } from "../support/codes.js";
@@ -36,8 +37,20 @@ describe("media types", () => {
     [`${DOCKER}.diff.tar`, `${OCI}.v1.tar+encrypted`],
     [`${DOCKER}.diff.tar.gzip`, `${OCI}.v1.tar+gzip+encrypted`],
     [`${DOCKER}.diff.tar.zstd`, `${OCI}.v1.tar+zstd+encrypted`],
+    [`${DOCKER}.foreign.diff.tar`, `${OCI}.nondistributable.v1.tar+encrypted`],
+    [`${DOCKER}.foreign.diff.tar.gzip`, `${OCI}.nondistributable.v1.tar+gzip+encrypted`],
+    [`${DOCKER}.foreign.diff.tar.zstd`, `${OCI}.nondistributable.v1.tar+zstd+encrypted`],
   ])("Docker's %s becomes %s", (plain, encrypted) => {
     expect(encryptedMediaType(plain)).toBe(encrypted);
+    expect(`${ociMediaType(plain)}+encrypted`).toBe(encrypted);
+  });
+
+  it.each([
+    ...SUFFIXED,
+    `${DOCKER}.diff.tar.gzip+encrypted`,
+    "application/vnd.docker.plugin.v1+json",
+  ])("%s has no other name in OCI", (mediaType) => {
+    expect(ociMediaType(mediaType)).toBe(mediaType);
   });
 
   it("what c/image wrote for Docker's type goes back to it", () => {

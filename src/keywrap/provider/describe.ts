@@ -1,6 +1,6 @@
 import type { RecipientInfo } from "../types.js";
 import { parseObject } from "./json.js";
-import { printable } from "./printable.js";
+import { printable } from "../../spec/foreign-text.js";
 
 const MAX_LENGTH = 200;
 

@@ -1,10 +1,11 @@
-import { MAX_WORDS } from "./limits.js";
+/** How much of what another program says is passed on, in characters. */
+const MAX_LENGTH = 1000;
 
 /**
  * Text from outside on one line and fit for a terminal: without control, format and private-use
  * characters, which could hide or rewrite what stands around it.
  */
-export function printable(text: string, maxLength: number = MAX_WORDS): string {
+export function printable(text: string, maxLength: number = MAX_LENGTH): string {
   // Cut first: what comes in may be of any length.
   const line = text.slice(0, 4 * maxLength).replace(/[\p{C}\p{Z}]+/gu, " ");
   const trimmed = line.trim();

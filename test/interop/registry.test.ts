@@ -1,0 +1,412 @@
+import { createCipheriv, createHash, randomBytes } from "node:crypto";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { beforeAll, describe, expect, it, type TestContext } from "vitest";
+import { decryptImage, encryptImage } from "../../src/image/index.js";
+import { jwe } from "../../src/keywrap/jwe/index.js";
+import {
+  configuredCredentials,
+  listReferrers,
+  registryDestination,
+  registrySource,
+  type RegistryDestinationOptions,
+  type RegistryReference,
+} from "../../src/registry/index.js";
+import type { Descriptor } from "../../src/spec/descriptor.js";
+import {
+  cuttingProxy,
+  dockerRegistry,
+  makeCertificate,
+  stopRegistries,
+  tokenService,
+  type DockerRegistry,
+} from "../registry/docker-registry.js";
+import { digestOf, INDEX, MANIFEST } from "../registry/server.js";
+import { chunked, collect } from "../support/bytes.js";
+import { expectCode } from "../support/codes.js";
+import { diffIds, hasProgram, requirePeer, run, temporaryDirectory, VECTORS } from "./peers.js";
+
+const directory = temporaryDirectory();
+stopRegistries();
+
+const peers = join(VECTORS, "peers");
+const plainLayout = join(peers, "layouts", "plain");
+const keyFile = (name: string): string => join(peers, "keys", name);
+const recipients = [jwe.recipient(readFileSync(keyFile("ec256.pub.pem")))];
+const keys = [jwe.key(readFileSync(keyFile("ec256.pkcs8.pem")))];
+
+const hasRegistry = hasProgram("docker-registry", "--version");
+const hasSkopeo = hasProgram("skopeo", "--version");
+function requireBoth(context: TestContext): void {
+  requirePeer(context, "docker-registry", hasRegistry);
+  requirePeer(context, "skopeo", hasSkopeo);
+}
+
+const nobody: RegistryDestinationOptions = { credentials: () => Promise.resolve(undefined) };
+
+function url({ host, repository, tag = "latest" }: RegistryReference): string {
+  return `docker://${host}/${repository}:${tag}`;
+}
+
+/** Runs skopeo, which has to do it. */
+async function skopeo(...args: string[]): Promise<string> {
+  const result = await run("skopeo", args);
+  expect(result.stderr.replace(/.*level=warning.*\n/g, "")).toBe("");
+  expect(result.status).toBe(0);
+  return result.stdout.toString();
+}
+
+const push = (layout: string, to: RegistryReference, ...more: string[]): Promise<string> =>
+  skopeo("copy", "-q", "--dest-tls-verify=false", ...more, `oci:${layout}`, url(to));
+const pull = (from: RegistryReference, layout: string, ...more: string[]): Promise<string> =>
+  skopeo("copy", "-q", "--src-tls-verify=false", ...more, url(from), `oci:${layout}:latest`);
+const newLayout = (): string => join(directory, randomBytes(8).toString("hex"));
+
+interface Content {
+  config: Descriptor;
+  layers: Descriptor[];
+}
+
+async function readManifest(from: RegistryReference, options = nobody): Promise<Content> {
+  const source = registrySource(from, options);
+  const bytes = await collect(source.read(await source.resolve()));
+  return JSON.parse(bytes.toString()) as Content;
+}
+
+async function encrypt(
+  from: RegistryReference,
+  to: RegistryReference,
+  options = nobody,
+): Promise<string> {
+  const destination = await registryDestination(to, options);
+  return (await encryptImage(registrySource(from, options), destination, { recipients })).image
+    .digest;
+}
+
+async function decrypt(
+  from: RegistryReference,
+  to: RegistryReference,
+  options = nobody,
+): Promise<string> {
+  const destination = await registryDestination(to, options);
+  return (await decryptImage(registrySource(from, options), destination, { keys })).image.digest;
+}
+
+describe("Docker's registry and skopeo", () => {
+  let registry: DockerRegistry;
+  beforeAll(async () => {
+    if (!hasRegistry || !hasSkopeo) return;
+    registry = await dockerRegistry(directory);
+    await push(`${plainLayout}:latest`, registry.at("plain"));
+  });
+
+  it("open what was encrypted from registry to registry", async (context) => {
+    requireBoth(context);
+    const to = registry.at("secret", "v1");
+    const digest = await encrypt(registry.at("plain"), to);
+    const raw = await skopeo("inspect", "--raw", "--tls-verify=false", url(to));
+    expect(digestOf(raw)).toBe(digest);
+    const layout = newLayout();
+    await pull(to, layout, "--decryption-key", keyFile("ec256.pkcs8.pem"));
+    expect(diffIds(layout)).toEqual(diffIds(plainLayout));
+    expect(registry.uploads("secret")).toEqual([]);
+  });
+
+  it("store what was decrypted from registry to registry as it was", async (context) => {
+    requireBoth(context);
+    await encrypt(registry.at("plain"), registry.at("there"));
+    const digest = await decrypt(registry.at("there"), registry.at("back", "v2"));
+    expect(digest).toBe((await registrySource(registry.at("plain"), nobody).resolve()).digest);
+    const layout = newLayout();
+    await pull(registry.at("back", "v2"), layout);
+    expect(diffIds(layout)).toEqual(diffIds(plainLayout));
+  });
+
+  it("encrypt what is decrypted here", async (context) => {
+    requireBoth(context);
+    const publicKey = `jwe:${keyFile("ec256.pub.pem")}`;
+    await push(`${plainLayout}:latest`, registry.at("theirs"), "--encryption-key", publicKey);
+    await decrypt(registry.at("theirs"), registry.at("opened"));
+    const layout = newLayout();
+    await pull(registry.at("opened"), layout);
+    expect(diffIds(layout)).toEqual(diffIds(plainLayout));
+  });
+
+  it("find an image by its digest, without a tag", async (context) => {
+    requireBoth(context);
+    const { host } = registry;
+    const source = registrySource(registry.at("plain"), nobody);
+    const { digest } = await source.resolve();
+    const byDigest = registrySource({ host, repository: "plain", digest }, nobody);
+    expect(await byDigest.resolve()).toEqual(await source.resolve());
+    const to = await registryDestination({ host, repository: "untagged" }, nobody);
+    const { image } = await encryptImage(byDigest, to, { recipients });
+    const name = `docker://${host}/untagged@${image.digest}`;
+    expect(digestOf(await skopeo("inspect", "--raw", "--tls-verify=false", name))).toBe(
+      image.digest,
+    );
+    const tags = await run("skopeo", [
+      "list-tags",
+      "--tls-verify=false",
+      `docker://${host}/untagged`,
+    ]);
+    expect(tags.stdout.toString()).not.toContain("latest");
+  });
+
+  it("mount blobs from another repository", async (context) => {
+    requireBoth(context);
+    const { config } = await readManifest(registry.at("plain"));
+    const mountFrom = registry.at("plain");
+    const destination = await registryDestination(registry.at("mounted"), { ...nobody, mountFrom });
+    expect(await destination.contains(config)).toBe(false);
+    expect(await destination.mount(config)).toBe(true);
+    expect(await destination.contains(config)).toBe(true);
+    expect(await destination.mount({ ...config, digest: digestOf("absent") })).toBe(false);
+    expect(registry.uploads("mounted")).toEqual([]);
+  });
+
+  it("have nothing open when an image fails", async (context) => {
+    requireBoth(context);
+    const destination = await registryDestination(registry.at("failed"), {
+      ...nobody,
+      chunkSize: 10_000,
+    });
+    const reason = new Error("failed");
+    async function* content(): AsyncGenerator<Uint8Array> {
+      yield* chunked(randomBytes(50_000), 9999);
+      throw reason;
+    }
+    await expect(destination.write(content(), () => ({ digest: "" }))).rejects.toBe(reason);
+    expect(registry.uploads("failed")).toEqual([]);
+    await expectCode(registrySource(registry.at("failed"), nobody).resolve(), "IMAGE_NOT_FOUND");
+  });
+
+  it("take a blob in several chunks, and not by another digest", async (context) => {
+    requireBoth(context);
+    const bytes = randomBytes(55_555);
+    const options = { ...nobody, chunkSize: 10_000 };
+    const destination = await registryDestination(registry.at("chunks"), options);
+    const digest = digestOf(bytes);
+    await destination.write(chunked(bytes, 3333), () => ({ digest }));
+    const blob = { mediaType: "a/b", digest, size: bytes.byteLength };
+    expect(await destination.contains(blob)).toBe(true);
+    expect(await destination.contains({ ...blob, size: 1 })).toBe(false);
+    const read = await collect(registrySource(registry.at("chunks"), nobody).read(blob));
+    expect(read.equals(bytes)).toBe(true);
+    const wrong = { digest: digestOf("wrong") };
+    await expectCode(
+      destination.write(chunked(bytes, 3333), () => wrong),
+      "REGISTRY_FAILED",
+    );
+    expect(registry.uploads("chunks")).toEqual([]);
+  });
+
+  it("list referrers by their tag", async (context) => {
+    requireBoth(context);
+    const subject = digestOf("subject");
+    const text = JSON.stringify({ schemaVersion: 2, mediaType: INDEX, manifests: [] });
+    const tag = subject.replace(":", "-");
+    const destination = await registryDestination(registry.at("signed", tag), nobody);
+    const image = { mediaType: INDEX, digest: digestOf(text), size: text.length };
+    await destination.writeManifest(Buffer.from(text), image);
+    await destination.commit(image);
+    expect(await listReferrers(registry.at("signed"), subject, nobody)).toEqual([]);
+    expect(await listReferrers(registry.at("plain"), subject, nobody)).toEqual([]);
+  });
+
+  it("go on with a download that was cut", async (context) => {
+    requireBoth(context);
+    const bytes = randomBytes(5_000_000);
+    const destination = await registryDestination(registry.at("cut"), nobody);
+    const blob = { mediaType: "a/b", digest: digestOf(bytes), size: bytes.byteLength };
+    await destination.write(chunked(bytes, 65_536), () => blob);
+    const proxy = await cuttingProxy(registry.host, { got: 2_000_000 });
+    const reference = { host: proxy.host, repository: "cut" };
+    const read = await collect(registrySource(reference, nobody).read(blob));
+    expect(read.equals(bytes)).toBe(true);
+    expect(proxy.connections).toBe(2);
+  });
+
+  it("go on with an upload that was cut in its first chunk", async (context) => {
+    requireBoth(context);
+    const bytes = randomBytes(5_000_000);
+    const proxy = await cuttingProxy(registry.host, { sent: 1_500_000 });
+    const reference = { host: proxy.host, repository: "cut-upload" };
+    const destination = await registryDestination(reference, { ...nobody, chunkSize: 4_000_000 });
+    const blob = { mediaType: "a/b", digest: digestOf(bytes), size: bytes.byteLength };
+    await destination.write(chunked(bytes, 65_536), () => blob);
+    expect(await destination.contains(blob)).toBe(true);
+    expect(proxy.connections).toBeGreaterThan(1);
+    // This registry forgets an upload that has more bytes than it told, and does not let it be
+    // cancelled either: it goes when the registry tidies up.
+    expect(registry.uploads("cut-upload")).toHaveLength(1);
+  });
+});
+
+describe("a registry with a password", () => {
+  // Of the test vectors of crypt_blowfish.
+  const PASSWORD = "U*U";
+  const HASH = "$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW";
+
+  it("opens with what skopeo login left", async (context) => {
+    requireBoth(context);
+    const file = join(directory, "htpasswd");
+    writeFileSync(file, `user:${HASH}\n`);
+    const auth = `auth: {htpasswd: {realm: test, path: ${file}}}`;
+    const registry = await dockerRegistry(directory, { auth });
+    const authfile = join(directory, "auth.json");
+    const login = ["--authfile", authfile, "--tls-verify=false", "-u", "user", "-p", PASSWORD];
+    await skopeo("login", ...login, registry.host);
+    await push(`${plainLayout}:latest`, registry.at("plain"), "--authfile", authfile);
+
+    const credentials = configuredCredentials({ env: { REGISTRY_AUTH_FILE: authfile } });
+    await encrypt(registry.at("plain"), registry.at("secret"), { credentials });
+    const layout = newLayout();
+    const decryption = ["--decryption-key", keyFile("ec256.pkcs8.pem")];
+    await pull(registry.at("secret"), layout, "--authfile", authfile, ...decryption);
+    expect(diffIds(layout)).toEqual(diffIds(plainLayout));
+
+    const wrong = { username: "user", password: "wrong" };
+    for (const options of [nobody, { credentials: wrong }]) {
+      const source = registrySource(registry.at("plain"), options);
+      const error = await expectCode(source.resolve(), "REGISTRY_DENIED");
+      expect(error.message).not.toContain("wrong");
+    }
+  });
+});
+
+describe("a registry with a token service", () => {
+  it("opens with tokens for what is done", async (context) => {
+    requireBoth(context);
+    const user = { username: "user", password: "pass:word" };
+    const service = await tokenService(directory, user);
+    const registry = await dockerRegistry(directory, { auth: service.auth });
+    const creds = "user:pass:word";
+    await push(`${plainLayout}:latest`, registry.at("plain"), "--dest-creds", creds);
+
+    service.scopes.length = 0;
+    const options = { credentials: user, mountFrom: registry.at("plain") };
+    const destination = await registryDestination(registry.at("secret"), options);
+    const source = registrySource(registry.at("plain"), options);
+    await encryptImage(source, destination, { recipients });
+    expect(service.scopes).toEqual([["repository:plain:pull"], ["repository:secret:pull,push"]]);
+
+    const { layers } = await readManifest(registry.at("plain"), options);
+    expect(await destination.mount(layers[0]!)).toBe(true);
+    expect(service.scopes.at(-1)).toEqual(["repository:secret:pull,push", "repository:plain:pull"]);
+
+    const layout = newLayout();
+    const decryption = ["--decryption-key", keyFile("ec256.pkcs8.pem")];
+    await pull(registry.at("secret"), layout, "--src-creds", creds, ...decryption);
+    expect(diffIds(layout)).toEqual(diffIds(plainLayout));
+
+    await expectCode(registrySource(registry.at("plain"), nobody).resolve(), "REGISTRY_DENIED");
+  });
+});
+
+describe("a registry with TLS", () => {
+  it("is trusted by its own authority only", async (context) => {
+    requireBoth(context);
+    const certificate = makeCertificate(directory, "tls");
+    const registry = await dockerRegistry(directory, { tls: certificate });
+    const certificates = join(directory, "certificates");
+    mkdirSync(certificates);
+    writeFileSync(join(certificates, "ca.crt"), readFileSync(certificate.cert));
+    const from = registry.at("plain");
+    await skopeo(
+      ...["copy", "-q", "--dest-cert-dir", certificates],
+      ...[`oci:${plainLayout}:latest`, url(from)],
+    );
+
+    const ca = readFileSync(certificate.cert);
+    const { digest } = await registrySource(from, { ...nobody, ca }).resolve();
+    expect(await decryptAgain(registry, { ...nobody, ca })).toBe(digest);
+    const untrusted = registrySource(from, { ...nobody, insecure: false });
+    const error = await expectCode(untrusted.resolve(), "REGISTRY_UNREACHABLE");
+    expect(error.message).toContain("certificate");
+  });
+
+  async function decryptAgain(
+    registry: DockerRegistry,
+    options: RegistryDestinationOptions,
+  ): Promise<string> {
+    await encrypt(registry.at("plain"), registry.at("secret"), options);
+    return decrypt(registry.at("secret"), registry.at("back"), options);
+  }
+});
+
+describe("memory", () => {
+  const MIB = 1024 * 1024;
+
+  it("stays flat for a layer of 256 MiB from registry to registry", async (context) => {
+    requirePeer(context, "docker-registry", hasRegistry);
+    requirePeer(context, "Linux's /proc", process.platform === "linux");
+    const registry = await dockerRegistry(directory);
+    await pushLarge(registry.at("large"), 256 * MIB);
+    const program = `
+      import { readFileSync } from "node:fs";
+      import { encryptImage } from ${JSON.stringify(dist("image/index.js"))};
+      import { jwe } from ${JSON.stringify(dist("keywrap/jwe/index.js"))};
+      import { registryDestination, registrySource } from ${JSON.stringify(dist("registry/index.js"))};
+      const status = (name) =>
+        Number(new RegExp(name + ":\\\\s+(\\\\d+) kB").exec(readFileSync("/proc/self/status", "utf8"))[1]);
+      const reference = (repository) => ({ host: ${JSON.stringify(registry.host)}, repository, tag: "latest" });
+      const credentials = async () => undefined;
+      const recipients = [jwe.recipient(readFileSync(${JSON.stringify(keyFile("ec256.pub.pem"))}))];
+      const source = registrySource(reference("large"), { credentials });
+      const destination = await registryDestination(reference("large-secret"), { credentials });
+      await source.resolve();
+      const idle = status("VmRSS");
+      await encryptImage(source, destination, { recipients });
+      console.log(status("VmHWM") - idle);`;
+    const result = await run(process.execPath, ["--input-type=module", "--eval", program]);
+    expect(result).toMatchObject({ status: 0, stderr: "" });
+    const extra = Number(result.stdout.toString()) * 1024;
+    expect(extra).toBeGreaterThan(0);
+    // Some 50 to 60 MiB: a chunk, and what the collector lets lie, as with a layout.
+    expect(extra).toBeLessThan(80 * MIB);
+  });
+
+  const dist = (file: string): string => new URL(`../../dist/${file}`, import.meta.url).href;
+
+  /** Bytes that nobody can compress; their digest once they were read. */
+  function largeContent(size: number): {
+    content: AsyncGenerator<Uint8Array>;
+    digest: () => { digest: string };
+  } {
+    const cipher = createCipheriv("aes-128-ctr", Buffer.alloc(16), Buffer.alloc(16));
+    const hash = createHash("sha256");
+    let digest: string | undefined;
+    // eslint-disable-next-line @typescript-eslint/require-await -- a source is asynchronous
+    async function* content(): AsyncGenerator<Uint8Array> {
+      for (let left = size; left > 0; left -= MIB) {
+        const chunk = cipher.update(Buffer.alloc(Math.min(left, MIB)));
+        hash.update(chunk);
+        yield chunk;
+      }
+    }
+    const finish = (): { digest: string } => {
+      digest ??= `sha256:${hash.digest("hex")}`;
+      return { digest };
+    };
+    return { content: content(), digest: finish };
+  }
+
+  async function pushLarge(to: RegistryReference, size: number): Promise<void> {
+    const destination = await registryDestination(to, nobody);
+    const { content, digest } = largeContent(size);
+    await destination.write(content, digest);
+    const empty = {
+      mediaType: "application/vnd.oci.empty.v1+json",
+      digest: digestOf("{}"),
+      size: 2,
+    };
+    await destination.write(chunked(Buffer.from("{}"), 2), () => empty);
+    const mediaType = "application/vnd.oci.image.layer.v1.tar";
+    const layers = [{ mediaType, ...digest(), size }];
+    const text = JSON.stringify({ schemaVersion: 2, mediaType: MANIFEST, config: empty, layers });
+    const image = { mediaType: MANIFEST, digest: digestOf(text), size: text.length };
+    await destination.writeManifest(Buffer.from(text), image);
+    await destination.commit(image);
+  }
+});

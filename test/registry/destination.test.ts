@@ -1,0 +1,502 @@
+import type { ServerResponse } from "node:http";
+import { createServer, type AddressInfo, type Socket } from "node:net";
+import { describe, expect, it } from "vitest";
+import type { ErrorCode } from "../../src/errors.js";
+import { registryDestination, type RegistryDestinationOptions } from "../../src/registry/index.js";
+import type { Descriptor } from "../../src/spec/descriptor.js";
+import { chunked } from "../support/bytes.js";
+import { expectCode } from "../support/codes.js";
+import {
+  at,
+  digestOf,
+  MANIFEST,
+  numbered,
+  QUICK,
+  refuse,
+  reply,
+  testRegistry,
+  testServer,
+  type SeenRequest,
+  type TestRegistry,
+} from "./server.js";
+
+const BLOB = numbered(25_000);
+const DIGEST = digestOf(BLOB);
+const SMALL: RegistryDestinationOptions = { ...QUICK, chunkSize: 10_000 };
+const MANIFEST_BYTES = Buffer.from("{}");
+const IMAGE: Descriptor = { mediaType: MANIFEST, digest: digestOf("{}"), size: 2 };
+
+async function write(
+  registry: TestRegistry,
+  options: RegistryDestinationOptions = SMALL,
+  bytes: Buffer = BLOB,
+): Promise<void> {
+  const destination = await registryDestination(at(registry, "app", "v1"), options);
+  await destination.write(chunked(bytes, 777), () => ({ digest: digestOf(bytes) }));
+}
+
+const patches = ({ requests }: TestRegistry): (string | undefined)[] =>
+  requests
+    .filter(({ method }) => method === "PATCH")
+    .map(({ headers }) => headers["content-range"]);
+
+const methods = ({ requests }: TestRegistry): string[] => requests.map(({ method }) => method);
+
+function expectStored(registry: TestRegistry, bytes = BLOB): void {
+  expect(registry.blobs.get(`app@${digestOf(bytes)}`)?.equals(bytes)).toBe(true);
+  expect(registry.uploads.size).toBe(0);
+}
+
+/** Takes some requests away from the registry. */
+function intercept(
+  registry: TestRegistry,
+  method: string,
+  script: (count: number, request: SeenRequest, response: ServerResponse) => boolean,
+): void {
+  let count = 0;
+  registry.script = (request, response) =>
+    request.method === method && script(count++, request, response);
+}
+
+/** The upload that is open. */
+function upload({ uploads }: TestRegistry): [string, Buffer] {
+  expect(uploads.size).toBe(1);
+  return [...uploads][0]!;
+}
+
+/** Lets the registry take a part of a chunk before the connection breaks off. */
+function takePart(
+  registry: TestRegistry,
+  { body }: SeenRequest,
+  bytes: number,
+  response: ServerResponse,
+): true {
+  const [id, content] = upload(registry);
+  registry.uploads.set(id, Buffer.concat([content, body.subarray(0, bytes)]));
+  response.destroy();
+  return true;
+}
+
+describe("uploads", () => {
+  it("go in chunks", async () => {
+    const registry = await testRegistry();
+    await write(registry);
+    expectStored(registry);
+    expect(methods(registry)).toEqual(["POST", "PATCH", "PATCH", "PATCH", "PUT"]);
+    expect(patches(registry)).toEqual(["0-9999", "10000-19999", "20000-24999"]);
+    expect(registry.requests.every(({ body }) => body.byteLength <= 10_000)).toBe(true);
+    const { target, headers } = registry.requests.at(-1)!;
+    expect(target).toContain("?state=a/b%20c&digest=sha256%3A");
+    expect(headers["content-length"]).toBe("0");
+  });
+
+  it.each([0, 1, 9999, 10_000, 10_001, 20_000])("of %s bytes", async (size) => {
+    const registry = await testRegistry();
+    await write(registry, SMALL, numbered(size));
+    expectStored(registry, numbered(size));
+    expect(patches(registry)).toHaveLength(Math.ceil(size / 10_000));
+  });
+
+  it("go through the global fetch", async () => {
+    const registry = await testRegistry();
+    await write(registry, { ...SMALL, fetch: globalThis.fetch });
+    expectStored(registry);
+    expect(registry.requests.at(-1)!.headers["content-length"]).toBe("0");
+  });
+
+  it("go in larger chunks where the registry asks for that", async () => {
+    const registry = await testRegistry();
+    intercept(registry, "POST", (_, __, response) => {
+      response.setHeader("oci-chunk-min-length", "15000");
+      return false;
+    });
+    await write(registry);
+    expectStored(registry);
+    expect(patches(registry)).toEqual(["0-14999", "15000-24999"]);
+  });
+
+  it.each([0, 1, 5000, 9999])("go on behind %s bytes after a break", async (arrived) => {
+    const registry = await testRegistry();
+    intercept(registry, "PATCH", (count, request, response) => {
+      if (count !== 1) return false;
+      return takePart(registry, request, arrived, response);
+    });
+    await write(registry);
+    expectStored(registry);
+    expect(methods(registry)).toContain("GET");
+  });
+
+  it("go on when all arrived and only the answer was lost", async () => {
+    const registry = await testRegistry();
+    intercept(
+      registry,
+      "PATCH",
+      (count, request, response) => count === 1 && takePart(registry, request, 10_000, response),
+    );
+    await write(registry);
+    expectStored(registry);
+    expect(patches(registry)).toEqual(["0-9999", "10000-19999", "20000-24999"]);
+  });
+
+  it.each([429, 503, 416])("go on after %s", async (status) => {
+    const registry = await testRegistry();
+    intercept(registry, "PATCH", (count, _, response) => count === 2 && reply(response, status));
+    await write(registry);
+    expectStored(registry);
+  });
+
+  it("go on where the registry took less than it was sent", async () => {
+    const registry = await testRegistry();
+    intercept(registry, "PATCH", (count, { body }, response) => {
+      if (count !== 1) return false;
+      const [id, content] = upload(registry);
+      registry.uploads.set(id, Buffer.concat([content, body.subarray(0, 4000)]));
+      return reply(response, 202, { range: "0-13999" });
+    });
+    await write(registry);
+    expectStored(registry);
+    expect(patches(registry)).toEqual(["0-9999", "10000-19999", "14000-19999", "20000-24999"]);
+  });
+
+  it.each([0, 1, 4000])(
+    "begin anew while all is still here (%s bytes arrived)",
+    async (arrived) => {
+      const registry = await testRegistry();
+      intercept(registry, "PATCH", (count, request, response) => {
+        if (count !== 0) return false;
+        takePart(registry, request, arrived, response);
+        if (arrived > 1) registry.uploads.clear();
+        return true;
+      });
+      await write(registry);
+      expectStored(registry);
+      expect(methods(registry).filter((method) => method === "POST")).toHaveLength(2);
+    },
+  );
+
+  it("fail when the registry lost what is not here any more", async () => {
+    const registry = await testRegistry();
+    intercept(registry, "PATCH", (count, _, response) => {
+      if (count !== 1) return false;
+      registry.uploads.clear();
+      response.destroy();
+      return true;
+    });
+    await expectCode(write(registry), "REGISTRY_FAILED");
+    expect(registry.blobs.size).toBe(0);
+  });
+
+  it("fail when the registry lost a part of what is not here any more", async () => {
+    const registry = await testRegistry();
+    intercept(registry, "PATCH", (count, _, response) => {
+      if (count !== 1) return false;
+      const [id, content] = upload(registry);
+      registry.uploads.set(id, content.subarray(0, 5000));
+      response.destroy();
+      return true;
+    });
+    await expectCode(write(registry), "REGISTRY_INVALID_RESPONSE");
+    expect(registry.blobs.size).toBe(0);
+  });
+
+  it("are left when the registry refuses them before it has read them", async () => {
+    let isClosed = false;
+    let refused: Socket | undefined;
+    const server = createServer((socket) => {
+      socket.on("error", () => undefined);
+      socket.once("data", (data) => {
+        const isPatch = data.toString("latin1").startsWith("PATCH");
+        const answer = isPatch
+          ? "403 Forbidden"
+          : "202 Accepted\r\nlocation: /upload\r\nconnection: close";
+        socket.write(`HTTP/1.1 ${answer}\r\ncontent-length: 0\r\n\r\n`);
+        if (isPatch) refused = socket.pause().on("close", () => (isClosed = true));
+        else socket.end();
+      });
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const host = `127.0.0.1:${String((server.address() as AddressInfo).port)}`;
+    const destination = await registryDestination({ host, repository: "app" }, QUICK);
+    const bytes = Buffer.alloc(8 * 1024 * 1024);
+    const writing = destination.write(chunked(bytes, 1024 * 1024), () => ({ digest: DIGEST }));
+    await expectCode(writing, "REGISTRY_DENIED");
+    // Only who reads notices the end.
+    refused!.resume();
+    await expect.poll(() => isClosed).toBe(true);
+    server.close();
+  });
+
+  it("are finished when only the answer to that was lost", async () => {
+    const registry = await testRegistry();
+    intercept(registry, "PUT", (count, _, response) => {
+      if (count !== 0) return false;
+      registry.putBlob("app", upload(registry)[1]);
+      registry.uploads.clear();
+      response.destroy();
+      return true;
+    });
+    await write(registry);
+    expectStored(registry);
+    expect(methods(registry).slice(-3)).toEqual(["PUT", "PUT", "HEAD"]);
+  });
+
+  it.each<[string, ErrorCode, string, (response: ServerResponse) => boolean]>([
+    ["POST is denied", "REGISTRY_DENIED", "POST", (r) => refuse(r, 403, "DENIED")],
+    ["POST fails", "REGISTRY_FAILED", "POST", (r) => refuse(r, 404, "NAME_UNKNOWN")],
+    ["POST names no place", "REGISTRY_INVALID_RESPONSE", "POST", (r) => reply(r, 202)],
+    [
+      "POST names an unsafe place",
+      "REGISTRY_INVALID_RESPONSE",
+      "POST",
+      (r) => reply(r, 202, { location: "http://192.0.2.1/" }),
+    ],
+    [
+      "POST wants chunks too large",
+      "REGISTRY_INVALID_RESPONSE",
+      "POST",
+      (r) => reply(r, 202, { location: "/x", "oci-chunk-min-length": "999999999" }),
+    ],
+    ["POST redirects", "REGISTRY_FAILED", "POST", (r) => reply(r, 307, { location: "/x" })],
+    ["PATCH fails", "REGISTRY_FAILED", "PATCH", (r) => refuse(r, 400, "BLOB_UPLOAD_INVALID")],
+    ["PATCH fails for ever", "REGISTRY_UNREACHABLE", "PATCH", (r) => (r.destroy(), true)],
+    ["PATCH is busy for ever", "REGISTRY_FAILED", "PATCH", (r) => reply(r, 503)],
+    [
+      "PATCH took more than there was",
+      "REGISTRY_INVALID_RESPONSE",
+      "PATCH",
+      (r) => reply(r, 202, { range: "0-99999" }),
+    ],
+    [
+      "PATCH answers nonsense",
+      "REGISTRY_INVALID_RESPONSE",
+      "PATCH",
+      (r) => reply(r, 202, { range: "all" }),
+    ],
+    ["PUT fails", "REGISTRY_FAILED", "PUT", (r) => refuse(r, 400, "DIGEST_INVALID")],
+    ["PUT finds nothing", "REGISTRY_FAILED", "PUT", (r) => refuse(r, 404, "BLOB_UPLOAD_UNKNOWN")],
+    ["PUT is a page", "REGISTRY_FAILED", "PUT", (r) => reply(r, 200, {}, "<html>")],
+  ])("fail and are cancelled when %s", async (_, code, method, script) => {
+    const registry = await testRegistry();
+    intercept(registry, method, (_count, _request, response) => script(response));
+    const error = await expectCode(write(registry), code);
+    expect(error.message).toMatch(new RegExp(`${method}|GET`));
+    expect(error.message).not.toMatch(/state=|digest=/);
+    expect(registry.uploads.size).toBe(0);
+    expect(registry.blobs.size).toBe(0);
+  });
+
+  it.each<[string, ErrorCode | undefined]>([
+    ["content", undefined],
+    ["describe", undefined],
+  ])("are cancelled when the %s fails", async (which) => {
+    const registry = await testRegistry();
+    const destination = await registryDestination(at(registry, "app"), SMALL);
+    const reason = new Error("failed");
+    async function* content(): AsyncGenerator<Uint8Array> {
+      yield* chunked(BLOB, 5000);
+      if (which === "content") throw reason;
+    }
+    const describe = (): { digest: string } => {
+      throw reason;
+    };
+    await expect(destination.write(content(), describe)).rejects.toBe(reason);
+    expect(registry.uploads.size).toBe(0);
+    expect(registry.blobs.size).toBe(0);
+    expect(methods(registry).at(-1)).toBe("DELETE");
+  });
+
+  it("stop when they are aborted, and are cancelled", async () => {
+    const registry = await testRegistry();
+    const controller = new AbortController();
+    const reason = new Error("enough");
+    intercept(registry, "PATCH", () => {
+      controller.abort(reason);
+      return true;
+    });
+    await expect(write(registry, { ...SMALL, signal: controller.signal })).rejects.toBe(reason);
+    expect(registry.uploads.size).toBe(0);
+  });
+
+  it("stop when the registry takes nothing more", async () => {
+    const registry = await testRegistry();
+    intercept(registry, "PATCH", () => true);
+    const options = { ...SMALL, timeout: 100, retries: 1 };
+    await expectCode(write(registry, options), "REGISTRY_UNREACHABLE");
+  });
+
+  it("get no credentials to another host", async () => {
+    const registry = await testRegistry();
+    const parts: Buffer[] = [];
+    const other = await testServer(({ method, body }, response) => {
+      parts.push(body);
+      return reply(response, method === "PUT" ? 201 : 202);
+    });
+    registry.script = ({ headers }, response) =>
+      headers.authorization === undefined
+        ? reply(response, 401, { "www-authenticate": "Basic" })
+        : reply(response, 202, { location: `${other.url}/upload?signature=x` });
+    await write(registry, { ...SMALL, credentials: { username: "u", password: "p" } });
+    expect(Buffer.concat(parts).equals(BLOB)).toBe(true);
+    expect(other.requests.filter(({ headers }) => headers.authorization !== undefined)).toEqual([]);
+    expect(registry.log()).toEqual(["POST /v2/app/blobs/uploads/", "POST /v2/app/blobs/uploads/"]);
+  });
+});
+
+describe("contains", () => {
+  it.each<[string, boolean, number]>([
+    ["the blob", true, 0],
+    ["a blob of another size", false, 1],
+  ])("%s: %s", async (_, expected, more) => {
+    const registry = await testRegistry();
+    const { digest, size } = registry.putBlob("app", BLOB);
+    const destination = await registryDestination(at(registry, "app"), SMALL);
+    expect(await destination.contains({ mediaType: "a/b", digest, size: size + more })).toBe(
+      expected,
+    );
+    expect(registry.log()).toEqual([`HEAD /v2/app/blobs/${DIGEST}`]);
+  });
+
+  it.each<[string, boolean | ErrorCode, number]>([
+    ["404", false, 404],
+    ["403", "REGISTRY_DENIED", 403],
+    ["500", "REGISTRY_FAILED", 500],
+  ])("%s", async (_, expected, status) => {
+    const registry = await testRegistry();
+    registry.script = (_request, response) => reply(response, status);
+    const destination = await registryDestination(at(registry, "app"), SMALL);
+    const contained = destination.contains({ mediaType: "a/b", digest: DIGEST, size: 1 });
+    if (typeof expected === "string") await expectCode(contained, expected);
+    else expect(await contained).toBe(expected);
+  });
+});
+
+describe("mount", () => {
+  const blob = { mediaType: "a/b", digest: DIGEST, size: BLOB.byteLength };
+
+  it("takes a blob over from another repository", async () => {
+    const registry = await testRegistry();
+    registry.putBlob("base/image", BLOB);
+    const mountFrom = at(registry, "base/image");
+    const destination = await registryDestination(at(registry, "app"), { ...SMALL, mountFrom });
+    expect(await destination.mount(blob)).toBe(true);
+    expectStored(registry);
+    expect(registry.requests[0]!.target).toBe(
+      `/v2/app/blobs/uploads/?mount=${encodeURIComponent(DIGEST)}&from=base%2Fimage`,
+    );
+  });
+
+  it.each<[string, (response: ServerResponse) => boolean]>([
+    ["offers an upload instead", () => false],
+    ["offers an upload nowhere", (r) => reply(r, 202)],
+    ["denies it", (r) => refuse(r, 403, "DENIED")],
+    ["wants more than there is", (r) => reply(r, 401, { "www-authenticate": "Basic" })],
+    ["does not know it", (r) => refuse(r, 405, "UNSUPPORTED")],
+    ["says so and it is not there", (r) => reply(r, 201)],
+  ])("is not done where the registry %s", async (_, script) => {
+    const registry = await testRegistry();
+    intercept(registry, "POST", (_count, _request, response) => script(response));
+    const mountFrom = at(registry, "base");
+    const destination = await registryDestination(at(registry, "app"), { ...SMALL, mountFrom });
+    expect(await destination.mount(blob)).toBe(false);
+    expect(registry.uploads.size).toBe(0);
+  });
+
+  it.each<[string, RegistryDestinationOptions]>([
+    ["nothing", {}],
+    ["another registry", { mountFrom: { host: "r.example", repository: "base" } }],
+  ])("is not tried from %s", async (_, options) => {
+    const registry = await testRegistry();
+    const destination = await registryDestination(at(registry, "app"), { ...SMALL, ...options });
+    expect(await destination.mount(blob)).toBe(false);
+    expect(registry.requests).toEqual([]);
+  });
+
+  it("is never done by a mere question", async () => {
+    const registry = await testRegistry();
+    registry.putBlob("base", BLOB);
+    const mountFrom = at(registry, "base");
+    const destination = await registryDestination(at(registry, "app"), { ...SMALL, mountFrom });
+    expect(await destination.contains(blob)).toBe(false);
+    expect(methods(registry)).toEqual(["HEAD"]);
+  });
+});
+
+describe("manifests", () => {
+  it("are put under their digests, and under the tag with the last request", async () => {
+    const registry = await testRegistry();
+    const destination = await registryDestination(at(registry, "app", "v1"), SMALL);
+    await destination.writeManifest(MANIFEST_BYTES, IMAGE);
+    expect(registry.tags()).toEqual([]);
+    await destination.commit(IMAGE);
+    expect(registry.tags()).toEqual(["app:v1"]);
+    expect(registry.log()).toEqual([
+      `PUT /v2/app/manifests/${IMAGE.digest}`,
+      "PUT /v2/app/manifests/v1",
+    ]);
+    expect(registry.requests.map(({ headers }) => headers["content-type"])).toEqual([
+      MANIFEST,
+      MANIFEST,
+    ]);
+  });
+
+  it("are there by their digests only without a tag", async () => {
+    const registry = await testRegistry();
+    const destination = await registryDestination(at(registry, "app"), SMALL);
+    await destination.writeManifest(MANIFEST_BYTES, IMAGE);
+    await destination.commit(IMAGE);
+    expect(registry.log()).toEqual([`PUT /v2/app/manifests/${IMAGE.digest}`]);
+  });
+
+  it.each<[string, ErrorCode, (response: ServerResponse) => boolean]>([
+    ["denies them", "REGISTRY_DENIED", (r) => refuse(r, 403, "DENIED")],
+    ["finds them too large", "MANIFEST_TOO_LARGE", (r) => reply(r, 413)],
+    ["misses a blob", "REGISTRY_FAILED", (r) => refuse(r, 400, "MANIFEST_BLOB_UNKNOWN")],
+    [
+      "stores something else",
+      "REGISTRY_INVALID_RESPONSE",
+      (r) => reply(r, 201, { "docker-content-digest": digestOf("other") }),
+    ],
+  ])("fail where the registry %s", async (_, code, script) => {
+    const registry = await testRegistry();
+    registry.script = (_request, response) => script(response);
+    const destination = await registryDestination(at(registry, "app", "v1"), SMALL);
+    await expectCode(destination.writeManifest(MANIFEST_BYTES, IMAGE), code);
+  });
+
+  it("have to be written before the image is", async () => {
+    const registry = await testRegistry();
+    const destination = await registryDestination(at(registry, "app", "v1"), SMALL);
+    await expect(destination.commit(IMAGE)).rejects.toThrow(TypeError);
+    expect(registry.requests).toEqual([]);
+  });
+});
+
+describe("destinations", () => {
+  it("can not be a digest", async () => {
+    const reference = { host: "127.0.0.1:1", repository: "app", digest: DIGEST };
+    await expectCode(registryDestination(reference), "REFERENCE_INVALID");
+  });
+
+  it("need chunks of some size", async () => {
+    const reference = { host: "127.0.0.1:1", repository: "app" };
+    await expect(registryDestination(reference, { chunkSize: 0 })).rejects.toThrow(RangeError);
+  });
+
+  it("that are discarded cancel what is open", async () => {
+    const registry = await testRegistry();
+    const destination = await registryDestination(at(registry, "app"), SMALL);
+    let release: (() => void) | undefined;
+    const held = new Promise<void>((resolve) => (release = resolve));
+    async function* content(): AsyncGenerator<Uint8Array> {
+      yield* chunked(BLOB, 5000);
+      await held;
+    }
+    const writing = destination.write(content(), () => ({ digest: DIGEST }));
+    await expect.poll(() => registry.uploads.size).toBe(1);
+    await destination.discard();
+    expect(registry.uploads.size).toBe(0);
+    release!();
+    await expectCode(writing, "REGISTRY_FAILED");
+    expect(registry.blobs.size).toBe(0);
+  });
+});

@@ -1,0 +1,218 @@
+import type { ServerResponse } from "node:http";
+import { describe, expect, it } from "vitest";
+import type { ErrorCode } from "../../src/errors.js";
+import { decryptImage, encryptImage, inspectImage } from "../../src/image/index.js";
+import { registryDestination, registrySource } from "../../src/registry/index.js";
+import { expectCode } from "../support/codes.js";
+import { CONFIG, layer, TAR_GZIP } from "../support/image.js";
+import { openKey, plainRecipient } from "../support/layers.js";
+import {
+  at,
+  digestOf,
+  MANIFEST,
+  numbered,
+  QUICK,
+  refuse,
+  reply,
+  testRegistry,
+  type SeenRequest,
+  type TestRegistry,
+} from "./server.js";
+
+/** Hard to compress, so that a layer takes several chunks. */
+const SIZE = 40_000;
+const OPTIONS = { ...QUICK, chunkSize: 16_000 };
+
+interface Image {
+  registry: TestRegistry;
+  digest: string;
+  layerDigest: string;
+}
+
+/** A registry with `plain:v1`, of two layers. */
+async function withImage(): Promise<Image> {
+  const registry = await testRegistry();
+  const layers = [await layer("large", { content: numbered(SIZE) }), await layer("small")];
+  const config = JSON.stringify({
+    rootfs: { type: "layers", diff_ids: layers.map((l) => l.diffId) },
+  });
+  for (const { blob } of layers) registry.putBlob("plain", blob);
+  const text = JSON.stringify({
+    schemaVersion: 2,
+    mediaType: MANIFEST,
+    config: { mediaType: CONFIG, ...registry.putBlob("plain", Buffer.from(config)) },
+    layers: layers.map(({ descriptor }) => descriptor),
+  });
+  const digest = registry.putManifest("plain", "v1", MANIFEST, text);
+  return { registry, digest, layerDigest: layers[0]!.descriptor.digest };
+}
+
+async function encrypt(registry: TestRegistry): Promise<string> {
+  const source = registrySource(at(registry, "plain", "v1"), OPTIONS);
+  const destination = await registryDestination(at(registry, "secret", "v1"), OPTIONS);
+  const { image } = await encryptImage(source, destination, { recipients: [plainRecipient()] });
+  return image.digest;
+}
+
+async function decrypt(registry: TestRegistry): Promise<string> {
+  const source = registrySource(at(registry, "secret", "v1"), OPTIONS);
+  const destination = await registryDestination(at(registry, "again", "v1"), OPTIONS);
+  const { image } = await decryptImage(source, destination, { keys: [openKey()] });
+  return image.digest;
+}
+
+describe("an image", () => {
+  it("goes from registry to registry and back, with the tag as the last request", async () => {
+    const { registry, digest } = await withImage();
+    const encrypted = await encrypt(registry);
+    expect(registry.log().at(-1)).toBe("PUT /v2/secret/manifests/v1");
+    expect(registry.manifests.get("secret:v1")).toEqual(
+      registry.manifests.get(`secret@${encrypted}`),
+    );
+    expect(await decrypt(registry)).toBe(digest);
+    expect(registry.manifests.get("again:v1")).toEqual(registry.manifests.get("plain:v1"));
+    expect(registry.uploads.size).toBe(0);
+  });
+
+  it("never gets its plain layers into the repository of the encrypted one", async () => {
+    const { registry, layerDigest } = await withImage();
+    const source = registrySource(at(registry, "plain", "v1"), OPTIONS);
+    const mountFrom = at(registry, "plain");
+    const destination = await registryDestination(at(registry, "secret", "v1"), {
+      ...OPTIONS,
+      mountFrom,
+    });
+    const { warnings } = await encryptImage(source, destination, {
+      recipients: [plainRecipient()],
+    });
+    expect(warnings).toEqual([]);
+    expect(registry.blobs.has(`plain@${layerDigest}`)).toBe(true);
+    expect(registry.blobs.has(`secret@${layerDigest}`)).toBe(false);
+  });
+
+  it("is inspected without its layers", async () => {
+    const { registry } = await withImage();
+    await encrypt(registry);
+    registry.requests.length = 0;
+    const report = await inspectImage(registrySource(at(registry, "secret", "v1"), OPTIONS));
+    expect(report.manifests[0]!.layers.map(({ mediaType }) => mediaType)).toEqual([
+      `${TAR_GZIP}+encrypted`,
+      `${TAR_GZIP}+encrypted`,
+    ]);
+    expect(registry.log().filter((line) => line.includes("/blobs/"))).toEqual([]);
+  });
+});
+
+type Fault = (request: SeenRequest, response: ServerResponse, image: Image) => boolean;
+
+const ofLayer = ({ target }: SeenRequest, { layerDigest }: Image): boolean =>
+  target.includes(`/blobs/${layerDigest}`);
+const large = ({ registry, layerDigest }: Image): Buffer =>
+  Buffer.from(registry.blobs.get(`plain@${layerDigest}`)!);
+
+const FAULTS: readonly [string, ErrorCode, Fault][] = [
+  [
+    "the layer breaks off again and again",
+    "REGISTRY_UNREACHABLE",
+    (q, r, image) => {
+      if (!ofLayer(q, image)) return false;
+      r.writeHead(q.headers.range === undefined ? 200 : 500, { "content-length": "40000" });
+      r.write(large(image).subarray(0, 100), () => r.destroy());
+      return true;
+    },
+  ],
+  [
+    "the layer has a wrong byte",
+    "BLOB_DIGEST_MISMATCH",
+    (q, r, image) => ofLayer(q, image) && reply(r, 200, {}, large(image).fill(0, 100, 200)),
+  ],
+  [
+    "the layer has too much",
+    "BLOB_SIZE_MISMATCH",
+    (q, r, image) =>
+      ofLayer(q, image) && reply(r, 200, {}, Buffer.concat([large(image), Buffer.alloc(1)])),
+  ],
+  [
+    "the layer has too little",
+    "BLOB_SIZE_MISMATCH",
+    (q, r, image) => ofLayer(q, image) && reply(r, 200, {}, large(image).subarray(1)),
+  ],
+  [
+    "the layer is a page",
+    "BLOB_SIZE_MISMATCH",
+    (q, r, image) => ofLayer(q, image) && reply(r, 200, { "content-type": "text/html" }, "<html>"),
+  ],
+  [
+    "the layer is not there",
+    "BLOB_NOT_FOUND",
+    (q, r, image) => ofLayer(q, image) && refuse(r, 404, "X"),
+  ],
+  ["the layer is denied", "REGISTRY_DENIED", (q, r, image) => ofLayer(q, image) && reply(r, 401)],
+  [
+    "the manifest is a page",
+    "REGISTRY_INVALID_RESPONSE",
+    (q, r) =>
+      q.target.includes("plain/manifests") && reply(r, 200, { "content-type": "text/html" }, "x"),
+  ],
+  [
+    "the upload is denied",
+    "REGISTRY_DENIED",
+    (q, r) => q.method === "POST" && refuse(r, 403, "DENIED"),
+  ],
+  ["a chunk is refused", "REGISTRY_FAILED", (q, r) => q.method === "PATCH" && reply(r, 400)],
+  [
+    "the registry finds another digest",
+    "REGISTRY_FAILED",
+    (q, r) =>
+      q.method === "PUT" && q.target.includes("/blobs/") && refuse(r, 400, "DIGEST_INVALID"),
+  ],
+  [
+    "the manifest is refused",
+    "REGISTRY_FAILED",
+    (q, r) => q.method === "PUT" && q.target.includes("manifests/sha256") && refuse(r, 400, "X"),
+  ],
+  [
+    "the tag is refused",
+    "REGISTRY_DENIED",
+    (q, r) => q.method === "PUT" && q.target.includes("manifests/v1") && refuse(r, 403, "DENIED"),
+  ],
+];
+
+describe("encrypting fails, and leaves the tag as it was, when", () => {
+  it.each(FAULTS)("%s", async (_, code, fault) => {
+    const image = await withImage();
+    const { registry } = image;
+    const before = registry.putManifest("secret", "v1", MANIFEST, "{}");
+    registry.script = (request, response) => fault(request, response, image);
+    await expectCode(encrypt(registry), code);
+    expect(digestOf(registry.manifests.get("secret:v1")!.bytes)).toBe(before);
+    expect(registry.tags().sort()).toEqual(["plain:v1", "secret:v1"]);
+    expect(registry.uploads.size).toBe(0);
+  });
+});
+
+describe("decrypting fails, and nothing decrypted is in the registry, when", () => {
+  it.each<[string, ErrorCode, (blob: Buffer) => Buffer]>([
+    [
+      "the layer has a wrong byte",
+      "BLOB_DIGEST_MISMATCH",
+      (blob) => Buffer.from(blob).fill(0, 99, 120),
+    ],
+    ["the layer ends early", "BLOB_SIZE_MISMATCH", (blob) => blob.subarray(0, -1)],
+    ["the layer goes on", "BLOB_SIZE_MISMATCH", (blob) => Buffer.concat([blob, blob])],
+  ])("%s", async (_, code, damage) => {
+    const { registry, layerDigest } = await withImage();
+    await encrypt(registry);
+    const text = registry.manifests.get("secret:v1")!.bytes.toString();
+    const { layers } = JSON.parse(text) as { layers: { digest: string }[] };
+    registry.script = ({ target, method }, response) => {
+      const name = layers[0]!.digest;
+      if (method !== "GET" || !target.endsWith(name)) return false;
+      return reply(response, 200, {}, damage(registry.blobs.get(`secret@${name}`)!));
+    };
+    await expectCode(decrypt(registry), code);
+    expect(registry.tags().sort()).toEqual(["plain:v1", "secret:v1"]);
+    expect(registry.blobs.has(`again@${layerDigest}`)).toBe(false);
+    expect(registry.uploads.size).toBe(0);
+  });
+});

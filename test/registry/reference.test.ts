@@ -1,0 +1,123 @@
+import { describe, expect, it } from "vitest";
+import { parseRegistryReference, type RegistryReference } from "../../src/registry/index.js";
+import { apiUrl, isLoopback, showReference } from "../../src/registry/reference.js";
+import { registrySource } from "../../src/registry/source.js";
+import { expectCode } from "../support/codes.js";
+
+const HEX = "b".repeat(64);
+const DIGEST = `sha256:${HEX}`;
+
+// What skopeo makes of these: https://github.com/distribution/reference/blob/main/normalize.go
+const VALID: readonly [string, RegistryReference][] = [
+  ["docker://registry.example/app", { host: "registry.example", repository: "app", tag: "latest" }],
+  ["docker://registry.example/app:1", { host: "registry.example", repository: "app", tag: "1" }],
+  [
+    "docker://registry.example:5000/team/app:v1.2-rc_3",
+    { host: "registry.example:5000", repository: "team/app", tag: "v1.2-rc_3" },
+  ],
+  ["docker://localhost/app", { host: "localhost", repository: "app", tag: "latest" }],
+  ["docker://127.0.0.1:5000/a/b", { host: "127.0.0.1:5000", repository: "a/b", tag: "latest" }],
+  ["docker://[::1]:5000/a", { host: "[::1]:5000", repository: "a", tag: "latest" }],
+  ["docker://UPPER/app", { host: "UPPER", repository: "app", tag: "latest" }],
+  [`docker://r.example/app@${DIGEST}`, { host: "r.example", repository: "app", digest: DIGEST }],
+  [
+    `docker://r.example/app:1@${DIGEST}`,
+    { host: "r.example", repository: "app", tag: "1", digest: DIGEST },
+  ],
+  [
+    `docker://r.example/app@sha512:${HEX}${HEX}`,
+    { host: "r.example", repository: "app", digest: `sha512:${HEX}${HEX}` },
+  ],
+  ["docker://busybox", { host: "docker.io", repository: "library/busybox", tag: "latest" }],
+  ["docker://busybox:1.36", { host: "docker.io", repository: "library/busybox", tag: "1.36" }],
+  ["docker://user/app", { host: "docker.io", repository: "user/app", tag: "latest" }],
+  [
+    "docker://docker.io/busybox",
+    { host: "docker.io", repository: "library/busybox", tag: "latest" },
+  ],
+  ["docker://index.docker.io/a/b", { host: "docker.io", repository: "a/b", tag: "latest" }],
+  [
+    "docker://r.example/a__b-c--d.e",
+    { host: "r.example", repository: "a__b-c--d.e", tag: "latest" },
+  ],
+];
+
+const INVALID = [
+  "registry.example/app",
+  "oci:app",
+  "docker:registry.example/app",
+  "docker://",
+  "docker:///app",
+  "docker://r.example/",
+  "docker://r.example/App",
+  "docker://r.example/app:",
+  "docker://r.example/app:-x",
+  `docker://r.example/app:${"x".repeat(129)}`,
+  "docker://r.example/app@",
+  "docker://r.example/app@sha256:00",
+  `docker://r.example/app@md5:${HEX}`,
+  `docker://r.example/app@${DIGEST}@${DIGEST}`,
+  "docker://r.example/../app",
+  "docker://r.example/a//b",
+  "docker://r.example/a/./b",
+  "docker://r.example/a%2fb",
+  "docker://r.example/a?b",
+  "docker://r.example/a#b",
+  "docker://r.example/a b",
+  "docker://r.example/a_-b",
+  "docker://user:secret@r.example/app",
+  "docker://r.example:99999/app",
+  "docker://r.example:/app",
+  "docker://-r.example/app",
+  "docker://[::1/app",
+  "docker://[zz::1]:80/app",
+  `docker://r.example/${"a/".repeat(150)}a`,
+];
+
+describe("references", () => {
+  it.each(VALID)("%s", (text, expected) => {
+    expect(parseRegistryReference(text)).toEqual(expected);
+  });
+
+  it.each(INVALID)("%s is none", async (text) => {
+    await expectCode(() => parseRegistryReference(text), "REFERENCE_INVALID");
+  });
+
+  it.each<[string, Partial<RegistryReference>]>([
+    ["a repository that leads elsewhere", { repository: "../../v1" }],
+    ["a host with a path", { host: "r.example/x" }],
+    ["a host with a name before it", { host: "user@r.example" }],
+    ["a tag that is a path", { tag: "../x" }],
+    ["a digest that is none", { digest: "latest" }],
+  ])("%s is refused in code too", async (_, part) => {
+    const reference = { host: "r.example", repository: "app", ...part };
+    await expectCode(() => registrySource(reference), "REFERENCE_INVALID");
+  });
+
+  it("are shown as they are written", () => {
+    for (const [text, reference] of VALID) {
+      expect(parseRegistryReference(showReference(reference)), text).toEqual(reference);
+    }
+  });
+
+  it.each([
+    ["docker.io", false, "https://registry-1.docker.io/"],
+    ["r.example:5000", false, "https://r.example:5000/"],
+    ["r.example", true, "http://r.example/"],
+  ])("the API of %s", (host, plain, url) => {
+    expect(apiUrl(host, plain).href).toBe(url);
+  });
+
+  it.each([
+    ["localhost:5000", true],
+    ["127.0.0.1", true],
+    ["127.1.2.3", true],
+    ["[::1]:5000", true],
+    ["127.0.0.1.r.example", false],
+    ["localhost.r.example", false],
+    ["10.0.0.1", false],
+    ["[::ffff:1]", false],
+  ])("%s is this machine: %s", (host, expected) => {
+    expect(isLoopback(apiUrl(host, true))).toBe(expected);
+  });
+});

@@ -1,0 +1,79 @@
+import type { ServerResponse } from "node:http";
+import { describe, expect, it } from "vitest";
+import type { ErrorCode } from "../../src/errors.js";
+import { listReferrers, registrySource } from "../../src/registry/index.js";
+import { expectCode } from "../support/codes.js";
+import { at, digestOf, INDEX, MANIFEST, QUICK, refuse, reply, testRegistry } from "./server.js";
+
+const SUBJECT = digestOf("subject");
+const referrer = (name: string): Record<string, unknown> => ({
+  mediaType: MANIFEST,
+  digest: digestOf(name),
+  size: 3,
+  artifactType: "application/vnd.example.signature",
+  annotations: { name },
+});
+const index = (...names: string[]): string =>
+  JSON.stringify({ schemaVersion: 2, mediaType: INDEX, manifests: names.map(referrer) });
+const typed = { "content-type": INDEX };
+
+describe("referrers", () => {
+  it("come page by page", async () => {
+    const registry = await testRegistry();
+    registry.script = ({ target }, response) =>
+      target.includes("last=a")
+        ? reply(response, 200, typed, index("b"))
+        : reply(response, 200, { ...typed, link: `<${target}?last=a>; rel="next"` }, index("a"));
+    expect(await listReferrers(at(registry, "app"), SUBJECT, QUICK)).toEqual(
+      ["a", "b"].map(referrer),
+    );
+    expect(registry.log()[0]).toBe(`GET /v2/app/referrers/${SUBJECT}`);
+  });
+
+  it("come from an image source, too", async () => {
+    const registry = await testRegistry();
+    registry.script = (_, response) => reply(response, 200, typed, index("a"));
+    const source = registrySource(at(registry, "app"), QUICK);
+    expect(await source.referrers?.(SUBJECT)).toEqual([referrer("a")]);
+    const signal = AbortSignal.abort(new Error("stopped"));
+    await expect(source.referrers?.(SUBJECT, { signal })).rejects.toThrow("stopped");
+    expect(registry.log()).toEqual([`GET /v2/app/referrers/${SUBJECT}`]);
+  });
+
+  it.each<[string, string, string]>([
+    ["sha256", SUBJECT, `sha256-${SUBJECT.slice(7)}`],
+    ["sha512", digestOf("s", "sha512"), `sha512-${digestOf("s", "sha512").slice(7, 71)}`],
+  ])("of a %s digest come from the tag where there is no list", async (_, digest, tag) => {
+    const registry = await testRegistry();
+    registry.putManifest("app", tag, INDEX, index("a"));
+    expect(await listReferrers(at(registry, "app"), digest, QUICK)).toEqual([referrer("a")]);
+  });
+
+  it("are none where there is neither", async () => {
+    const registry = await testRegistry();
+    expect(await listReferrers(at(registry, "app"), SUBJECT, QUICK)).toEqual([]);
+    expect(registry.requests).toHaveLength(2);
+  });
+
+  it.each<[string, ErrorCode, (response: ServerResponse) => boolean]>([
+    ["a page", "REGISTRY_INVALID_RESPONSE", (r) => reply(r, 200, {}, "<html>")],
+    ["broken JSON", "MANIFEST_INVALID", (r) => reply(r, 200, typed, "{")],
+    ["no list", "MANIFEST_INVALID", (r) => reply(r, 200, typed, "{}")],
+    ["too much", "REGISTRY_INVALID_RESPONSE", (r) => reply(r, 200, typed, " ".repeat(4194305))],
+    [
+      "pages without end",
+      "REGISTRY_INVALID_RESPONSE",
+      (r) => reply(r, 200, { ...typed, link: "<?x>; rel=next" }, index()),
+    ],
+    ["403", "REGISTRY_DENIED", (r) => refuse(r, 403, "DENIED")],
+  ])("fail when the registry sends %s", async (_, code, script) => {
+    const registry = await testRegistry();
+    registry.script = (_request, response) => script(response);
+    await expectCode(listReferrers(at(registry, "app"), SUBJECT, QUICK), code);
+  });
+
+  it("need a digest", async () => {
+    const registry = await testRegistry();
+    await expectCode(listReferrers(at(registry, "app"), "latest", QUICK), "DESCRIPTOR_INVALID");
+  });
+});
