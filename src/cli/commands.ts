@@ -11,7 +11,7 @@ import type { CommandResult } from "./command-result.js";
 import type { CommandName } from "./command-table.js";
 import { openDestination, openSource } from "./images.js";
 import { readKeys } from "./keys.js";
-import { progressBar } from "./progress.js";
+import { progressDisplay } from "./progress.js";
 import { readRecipientIds } from "./recipient-ids.js";
 import {
   recipientsAdd,
@@ -165,8 +165,8 @@ async function withProgress<T>(
   { quiet }: CommandLine,
   run: (onProgress: ((progress: ImageProgress) => void) | undefined) => Promise<T>,
 ): Promise<T> {
-  if (quiet || !process.stderr.isTTY) return run(undefined);
-  const bar = progressBar(process.stderr);
+  if (quiet) return run(undefined);
+  const bar = progressDisplay(process.stderr);
   try {
     return await run((progress) => {
       bar.update(progress);

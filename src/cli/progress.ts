@@ -1,42 +1,90 @@
 import type { ImageProgress } from "../image/index.js";
 import { bytes } from "./text.js";
 
-/** Milliseconds between two drawings of the bar. */
+/** Milliseconds between two drawings of the bars. */
 const INTERVAL = 100;
+/** Milliseconds between two lines where there is no terminal: in a build's log, say. */
+const LINE_INTERVAL = 10_000;
 const WIDTH = 24;
 
-export interface ProgressBar {
+export interface ProgressDisplay {
   update(progress: ImageProgress): void;
-  /** Removes the bar. */
+  /** Removes what would be in the way of the result. */
   clear(): void;
 }
 
-/** One line on a terminal, drawn over itself. */
-export function progressBar(stream: NodeJS.WriteStream, now: () => number = Date.now): ProgressBar {
+/** Bars on a terminal, lines now and then elsewhere. */
+export function progressDisplay(stream: NodeJS.WriteStream): ProgressDisplay {
+  return stream.isTTY ? progressBar(stream) : progressLines(stream);
+}
+
+/** A bar for all, and above it one for each blob while there are several, drawn over themselves. */
+export function progressBar(
+  stream: NodeJS.WriteStream,
+  now: () => number = Date.now,
+): ProgressDisplay {
   const start = now();
+  const active = new Map<string, ImageProgress>();
   let drawn = -Infinity;
-  let isShown = false;
+  let height = 0;
   return {
     update(progress) {
+      if (progress.blobBytes < progress.blobSize) active.set(progress.digest, progress);
+      else active.delete(progress.digest);
       if (now() - drawn < INTERVAL) return;
       drawn = now();
-      isShown = true;
-      const line = progressLine(progress, (drawn - start) / 1000);
-      stream.write(`\r${line.slice(0, (stream.columns || 80) - 1)}\u001b[K`);
+      const blobs = active.size > 1 ? [...active.values()].map(blobLine) : [];
+      const lines = [...blobs, progressLine(progress, (drawn - start) / 1000)];
+      const width = (stream.columns || 80) - 1;
+      const text = lines.map((line) => `${line.slice(0, width)}\u001b[K`).join("\n");
+      stream.write(`${toTop(height)}${text}${height > lines.length ? "\u001b[J" : ""}`);
+      height = lines.length;
     },
     clear() {
-      if (isShown) stream.write("\r\u001b[K");
-      isShown = false;
+      if (height > 0) stream.write(`${toTop(height)}${height > 1 ? "\u001b[J" : "\u001b[K"}`);
+      height = 0;
     },
   };
 }
 
-/** The bar as text. */
+/** A line for all, rarely enough for a log. */
+export function progressLines(
+  stream: NodeJS.WritableStream,
+  now: () => number = Date.now,
+): ProgressDisplay {
+  const start = now();
+  let written = start;
+  return {
+    update(progress) {
+      if (now() - written < LINE_INTERVAL) return;
+      written = now();
+      const { action, bytes: done, size } = progress;
+      const rate = bytes(Math.round((done * 1000) / (written - start)));
+      stream.write(`${action}: ${bytes(done)} of ${bytes(size)}, ${rate}/s\n`);
+    },
+    clear: () => undefined,
+  };
+}
+
+function toTop(height: number): string {
+  return height > 1 ? `\r\u001b[${String(height - 1)}A` : "\r";
+}
+
+/** The bar of all blobs as text. */
 export function progressLine(progress: ImageProgress, seconds: number): string {
-  const part = progress.size === 0 ? 1 : Math.min(1, progress.bytes / progress.size);
-  const filled = Math.floor(part * WIDTH);
-  const bar = "#".repeat(filled) + "-".repeat(WIDTH - filled);
   const rate = seconds > 0 ? `  ${bytes(Math.round(progress.bytes / seconds))}/s` : "";
+  return `${progress.action.padEnd(7)} ${bar(progress.bytes, progress.size)}${rate}`;
+}
+
+function blobLine({ action, digest, blobBytes, blobSize }: ImageProgress): string {
+  const name = digest.slice(digest.indexOf(":") + 1).slice(0, 12);
+  return `  ${action} ${name} ${bar(blobBytes, blobSize)}`;
+}
+
+function bar(done: number, size: number): string {
+  const part = size === 0 ? 1 : Math.min(1, done / size);
+  const filled = Math.floor(part * WIDTH);
   const percent = String(Math.floor(part * 100)).padStart(3);
-  return `${progress.action.padEnd(7)} [${bar}] ${percent}%  ${bytes(progress.bytes)} of ${bytes(progress.size)}${rate}`;
+  const drawing = "#".repeat(filled) + "-".repeat(WIDTH - filled);
+  return `[${drawing}] ${percent}%  ${bytes(done)} of ${bytes(size)}`;
 }

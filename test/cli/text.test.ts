@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { helpText } from "../../src/cli/help.js";
 import { COMMANDS } from "../../src/cli/command-table.js";
 import { HINTS } from "../../src/cli/hints.js";
-import { progressBar, progressLine } from "../../src/cli/progress.js";
+import { progressBar, progressLine, progressLines } from "../../src/cli/progress.js";
 import { renderDecrypted, renderEncrypted, renderReport } from "../../src/cli/render.js";
 import { statusOf } from "../../src/cli/status.js";
 import { bytes, plural, printable } from "../../src/cli/text.js";
@@ -174,6 +174,33 @@ describe("the progress bar", () => {
     bar.clear();
     bar.clear();
     expect(written.slice(3)).toEqual(["\r\u001b[K"]);
+  });
+
+  it("has a line for each of several blobs, and takes all of them away", () => {
+    const { stream, written } = terminal(100);
+    let now = 0;
+    const bar = progressBar(stream, () => now);
+    for (const name of ["a", "b"]) {
+      bar.update({ ...half, digest: `sha256:${name.repeat(64)}`, blobBytes: 1, blobSize: 4 });
+      now += 1000;
+    }
+    expect(written.at(-1)).toMatch(
+      /^\r {2}\w+ a{12} \[#{6}-{18}\] {2}25%.*\u001b\[K\n {2}\w+ b{12} .*\n\w+ .*\u001b\[K$/,
+    );
+    bar.update({ ...half, digest: `sha256:${"a".repeat(64)}`, blobBytes: 4, blobSize: 4 });
+    expect(written.at(-1)).toMatch(/^\r\u001b\[2A\w+ [^\n]*\u001b\[K\u001b\[J$/);
+    bar.clear();
+    expect(written.at(-1)).toBe("\r\u001b[K");
+  });
+
+  it("is a line each ten seconds where there is no terminal", () => {
+    const { stream, written } = terminal(80);
+    let now = 0;
+    const lines = progressLines(stream, () => now);
+    for (; now < 25_000; now += 1000) lines.update({ ...half, bytes: 5 * 1024 ** 2 });
+    lines.clear();
+    expect(written).toHaveLength(2);
+    expect(written[0]).toMatch(/^\w+: 5\.0 MiB of .*, 512\.0 KiB\/s\n$/);
   });
 
   it("leaves no trace where it was never drawn", () => {
