@@ -165,7 +165,7 @@ function requireCommand(name: string): CommandName {
 }
 
 function requireFitting(command: CommandName, line: CommandLine, given: readonly string[]): void {
-  const { images, options, needs } = COMMAND_TABLE[command];
+  const { images, options, needs = [] } = COMMAND_TABLE[command];
   const wrong = given.find((name) => !options.includes(name) && !EVERYWHERE.includes(name));
   if (wrong !== undefined) {
     throw new UsageError(`${command} has no option --${wrong}`, seeHelp(command));
@@ -176,8 +176,9 @@ function requireFitting(command: CommandName, line: CommandLine, given: readonly
     const hint = `for example: ocicrypt ${command} ${example} …`;
     throw new UsageError(`${command} takes ${wanted}`, hint);
   }
-  if (needs !== undefined && !needs.options.some((option) => given.includes(option))) {
-    throw new UsageError(`${command} needs ${needs.what}`, needs.hint);
+  const missing = needs.find((need) => !need.options.some((option) => given.includes(option)));
+  if (missing !== undefined) {
+    throw new UsageError(`${command} needs ${missing.what}`, missing.hint);
   }
   if (command === "encrypt" && line.reuse === undefined && line.keys.length > 0) {
     const hint = "to decrypt, name a key with ocicrypt decrypt -k; to encrypt, a recipient with -r";

@@ -16,8 +16,8 @@ export interface CommandForm {
   /** The names of its images, in their order. */
   images: readonly string[];
   options: readonly string[];
-  /** One of these options is needed; what to say without any. */
-  needs?: { options: readonly string[]; what: string; hint: string };
+  /** Of each of these, one option is needed; what to say without any. */
+  needs?: readonly { options: readonly string[]; what: string; hint: string }[];
 }
 
 const TO = ["source", "destination"];
@@ -45,33 +45,35 @@ export const COMMAND_TABLE: Record<CommandName, CommandForm> = {
       ...SELECT,
       ...["encrypt-layer", "compat", "skip-base", "base", "reuse", ...KEYS, "redact-history"],
     ],
-    needs: A_RECIPIENT,
+    needs: [A_RECIPIENT],
   },
   decrypt: {
     images: TO,
     options: [...KEYS, ...SELECT, "require-encrypted", "require-recipients"],
-    needs: A_KEY,
+    needs: [A_KEY],
   },
   inspect: { images: ["image"], options: [...KEYS, "config"] },
   "recipients list": { images: ["image"], options: SELECT },
   "recipients add": {
     images: ["image"],
     options: [...RECIPIENTS, ...KEYS, ...SELECT],
-    needs: A_RECIPIENT,
+    needs: [A_RECIPIENT, A_KEY],
   },
   "recipients remove": {
     images: ["image"],
     options: ["recipient-id", ...KEYS, ...SELECT],
-    needs: {
-      options: ["recipient-id", ...KEYS],
-      what: "somebody to remove",
-      hint: "ocicrypt recipients list shows the ids for --recipient-id; a key of theirs (-k) will do",
-    },
+    needs: [
+      {
+        options: ["recipient-id", ...KEYS],
+        what: "somebody to remove",
+        hint: "ocicrypt recipients list shows the ids for --recipient-id; a key of theirs (-k) will do",
+      },
+    ],
   },
   "recipients replace": {
     images: ["image"],
     options: [...RECIPIENTS, ...KEYS, ...SELECT],
-    needs: A_RECIPIENT,
+    needs: [A_RECIPIENT, A_KEY],
   },
-  rotate: { images: TO, options: [...RECIPIENTS, ...KEYS, ...SELECT], needs: A_RECIPIENT },
+  rotate: { images: TO, options: [...RECIPIENTS, ...KEYS, ...SELECT], needs: [A_RECIPIENT, A_KEY] },
 };

@@ -23,7 +23,7 @@ const KEYS = `Keys
 const COMMON = `  --plain-http               speak HTTP with a registry on another machine: nothing is secret then
   --ca-file FILE             certificates to trust for registries besides the usual ones
   --json                     print the result as one JSON object
-  -q, --quiet                print errors and warnings only
+  -q, --quiet                print no result as text, and no progress
   -h, --help                 print this help`;
 
 const SELECT = `  --layer N                  only this layer, from 0, or -1 for the last, or 1..3; repeatable

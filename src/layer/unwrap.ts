@@ -126,8 +126,9 @@ function noMatch(
   if (present.length === 0) {
     return new OcicryptError("ANNOTATION_EMPTY", "the layer carries no wrapped key at all");
   }
-  const given =
-    keys.length === 1 ? "the key given does not open" : `none of ${String(keys.length)} keys opens`;
+  // One file can be a key for several schemes.
+  const count = new Set(keys.map((key) => key.label ?? key)).size;
+  const given = count === 1 ? "the key given does not open" : `none of ${String(count)} keys opens`;
   const message = `${given} the layer, which is encrypted for ${shownSchemes(present)}`;
   const cause = errors.length === 0 ? undefined : new AggregateError(errors, "what failed");
   return new OcicryptError("NO_MATCHING_KEY", message, cause && { cause });

@@ -29,14 +29,18 @@ export interface RegistryOptions {
 }
 
 export interface RegistryDestinationOptions extends RegistryOptions {
-  /** Bytes in each request of an upload, and held in memory for it; 8 MiB by default. */
+  /**
+   * Bytes in each request of an upload, and held in memory for it; 1 MiB by default, or what the
+   * registry asks for. More is faster where the registry is far away.
+   */
   chunkSize?: number | undefined;
   /** The repository that blobs can be mounted from, if it is of the same registry. */
   mountFrom?: RegistryReference | undefined;
   signal?: AbortSignal | undefined;
 }
 
-export const DEFAULT_CHUNK_SIZE: number = 8 * 1024 * 1024;
+/** Each of several layers at once holds one, and the whole must stay small beside the process. */
+export const DEFAULT_CHUNK_SIZE: number = 1024 * 1024;
 export const DEFAULT_TIMEOUT = 60_000;
 export const DEFAULT_RETRIES = 4;
 export const DEFAULT_RETRY_DELAY = 500;

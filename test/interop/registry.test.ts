@@ -289,7 +289,12 @@ describe("a registry with a token service", () => {
     const destination = await registryDestination(registry.at("secret"), options);
     const source = registrySource(registry.at("plain"), options);
     await encryptImage(source, destination, { recipients });
-    expect(service.scopes).toEqual([["repository:plain:pull"], ["repository:secret:pull,push"]]);
+    expect(service.scopes).toEqual([
+      ["repository:plain:pull"],
+      ["repository:secret:pull,push"],
+      // To take over the config, which stays as it is.
+      ["repository:secret:pull,push", "repository:plain:pull"],
+    ]);
 
     const { layers } = await readManifest(registry.at("plain"), options);
     expect(await destination.mount(layers[0]!)).toBe(true);

@@ -119,7 +119,9 @@ describe("readPrivateKeys", () => {
     "x".repeat(1024),
   ];
   describe.each(["pkcs8", "sec1"] as const)("%s", (type) => {
-    it.each(passwords)("opens with the password %j", async (password) => {
+    // Node.js 24 does not write the older form with an empty password.
+    const possible = passwords.filter((password) => type === "pkcs8" || password !== "");
+    it.each(possible)("opens with the password %j", async (password) => {
       const { privateKey } = ecPair();
       const options = { cipher: "aes-256-cbc", passphrase: password };
       const pem = privateKey.export({ type, format: "pem", ...options }).toString();
@@ -136,7 +138,7 @@ describe("readPrivateKeys", () => {
 
   it("opens with any password", () => {
     const { privateKey } = ecPair();
-    const characters = fc.string({ unit: "grapheme", maxLength: 40 });
+    const characters = fc.string({ unit: "grapheme", minLength: 1, maxLength: 40 });
     fc.assert(
       fc.property(characters, (password) => {
         const options = { cipher: "aes-128-cbc", passphrase: password };

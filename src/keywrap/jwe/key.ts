@@ -99,5 +99,5 @@ function explain({ key, kid }: AsymmetricKey, recipient: JweRecipient): string {
   if (kid !== undefined && recipient.kid !== undefined && kid !== recipient.kid) {
     return `the recipient is kid ${shown(recipient.kid)}, the key is ${shown(kid)}`;
   }
-  return `${needs}: for another ${describeKey(key)} key, or damaged`;
+  return `${needs}: for another key than this one (${describeKey(key)}), or damaged`;
 }
