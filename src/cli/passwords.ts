@@ -1,6 +1,7 @@
 import { createInterface } from "node:readline";
 import { Writable } from "node:stream";
 import { readKeyFile } from "./key-file.js";
+import { printable } from "./text.js";
 import { UsageError } from "./usage-error.js";
 
 /**
@@ -40,13 +41,14 @@ async function askPassword(file: string): Promise<string> {
     const hint = "use FILE:file=PASSWORDFILE, FILE:env=VARIABLE or FILE:fd=NUMBER instead";
     throw new UsageError("there is no terminal to ask for a password on", hint);
   }
-  process.stderr.write(`Password of ${file}: `);
   const hidden = new Writable({
     write(_chunk, _encoding, done) {
       done();
     },
   });
   const terminal = createInterface({ input: process.stdin, output: hidden, terminal: true });
+  // Only now does the terminal not show what is typed.
+  process.stderr.write(`Password of ${printable(file)}: `);
   try {
     return await new Promise<string>((resolve, reject) => {
       terminal.once("line", resolve);
