@@ -87,7 +87,7 @@ export async function decryptImage(
     });
     const warnings = await findReferrers(source, root, former, options.signal);
     options.signal?.throwIfAborted();
-    await destination.commit(image);
+    await destination.commit(image, { signal: options.signal });
     return {
       image,
       layers: [...layers].map(([layer, after]) => ({

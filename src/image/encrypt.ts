@@ -9,6 +9,7 @@ import type { ImageDestination, ImageSource } from "../store/types.js";
 import { findBaseLayers, type BaseMatch } from "./base.js";
 import { findHistoryLeft, readConfigs } from "./configs.js";
 import { CONVERTED_WARNING, hasDockerFormat } from "./docker-format.js";
+import { findCopies } from "./copies.js";
 import { progressMeter, type ImageProgress } from "./progress.js";
 import { findReferrers } from "./referrers.js";
 import { reportLayer, totalSize, type LayerResult } from "./report.js";
@@ -142,7 +143,7 @@ export async function encryptImage(
       ...(await findReferrers(source, root, former, signal)),
     ];
     signal?.throwIfAborted();
-    await destination.commit(image);
+    await destination.commit(image, { signal });
     return {
       image,
       layers: [...layers].map(([layer, after]) => ({
@@ -231,17 +232,10 @@ async function findPlainCopies(
   manifests: readonly ManifestNode[],
   destination: ImageDestination,
 ): Promise<string[]> {
-  const nodes = new Set(selected.map(({ node }) => node));
-  const plain = new Map(selected.map(({ descriptor }) => [descriptor.digest, descriptor]));
-  const unselected = manifests.flatMap(({ document }) =>
-    document.layers.filter(({ node }) => !nodes.has(node)),
-  );
-  const twins = unselected.filter(({ descriptor }) => plain.has(descriptor.digest));
-  const warnings = [...new Set(twins.map(({ descriptor }) => descriptor.digest))].map(
+  const { twins, left } = await findCopies(selected, manifests, destination);
+  const warnings = twins.map(
     (digest) => `${digest} was encrypted in one place and is a plain layer in another`,
   );
-  let left = 0;
-  for (const descriptor of plain.values()) if (await destination.contains(descriptor)) left++;
   if (left > 0) {
     const blobs = left === 1 ? "1 plain layer" : `${String(left)} plain layers`;
     warnings.push(

@@ -89,7 +89,7 @@ export async function editRecipients(
     if (changed || copyBlobs) {
       image = await rebuildManifests(root, after, destination);
       signal?.throwIfAborted();
-      await destination.commit(image);
+      await destination.commit(image, { signal });
     } else await destination.discard();
     return { image, changed, layers: [...changes].map(report), warnings: [] };
   } catch (error) {

@@ -6,6 +6,7 @@ import { PUBLIC_OPTIONS } from "../spec/annotations.js";
 import { foreignAnnotations, type Descriptor, type DescriptorLike } from "../spec/descriptor.js";
 import { plainMediaType } from "../spec/media-types.js";
 import type { ImageDestination, ImageSource } from "../store/types.js";
+import { findCopies } from "./copies.js";
 import type { EncryptImageResult } from "./encrypt.js";
 import { progressMeter, type ImageProgress } from "./progress.js";
 import { encryptedLayers } from "./recipients-edit.js";
@@ -75,7 +76,7 @@ export async function rotateImage(
       ...(await findReferrers(source, root, former, options.signal)),
     ];
     options.signal?.throwIfAborted();
-    await destination.commit(image);
+    await destination.commit(image, { signal: options.signal });
     return {
       image,
       layers: [...layers].map(([layer, after]) => reportLayer(layer, after)),
@@ -111,16 +112,10 @@ async function findOldCopies(
   manifests: readonly ManifestNode[],
   destination: ImageDestination,
 ): Promise<string[]> {
-  const nodes = new Set(selected.map(({ node }) => node));
-  const old = new Map(selected.map(({ descriptor }) => [descriptor.digest, descriptor]));
-  const unselected = manifests
-    .flatMap(({ document }) => document.layers)
-    .filter(({ node, descriptor }) => !nodes.has(node) && old.has(descriptor.digest));
-  const warnings = [...new Set(unselected.map(({ descriptor }) => descriptor.digest))].map(
+  const { twins, left } = await findCopies(selected, manifests, destination);
+  const warnings = twins.map(
     (digest) => `${digest} has a new key in one place and stays under its old one in another`,
   );
-  let left = 0;
-  for (const descriptor of old.values()) if (await destination.contains(descriptor)) left++;
   if (left > 0) {
     const blobs = left === 1 ? "1 layer" : `${String(left)} layers`;
     warnings.push(

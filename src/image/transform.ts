@@ -3,6 +3,7 @@ import { ENCRYPTION_PREFIX } from "../spec/annotations.js";
 import { foreignAnnotations, replaceContent, type Descriptor } from "../spec/descriptor.js";
 import type { ImageDestination, ImageSource } from "../store/types.js";
 import { verified } from "../stream/content.js";
+import { single } from "../stream/source.js";
 import type { NewConfig } from "./configs.js";
 import { convertToOci } from "./docker-format.js";
 import type { ProgressMeter } from "./progress.js";
@@ -141,9 +142,4 @@ function blobsToCopy(node: ImageNode, replaced: ReadonlySet<unknown>): Descripto
   const kept = layers.filter((layer) => !replaced.has(layer.node));
   const configs = replaced.has(node) ? [] : [config];
   return [...configs, ...kept.map(({ descriptor }) => descriptor)];
-}
-
-// eslint-disable-next-line @typescript-eslint/require-await -- an iterable of one chunk
-async function* single(bytes: Uint8Array): AsyncGenerator<Uint8Array, void, undefined> {
-  yield bytes;
 }

@@ -4,18 +4,12 @@ import { dirname, join, resolve } from "node:path";
 import { OcicryptError } from "../errors.js";
 import type { Descriptor } from "../spec/descriptor.js";
 import { MAX_MANIFEST_SIZE } from "../spec/limits.js";
+import { single } from "../stream/source.js";
 import { openArchive, statIfThere } from "./archive-file.js";
 import { invalid } from "./archive-headers.js";
 import { readIn } from "./archive-source.js";
 import { writeArchive, type ArchiveEntry } from "./archive-writer.js";
-import {
-  readChunks,
-  single,
-  syncDirectory,
-  writeContent,
-  writing,
-  makeDirectories,
-} from "./files.js";
+import { readChunks, syncDirectory, writeContent, writing, makeDirectories } from "./files.js";
 import { EMPTY_INDEX, nameOf, parseLayoutIndex, replaceEntry, withName } from "./layout-index.js";
 import { blobName, requireLayout } from "./layout-source.js";
 import type { Reference } from "./reference.js";

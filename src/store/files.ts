@@ -173,12 +173,6 @@ export async function writeFully(file: FileHandle, chunk: Uint8Array): Promise<v
   }
 }
 
-/** Bytes as content of one chunk. */
-// eslint-disable-next-line @typescript-eslint/require-await -- an iterable
-export async function* single(bytes: Uint8Array): AsyncGenerator<Uint8Array, void, undefined> {
-  yield bytes;
-}
-
 /** Flushes a directory, without which a rename in it can be lost in a crash of the machine. */
 export async function syncDirectory(path: string): Promise<void> {
   // Windows can not open directories.

@@ -4,11 +4,11 @@ import { dirname, join, resolve } from "node:path";
 import { OcicryptError } from "../errors.js";
 import { parseDigest } from "../spec/digest.js";
 import { MAX_MANIFEST_SIZE } from "../spec/limits.js";
+import { single } from "../stream/source.js";
 import {
   errno,
   fileMatches,
   readSmallFile,
-  single,
   syncDirectory,
   writeContent,
   writeError,

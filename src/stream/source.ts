@@ -153,3 +153,9 @@ export function toReadableStream(
     { highWaterMark: 0 },
   );
 }
+
+/** Bytes as content of one chunk. */
+// eslint-disable-next-line @typescript-eslint/require-await -- an iterable
+export async function* single(bytes: Uint8Array): AsyncGenerator<Uint8Array, void, undefined> {
+  yield bytes;
+}

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it, type TestContext } from "vitest";
+import { unavailable } from "../support/environment.js";
 
 const COMMAND = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
 const PEERS = fileURLToPath(new URL("../../vectors/peers/", import.meta.url));
@@ -24,7 +25,7 @@ async function onTerminal(context: TestContext, typed: string): Promise<string> 
   try {
     execFileSync("script", ["--version"], { stdio: "ignore" });
   } catch {
-    context.skip("script of util-linux is not installed");
+    unavailable((why) => context.skip(why), "script of util-linux is not installed");
   }
   const inspect = `"${process.execPath}" "${COMMAND}" inspect oci:${LAYOUT} -k locked.pem:prompt`;
   const child = spawn("script", ["-qec", inspect, "/dev/null"], { cwd: directory });
