@@ -1,12 +1,12 @@
 import { OcicryptError } from "../errors.js";
-import { layerProblem, recipientProblem, type Profile } from "../keywrap/compat.js";
+import type { Profile } from "../keywrap/compat.js";
 import type { Recipient } from "../keywrap/types.js";
 import { encryptLayer } from "../layer/encrypt.js";
 import { requireRecipients } from "../layer/wrap.js";
 import { isEncryptedDescriptor, type Descriptor } from "../spec/descriptor.js";
-import { encryptedMediaType } from "../spec/media-types.js";
 import type { ImageDestination, ImageSource } from "../store/types.js";
 import { findBaseLayers, type BaseMatch } from "./base.js";
+import { requireCompatible } from "./compat.js";
 import { findHistoryLeft, readConfigs } from "./configs.js";
 import { CONVERTED_WARNING, hasDockerFormat } from "./docker-format.js";
 import { findCopies } from "./copies.js";
@@ -14,6 +14,7 @@ import { progressMeter, type ImageProgress } from "./progress.js";
 import { findReferrers } from "./referrers.js";
 import { reportLayer, totalSize, type LayerResult } from "./report.js";
 import { readEarlier, type EarlierLayers, type Reuse } from "./reuse.js";
+import { requireRoomForKeys } from "./room.js";
 import {
   formatPlatform,
   selectLayers,
@@ -105,7 +106,8 @@ export async function encryptImage(
     const base = await baseOf(source, chosen, options);
     const selected = selectLayers(manifests, options, base && countsOf(base));
     requirePlain(selected);
-    if (options.compat !== undefined) requireCompatible(options.compat, recipients, selected);
+    requireCompatible(options.compat, recipients, selected.map(({ descriptor }) => descriptor)); // prettier-ignore
+    await requireRoomForKeys(root, selected, recipients, signal);
     const redact = options.redactHistory ?? false;
     const configs = await readConfigs(source, chosen, { redact, signal });
     if (options.reuse !== undefined) earlier = await readEarlier(options.reuse, signal);
@@ -209,21 +211,6 @@ function requirePlain(selected: readonly SelectedLayer[]): void {
       ? "the image is encrypted already"
       : `the image is encrypted in part already: layer ${which}`;
   throw new OcicryptError("ALREADY_ENCRYPTED", message);
-}
-
-function requireCompatible(
-  profile: Profile,
-  recipients: readonly Recipient[],
-  selected: readonly SelectedLayer[],
-): void {
-  const problems = [
-    ...recipients.map((recipient) => recipientProblem(profile, recipient)),
-    ...selected.map(({ descriptor }) =>
-      layerProblem(profile, encryptedMediaType(descriptor.mediaType)),
-    ),
-  ].filter((problem) => problem !== undefined);
-  if (problems.length === 0) return;
-  throw new OcicryptError("PROFILE_IMPOSSIBLE", [...new Set(problems)].join("; "));
 }
 
 /** Where what was encrypted still lies in plain. */

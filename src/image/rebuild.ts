@@ -6,7 +6,13 @@ import { MAX_MANIFEST_SIZE } from "../spec/limits.js";
 import type { LocatedDescriptor } from "../spec/manifest.js";
 import type { ImageDestination } from "../store/types.js";
 import { descriptorEdits } from "./rewrite.js";
-import { tooLarge, type ImageNode, type IndexNode, type ManifestNode } from "./tree.js";
+import {
+  documentNodes,
+  tooLarge,
+  type ImageNode,
+  type IndexNode,
+  type ManifestNode,
+} from "./tree.js";
 
 /** New descriptors for parts of manifests. */
 export type ChangedParts = ReadonlyMap<ManifestPart, Descriptor>;
@@ -20,6 +26,37 @@ export type ManifestWriter = Pick<ImageDestination, "writeManifest">;
 /** A descriptor in a manifest: of a layer, or of the config. */
 export interface ManifestPart extends LocatedDescriptor {
   manifest: ManifestNode;
+}
+
+export interface RebuiltImage {
+  /** Of the new manifest or index, which is not visible in the destination yet. */
+  image: Descriptor;
+  /** Digests of manifests and indexes that others have taken the place of, the image's first. */
+  former: string[];
+}
+
+/**
+ * Writes the manifests of an image anew, as {@link rebuildManifests} does, and tells which of the
+ * old ones have no place in the new image.
+ *
+ * @throws {@link OcicryptError} as {@link rebuildManifests}
+ */
+export async function rebuildImage(
+  root: ImageNode,
+  changed: ChangedParts,
+  destination: ManifestWriter,
+  types?: ChangedTypes,
+): Promise<RebuiltImage> {
+  const written = new Set<string>();
+  const writer: ManifestWriter = {
+    writeManifest(bytes, after) {
+      written.add(after.digest);
+      return destination.writeManifest(bytes, after);
+    },
+  };
+  const image = await rebuildManifests(root, changed, writer, types);
+  const before = documentNodes(root).map(({ descriptor }) => descriptor.digest);
+  return { image, former: [...new Set(before)].filter((digest) => !written.has(digest)) };
 }
 
 /**
@@ -36,7 +73,10 @@ export async function rebuildManifests(
   destination: ManifestWriter,
   types: ChangedTypes = new Map(),
 ): Promise<Descriptor> {
-  if (node.kind === "other") return node.descriptor;
+  if (node.kind === "other") {
+    if (node.bytes !== undefined) await destination.writeManifest(node.bytes, node.descriptor);
+    return node.descriptor;
+  }
   const type = types.get(node);
   const edits = [
     ...(type === undefined ? [] : typeEdits(node.document.text, type)),

@@ -1,14 +1,15 @@
-import { OcicryptError, isOcicryptError } from "../errors.js";
+import { OcicryptError } from "../errors.js";
 import type { RecipientReport } from "../layer/explain.js";
 import { applyChange, type RecipientsChange } from "../layer/recipients-change.js";
 import { ENCRYPTION_PREFIX } from "../spec/annotations.js";
 import { isEncryptedDescriptor, type Descriptor } from "../spec/descriptor.js";
-import { MAX_MANIFEST_SIZE } from "../spec/limits.js";
 import type { ImageDestination, ImageSource } from "../store/types.js";
-import { verified } from "../stream/content.js";
+import { blobsOf, copyBlob } from "./copy.js";
 import { progressMeter, type ImageProgress } from "./progress.js";
-import { rebuildManifests } from "./rebuild.js";
+import { rebuildImage } from "./rebuild.js";
+import { findReferrers } from "./referrers.js";
 import { totalSize } from "./report.js";
+import { requireRoom } from "./room.js";
 import { formatPlatform, selectLayers, type SelectedLayer, type Selection } from "./select.js";
 import { imageManifests, readTree, type ImageNode } from "./tree.js";
 
@@ -52,6 +53,8 @@ export interface LayerRecipientsResult {
 
 /** How the recipients of each layer change. */
 export interface RecipientsEdit {
+  /** Called with all layers before any of them is changed; it may refuse them. */
+  prepare?(layers: readonly Descriptor[]): void;
   change(layer: Descriptor): Promise<RecipientsChange>;
   /** Called with the changes of all layers before anything is written; it may refuse them. */
   check?(changes: readonly RecipientsChange[]): void;
@@ -77,21 +80,27 @@ export async function editRecipients(
   try {
     const before = await source.resolve(options);
     const root = await readTree(source, before, signal);
-    const changes = await changeLayers(encryptedLayers(root, options), edit);
+    const selected = encryptedLayers(root, options);
+    edit.prepare?.(selected.map(({ descriptor }) => descriptor));
+    const changes = await changeLayers(selected, edit);
     edit.check?.([...changes.values()]);
     const after = changedLayers(changes);
     const changed = [...after].some(([{ descriptor }, layer]) => differ(descriptor, layer));
-    await requireRoom(root, changes);
+    const most = Math.max(...[...changes.values()].map(({ wrapped }) => wrapped.length));
+    await requireRoom(root, most, (count) => changedLayers(changes, count));
     signal?.throwIfAborted();
 
-    let image = before;
+    const layers = [...changes].map(report);
+    if (!changed && !copyBlobs) {
+      await destination.discard();
+      return { image: before, changed, layers, warnings: [] };
+    }
     if (copyBlobs) await copyAllBlobs(root, source, destination, options);
-    if (changed || copyBlobs) {
-      image = await rebuildManifests(root, after, destination);
-      signal?.throwIfAborted();
-      await destination.commit(image, { signal });
-    } else await destination.discard();
-    return { image, changed, layers: [...changes].map(report), warnings: [] };
+    const { image, former } = await rebuildImage(root, after, destination);
+    const warnings = await findReferrers(source, root, former, signal);
+    signal?.throwIfAborted();
+    await destination.commit(image, { signal });
+    return { image, changed, layers, warnings };
   } catch (error) {
     await destination.discard();
     throw error;
@@ -159,43 +168,6 @@ function differ(before: Descriptor, after: Descriptor): boolean {
   return now.length !== old.size || now.some(([name, value]) => old.get(name) !== value);
 }
 
-/** @throws {@link OcicryptError} `MANIFEST_TOO_LARGE` */
-async function requireRoom(
-  root: ImageNode,
-  changes: ReadonlyMap<SelectedLayer, RecipientsChange>,
-): Promise<void> {
-  const fits = (count?: number): Promise<boolean> => hasRoom(root, changedLayers(changes, count));
-  if (await fits()) return;
-  // The most that there is room for is from `most` on, and below `tooMany`.
-  let most = 0;
-  let tooMany = Math.max(...[...changes.values()].map(({ wrapped }) => wrapped.length));
-  const all = tooMany;
-  while (most + 1 < tooMany) {
-    const middle = Math.floor((most + tooMany) / 2);
-    if (await fits(middle)) most = middle;
-    else tooMany = middle;
-  }
-  const limit = `${String(MAX_MANIFEST_SIZE)} bytes, the limit of registries`;
-  const room = `there is room for ${String(most)} of the ${String(all)} recipients`;
-  throw new OcicryptError(
-    "MANIFEST_TOO_LARGE",
-    `a manifest would be larger than ${limit}; ${room}`,
-  );
-}
-
-async function hasRoom(
-  root: ImageNode,
-  layers: ReadonlyMap<SelectedLayer, Descriptor>,
-): Promise<boolean> {
-  try {
-    await rebuildManifests(root, layers, { writeManifest: () => Promise.resolve() });
-    return true;
-  } catch (error) {
-    if (isOcicryptError(error, "MANIFEST_TOO_LARGE")) return false;
-    throw error;
-  }
-}
-
 async function copyAllBlobs(
   root: ImageNode,
   source: ImageSource,
@@ -203,19 +175,7 @@ async function copyAllBlobs(
   { signal, onProgress }: EditRecipientsOptions,
 ): Promise<void> {
   const meter = progressMeter(totalSize(root), onProgress);
-  const blobs = new Map(blobsOf(root).map((blob) => [`${blob.digest} ${String(blob.size)}`, blob]));
-  for (const blob of blobs.values()) {
-    if (await destination.contains(blob)) continue;
-    const content = verified(source.read(blob, { signal }), blob, signal);
-    await destination.write(meter.count(content, blob, "copy"), () => blob);
-  }
-}
-
-function blobsOf(node: ImageNode): Descriptor[] {
-  if (node.kind === "other") return [node.descriptor];
-  if (node.kind === "index") return node.children.flatMap(blobsOf);
-  const { config, layers } = node.document;
-  return [config, ...layers.map(({ descriptor }) => descriptor)];
+  for (const blob of blobsOf(root)) await copyBlob(source, destination, blob, { meter, signal });
 }
 
 function report([layer, change]: [SelectedLayer, RecipientsChange]): LayerRecipientsResult {

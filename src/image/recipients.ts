@@ -1,3 +1,4 @@
+import type { Profile } from "../keywrap/compat.js";
 import type { Key, Recipient } from "../keywrap/types.js";
 import { listRecipients, type RecipientReport } from "../layer/explain.js";
 import { planAddition } from "../layer/recipients-add.js";
@@ -7,6 +8,7 @@ import { planReplacement } from "../layer/recipients-replace.js";
 import { requireRecipients } from "../layer/wrap.js";
 import { isEncryptedDescriptor } from "../spec/descriptor.js";
 import type { ImageDestination, ImageSource } from "../store/types.js";
+import { requireCompatible } from "./compat.js";
 import {
   editRecipients,
   type EditRecipientsOptions,
@@ -39,6 +41,8 @@ export interface AddImageRecipientsOptions extends EditRecipientsOptions {
   recipients: readonly Recipient[];
   /** Tried on every wrapped key of every layer; each layer must be opened by one. */
   keys: readonly Key[];
+  /** Refuse what the readers of a profile could not decrypt; nothing is refused by default. */
+  compat?: Profile | undefined;
 }
 
 export interface RemoveImageRecipientsOptions extends EditRecipientsOptions {
@@ -74,20 +78,25 @@ export async function listImageRecipients(
  * Only manifests and indexes are read and written, unless `copyBlobs` is set.
  *
  * @throws {@link OcicryptError} those of {@link addRecipients} for any of the layers;
- *   `NOT_ENCRYPTED`, `NOTHING_SELECTED`; `MANIFEST_TOO_LARGE` before anything is written, with the
+ *   `NOT_ENCRYPTED`, `NOTHING_SELECTED`, `PROFILE_IMPOSSIBLE`; `MANIFEST_TOO_LARGE` before anything is written, with the
  *   number of recipients that there is room for; those of the places as for `encryptImage`
  */
 export async function addImageRecipients(
   source: ImageSource,
   destination: ImageDestination,
-  { recipients, keys, ...options }: AddImageRecipientsOptions,
+  { recipients, keys, compat, ...options }: AddImageRecipientsOptions,
 ): Promise<EditRecipientsResult> {
   const { signal } = options;
   requireRecipients(recipients);
   return editRecipients(
     source,
     destination,
-    { change: (layer) => planAddition(layer, { recipients, keys, signal }) },
+    {
+      prepare: (layers) => {
+        requireCompatible(compat, recipients, layers);
+      },
+      change: (layer) => planAddition(layer, { recipients, keys, signal }),
+    },
     options,
   );
 }
@@ -122,7 +131,8 @@ export async function removeImageRecipients(
     options,
   );
   const failed = removals.flatMap((removal) => removal.failed.map(failedWarning));
-  return { ...result, warnings: [...new Set(failed), ...oldManifests(copyBlobs)] };
+  const warnings = [...new Set(failed), ...oldManifests(copyBlobs), ...result.warnings];
+  return { ...result, warnings };
 }
 
 /**
@@ -135,21 +145,27 @@ export async function removeImageRecipients(
 export async function replaceImageRecipients(
   source: ImageSource,
   destination: ImageDestination,
-  { recipients, keys, ...options }: AddImageRecipientsOptions,
+  { recipients, keys, compat, ...options }: AddImageRecipientsOptions,
 ): Promise<EditRecipientsResult> {
   const { signal, copyBlobs = false } = options;
   requireRecipients(recipients);
   const result = await editRecipients(
     source,
     destination,
-    { change: (layer) => planReplacement(layer, { recipients, keys, signal }) },
+    {
+      prepare: (layers) => {
+        requireCompatible(compat, recipients, layers);
+      },
+      change: (layer) => planReplacement(layer, { recipients, keys, signal }),
+    },
     options,
   );
   const kept = result.layers.flatMap((layer) => layer.kept.map(({ scheme }) => scheme));
   const stay = [...new Set(kept)].map(
     (scheme) => `recipients of ${scheme} stay: nothing is known of it; remove them by name`,
   );
-  return { ...result, warnings: [...stay, ...oldManifests(copyBlobs)] };
+  const warnings = [...stay, ...oldManifests(copyBlobs), ...result.warnings];
+  return { ...result, warnings };
 }
 
 function failedWarning({ key, scheme, index, error }: FailedAttempt): string {

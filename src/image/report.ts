@@ -1,6 +1,7 @@
 import type { Descriptor } from "../spec/descriptor.js";
 import type { SelectedLayer } from "./select.js";
 import { formatPlatform } from "./select.js";
+import { blobsOf } from "./copy.js";
 import type { ImageNode } from "./tree.js";
 
 /** What happened to one layer. */
@@ -35,15 +36,5 @@ function contentOf({ mediaType, digest, size }: Descriptor): LayerContent {
 
 /** The bytes of all distinct blobs of an image, by what their descriptors say. */
 export function totalSize(root: ImageNode): number {
-  const sizes = new Map<string, number>();
-  const visit = (node: ImageNode): void => {
-    if (node.kind === "index") node.children.forEach(visit);
-    if (node.kind !== "manifest") return;
-    const { config, layers } = node.document;
-    for (const { digest, size } of [config, ...layers.map(({ descriptor }) => descriptor)]) {
-      sizes.set(digest, size);
-    }
-  };
-  visit(root);
-  return [...sizes.values()].reduce((sum, size) => sum + size, 0);
+  return blobsOf(root).reduce((sum, { size }) => sum + size, 0);
 }

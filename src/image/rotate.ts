@@ -1,3 +1,4 @@
+import type { Profile } from "../keywrap/compat.js";
 import type { Key, Recipient } from "../keywrap/types.js";
 import { decryptLayer } from "../layer/decrypt.js";
 import { encryptLayer } from "../layer/encrypt.js";
@@ -6,12 +7,14 @@ import { PUBLIC_OPTIONS } from "../spec/annotations.js";
 import { foreignAnnotations, type Descriptor, type DescriptorLike } from "../spec/descriptor.js";
 import { plainMediaType } from "../spec/media-types.js";
 import type { ImageDestination, ImageSource } from "../store/types.js";
+import { requireCompatible } from "./compat.js";
 import { findCopies } from "./copies.js";
 import type { EncryptImageResult } from "./encrypt.js";
 import { progressMeter, type ImageProgress } from "./progress.js";
 import { encryptedLayers } from "./recipients-edit.js";
 import { findReferrers } from "./referrers.js";
 import { reportLayer, totalSize } from "./report.js";
+import { requireRoomForKeys } from "./room.js";
 import type { SelectedLayer, Selection } from "./select.js";
 import { DEFAULT_CONCURRENCY, transformImage } from "./transform.js";
 import { imageManifests, readTree, type ManifestNode } from "./tree.js";
@@ -24,6 +27,8 @@ export interface RotateImageOptions extends Selection {
    * wrapped key does not hold what it takes to wrap another one.
    */
   recipients: readonly Recipient[];
+  /** Refuse what the readers of a profile could not decrypt; nothing is refused by default. */
+  compat?: Profile | undefined;
   /** How many layers are worked on at once; 4 by default. */
   concurrency?: number | undefined;
   signal?: AbortSignal | undefined;
@@ -38,7 +43,8 @@ export interface RotateImageOptions extends Selection {
  * **Old copies stay open** to whoever could open them: delete the old image where it is.
  *
  * @throws {@link OcicryptError} `NOT_ENCRYPTED`, `NO_KEYS`, `NO_RECIPIENTS`, `NO_MATCHING_KEY`,
- *   `HMAC_MISMATCH`, and the others of {@link decryptLayer} and {@link encryptImage}
+ *   `PROFILE_IMPOSSIBLE`, `HMAC_MISMATCH`, and the others of {@link decryptLayer} and
+ *   {@link encryptImage}
  */
 export async function rotateImage(
   source: ImageSource,
@@ -50,6 +56,8 @@ export async function rotateImage(
     requireRecipients(recipients);
     const root = await readTree(source, await source.resolve(options), options.signal);
     const selected = encryptedLayers(root, options);
+    requireCompatible(options.compat, recipients, selected.map(({ descriptor }) => descriptor)); // prettier-ignore
+    await requireRoomForKeys(root, selected, recipients, options.signal);
     const meter = progressMeter(totalSize(root), onProgress);
     const { image, layers, former } = await transformImage({
       ...{ source, destination, root, selected, meter, concurrency },

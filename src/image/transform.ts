@@ -2,14 +2,14 @@ import pLimit from "p-limit";
 import { ENCRYPTION_PREFIX } from "../spec/annotations.js";
 import { foreignAnnotations, replaceContent, type Descriptor } from "../spec/descriptor.js";
 import type { ImageDestination, ImageSource } from "../store/types.js";
-import { verified } from "../stream/content.js";
 import { single } from "../stream/source.js";
 import type { NewConfig } from "./configs.js";
+import { blobsOf, copyBlob } from "./copy.js";
 import { convertToOci } from "./docker-format.js";
 import type { ProgressMeter } from "./progress.js";
-import { rebuildManifests, type ManifestPart, type ManifestWriter } from "./rebuild.js";
+import { rebuildImage, type ManifestPart, type RebuiltImage } from "./rebuild.js";
 import type { SelectedLayer } from "./select.js";
-import { documentNodes, type ImageNode } from "./tree.js";
+import type { ImageNode } from "./tree.js";
 
 /** How many layers are worked on at once where the caller does not say. */
 export const DEFAULT_CONCURRENCY = 4;
@@ -37,13 +37,9 @@ export interface Transformation {
   signal?: AbortSignal | undefined;
 }
 
-export interface TransformedImage {
-  /** Of the new manifest or index, which is not visible in the destination yet. */
-  image: Descriptor;
+export interface TransformedImage extends RebuiltImage {
   /** The new descriptor of each selected layer. */
   layers: ReadonlyMap<SelectedLayer, Descriptor>;
-  /** Digests of manifests and indexes that others have taken the place of, the image's first. */
-  former: string[];
 }
 
 /** Writes an image with some of its layers replaced; everything else is copied. */
@@ -53,25 +49,8 @@ export async function transformImage(transformation: Transformation): Promise<Tr
     ...selected.map(({ node }) => node),
     ...configs.map(({ manifest }) => manifest),
   ]);
-  const copied = new Map(
-    blobsToCopy(root, replaced).map((blob) => [`${blob.digest} ${String(blob.size)}`, blob]),
-  );
   const steps = new Map(selected.map((layer) => [step.name(layer), layer]));
   const results = new Map<string, Descriptor>();
-  const written = new Set<string>();
-  const writer: ManifestWriter = {
-    writeManifest(bytes, after) {
-      written.add(after.digest);
-      return destination.writeManifest(bytes, after);
-    },
-  };
-
-  async function copyBlob(blob: Descriptor, signal: AbortSignal): Promise<void> {
-    if (await destination.contains(blob)) return;
-    if ((await destination.mount?.(blob)) === true) return;
-    const content = verified(source.read(blob, { signal }), blob, signal);
-    await destination.write(meter.count(content, blob, "copy"), () => blob);
-  }
 
   async function writeConfig({ after, bytes }: NewConfig): Promise<void> {
     if (!(await destination.contains(after))) await destination.write(single(bytes), () => after);
@@ -81,7 +60,9 @@ export async function transformImage(transformation: Transformation): Promise<Tr
     ...[...steps].map(([name, layer]) => async (signal: AbortSignal) => {
       results.set(name, await step.run(layer, signal));
     }),
-    ...[...copied.values()].map((blob) => (signal: AbortSignal) => copyBlob(blob, signal)),
+    ...blobsOf(root, replaced).map(
+      (blob) => (signal: AbortSignal) => copyBlob(source, destination, blob, { meter, signal }),
+    ),
     ...[...new Map(configs.map((config) => [config.after.digest, config])).values()].map(
       (config) => () => writeConfig(config),
     ),
@@ -98,9 +79,7 @@ export async function transformImage(transformation: Transformation): Promise<Tr
     transformation.toOci === true
       ? convertToOci(root, changed)
       : { parts: changed, types: undefined };
-  const image = await rebuildManifests(root, parts, writer, types);
-  const before = documentNodes(root).map(({ descriptor }) => descriptor.digest);
-  return { image, layers, former: [...new Set(before)].filter((digest) => !written.has(digest)) };
+  return { ...(await rebuildImage(root, parts, destination, types)), layers };
 }
 
 /**
@@ -133,13 +112,4 @@ function mergeLayer(before: Descriptor, result: Descriptor): Descriptor {
   const annotations = { ...foreignAnnotations(before), ...Object.fromEntries(encryption) };
   const { mediaType, digest, size } = result;
   return replaceContent(before, { mediaType, digest, size, annotations });
-}
-
-function blobsToCopy(node: ImageNode, replaced: ReadonlySet<unknown>): Descriptor[] {
-  if (node.kind === "other") return [node.descriptor];
-  if (node.kind === "index") return node.children.flatMap((child) => blobsToCopy(child, replaced));
-  const { config, layers } = node.document;
-  const kept = layers.filter((layer) => !replaced.has(layer.node));
-  const configs = replaced.has(node) ? [] : [config];
-  return [...configs, ...kept.map(({ descriptor }) => descriptor)];
 }

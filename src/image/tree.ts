@@ -2,7 +2,13 @@ import { OcicryptError } from "../errors.js";
 import { DOCKER_REFERENCE_TYPE } from "../spec/annotations.js";
 import type { Descriptor, Platform } from "../spec/descriptor.js";
 import { MAX_MANIFEST_SIZE } from "../spec/limits.js";
-import { isDocumentType, parseDocument, type Index, type Manifest } from "../spec/manifest.js";
+import {
+  isDocumentType,
+  isManifestType,
+  parseDocument,
+  type Index,
+  type Manifest,
+} from "../spec/manifest.js";
 import type { ImageSource } from "../store/types.js";
 import { verified } from "../stream/content.js";
 import { isImageConfig } from "./diff-id.js";
@@ -33,6 +39,8 @@ export interface IndexNode {
 export interface OtherNode {
   kind: "other";
   descriptor: Descriptor;
+  /** Of a manifest; without them it is a blob, as in BuildKit's build caches. */
+  bytes?: Uint8Array;
 }
 
 /** Indexes nest one deep in practice. */
@@ -56,16 +64,18 @@ export async function readTree(
   let totalSize = 0;
 
   async function readNode(descriptor: Descriptor, depth: number): Promise<ImageNode> {
-    if (!isDocumentType(descriptor.mediaType)) {
-      if (depth > 0) return { kind: "other", descriptor };
+    const isKnown = isDocumentType(descriptor.mediaType);
+    if (!isKnown && depth === 0) {
       const message = `${descriptor.mediaType} is not the type of an image`;
       throw new OcicryptError("MANIFEST_UNSUPPORTED", message);
     }
+    if (!isManifestType(descriptor.mediaType)) return { kind: "other", descriptor };
     totalSize += Math.min(descriptor.size, MAX_MANIFEST_SIZE);
     if (depth > MAX_DEPTH || ++documents > MAX_DOCUMENTS || totalSize > MAX_TOTAL_SIZE) {
       throw new OcicryptError("MANIFEST_INVALID", "the image's indexes nest too deep or too wide");
     }
     const bytes = await readDocument(source, descriptor, signal);
+    if (!isKnown) return { kind: "other", descriptor, bytes };
     const document = parseDocument(bytes, descriptor.mediaType);
     const { platform } = descriptor;
     if (document.kind === "manifest") {

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { OcicryptError, type ErrorCode } from "../errors.js";
+import { OcicryptError, shown, type ErrorCode } from "../errors.js";
 import { parseDigest } from "../spec/digest.js";
 import { MAX_MANIFEST_SIZE } from "../spec/limits.js";
 import {
@@ -29,6 +29,7 @@ export interface StoredManifest {
  * Gets a manifest or index by its tag or digest; by a digest, it is what the digest says.
  *
  * @param absent the code for one that is not there
+ * @param expected its media type, where that is known; then one of another type is refused
  * @throws {@link OcicryptError} `absent`, `MANIFEST_TOO_LARGE`, `BLOB_DIGEST_MISMATCH`,
  *   `REGISTRY_INVALID_RESPONSE`, and the others of a registry
  */
@@ -37,12 +38,14 @@ export async function getManifest(
   name: string,
   absent: ErrorCode,
   signal: AbortSignal | undefined,
+  expected?: string,
 ): Promise<StoredManifest> {
   const url = client.url(`manifests/${name}`);
+  const accepted = expected === undefined ? MEDIA_TYPES : [expected];
   const request = {
     method: "GET" as const,
     url,
-    headers: { accept: MEDIA_TYPES.join(", "), "accept-encoding": "identity" },
+    headers: { accept: accepted.join(", "), "accept-encoding": "identity" },
     signal,
   };
   const answer = await client.request(request, MAX_MANIFEST_SIZE);
@@ -55,8 +58,9 @@ export async function getManifest(
     );
   }
   const mediaType = contentType(answer);
-  if (!MEDIA_TYPES.includes(mediaType)) {
-    throw invalidAnswer(request, "it is not of the type of a manifest or index");
+  if (!accepted.includes(mediaType)) {
+    const wanted = expected ?? "that of a manifest or index";
+    throw invalidAnswer(request, `its type is ${shown(mediaType)}, not ${wanted}`);
   }
   const { bytes } = answer;
   requireSame(serverDigest(request, answer), bytes);

@@ -1,4 +1,4 @@
-import { isDocumentType } from "../spec/manifest.js";
+import { isManifestType } from "../spec/manifest.js";
 import type { ImageSource } from "../store/types.js";
 import { registryClient } from "./client.js";
 import { downloadBlob } from "./download.js";
@@ -40,14 +40,9 @@ export function registrySource(
     async *read(descriptor, { signal } = {}) {
       if (descriptor.digest === root?.digest) {
         yield root.bytes;
-      } else if (isDocumentType(descriptor.mediaType)) {
-        const { digest } = descriptor;
-        const manifest = await getManifest(client, digest, "BLOB_NOT_FOUND", signal);
-        if (manifest.mediaType !== descriptor.mediaType) {
-          const message = `the registry takes ${digest} for another type than its descriptor does`;
-          throw new OcicryptError("REGISTRY_INVALID_RESPONSE", message);
-        }
-        yield manifest.bytes;
+      } else if (isManifestType(descriptor.mediaType)) {
+        const { digest, mediaType } = descriptor;
+        yield (await getManifest(client, digest, "BLOB_NOT_FOUND", signal, mediaType)).bytes;
       } else {
         yield* downloadBlob(client, descriptor, signal);
       }

@@ -45,6 +45,14 @@ export function isDocumentType(mediaType: string): boolean {
 }
 
 /**
+ * Whether a media type says of itself that it is one of a manifest or index, be it known here or
+ * not: registries keep these apart from blobs.
+ */
+export function isManifestType(mediaType: string): boolean {
+  return /^[\w./+-]*\.(?:manifest|index)(?:\.list)?\.v\d+(?:\+[a-z]+)?$/.test(mediaType);
+}
+
+/**
  * Parses a manifest or an index. A document that can be taken for both is refused
  * (https://github.com/opencontainers/image-spec/security/advisories/GHSA-77vh-xpmg-72qh).
  *
