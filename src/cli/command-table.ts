@@ -22,7 +22,7 @@ export interface CommandForm {
 
 const TO = ["source", "destination"];
 const SELECT = ["layer", "platform", "media-type", "min-size", "digest"];
-const RECIPIENTS = ["recipient", "encryption-key", "pgp-key-ring", "strict"];
+const RECIPIENTS = ["recipient", "encryption-key", "pgp-key-ring", "strict", "compat"];
 const KEYS = ["key", "decryption-key"];
 
 const A_RECIPIENT = {
@@ -43,7 +43,7 @@ export const COMMAND_TABLE: Record<CommandName, CommandForm> = {
     options: [
       ...RECIPIENTS,
       ...SELECT,
-      ...["encrypt-layer", "compat", "skip-base", "base", "reuse", ...KEYS, "redact-history"],
+      ...["encrypt-layer", "skip-base", "base", "reuse", ...KEYS, "redact-history"],
     ],
     needs: [A_RECIPIENT],
   },

@@ -140,7 +140,7 @@ async function editedImage(
 
 async function newRecipients(line: CommandLine): Promise<NewRecipients & { warnings: string[] }> {
   const { recipients, warnings } = await allRecipients(line);
-  return { recipients, keys: await readKeys(line.keys), warnings };
+  return { recipients, keys: await readKeys(line.keys), compat: line.compat, warnings };
 }
 
 function selection({ layers, platforms, mediaTypes, minSize, digests }: CommandLine): Selection {

@@ -41,7 +41,22 @@ const RECIPIENTS = `Recipients
 
 const RECIPIENT_OPTIONS = `  -r, --recipient RECIPIENT  who can decrypt; repeat it for several (also --encryption-key)
   --pgp-key-ring FILE        find pgp: recipients in this file instead of gpg's key ring; repeatable
-  --strict                   refuse expired certificates, which are warned of otherwise`;
+  --strict                   refuse expired certificates, which are warned of otherwise
+  --compat go|coco           refuse what these readers could not decrypt: go (default) is skopeo,
+                             buildah, podman, containerd, CRI-O; coco is confidential containers`;
+
+/** What the commands take that wrap the keys of an encrypted image anew. */
+const REWRAP = `Options
+${RECIPIENT_OPTIONS}
+  -k, --key KEY              a key that opens the image; repeatable
+${SELECT}
+${COMMON}
+
+${RECIPIENTS}
+
+${KEYS}
+
+${IMAGES}`;
 
 const STATUSES = `Exit status
   0 done   1 failed   2 wrong usage   3 no given key opens it   4 content does not verify`;
@@ -60,8 +75,6 @@ ${SELECT}
   --reuse IMAGE              keep the blobs of layers that this encrypted image has already; its
                              keys are given with -k
   --redact-history           drop the commands from the config's history
-  --compat go|coco           refuse what these readers could not decrypt: go (default) is skopeo,
-                             buildah, podman, containerd, CRI-O; coco is confidential containers
 ${COMMON}
 
 ${RECIPIENTS}
@@ -140,17 +153,7 @@ ${STATUSES}
 
 Lets more people decrypt an image. Only manifests change, no layer is read or written.
 
-Options
-${RECIPIENT_OPTIONS}
-  -k, --key KEY              a key that opens the image; repeatable
-${SELECT}
-${COMMON}
-
-${RECIPIENTS}
-
-${KEYS}
-
-${IMAGES}
+${REWRAP}
 
 Examples
   ocicrypt recipients add oci:app-enc:latest -r jwe:bob.pem -k private.pem
@@ -181,17 +184,7 @@ ${STATUSES}
 Makes these the only recipients of an image. Only manifests change. It does not revoke what the
 former ones have copied: see "rotate".
 
-Options
-${RECIPIENT_OPTIONS}
-  -k, --key KEY              a key that opens the image; repeatable
-${SELECT}
-${COMMON}
-
-${RECIPIENTS}
-
-${KEYS}
-
-${IMAGES}
+${REWRAP}
 
 Examples
   ocicrypt recipients replace oci:app-enc:latest -r jwe:bob.pem -k private.pem
@@ -203,17 +196,7 @@ ${STATUSES}
 Encrypts the encrypted layers of an image anew, with new keys for these recipients, as a stream:
 plaintext is never stored. Copies of the old image stay as they are.
 
-Options
-${RECIPIENT_OPTIONS}
-  -k, --key KEY              a key that opens the image; repeatable
-${SELECT}
-${COMMON}
-
-${RECIPIENTS}
-
-${KEYS}
-
-${IMAGES}
+${REWRAP}
 
 Examples
   ocicrypt rotate oci:app-enc:latest oci:app-new:latest -r jwe:bob.pem -k private.pem

@@ -6,6 +6,7 @@ import {
   rotateImage,
   type EditRecipientsResult,
   type ImageProgress,
+  type Profile,
   type Selection,
 } from "../image/index.js";
 import type { Key, Recipient } from "../keywrap/types.js";
@@ -41,6 +42,7 @@ export interface RotatedImage extends ReadImage {
 export interface NewRecipients {
   recipients: readonly Recipient[];
   keys: readonly Key[];
+  compat: Profile;
 }
 
 export async function recipientsList(read: ReadImage): Promise<CommandResult> {
@@ -51,9 +53,9 @@ export async function recipientsList(read: ReadImage): Promise<CommandResult> {
 
 export async function recipientsAdd(
   edited: EditedImage,
-  { recipients, keys }: NewRecipients,
+  added: NewRecipients,
 ): Promise<CommandResult> {
-  const options = { ...editOptions(edited), recipients, keys };
+  const options = { ...editOptions(edited), ...added };
   return commandResult(edited, await addImageRecipients(edited.from, edited.to, options));
 }
 
@@ -67,18 +69,15 @@ export async function recipientsRemove(
 
 export async function recipientsReplace(
   edited: EditedImage,
-  { recipients, keys }: NewRecipients,
+  added: NewRecipients,
 ): Promise<CommandResult> {
-  const options = { ...editOptions(edited), recipients, keys };
+  const options = { ...editOptions(edited), ...added };
   return commandResult(edited, await replaceImageRecipients(edited.from, edited.to, options));
 }
 
-export async function rotate(
-  rotated: RotatedImage,
-  { recipients, keys }: NewRecipients,
-): Promise<CommandResult> {
+export async function rotate(rotated: RotatedImage, added: NewRecipients): Promise<CommandResult> {
   const { image, destination, from, to, selection, signal, onProgress } = rotated;
-  const options = { ...selection, signal, onProgress, recipients, keys };
+  const options = { ...selection, signal, onProgress, ...added };
   const result = await rotateImage(from, to, options);
   return {
     text: renderRotated(result, destination),

@@ -2,6 +2,7 @@ import pLimit from "p-limit";
 import { ENCRYPTION_PREFIX } from "../spec/annotations.js";
 import { foreignAnnotations, replaceContent, type Descriptor } from "../spec/descriptor.js";
 import type { ImageDestination, ImageSource } from "../store/types.js";
+import { anySignal } from "../stream/abort.js";
 import { single } from "../stream/source.js";
 import type { NewConfig } from "./configs.js";
 import { blobsOf, copyBlob } from "./copy.js";
@@ -91,7 +92,7 @@ async function runAll(
   jobs: readonly ((signal: AbortSignal) => Promise<void>)[],
 ): Promise<void> {
   const failed = new AbortController();
-  const either = signal === undefined ? failed.signal : AbortSignal.any([signal, failed.signal]);
+  const either = anySignal(signal, failed.signal);
   const limit = pLimit(concurrency);
   const run = async (job: (signal: AbortSignal) => Promise<void>): Promise<void> => {
     try {

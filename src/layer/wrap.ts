@@ -1,6 +1,6 @@
 import { OcicryptError } from "../errors.js";
 import type { Recipient } from "../keywrap/types.js";
-import { abortable } from "../stream/abort.js";
+import { abortable, anySignal } from "../stream/abort.js";
 import { serializePrivateOptions, type PrivateOptions } from "../cipher/private-options.js";
 
 export interface WrappedElement {
@@ -21,8 +21,9 @@ export async function wrapForAll(
 ): Promise<WrappedElement[]> {
   requireRecipients(recipients);
   const secret = serializePrivateOptions(options);
+  const shared = signal && anySignal(signal);
   try {
-    return await Promise.all(recipients.map((recipient) => wrapFor(recipient, secret, signal)));
+    return await Promise.all(recipients.map((recipient) => wrapFor(recipient, secret, shared)));
   } finally {
     secret.fill(0);
   }

@@ -11,7 +11,7 @@ import { readIn } from "./archive-source.js";
 import { writeArchive, type ArchiveEntry } from "./archive-writer.js";
 import { readChunks, syncDirectory, writeContent, writing, makeDirectories } from "./files.js";
 import { EMPTY_INDEX, nameOf, parseLayoutIndex, replaceEntry, withName } from "./layout-index.js";
-import { blobName, requireLayout } from "./layout-source.js";
+import { blobName, requireLayout } from "./layout-files.js";
 import type { Reference } from "./reference.js";
 import { makeStage, removeStaleStages } from "./stage.js";
 import type { ImageDestination } from "./types.js";

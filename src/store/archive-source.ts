@@ -1,7 +1,9 @@
 import { OcicryptError } from "../errors.js";
 import { openArchive, readPart, type Archive } from "./archive-file.js";
 import { invalid } from "./archive-headers.js";
-import { blobName, resolveImage, type ReadLayoutFile } from "./layout-source.js";
+import { blobName, type ReadLayoutFile } from "./layout-files.js";
+import { readReferrers } from "./layout-referrers.js";
+import { resolveImage } from "./layout-source.js";
 import type { Reference } from "./reference.js";
 import type { ImageSource } from "./types.js";
 
@@ -25,6 +27,10 @@ export function archiveSource(reference: Reference): ImageSource {
         throw new OcicryptError("BLOB_NOT_FOUND", `${path} does not hold the blob ${digest}`);
       }
       yield* readPart(archive, part);
+    },
+    async referrers(digest, { signal } = {}) {
+      archive ??= await openArchive(path, signal);
+      return readReferrers(readIn(archive), digest, signal);
     },
   };
 }

@@ -22,7 +22,7 @@ import {
   withName,
   type LayoutIndex,
 } from "./layout-index.js";
-import { blobPath, requireLayout } from "./layout-source.js";
+import { blobPath, requireLayout } from "./layout-files.js";
 import type { Reference } from "./reference.js";
 import { isStage, makeStage, removeStaleStages } from "./stage.js";
 import type { ImageDestination } from "./types.js";

@@ -1,3 +1,15 @@
+import { setMaxListeners } from "node:events";
+
+/**
+ * A signal that is aborted with any of those given. It may have as many listeners as there is work
+ * at once, while Node warns of more than ten as of a leak.
+ */
+export function anySignal(...signals: (AbortSignal | undefined)[]): AbortSignal {
+  const either = AbortSignal.any(signals.filter((signal) => signal !== undefined));
+  setMaxListeners(0, either);
+  return either;
+}
+
 /**
  * Waits for a promise no longer than until a signal is aborted, for work that may not heed it.
  * Rejects with the signal's reason then.

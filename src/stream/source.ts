@@ -1,5 +1,5 @@
 import { setImmediate } from "node:timers/promises";
-import { abortable } from "./abort.js";
+import { abortable, anySignal } from "./abort.js";
 
 /**
  * Where bytes come from: Node streams, web streams, fetch bodies and generators all are
@@ -129,9 +129,7 @@ export function toReadableStream(
   signal?: AbortSignal,
 ): ReadableStream<Uint8Array<ArrayBuffer>> {
   const cancelled = new AbortController();
-  const generator = generate(
-    signal === undefined ? cancelled.signal : AbortSignal.any([signal, cancelled.signal]),
-  );
+  const generator = generate(anySignal(signal, cancelled.signal));
   let hasStarted = false;
   return new ReadableStream<Uint8Array<ArrayBuffer>>(
     {

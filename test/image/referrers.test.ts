@@ -1,9 +1,14 @@
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { OcicryptError } from "../../src/errors.js";
 import { decryptImage } from "../../src/image/decrypt.js";
 import { encryptImage } from "../../src/image/encrypt.js";
+import { addImageRecipients } from "../../src/image/recipients.js";
 import { rotateImage } from "../../src/image/rotate.js";
 import type { Descriptor } from "../../src/spec/descriptor.js";
+import { archiveDestination } from "../../src/store/archive-destination.js";
+import { archiveSource } from "../../src/store/archive-source.js";
 import { layoutDestination } from "../../src/store/layout-destination.js";
 import { layoutSource } from "../../src/store/layout-source.js";
 import type { ImageSource } from "../../src/store/types.js";
@@ -19,8 +24,12 @@ import {
   multiPlatform,
   putIndex,
   putManifest,
+  putText,
   readBlob,
   readIndexEntries,
+  snapshot,
+  tagged,
+  tar,
   temporaryDirectories,
   writeIndex,
   type Entry,
@@ -75,6 +84,18 @@ describe("artifacts that refer to an image", () => {
     expect(rotated.warnings).toEqual([warning]);
     const decrypted = await decryptImage(source, await to(), { keys });
     expect(decrypted.warnings).toEqual([warning]);
+  });
+
+  it("are told of when recipients change", async () => {
+    const path = directory();
+    await layoutOf(path, [await layer("a")]);
+    const { image } = await encrypt(path, path);
+    const options = { recipients: [plainRecipient("provider.more")], keys };
+    const { source } = knowing(path, { [image.digest]: [artifact("s")] });
+    const { warnings } = await addImageRecipients(source, await to(path), options);
+    expect(warnings).toEqual([
+      `1 artifact refers to the image's former digest: ${digestOf("s")} ("${SIGNATURE}")`,
+    ]);
   });
 
   it("are looked for at the manifests that change, and counted once", async () => {
@@ -186,5 +207,62 @@ describe("an artifact in the index of what it is about", () => {
     });
     await writeIndex(path, [await putIndex(path, [image.descriptor, other.descriptor])]);
     expect((await encrypt(path, directory())).layers).toHaveLength(2);
+  });
+});
+
+describe("artifacts beside an image in its layout", () => {
+  const config = { mediaType: EMPTY, content: "{}" };
+
+  /** A layout with an image, a signature and another image. */
+  async function signed(path: string): Promise<{ image: Entry; signature: Entry }> {
+    await createLayout(path);
+    const image = await putManifest(path, [await layer("a")]);
+    const other = await putManifest(path, [await layer("b")]);
+    const subject = image.descriptor;
+    const extra = { artifactType: SIGNATURE, subject };
+    const signature = await putManifest(path, [layerOf(Buffer.from("signed"))], { extra, config });
+    const ofOther = await putManifest(path, [], { extra: { subject: other.descriptor }, config });
+    const entries = [
+      tagged(image.descriptor, "app"),
+      tagged(other.descriptor, "other"),
+      { ...signature.descriptor },
+      ofOther.descriptor,
+      { ...(await putText(path, "{")), mediaType: MANIFEST },
+      { ...(await putText(path, JSON.stringify({ subject: 5 }))) },
+      { mediaType: MANIFEST, digest: digestOf("not there"), size: 9 },
+      { mediaType: "application/json", digest: digestOf("nor this"), size: 9 },
+    ];
+    await writeIndex(path, entries);
+    return { image: subject, signature: signature.descriptor };
+  }
+
+  const warningOf = ({ digest }: Entry): string =>
+    `1 artifact refers to the image's former digest: ${digest} ("${SIGNATURE}")`;
+
+  it("are told of, and stay", async () => {
+    const path = directory();
+    const { signature } = await signed(path);
+    const { warnings } = await encrypt(`${path}:app`, `${path}:app`);
+    expect(warnings[0]).toContain("the blobs of 1 plain layer from before");
+    expect(warnings.slice(1)).toEqual([warningOf(signature)]);
+    expect(await readBlob(path, signature)).not.toHaveLength(0);
+  });
+
+  it("are told of in an archive", async () => {
+    const path = directory();
+    const { signature } = await signed(path);
+    const archive = { path: join(directory(), "image.tar"), tag: "app" };
+    const names = Object.entries(await snapshot(path)).flatMap(([name, digest]) =>
+      digest === "-" ? [] : [name],
+    );
+    const files = names.map(async (name) => [name, await readFile(join(path, name))] as const);
+    await writeFile(archive.path, await tar(Object.fromEntries(await Promise.all(files))));
+    const there = { path: join(directory(), "encrypted.tar"), tag: "app" };
+    const { warnings } = await encryptImage(
+      archiveSource(archive),
+      await archiveDestination(there),
+      { recipients },
+    );
+    expect(warnings).toEqual([warningOf(signature)]);
   });
 });

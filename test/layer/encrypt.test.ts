@@ -405,3 +405,26 @@ describe("encryptLayer, aborted", () => {
     expect(source.closed).toBe(true);
   });
 });
+
+it("wraps the key for many recipients without a warning of Node.js about listeners", async () => {
+  const warnings: Error[] = [];
+  const listen = (warning: Error): unknown => warnings.push(warning);
+  process.on("warning", listen);
+  try {
+    const listening: Recipient = {
+      scheme: "test",
+      wrap(secret, { signal } = {}) {
+        signal?.addEventListener("abort", () => undefined);
+        return Promise.resolve(Uint8Array.from(secret));
+      },
+    };
+    const descriptor = { mediaType: TAR };
+    const many = Array.from({ length: 50 }, () => listening);
+    const { signal } = new AbortController();
+    await drain(encryptLayer(pattern(9), { descriptor, recipients: many, signal }).stream);
+    await turn();
+    expect(warnings).toEqual([]);
+  } finally {
+    process.off("warning", listen);
+  }
+});

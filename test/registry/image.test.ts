@@ -4,7 +4,7 @@ import type { ErrorCode } from "../../src/errors.js";
 import { decryptImage, encryptImage, inspectImage } from "../../src/image/index.js";
 import { registryDestination, registrySource } from "../../src/registry/index.js";
 import { expectCode } from "../support/codes.js";
-import { CONFIG, layer, TAR_GZIP } from "../support/image.js";
+import { CONFIG, INDEX, layer, TAR_GZIP } from "../support/image.js";
 import { openKey, plainRecipient } from "../support/layers.js";
 import {
   at,
@@ -88,6 +88,29 @@ describe("an image", () => {
     expect(warnings).toEqual([]);
     expect(registry.blobs.has(`plain@${layerDigest}`)).toBe(true);
     expect(registry.blobs.has(`secret@${layerDigest}`)).toBe(false);
+  });
+
+  it("keeps entries of unknown types in its index: manifests as manifests, blobs as blobs", async () => {
+    const { registry, digest } = await withImage();
+    const legacy = "application/vnd.oci.artifact.manifest.v1+json";
+    const text = JSON.stringify({ mediaType: legacy, blobs: [] });
+    const cache = registry.putBlob("plain", Buffer.from("a build cache"));
+    const entries = [
+      { mediaType: MANIFEST, digest, size: registry.manifests.get("plain:v1")!.bytes.length },
+      { mediaType: legacy, digest: registry.putManifest("plain", "old", legacy, text), size: text.length }, // prettier-ignore
+      { mediaType: "application/vnd.buildkit.cacheconfig.v0", ...cache },
+    ];
+    const index = JSON.stringify({ schemaVersion: 2, mediaType: INDEX, manifests: entries });
+    const before = registry.putManifest("plain", "v1", INDEX, index);
+    await encrypt(registry);
+    for (const [, { digest: entry }] of entries.entries()) {
+      const isBlob = entry === cache.digest;
+      expect(registry.blobs.has(`secret@${entry}`)).toBe(isBlob);
+      const isKept = registry.manifests.has(`secret@${entry}`);
+      expect(isKept).toBe(!isBlob && entry !== digest);
+    }
+    expect(registry.manifests.get(`secret@${entries[1]!.digest}`)!.mediaType).toBe(legacy);
+    expect(await decrypt(registry)).toBe(before);
   });
 
   it("is inspected without its layers", async () => {

@@ -1,5 +1,10 @@
 import { describe, expect, it } from "vitest";
-import { isDocumentType, parseDocument, parseJson } from "../../src/spec/manifest.js";
+import {
+  isDocumentType,
+  isManifestType,
+  parseDocument,
+  parseJson,
+} from "../../src/spec/manifest.js";
 import { expectCode } from "../support/codes.js";
 import { TAR } from "../support/layers.js";
 
@@ -156,5 +161,27 @@ describe("isDocumentType", () => {
     ["", false],
   ])("%s: %s", (mediaType, expected) => {
     expect(isDocumentType(mediaType)).toBe(expected);
+  });
+});
+
+describe("isManifestType", () => {
+  it.each([
+    [MANIFEST, true],
+    [INDEX, true],
+    [DOCKER_MANIFEST, true],
+    [DOCKER_LIST, true],
+    ["application/vnd.docker.distribution.manifest.v1+prettyjws", true],
+    ["application/vnd.oci.artifact.manifest.v1+json", true],
+    ["application/vnd.oci.image.manifest.v2", true],
+    [config.mediaType, false],
+    [TAR, false],
+    ["application/vnd.buildkit.cacheconfig.v0", false],
+    ["application/vnd.docker.plugin.v1+json", false],
+    [`${MANIFEST}\n`, false],
+    [`x\r\ny: ${MANIFEST}`, false],
+    [`${MANIFEST}; charset=utf-8`, false],
+    ["", false],
+  ])("%j: %s", (mediaType, expected) => {
+    expect(isManifestType(mediaType)).toBe(expected);
   });
 });
