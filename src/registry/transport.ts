@@ -34,14 +34,17 @@ const PART = 64 * 1024;
 
 /**
  * A `fetch` over Node's own HTTP client. Node's `fetch` can not be told of another certificate
- * authority without a package, and has no limit for a body that is sent and stalls.
+ * authority without a package, and has no limit for a body that is sent and stalls. The proxies
+ * that `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY` name are used where Node.js knows how.
  *
  * @throws {TypeError} when `ca` is not PEM certificates
  */
 export function nodeFetch({ ca, timeout }: TransportOptions): Fetch {
-  const http = new HttpAgent({ keepAlive: true });
+  // `proxyEnv` is of Node 22.21 and 24.5; what is older minds no proxies.
+  const common = { keepAlive: true, proxyEnv: proxiesFor(process.env) };
+  const http = new HttpAgent(common);
   const https = new HttpsAgent({
-    keepAlive: true,
+    ...common,
     ...(ca !== undefined && { ca: [...rootCertificates, ...certificates(ca)] }),
   });
   return (url, { method, headers, body, signal }) => {
@@ -79,6 +82,12 @@ export function nodeFetch({ ca, timeout }: TransportOptions): Fetch {
       void send(request, body, timeout);
     });
   };
+}
+
+/** As container tools in Go have it, a registry on this machine is never behind a proxy. */
+function proxiesFor(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  const others = [env.no_proxy ?? env.NO_PROXY ?? "", "localhost", "127.0.0.1", "::1"];
+  return { ...env, no_proxy: others.join(",") };
 }
 
 function limitConnecting(request: ClientRequest, isTls: boolean, timeout: number): void {

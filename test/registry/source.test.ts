@@ -1,7 +1,7 @@
 import type { ServerResponse } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
-import { describe, expect, it } from "vitest";
-import type { ErrorCode } from "../../src/errors.js";
+import { afterEach, describe, expect, it } from "vitest";
+import type { ErrorCode, OcicryptError } from "../../src/errors.js";
 import { registrySource, type RegistryOptions } from "../../src/registry/index.js";
 import type { Descriptor } from "../../src/spec/descriptor.js";
 import { verified } from "../../src/stream/content.js";
@@ -548,5 +548,47 @@ describe("options", () => {
     ["a certificate for another fetch", { ca: "x", fetch: globalThis.fetch }],
   ])("%s", (_, options) => {
     expect(() => registrySource(reference, options)).toThrow(TypeError);
+  });
+});
+
+/** From these versions on, Node.js speaks with proxies. */
+const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
+const hasProxies = major > 24 || (major === 24 && minor >= 5) || (major === 22 && minor >= 21);
+
+describe("a proxy", () => {
+  const names = ["HTTP_PROXY", "http_proxy", "NO_PROXY", "no_proxy"];
+  const before = names.map((name) => [name, process.env[name]] as const);
+  afterEach(() => {
+    for (const [name, value] of before) {
+      if (value === undefined) Reflect.deleteProperty(process.env, name);
+      else process.env[name] = value;
+    }
+  });
+
+  /** The requests that come to a proxy, and the code with which resolving the image fails. */
+  async function asked(host: string, noProxy = ""): Promise<[string[], string]> {
+    const proxy = await testServer((_, response) => reply(response, 404));
+    process.env.http_proxy = process.env.HTTP_PROXY = proxy.url;
+    process.env.no_proxy = process.env.NO_PROXY = noProxy;
+    const reference = { host, repository: "app", tag: "v1" };
+    const source = registrySource(reference, { ...QUICK, retries: 0, insecure: true });
+    const error: unknown = await source.resolve().catch((caught: unknown) => caught);
+    return [proxy.requests.map(({ target }) => target), (error as OcicryptError).code];
+  }
+
+  it("is used for a registry on another machine", async ({ skip }) => {
+    if (!hasProxies) skip("this Node.js speaks with no proxies");
+    expect(await asked("registry.invalid")).toEqual([
+      ["http://registry.invalid/v2/app/manifests/v1"],
+      "IMAGE_NOT_FOUND",
+    ]);
+  });
+
+  it.each(["127.0.0.1:1", "localhost:1", "[::1]:1"])("is not used for %s", async (host) => {
+    expect(await asked(host)).toEqual([[], "REGISTRY_UNREACHABLE"]);
+  });
+
+  it("is not used for what NO_PROXY names", async () => {
+    expect(await asked("registry.invalid", "other,.invalid")).toEqual([[], "REGISTRY_UNREACHABLE"]);
   });
 });
