@@ -112,7 +112,8 @@ export async function encryptImage(
     const configs = await readConfigs(source, chosen, { redact, signal });
     if (options.reuse !== undefined) earlier = await readEarlier(options.reuse, signal);
 
-    const meter = progressMeter(totalSize(root), onProgress);
+    const compared = earlier === undefined ? 0 : sizeOf(selected);
+    const meter = progressMeter(totalSize(root) + compared, onProgress);
     const reused = new Set<string>();
     const { image, layers, former } = await transformImage({
       ...{ source, destination, root, selected, meter, concurrency, signal },
@@ -166,6 +167,12 @@ export async function encryptImage(
 /** Everything that decides about the new blob. */
 function stepName({ mediaType, digest, size }: Descriptor): string {
   return JSON.stringify([mediaType, digest, size]);
+}
+
+/** The bytes of the distinct blobs among layers. */
+function sizeOf(layers: readonly SelectedLayer[]): number {
+  const sizes = new Map(layers.map(({ descriptor }) => [stepName(descriptor), descriptor.size]));
+  return [...sizes.values()].reduce((sum, size) => sum + size, 0);
 }
 
 type Bases = ReadonlyMap<ManifestNode, BaseMatch>;

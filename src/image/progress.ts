@@ -1,7 +1,7 @@
 import type { Descriptor } from "../spec/descriptor.js";
 
-/** What happens to a blob. */
-export type BlobAction = "encrypt" | "decrypt" | "copy";
+/** What happens to a blob; with `reuse` a layer is compared with earlier ones first. */
+export type BlobAction = "encrypt" | "decrypt" | "copy" | "compare";
 
 /** How far an operation on an image is. */
 export interface ImageProgress {

@@ -118,10 +118,11 @@ export async function readEarlier(
   return {
     warnings,
     async encrypt(layer, encryption) {
-      const { source, signal: stepSignal } = encryption;
+      const { source, meter, signal: stepSignal } = encryption;
       const found = await candidates(layer, stepSignal);
       if (found.length === 0) return undefined;
-      const content = source.read(layer, { signal: stepSignal });
+      const blob = source.read(layer, { signal: stepSignal });
+      const content = meter.count(blob, layer, "compare");
       const match = await findSame(content, layer, found, stepSignal);
       return match && (await writeAgain(layer, match, encryption));
     },

@@ -3,6 +3,7 @@ import { rm } from "node:fs/promises";
 import { describe, expect, it } from "vitest";
 import { OcicryptError, type ErrorCode } from "../../src/errors.js";
 import { encryptImage, type EncryptImageResult } from "../../src/image/encrypt.js";
+import type { ImageProgress } from "../../src/image/progress.js";
 import type { Reuse } from "../../src/image/reuse.js";
 import type { Key, Recipient } from "../../src/keywrap/types.js";
 import { layoutDestination } from "../../src/store/layout-destination.js";
@@ -174,6 +175,30 @@ describe("a layer that has not changed", () => {
     expect(result.layers.map(({ after }) => after.digest)).toEqual(before.layers.map(({ digest }) => digest));
     expect((await decrypt(result.path, directory())).image.digest).toBe((await readEntries(path))[0]!.digest);
   }); // prettier-ignore
+
+  it("is seen to be compared, and a changed one to be encrypted then", async () => {
+    const [same, before, now] = [bytes(5000), bytes(6000), bytes(6000)];
+    const first = await encryptAgain(await image([same, before]), {});
+    const path = await image([same, now]);
+    const reports: ImageProgress[] = [];
+    await encryptImage(layoutSource({ path }), await layoutDestination({ path: first.path }), {
+      recipients: [plainRecipient()],
+      reuse: { image: layoutSource({ path: first.path }), keys: [openKey()] },
+      onProgress: (report) => reports.push(report),
+    });
+    const layers = reports.filter(({ blobSize }) => blobSize >= 5000);
+    const seen = layers.map(({ action, blobBytes, digest }) => [action, blobBytes, digest]);
+    expect(new Set(seen.map(String))).toEqual(
+      new Set(
+        [
+          ["compare", 5000, same.descriptor.digest],
+          ["compare", 6000, now.descriptor.digest],
+          ["encrypt", 6000, now.descriptor.digest],
+        ].map(String),
+      ),
+    );
+    expect(reports.every(({ bytes: done, size }) => done <= size)).toBe(true);
+  });
 
   it("needs no blob of the earlier image", async () => {
     const a = await layer("a");
