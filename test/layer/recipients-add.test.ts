@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { jwe } from "../../src/keywrap/jwe/index.js";
 import { pgp } from "../../src/keywrap/pgp/index.js";
+import { pkcs11 } from "../../src/keywrap/pkcs11/index.js";
 import { pkcs7 } from "../../src/keywrap/pkcs7/index.js";
 import type { Key, Recipient } from "../../src/keywrap/types.js";
 import { planAddition } from "../../src/layer/recipients-add.js";
@@ -117,6 +118,18 @@ describe("a recipient with", () => {
     ]);
     expect(again.added).toMatchObject([{ scheme, index: 1 }]);
     expect(again.added[0]!.keyId).not.toBe(again.present[0]!.keyId);
+  });
+
+  it("an RSA key for PKCS #11 that is there and at hand", async () => {
+    const recipient = await pkcs11.recipient(vectorFile("keys/rsa-3072.pub.pem"));
+    const opens = await pkcs11.key(vectorFile("keys/rsa-3072.pem"));
+    const first = await add(crafted(), [recipient]);
+    const again = await planAddition(first, { recipients: [recipient], keys: [opens] });
+    expect(again.present).toMatchObject([{ scheme: "pkcs11", index: 0 }]);
+    expect(again.added).toEqual([]);
+    const sha1 = await pkcs11.recipient(vectorFile("keys/rsa-3072.pub.pem"), { hash: "sha1" });
+    const other = await planAddition(first, { recipients: [sha1], keys: [opens] });
+    expect(other.added).toMatchObject([{ scheme: "pkcs11", index: 1 }]);
   });
 
   function ring(name: string): Recipient {

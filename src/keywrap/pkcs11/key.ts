@@ -1,6 +1,7 @@
 import type { KeyObject } from "node:crypto";
 import type { KeyInput } from "../../keys/material.js";
 import { readPrivateKeys, type PrivateKeyOptions } from "../../keys/private-key.js";
+import { thumbprint } from "../../keys/thumbprint.js";
 import type { Key } from "../types.js";
 import { parseBlob, type Pkcs11Recipient } from "./blob.js";
 import { isKeyFile, parseKeyFile, requireKeyNamed } from "./key-file.js";
@@ -61,6 +62,7 @@ function keyInSoftware(input: KeyInput, options: Pkcs11KeyOptions): Key {
   return {
     scheme: "pkcs11",
     label: options.label,
+    thumbprint: thumbprint(privateKey),
     unwrap: (wrapped) =>
       new Promise((resolve) => {
         resolve(decryptFirst(privateKey, parseBlob(wrapped)));

@@ -1,6 +1,7 @@
 import type { KeyObject } from "node:crypto";
 import type { KeyInput } from "../../keys/material.js";
 import { readPublicKeys } from "../../keys/public-key.js";
+import { thumbprint } from "../../keys/thumbprint.js";
 import type { Recipient } from "../types.js";
 import { serializeBlob } from "./blob.js";
 import { isKeyFile, parseKeyFile, requireKeyNamed } from "./key-file.js";
@@ -41,28 +42,32 @@ export async function recipient(
   options: Pkcs11RecipientOptions = {},
 ): Promise<Recipient> {
   const hash = options.hash ?? defaultOaepHash();
-  const publicKey = isKeyFile(input) ? await fromToken(input, options) : fromInput(input);
+  const source = isKeyFile(input) ? await fromToken(input, options) : publicKeyOf(input);
   return {
     scheme: "pkcs11",
+    // That of a key in a token is not known before it is read.
+    thumbprint: typeof source === "function" ? undefined : thumbprint(source),
     async wrap(privateOptions, wrapOptions) {
-      const key = await publicKey(wrapOptions?.signal);
+      const key = typeof source === "function" ? await source(wrapOptions?.signal) : source;
       return serializeBlob({ hash, ciphertext: encryptOaep(key, hash, privateOptions) });
     },
   };
 }
 
-type PublicKey = (signal?: AbortSignal) => Promise<KeyObject>;
-
-function fromInput(input: KeyInput): PublicKey {
+function publicKeyOf(input: KeyInput): KeyObject {
   const [first, ...more] = readPublicKeys(input);
   if (first === undefined || more.length > 0) {
     throw new TypeError("the input holds several keys; a PKCS #11 recipient has one");
   }
-  const key = requireWrappingSize(requireRsa(first));
-  return () => Promise.resolve(key);
+  return requireWrappingSize(requireRsa(first));
 }
 
-async function fromToken(input: string | Uint8Array, options: TokenOptions): Promise<PublicKey> {
+type ReadPublicKey = (signal?: AbortSignal) => Promise<KeyObject>;
+
+async function fromToken(
+  input: string | Uint8Array,
+  options: TokenOptions,
+): Promise<ReadPublicKey> {
   const keyFile = await parseKeyFile(input);
   requireKeyNamed(keyFile);
   let key: KeyObject | undefined;
