@@ -1,7 +1,7 @@
 import { OcicryptError } from "../errors.js";
 import { parseChallenges } from "./challenge.js";
 import type { CredentialRequest, Credentials, CredentialSource } from "./credentials.js";
-import type { Answer, HttpRequest } from "./exchange.js";
+import type { Answer, HttpRequest } from "./http.js";
 import { failure, invalidAnswer, showRequest } from "./failure.js";
 import { basicHeader, fetchToken, tokenService, type Token, type TokenService } from "./token.js";
 

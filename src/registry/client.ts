@@ -2,15 +2,10 @@ import type { ErrorCode } from "../errors.js";
 import { abortable } from "../stream/abort.js";
 import { authorization } from "./authorization.js";
 import { backoff, isBusy, retryAfter, type Backoff } from "./backoff.js";
-import { configuredCredentials } from "./credentials.js";
-import {
-  exchange,
-  readAnswer,
-  type Answer,
-  type HttpRequest,
-  type OpenAnswer,
-} from "./exchange.js";
+import { configuredCredentials } from "./configured-credentials.js";
+import { exchange, readAnswer } from "./exchange.js";
 import { failure, invalidAnswer, isTransient } from "./failure.js";
+import type { Answer, HttpRequest, OpenAnswer } from "./http.js";
 import {
   atLeast,
   DEFAULT_RETRIES,

@@ -2,7 +2,7 @@ import { OcicryptError } from "../errors.js";
 import type { Descriptor } from "../spec/descriptor.js";
 import { parseDigest } from "../spec/digest.js";
 import type { RegistryClient } from "./client.js";
-import type { HttpRequest, OpenAnswer } from "./exchange.js";
+import type { HttpRequest, OpenAnswer } from "./http.js";
 import { invalidAnswer, isTransient } from "./failure.js";
 
 /** So many new bytes are reason enough to count failures from zero again. */

@@ -1,12 +1,14 @@
 /** Images in registries, at `ocicrypt/registry`. */
-export { configuredCredentials } from "./credentials.js";
+export {
+  configuredCredentials,
+  type ConfiguredCredentialsOptions,
+} from "./configured-credentials.js";
 export { registryDestination } from "./destination.js";
 export { parseRegistryReference } from "./reference.js";
 export { listReferrers } from "./referrers.js";
 export { registrySource } from "./source.js";
 
 export type {
-  ConfiguredCredentialsOptions,
   CredentialRequest,
   Credentials,
   CredentialSource,

@@ -1,7 +1,7 @@
 import { OcicryptError } from "../errors.js";
 import type { Challenge } from "./challenge.js";
 import type { Credentials } from "./credentials.js";
-import type { Answer, HttpRequest } from "./exchange.js";
+import type { Answer, HttpRequest } from "./http.js";
 import { failure, invalidAnswer } from "./failure.js";
 
 /** Where tokens are to be had, as a registry says. */

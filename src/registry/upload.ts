@@ -1,6 +1,6 @@
 import { isBusy, retryAfter } from "./backoff.js";
 import type { RegistryClient, RegistryRequest } from "./client.js";
-import type { Answer } from "./exchange.js";
+import type { Answer } from "./http.js";
 import { failure, invalidAnswer, isTransient } from "./failure.js";
 
 export interface UploadOptions {
