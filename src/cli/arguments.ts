@@ -1,7 +1,9 @@
 import { parseArgs } from "node:util";
-import { parseLayerRange, type LayerRange } from "../image/layer-range.js";
-import { PROFILES, type Profile } from "../keywrap/compat.js";
+import type { LayerRange } from "../image/layer-range.js";
+import type { Profile } from "../keywrap/compat.js";
 import { COMMAND_TABLE, COMMANDS, EVERYWHERE, type CommandName } from "./command-table.js";
+import { byteCount, layerRanges, requireDigest, requireProfile } from "./option-values.js";
+import { exampleOf, joinNegativeNumbers, requireUsable, type OptionForm } from "./options.js";
 import { closest, UsageError } from "./usage-error.js";
 
 /** What a command line asks for. */
@@ -38,41 +40,46 @@ const many = { type: "string", multiple: true } as const;
 const one = { type: "string" } as const;
 const flag = { type: "boolean" } as const;
 
+const RECIPIENT = { ...many, what: "a recipient", example: "jwe:public.pem" } as const;
+const KEY = { ...many, what: "a key", example: "private.pem" } as const;
+const LAYER = { ...many, what: "the number of a layer", example: "0" } as const;
+const TAR_GZIP = "application/vnd.oci.image.layer.v1.tar+gzip";
+
 /** The long names are imgcrypt's and nerdctl's; those below the line are skopeo's for the same. */
 const OPTIONS = {
-  recipient: { ...many, short: "r" },
-  "recipient-id": many,
-  key: { ...many, short: "k" },
-  layer: many,
-  platform: many,
-  "media-type": many,
-  "min-size": one,
-  digest: many,
-  compat: one,
-  "pgp-key-ring": many,
+  recipient: { ...RECIPIENT, short: "r" },
+  "recipient-id": { ...many, what: "a recipient's id", example: "jwe:0" },
+  key: { ...KEY, short: "k" },
+  layer: LAYER,
+  platform: { ...many, what: "a platform", example: "linux/amd64" },
+  "media-type": { ...many, what: "a media type", example: TAR_GZIP },
+  "min-size": { ...one, what: "a size", example: "10MiB" },
+  digest: { ...many, what: "a digest", example: "sha256:HEX" },
+  compat: { ...one, what: "a profile", example: "go" },
+  "pgp-key-ring": { ...many, what: "a file", example: "alice.gpg" },
   strict: flag,
   "skip-base": flag,
-  base: one,
-  reuse: one,
+  base: { ...one, what: "an image", example: "oci:base:latest" },
+  reuse: { ...one, what: "an image", example: "oci:app-enc:latest" },
   "redact-history": flag,
   "require-encrypted": flag,
-  "require-recipients": many,
+  "require-recipients": { ...many, what: "a key id or scheme", example: "jwe" },
   config: flag,
   "plain-http": flag,
-  "ca-file": one,
+  "ca-file": { ...one, what: "a file", example: "ca.pem" },
   json: flag,
   quiet: { ...flag, short: "q" },
   help: { ...flag, short: "h" },
   version: flag,
   // ---
-  "encryption-key": many,
-  "decryption-key": many,
-  "encrypt-layer": many,
-} as const;
+  "encryption-key": RECIPIENT,
+  "decryption-key": KEY,
+  "encrypt-layer": LAYER,
+} as const satisfies Record<string, OptionForm>;
 
 /** @throws {UsageError} */
 export function parseCommandLine(argv: readonly string[]): CommandLine {
-  const { values, positionals } = parse(argv);
+  const { values, positionals } = parseOptions(joinNegativeNumbers(argv));
   const isHelp = positionals[0] === "help";
   const { command, images } = splitCommand(isHelp ? positionals.slice(1) : positionals);
   const line: CommandLine = {
@@ -85,7 +92,7 @@ export function parseCommandLine(argv: readonly string[]): CommandLine {
     platforms: values.platform,
     mediaTypes: values["media-type"],
     minSize: values["min-size"] === undefined ? undefined : byteCount(values["min-size"]),
-    digests: values.digest,
+    digests: values.digest?.map(requireDigest),
     compat: requireProfile(values.compat ?? "go"),
     keyRings: values["pgp-key-ring"] ?? [],
     strict: values.strict ?? false,
@@ -109,36 +116,16 @@ export function parseCommandLine(argv: readonly string[]): CommandLine {
   return line;
 }
 
-function parse(argv: readonly string[]): ReturnType<typeof parseOptions> {
-  try {
-    return parseOptions(joinNegativeNumbers(argv));
-  } catch (error) {
-    if (!(error instanceof TypeError)) throw error;
-    const option = /^Unknown option '(-[^']*)'/.exec(error.message)?.[1];
-    if (option === undefined) throw new UsageError(error.message.split("\n", 1)[0] ?? "");
-    const similar = closest(option.replace(/^-+/, ""), Object.keys(OPTIONS));
-    throw new UsageError(
-      `there is no option ${option}`,
-      similar === undefined ? "ocicrypt --help lists the options" : `did you mean --${similar}?`,
-    );
-  }
-}
-
 function parseOptions(args: string[]) {
-  return parseArgs({ args, options: OPTIONS, allowPositionals: true });
+  const config = { args, options: OPTIONS, allowPositionals: true } as const;
+  // Loosely first, so that mistakes are told in words of our own.
+  for (const token of parseArgs({ ...config, strict: false, tokens: true }).tokens) {
+    if (token.kind === "option") requireUsable(OPTIONS, token, args[token.index] ?? "");
+  }
+  return parseArgs(config);
 }
 
-/** `--layer -1` is what people write, and what `parseArgs` takes for an option called `-1`. */
-function joinNegativeNumbers(argv: readonly string[]): string[] {
-  const joined: string[] = [];
-  for (const argument of argv) {
-    const previous = joined.at(-1);
-    if (/^-\d/.test(argument) && /^--(?:encrypt-)?layer$/.test(previous ?? "")) {
-      joined[joined.length - 1] = `${previous ?? ""}=${argument}`;
-    } else joined.push(argument);
-  }
-  return joined;
-}
+const ACTIONS = "write ocicrypt recipients list, add, remove or replace";
 
 function splitCommand(words: readonly string[]): {
   command: CommandName | undefined;
@@ -147,35 +134,32 @@ function splitCommand(words: readonly string[]): {
   const [first, second, ...rest] = words;
   if (first === undefined) return { command: undefined, images: [] };
   if (first !== "recipients") return { command: requireCommand(first), images: words.slice(1) };
-  if (second === undefined) {
-    const actions = "ocicrypt recipients list, add, remove or replace";
-    throw new UsageError("recipients needs to know what to do", `write ${actions}`);
-  }
+  if (second === undefined) throw new UsageError("recipients needs to know what to do", ACTIONS);
   return { command: requireCommand(`${first} ${second}`), images: rest };
 }
 
 function requireCommand(name: string): CommandName {
   const command = COMMANDS.find((candidate) => candidate === name);
   if (command !== undefined) return command;
-  const similar = closest(name, [...COMMANDS, "recipients"]);
-  throw new UsageError(
-    `there is no command ${name}`,
-    similar === undefined ? `the commands are ${COMMANDS.join(", ")}` : `did you mean ${similar}?`,
-  );
+  throw new UsageError(`there is no command ${name}`, commandHint(name));
+}
+
+function commandHint(name: string): string {
+  if (Object.hasOwn(OPTIONS, name)) return `did you mean --${name}?`;
+  const similar =
+    COMMANDS.find((command) => command === `recipients ${name}`) ??
+    closest(name, [...COMMANDS, "recipients"]);
+  if (similar !== undefined) return `did you mean ${similar}?`;
+  return name.startsWith("recipients ") ? ACTIONS : `the commands are ${COMMANDS.join(", ")}`;
 }
 
 function requireFitting(command: CommandName, line: CommandLine, given: readonly string[]): void {
-  const { images, options, needs = [] } = COMMAND_TABLE[command];
+  const { options, needs = [] } = COMMAND_TABLE[command];
   const wrong = given.find((name) => !options.includes(name) && !EVERYWHERE.includes(name));
   if (wrong !== undefined) {
     throw new UsageError(`${command} has no option --${wrong}`, seeHelp(command));
   }
-  if (line.images.length !== images.length) {
-    const wanted = images.map((image) => `<${image}>`).join(" ");
-    const example = images.length === 1 ? "oci:app:latest" : "oci:app:latest oci:app-new:latest";
-    const hint = `for example: ocicrypt ${command} ${example} …`;
-    throw new UsageError(`${command} takes ${wanted}`, hint);
-  }
+  requireImages(command, line.images.length);
   const missing = needs.find((need) => !need.options.some((option) => given.includes(option)));
   if (missing !== undefined) {
     throw new UsageError(`${command} needs ${missing.what}`, missing.hint);
@@ -186,34 +170,22 @@ function requireFitting(command: CommandName, line: CommandLine, given: readonly
   }
 }
 
-function requireProfile(name: string): Profile {
-  const profile = PROFILES.find((candidate) => candidate === name);
-  if (profile !== undefined) return profile;
-  throw new UsageError(`there is no profile ${name}`, `the profiles are ${PROFILES.join(" and ")}`);
-}
-
-function layerRanges(texts: readonly string[]): (number | LayerRange)[] | undefined {
-  if (texts.length === 0) return undefined;
-  return texts.map((text) => {
-    const range = parseLayerRange(text);
-    if (range !== undefined) return range;
-    const hint = "layers are counted from 0, or from -1 for the last one: --layer 0 --layer -2..-1";
-    throw new UsageError(`${JSON.stringify(text)} is not the number of a layer`, hint);
-  });
-}
-
-const UNITS: Readonly<Record<string, number>> = {
-  "": 1,
-  KiB: 1024,
-  MiB: 1024 ** 2,
-  GiB: 1024 ** 3,
-};
-
-function byteCount(text: string): number {
-  const [, digits, unit = ""] = /^(\d{1,12})(KiB|MiB|GiB)?$/.exec(text) ?? [];
-  const factor = UNITS[unit];
-  if (digits !== undefined && factor !== undefined) return Number(digits) * factor;
-  throw new UsageError(`${JSON.stringify(text)} is not a size`, "write --min-size 10MiB");
+function requireImages(command: CommandName, count: number): void {
+  const { images, needs = [] } = COMMAND_TABLE[command];
+  if (count === images.length) return;
+  const wanted = images.map((image) => `<${image}>`).join(" ");
+  const given =
+    count === 0 ? "none is given" : `${String(count)} ${count === 1 ? "is" : "are"} given`;
+  const example = [
+    `ocicrypt ${command}`,
+    images.length === 1 ? "oci:app:latest" : "oci:app:latest oci:app-new:latest",
+    ...needs.map(({ options: [name = ""] }) => exampleOf(OPTIONS, name)),
+  ];
+  const more = count > images.length ? "; each value of an option has the option before it" : "";
+  throw new UsageError(
+    `${command} takes ${wanted}, and ${given}`,
+    `for example: ${example.join(" ")}${more}`,
+  );
 }
 
 function seeHelp(command: CommandName): string {

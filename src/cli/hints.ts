@@ -3,10 +3,11 @@ import type { ErrorCode } from "../errors.js";
 /** What to do about each error; in sentences that fit behind "hint:". */
 export const HINTS: Record<ErrorCode, string> = {
   ALREADY_ENCRYPTED:
-    "ocicrypt inspect shows for whom; decrypt it first, or choose plain layers with --layer",
+    "to add somebody: ocicrypt recipients add; else decrypt it first, or choose plain layers (--layer)",
   NOT_ENCRYPTED: "ocicrypt inspect shows what the image holds",
   NOTHING_TO_ENCRYPT: "an image without layers has nothing that could be kept secret",
-  NOTHING_SELECTED: "ocicrypt inspect shows the platforms and layers that there are",
+  NOTHING_SELECTED:
+    "ocicrypt inspect shows what there is; where it shows no platform, leave --platform away",
   BASE_NOT_FOUND: "name the base image with --base IMAGE",
   BASE_MISMATCH: "name the very base image that the image was built from, in that version",
   POLICY_VIOLATION: "someone may have replaced the image; get it from a place that you trust",
@@ -36,11 +37,12 @@ export const HINTS: Record<ErrorCode, string> = {
   NO_MATCHING_KEY: "ocicrypt inspect with the same -k tells why each key does not fit",
   KEY_UNREADABLE: "check the path and its permissions",
   KEY_UNRECOGNIZED: "keys are PEM, DER or JWK files; openssl pkey -in FILE -text shows what it is",
-  KEY_UNSUPPORTED: "JWE takes RSA from 2048 bits on and EC keys, the other schemes RSA",
+  KEY_UNSUPPORTED:
+    "jwe:FILE takes RSA from 2048 bits on and EC keys, pkcs7:FILE certificates of RSA keys",
   KEY_USE_FORBIDDEN: "use a key that is meant for encryption",
   KEY_IS_PRIVATE: "make the public one of it: openssl pkey -in FILE -pubout -out public.pem",
-  KEY_IS_PUBLIC: "give the private key that belongs to it",
-  KEY_MISMATCH: "give the certificate and the private key of one pair",
+  KEY_IS_PUBLIC: "give the private key that belongs to it, such as -k private.pem",
+  KEY_MISMATCH: "give the two of one pair: -k private.pem -k certificate.pem, or the key alone",
   KEY_EXPIRED: "ask the recipient for a new key, or for one with a later expiry date",
   KEY_REVOKED: "ask the recipient for the key that took its place",
   CERTIFICATE_NOT_YET_VALID: "check the clock, or wait until the certificate is valid",
@@ -50,7 +52,8 @@ export const HINTS: Record<ErrorCode, string> = {
   RECIPIENT_AMBIGUOUS: "name the key by its fingerprint",
   GPG_NOT_FOUND: "install gpg, or give a file with the key",
   GPG_FAILED: "run gpg --export NAME to see what is wrong",
-  PASSWORD_MISSING: "give it behind the file: FILE:file=PASSWORDFILE or FILE:env=VARIABLE",
+  PASSWORD_MISSING:
+    "give it behind the file: FILE:prompt, FILE:file=PASSWORDFILE or FILE:env=VARIABLE",
   PASSWORD_WRONG: "check the password; that of file= ends before the last line end",
   PROVIDER_CONFIG_INVALID: "OCICRYPT_KEYPROVIDER_CONFIG must name a JSON file of key providers",
   PROVIDER_NOT_CONFIGURED: "add the provider to the file that OCICRYPT_KEYPROVIDER_CONFIG names",
@@ -80,11 +83,14 @@ export const HINTS: Record<ErrorCode, string> = {
   REGISTRY_INVALID_RESPONSE: "check that the name is that of a registry, and what stands before it",
   CREDENTIALS_INVALID: "log in again, or repair the file that the message names",
   REFERENCE_INVALID: "write oci:DIR:TAG, oci-archive:FILE:TAG or docker://HOST/REPOSITORY:TAG",
-  IMAGE_NOT_FOUND: "check the place and the tag",
+  IMAGE_NOT_FOUND:
+    "check the place and the tag; the source comes first, and a tar file is oci-archive:FILE",
   BLOB_NOT_FOUND: "the image is incomplete; get it again",
-  LAYOUT_INVALID: "name an OCI layout or archive, or a place where nothing is yet",
+  LAYOUT_INVALID:
+    "name an OCI layout (oci:DIR) or archive (oci-archive:FILE), or a place where nothing is yet",
   MANIFEST_INVALID: "the image is damaged or was made by a faulty tool",
-  MANIFEST_TOO_LARGE: "no registry would take it; use fewer recipients",
+  MANIFEST_TOO_LARGE:
+    "no registry would take it; use fewer recipients, or encrypt fewer layers with --layer",
   MANIFEST_UNSUPPORTED: "convert it: skopeo copy --format oci <image> oci:DIR:TAG",
   SOURCE_UNREADABLE: "check the permissions of the source",
   DESTINATION_EXISTS: "name another file: an archive is written whole, and for one image",

@@ -10,6 +10,7 @@ import {
   type ImageDestination,
   type ImageSource,
 } from "../store/index.js";
+import { UsageError } from "./usage-error.js";
 
 export interface ImageOptions {
   /** Speak HTTP with registries that are not of this machine. */
@@ -62,6 +63,13 @@ export async function openDestination(
 function registryOptions({ plainHttp, caFile }: ImageOptions): RegistryOptions {
   return {
     ...(plainHttp && { insecure: true }),
-    ...(caFile !== undefined && { ca: readKeyFile(caFile) }),
+    ...(caFile !== undefined && { ca: readCertificates(caFile) }),
   };
+}
+
+function readCertificates(file: string): Uint8Array {
+  const bytes = readKeyFile(file, "the certificates of --ca-file");
+  if (Buffer.from(bytes).includes("-----BEGIN CERTIFICATE-----")) return bytes;
+  const hint = "name a PEM file; of DER openssl x509 -inform DER -in FILE -out ca.pem makes one";
+  throw new UsageError(`${file} of --ca-file holds no certificate in PEM`, hint);
 }

@@ -2,16 +2,45 @@ import { readFileSync } from "node:fs";
 import { OcicryptError } from "../errors.js";
 
 /**
- * Reads a key or password file, or an open file descriptor to its end.
+ * Reads a key or password file.
  *
+ * @param purpose what it is wanted for, with the option that names it: `the key of -k`
  * @throws {@link OcicryptError} `KEY_UNREADABLE`
  */
-export function readKeyFile(file: string | number): Uint8Array {
+export function readKeyFile(file: string, purpose: string): Uint8Array {
+  if (file === "") throw unreadable(`no file is named for ${purpose}`);
+  if (isContent(file)) throw unreadable(`name a file for ${purpose}, not what is in it`);
   try {
     return readFileSync(file);
   } catch (cause) {
-    const code = cause instanceof Error && "code" in cause ? ` (${String(cause.code)})` : "";
-    const what = typeof file === "number" ? `descriptor ${String(file)}` : file;
-    throw new OcicryptError("KEY_UNREADABLE", `${what} can not be read${code}`, { cause });
+    throw unreadable(whyUnreadable(file, purpose, errorCode(cause)), cause);
   }
+}
+
+/** Whether somebody gives what is in a key's file in place of its name. It may be secret. */
+export function isContent(text: string): boolean {
+  return /-----BEGIN |\n|^(?:[a-z0-9]+:)?\{/.test(text);
+}
+
+export function errorCode(error: unknown): string {
+  return error instanceof Error && "code" in error ? String(error.code) : "unknown";
+}
+
+function whyUnreadable(file: string, purpose: string, code: string): string {
+  switch (code) {
+    case "ENOENT":
+    case "ENOTDIR":
+      return `there is no file ${file} for ${purpose}`;
+    case "EISDIR":
+      return `${file} is a directory and no file for ${purpose}`;
+    case "ENAMETOOLONG":
+      // It is no name, so it may be a key in some form.
+      return `the name of the file for ${purpose} is too long`;
+    default:
+      return `${file} for ${purpose} can not be read (${code})`;
+  }
+}
+
+function unreadable(message: string, cause?: unknown): OcicryptError {
+  return new OcicryptError("KEY_UNREADABLE", message, cause === undefined ? {} : { cause });
 }

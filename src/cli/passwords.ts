@@ -1,6 +1,7 @@
+import { readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { Writable } from "node:stream";
-import { readKeyFile } from "./key-file.js";
+import { errorCode, readKeyFile } from "./key-file.js";
 import { printable } from "./text.js";
 import { UsageError } from "./usage-error.js";
 
@@ -15,17 +16,30 @@ export async function readPassword(text: string, file: string): Promise<string |
   if (kind === undefined || value === undefined) return text;
   switch (kind) {
     case "file":
-      return withoutLineEnd(readKeyFile(value));
+      return withoutLineEnd(readKeyFile(value, `the password of ${file}`));
     case "fd":
-      if (!/^\d{1,6}$/.test(value)) throw new UsageError("fd= takes the number of a descriptor");
-      return withoutLineEnd(readKeyFile(Number(value)));
+      return withoutLineEnd(readDescriptor(value));
     case "env": {
       const variable = process.env[value];
-      if (variable === undefined) throw new UsageError(`the environment has no variable ${value}`);
-      return variable;
+      if (variable !== undefined) return variable;
+      const hint = `give it to the command: export ${value}, once it is set in the shell`;
+      throw new UsageError(`the environment has no variable ${value}`, hint);
     }
     default:
       return value;
+  }
+}
+
+function readDescriptor(number: string): Uint8Array {
+  const hint = "open it for the command: … -k FILE:fd=3 3< PASSWORDFILE";
+  if (!/^\d{1,6}$/.test(number)) {
+    throw new UsageError("fd= takes the number of a descriptor", hint);
+  }
+  try {
+    return readFileSync(Number(number));
+  } catch (error) {
+    const message = `the descriptor ${number} of fd= can not be read (${errorCode(error)})`;
+    throw new UsageError(message, hint);
   }
 }
 

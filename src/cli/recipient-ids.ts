@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import type { Key } from "../keywrap/types.js";
 import type { RecipientSelector } from "../layer/recipients.js";
 import { readKeyFile } from "./key-file.js";
-import { splitProvider } from "./recipients.js";
+import { naming, splitProvider } from "./recipients.js";
 import { UsageError } from "./usage-error.js";
 
 /**
@@ -32,17 +32,31 @@ async function readRecipientId(text: string): Promise<RecipientSelector> {
   }
   const file = text.startsWith("pkcs7:") ? text.slice("pkcs7:".length) : "";
   if (file !== "" && existsSync(file)) {
-    const { pkcs7 } = await import("../keywrap/pkcs7/index.js");
-    return { scheme: "pkcs7", keyIds: await pkcs7.keyIds(readKeyFile(file)) };
+    const keyIds = await naming(text, () => certificateIds(file));
+    return { scheme: "pkcs7", keyIds };
   }
   const [, scheme, index] = /^([a-z0-9]+(?:\.[^\s,]+)?):(\d{1,9})$/.exec(text) ?? [];
   if (scheme !== undefined && scheme !== "kid") return { scheme, index: Number(index) };
+  requireNoKeyFile(text);
   const keyId = text.startsWith("kid:") ? text.slice("kid:".length) : text;
   if (keyId !== "") return { keyIds: [keyId, ...pgpKeyId(keyId)] };
   throw new UsageError(
     "a recipient's id is empty",
     "ocicrypt recipients list shows those there are",
   );
+}
+
+async function certificateIds(file: string): Promise<string[]> {
+  const { pkcs7 } = await import("../keywrap/pkcs7/index.js");
+  return pkcs7.keyIds(readKeyFile(file, "the certificate of --recipient-id"));
+}
+
+/** What was a recipient of `-r` need not be the id of one. */
+function requireNoKeyFile(text: string): void {
+  const file = /^(?:jwe|pgp|pkcs11):(.+)$/s.exec(text)?.[1];
+  if (file === undefined || !existsSync(file)) return;
+  const hint = "ocicrypt recipients list shows ids; -k removes whom a private key belongs to";
+  throw new UsageError(`${text} is a file that names no recipient; pkcs7:FILE would`, hint);
 }
 
 /** A key id or version 4 fingerprint as people write them, in the form of `list`. */

@@ -1,6 +1,5 @@
 import type { EditRecipientsResult, EncryptImageResult, ImageRecipients } from "../image/index.js";
-import type { RecipientReport } from "../layer/explain.js";
-import { layerLine, short } from "./render.js";
+import { layerLine, recipientText, short } from "./render.js";
 import { plural, printable } from "./text.js";
 
 /** The result of `recipients list` as text. */
@@ -43,13 +42,4 @@ function isChanged({ added, removed }: EditRecipientsResult["layers"][number]): 
 function layerTitle(layer: { platform: string; index: number; digest: string }): string {
   const where = layer.platform === "-" ? "" : `${printable(layer.platform)}  `;
   return `  ${where}layer ${String(layer.index)}  ${short(layer.digest)}`;
-}
-
-/** The place first, as `--recipient-id` takes it. */
-function recipientText({ scheme, index, algorithm, keyId, problem }: RecipientReport): string {
-  const parts = [`${printable(scheme)}:${String(index)}`];
-  if (algorithm !== undefined) parts.push(printable(algorithm));
-  if (keyId !== undefined) parts.push(`kid ${printable(keyId)}`);
-  if (problem !== undefined) parts.push(`unreadable: ${printable(problem)}`);
-  return parts.join("  ");
 }

@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { OcicryptError } from "../errors.js";
 import type { Recipient } from "../keywrap/types.js";
-import { readKeyFile } from "./key-file.js";
+import { isContent, readKeyFile } from "./key-file.js";
 import { UsageError } from "./usage-error.js";
 
 export interface RecipientOptions {
@@ -22,6 +22,8 @@ const SCHEMES: ReadonlyMap<string, Read> = new Map([
   ["provider", readProvider],
 ]);
 
+const FILE = "the recipient of -r";
+
 const FORMS = "jwe:FILE, pkcs7:FILE, pgp:NAME, pkcs11:FILE or provider:NAME[:PARAMETERS]";
 
 /**
@@ -36,14 +38,24 @@ export async function readRecipients(
   const colon = text.indexOf(":");
   const value = text.slice(colon + 1);
   const read = SCHEMES.get(text.slice(0, Math.max(colon, 0)));
+  if (read !== readProvider && isContent(text)) {
+    const hint = "write the key to a file and name that, such as -r jwe:public.pem";
+    throw new UsageError("-r takes the name of a key's file, not what is in it", hint);
+  }
   if (read === undefined || value === "") {
     if (existsSync(text)) {
       throw new UsageError(`${text} does not say what kind of key it is`, `write jwe:${text}`);
     }
-    throw new UsageError(`${text} is not a recipient`, `recipients are written as ${FORMS}`);
+    const what = text === "" ? "an empty text" : text;
+    throw new UsageError(`${what} is not a recipient`, `recipients are written as ${FORMS}`);
   }
+  return naming(text, () => read(value, options));
+}
+
+/** Of several recipients, which one an error is about. */
+export async function naming<T>(text: string, read: () => Promise<T>): Promise<T> {
   try {
-    return await read(value, options);
+    return await read();
   } catch (error) {
     if (!(error instanceof OcicryptError) || error.code === "KEY_UNREADABLE") throw error;
     throw new OcicryptError(error.code, `${text}: ${error.message}`, { cause: error });
@@ -61,12 +73,12 @@ export function splitProvider(text: string): { name: string; params?: string } {
 
 async function readJwe(file: string): Promise<Recipient[]> {
   const { jwe } = await import("../keywrap/jwe/index.js");
-  return jwe.recipients(readKeyFile(file));
+  return jwe.recipients(readKeyFile(file, FILE));
 }
 
 async function readPkcs7(file: string, options: RecipientOptions): Promise<Recipient[]> {
   const { pkcs7 } = await import("../keywrap/pkcs7/index.js");
-  return pkcs7.recipients(readKeyFile(file), options);
+  return pkcs7.recipients(readKeyFile(file, FILE), options);
 }
 
 async function readPgp(name: string, { keyRings }: RecipientOptions): Promise<Recipient[]> {
@@ -75,7 +87,8 @@ async function readPgp(name: string, { keyRings }: RecipientOptions): Promise<Re
   let missing: unknown;
   for (const file of keyRings) {
     try {
-      return [pgp.recipient(name, { keyRing: readKeyFile(file) })];
+      const keyRing = readKeyFile(file, "the key ring of --pgp-key-ring");
+      return [pgp.recipient(name, { keyRing })];
     } catch (error) {
       if (!(error instanceof OcicryptError) || error.code !== "RECIPIENT_NOT_FOUND") throw error;
       missing = error;
@@ -86,7 +99,7 @@ async function readPgp(name: string, { keyRings }: RecipientOptions): Promise<Re
 
 async function readPkcs11(file: string): Promise<Recipient[]> {
   const { pkcs11 } = await import("../keywrap/pkcs11/index.js");
-  return [await pkcs11.recipient(readKeyFile(file))];
+  return [await pkcs11.recipient(readKeyFile(file, FILE))];
 }
 
 async function readProvider(value: string): Promise<Recipient[]> {

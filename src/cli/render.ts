@@ -80,7 +80,12 @@ function layerLines(layer: LayerReport): string[] {
       ? `    opens with ${name}`
       : `    not with ${name}: ${printable(reasons.join("; "))}`;
   });
-  return [title, ...layer.recipients.map(recipientLine), readersLine(layer), ...keys];
+  return [
+    title,
+    ...layer.recipients.map((each) => `    ${recipientText(each)}`),
+    readersLine(layer),
+    ...keys,
+  ];
 }
 
 function readersLine({ readers }: LayerReport): string {
@@ -88,12 +93,14 @@ function readersLine({ readers }: LayerReport): string {
   return `    readable by ${able.length === 0 ? "none of the known tools" : able.join(" and ")}`;
 }
 
-function recipientLine({ scheme, algorithm, keyId, problem }: RecipientReport): string {
-  const parts = [printable(scheme)];
+/** A recipient, its place first as `--recipient-id` takes it. */
+export function recipientText(recipient: RecipientReport): string {
+  const { scheme, index, algorithm, keyId, problem } = recipient;
+  const parts = [`${printable(scheme)}:${String(index)}`];
   if (algorithm !== undefined) parts.push(printable(algorithm));
   if (keyId !== undefined) parts.push(`kid ${printable(keyId)}`);
   if (problem !== undefined) parts.push(`unreadable: ${printable(problem)}`);
-  return `    ${parts.join("  ")}`;
+  return parts.join("  ");
 }
 
 /** Enough of a digest to tell it from others. */

@@ -8,12 +8,14 @@ export class UsageError extends Error {
   }
 }
 
-/** The candidate that was probably meant, if any is within two typing mistakes. */
+/** The candidate that was probably meant: within two typing mistakes, or the only one cut short. */
 export function closest(word: string, candidates: readonly string[]): string | undefined {
   const ranked = candidates
     .map((candidate) => ({ candidate, distance: editDistance(word, candidate) }))
     .sort((a, b) => a.distance - b.distance);
-  return ranked[0] !== undefined && ranked[0].distance <= 2 ? ranked[0].candidate : undefined;
+  if (ranked[0] !== undefined && ranked[0].distance <= 2) return ranked[0].candidate;
+  const [longer, ...others] = candidates.filter((candidate) => candidate.startsWith(word));
+  return word.length > 1 && others.length === 0 ? longer : undefined;
 }
 
 /** Levenshtein's, row by row. */

@@ -3,7 +3,12 @@ import type { Key, Recipient } from "../keywrap/types.js";
 import { listRecipients, type RecipientReport } from "../layer/explain.js";
 import { planAddition } from "../layer/recipients-add.js";
 import type { FailedAttempt, RecipientSelector } from "../layer/recipients-match.js";
-import { planRemoval, requireFound, type Removal } from "../layer/recipients-remove.js";
+import {
+  planRemoval,
+  requireFound,
+  requireLeft,
+  type Removal,
+} from "../layer/recipients-remove.js";
 import { planReplacement } from "../layer/recipients-replace.js";
 import { requireRecipients } from "../layer/wrap.js";
 import { isEncryptedDescriptor } from "../spec/descriptor.js";
@@ -126,6 +131,7 @@ export async function removeImageRecipients(
       },
       check: () => {
         requireFound(recipients, removals);
+        requireLeft(removals);
       },
     },
     options,

@@ -64,8 +64,7 @@ export function selectLayers(
     if (selected.some(fits)) continue;
     if (own.some(fits)) throw nothing(`with the other selectors there is no ${what}`);
     if (all.some(fits)) throw nothing(`${BASE}no ${what}`);
-    const counts = chosen.map(({ document }) => String(document.layers.length)).join(", ");
-    throw nothing(`the image has no ${what}; its manifests have ${counts} layers`);
+    throw nothing(`the image has no ${what}; ${placesOf(chosen)}`);
   }
   if (selected.length === 0 && all.length > 0) {
     throw nothing(own.length === 0 ? `${BASE}nothing` : "the selection is empty");
@@ -84,12 +83,31 @@ export function selectManifests(
 ): ManifestNode[] {
   for (const wanted of platforms ?? []) {
     if (manifests.some(({ platform }) => matches(platform, wanted))) continue;
-    const there = manifests.map(({ platform }) => formatPlatform(platform)).join(", ");
-    throw nothing(`the image has no manifest for the platform ${shown(wanted)}; it has ${there}`);
+    throw nothing(
+      `the image has no manifest for the platform ${shown(wanted)}; ${platformsOf(manifests)}`,
+    );
   }
   return manifests.filter(
     ({ platform }) => platforms?.some((wanted) => matches(platform, wanted)) ?? true,
   );
+}
+
+/** What a message says that there is to choose from. */
+function platformsOf(manifests: readonly ManifestNode[]): string {
+  if (manifests.every(({ platform }) => platform === undefined)) {
+    return manifests.length === 1
+      ? "it has a single one, for the platform that its config names"
+      : "its manifests name none";
+  }
+  return `it has ${manifests.map(({ platform }) => formatPlatform(platform)).join(", ")}`;
+}
+
+function placesOf(manifests: readonly ManifestNode[]): string {
+  const places = manifests.map(({ document: { layers } }) => {
+    if (layers.length < 2) return layers.length === 0 ? "no layers" : "layer 0";
+    return `layers 0..${String(layers.length - 1)}`;
+  });
+  return `its ${places.length === 1 ? "manifest has" : "manifests have"} ${places.join(", ")}`;
 }
 
 /** A platform as `os/arch` or `os/arch/variant`; `-` where an index names none. */

@@ -193,6 +193,10 @@ function certificatesIn(material: KeyMaterial): (string | Uint8Array)[] {
 }
 
 function formOfPem(labels: readonly string[]): KeyFileForm {
+  if (labels[0] === "OPENSSH PRIVATE KEY") {
+    const how = "ssh-keygen -p -m PKCS8 -f COPY makes PEM of a copy";
+    throw unrecognized(`it is in a form of OpenSSH's own; ${how}`);
+  }
   if (labels.some((label) => label.endsWith("PRIVATE KEY"))) return "private key";
   if (labels.some((label) => label.endsWith("CERTIFICATE"))) return "certificate";
   if (labels.some((label) => label.endsWith("PUBLIC KEY"))) return "public key";

@@ -23,9 +23,16 @@ export interface RemoveRecipientsOptions {
 export interface Removal extends RecipientsChange {
   found: ReadonlySet<RecipientSelector>;
   failed: readonly FailedAttempt[];
+  /** Of the layer, if it says. */
+  digest: string | undefined;
+  /** How many wrapped keys stay that can be read. */
+  left: number;
 }
 
-/** @throws {@link OcicryptError} as `removeRecipients`, without `RECIPIENT_NOT_FOUND` */
+/**
+ * @throws {@link OcicryptError} as `removeRecipients`, without what {@link requireFound} and
+ *   {@link requireLeft} refuse
+ */
 export async function planRemoval(
   descriptor: DescriptorLike,
   { recipients, signal }: RemoveRecipientsOptions,
@@ -55,15 +62,11 @@ export async function planRemoval(
     removed.push(...reports);
     for (const selector of meant) found.add(selector);
   }
-  if (gone.length > 0 && left === 0) {
-    const { digest } = descriptor;
-    const layer = digest === undefined ? "the layer" : `the layer ${shown(digest)}`;
-    const message = `${layer} would be left without a recipient, so that nobody could decrypt it`;
-    throw new OcicryptError("LAST_RECIPIENT", message);
-  }
   const whole = new Set([...found].filter(meansScheme).map(({ scheme }) => scheme));
   const annotations = dropWrappedKeys(descriptor.annotations ?? {}, gone, whole);
-  return { annotations, wrapped: [], added: [], present: [], removed, kept: [], found, failed };
+  const { digest } = descriptor;
+  const nothingNew = { wrapped: [], added: [], present: [], kept: [] };
+  return { annotations, ...nothingNew, removed, found, failed, digest, left };
 }
 
 /**
@@ -94,6 +97,16 @@ export function requireFound(
       : `no recipient that is looked at is ${name}`;
   const cause = errors.length === 0 ? undefined : new AggregateError(errors, "what failed");
   throw new OcicryptError("RECIPIENT_NOT_FOUND", message, cause && { cause });
+}
+
+/** @throws {@link OcicryptError} `LAST_RECIPIENT` when a removal leaves nobody that can be read */
+export function requireLeft(removals: readonly Removal[]): void {
+  const emptied = removals.find(({ found, left }) => found.size > 0 && left === 0);
+  if (emptied === undefined) return;
+  const { digest } = emptied;
+  const layer = digest === undefined ? "the layer" : `the layer ${shown(digest)}`;
+  const message = `${layer} would be left without a recipient, so that nobody could decrypt it`;
+  throw new OcicryptError("LAST_RECIPIENT", message);
 }
 
 /** One of several recipients in a wrapped key could be taken out only by who wraps it anew. */

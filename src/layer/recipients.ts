@@ -1,7 +1,12 @@
 import type { DescriptorLike } from "../spec/descriptor.js";
 import { planAddition, type AddRecipientsOptions } from "./recipients-add.js";
 import { applyChange } from "./recipients-change.js";
-import { planRemoval, requireFound, type RemoveRecipientsOptions } from "./recipients-remove.js";
+import {
+  planRemoval,
+  requireFound,
+  requireLeft,
+  type RemoveRecipientsOptions,
+} from "./recipients-remove.js";
 import { planReplacement } from "./recipients-replace.js";
 
 export type { AddRecipientsOptions } from "./recipients-add.js";
@@ -46,6 +51,7 @@ export async function removeRecipients<D extends DescriptorLike>(
   options: RemoveRecipientsOptions,
 ): Promise<D & { annotations: Record<string, string> }> {
   const removal = await planRemoval(descriptor, options);
+  requireLeft([removal]);
   requireFound(options.recipients, [removal]);
   return applyChange(descriptor, removal);
 }

@@ -114,6 +114,11 @@ describe("a command line", () => {
     [[...DECRYPT, "--encrypton-key", "k.pem"], "no option --encrypton-key", "--encryption-key"],
     [["inspect", "oci:a", "--jsn"], "there is no option --jsn", "--json"],
     [["inspect", "oci:a", "--Json"], "there is no option --Json", "--json"],
+    [[...ENCRYPT, "--recipient-i", "jwe:0"], "there is no option --recipient-i", "--recipient-id"],
+    [[...ENCRYPT, "--redact"], "there is no option --redact", "--redact-history"],
+    [["list", "oci:a"], "there is no command list", "recipients list"],
+    [["remove", "oci:a"], "there is no command remove", "recipients remove"],
+    [["version"], "there is no command version", "--version"],
   ])("with a typing mistake: %j", (args, message, meant) => {
     const error = refusal(args);
     expect(error.message).toContain(message);
@@ -125,6 +130,13 @@ describe("a command line", () => {
     [["constructor"], "there is no command constructor", "encrypt, decrypt, inspect"],
     [[...ENCRYPT, "--remove-signatures"], "there is no option --remove-signatures", "--help"],
     [[...ENCRYPT, "-x"], "there is no option -x", "--help"],
+    [[...ENCRYPT, "--requ"], "there is no option --requ", "--help"],
+    [["recipients"], "needs to know what to do", "recipients list, add, remove or replace"],
+    [["recipients", "oci:a"], "no command recipients oci:a", "list, add, remove or replace"],
+    [["recipients", "list"], "recipients list takes <image>, and none is given", "list oci:app"],
+    [["rotate", "oci:a"], "and 1 is given", "-r jwe:public.pem -k private.pem"],
+    [["recipients", "remove"], "none is given", "--recipient-id jwe:0"],
+    [[...ENCRYPT, "-r", "jwe:a", "jwe:b"], "3 are given", "each value of an option has the option"],
     [["inspect", "oci:a", "--toString"], "there is no option --toString", "--help"],
     [["inspect", "oci:a", "--__proto__"], "there is no option --__proto__", "--help"],
     [["encrypt", "-r", "jwe:x"], "encrypt takes <source> <destination>", "ocicrypt encrypt"],
@@ -148,12 +160,65 @@ describe("a command line", () => {
   });
 
   it.each([
-    [[...DECRYPT, "-k"], "argument missing"],
-    [[...DECRYPT, "--key"], "argument missing"],
-    [[...DECRYPT, "-k", "-q"], "ambiguous"],
-    [[...DECRYPT, "--json=yes", "-k", "x"], "does not take an argument"],
-  ])("whose option has no value or one too many: %j", (args, message) => {
-    expect(refusal(args).message).toContain(message);
+    [[...DECRYPT, "-k"], "-k needs a key behind it", "such as -k private.pem"],
+    [[...DECRYPT, "--key"], "--key needs a key behind it", "such as --key private.pem"],
+    [[...ENCRYPT, "-r"], "-r needs a recipient behind it", "such as -r jwe:public.pem"],
+    [[...ENCRYPT, "--base"], "--base needs an image behind it", "such as --base oci:base:latest"],
+    [
+      [...DECRYPT, "-k", "-q"],
+      "-k needs a key behind it",
+      "such as -k private.pem; one that begins with a dash is written --key=…",
+    ],
+    [
+      [...ENCRYPT, "--min-size", "-1"],
+      "--min-size needs a size behind it",
+      "such as --min-size 10MiB; one that begins with a dash is written --min-size=…",
+    ],
+    [[...DECRYPT, "--json=yes", "-k", "x"], "--json takes no value", "write --json alone"],
+    [[...DECRYPT, "-k=x"], "-k takes its value without =", "such as -k private.pem"],
+    [[...DECRYPT, "-key", "x"], "-key lacks a dash", "write --key"],
+    [[...ENCRYPT, "-recipient=jwe:x"], "-recipient lacks a dash", "write --recipient"],
+    [["inspect", "oci:a", "-json"], "-json lacks a dash", "write --json"],
+  ])("whose option has no value or one too many: %j", (args, message, hint) => {
+    const error = refusal(args);
+    expect({ message: error.message, hint: error.hint }).toEqual({ message, hint });
+  });
+
+  it("may have a value that begins with a dash, or joined to its option", () => {
+    const args = ["decrypt", "oci:a", "oci:b", "--key=-odd.pem", "-kx.pem", "-k", "-"];
+    expect(parseCommandLine(args).keys).toEqual(["-odd.pem", "x.pem", "-"]);
+    expect(parseCommandLine(["inspect", "oci:a", "-qk", "x.pem"])).toMatchObject({
+      quiet: true,
+      keys: ["x.pem"],
+    });
+    expect(parseCommandLine(["inspect", "--", "-a"]).images).toEqual(["-a"]);
+  });
+
+  it.each([
+    ["1..0", "0..1"],
+    ["-1..-2", "-2..-1"],
+  ])("may not name the layers %s, from the last to the first", (text, forwards) => {
+    const { message, hint } = refusal([...ENCRYPT, "-r", "jwe:x", "--layer", text]);
+    expect(message).toContain("run backwards");
+    expect(hint).toBe(`write --layer ${forwards}`);
+    const args = [...ENCRYPT, "-r", "jwe:x", "--layer=1..-1", "--layer=-1..1"];
+    expect(parseCommandLine(args).layers).toHaveLength(2);
+  });
+
+  it.each(["bad", "sha256:0cedf6ac0c2f", "0cedf6ac0c2f"])("may not name a layer %s", (text) => {
+    const { message, hint } = refusal([...ENCRYPT, "-r", "jwe:x", "--digest", text]);
+    expect(message).toBe(`"${text}" is not a whole digest`);
+    expect(hint).toContain("inspect --json");
+    const digest = `sha256:${"0".repeat(64)}`;
+    const args = [...ENCRYPT, "-r", "jwe:x", "--digest", digest];
+    expect(parseCommandLine(args).digests).toEqual([digest]);
+  });
+
+  it.each(["5x", "5MB", "-", "MiB", "1.5GiB"])("may not have the size %s", (text) => {
+    const { message, hint } = refusal([...ENCRYPT, "-r", "jwe:x", "--min-size", text]);
+    expect(message).toBe(`"${text}" is not a size`);
+    expect(hint).toContain("KiB, MiB or GiB");
+    expect(hint).toContain("--min-size 10MiB");
   });
 
   it.each([
@@ -163,6 +228,10 @@ describe("a command line", () => {
     [[...DECRYPT, "--layer", "1", "k.pem:pass=s3cret"]],
     [[...ENCRYPT, "-k", "k.pem:pass=s3cret"]],
     [["inspect", "oci:a", "-k", "k.pem:pass=s3cret", "--recipent"]],
+    [["inspect", "oci:a", "-k=k.pem:pass=s3cret"]],
+    [["inspect", "oci:a", "-key=k.pem:pass=s3cret"]],
+    [["inspect", "oci:a", "-key", "k.pem:pass=s3cret"]],
+    [["inspect", "oci:a", "-k", "-k.pem:pass=s3cret"]],
   ])("that is refused keeps the password: %j", (args) => {
     const { message, hint } = refusal(args);
     expect(`${message} ${hint ?? ""}`).not.toContain("s3cret");

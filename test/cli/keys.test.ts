@@ -1,8 +1,9 @@
 import { generateKeyPairSync } from "node:crypto";
-import { closeSync, mkdirSync, openSync, writeFileSync } from "node:fs";
+import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeAll, describe, expect, it, vi } from "vitest";
+import { openSource } from "../../src/cli/images.js";
 import { readKeys } from "../../src/cli/keys.js";
 import { readRecipients } from "../../src/cli/recipients.js";
 import type { ErrorCode } from "../../src/errors.js";
@@ -45,6 +46,12 @@ afterEach(() => {
 async function labels(...texts: string[]): Promise<(string | undefined)[]> {
   const keys = await readKeys(texts);
   return [...new Set(keys.map(({ label }) => label))];
+}
+
+async function usageError(refused: Promise<unknown>): Promise<UsageError> {
+  const error: unknown = await refused.catch((reason: unknown) => reason);
+  expect(error).toBeInstanceOf(UsageError);
+  return error as UsageError;
 }
 
 describe("a key's password", () => {
@@ -101,7 +108,6 @@ describe("a key's password", () => {
     ["in another case", `pass=${STRANGE.toUpperCase()}`, "PASSWORD_WRONG"],
     ["empty", "pass=", "PASSWORD_WRONG"],
     ["in a file that is not there", "file=/nonexistent/file", "KEY_UNREADABLE"],
-    ["in a descriptor that is not open", "fd=999999", "KEY_UNREADABLE"],
   ] as const)("may be %s", async (_, password, code) => {
     const { message } = await expectCode(readKeys([`${strange}:${password}`]), code);
     expect(message).not.toContain("wrong");
@@ -109,15 +115,20 @@ describe("a key's password", () => {
   });
 
   it.each([
-    ["env=OCICRYPT_NO_SUCH_VARIABLE", "no variable OCICRYPT_NO_SUCH_VARIABLE"],
-    ["fd=three", "number of a descriptor"],
-    ["fd=", "number of a descriptor"],
-    ["fd=-1", "number of a descriptor"],
-    ["prompt", "no terminal"],
-  ])("can not be %s", async (password, said) => {
-    const refused = readKeys([`${strange}:${password}`]);
-    await expect(refused).rejects.toThrow(UsageError);
-    await expect(refused).rejects.toThrow(said);
+    [
+      "env=OCICRYPT_NO_SUCH_VARIABLE",
+      "no variable OCICRYPT_NO_SUCH_VARIABLE",
+      "export OCICRYPT_NO",
+    ],
+    ["fd=three", "number of a descriptor", "FILE:fd=3 3< PASSWORDFILE"],
+    ["fd=", "number of a descriptor", "FILE:fd=3 3< PASSWORDFILE"],
+    ["fd=-1", "number of a descriptor", "FILE:fd=3 3< PASSWORDFILE"],
+    ["fd=999999", "the descriptor 999999 of fd= can not be read (EBADF)", "FILE:fd=3 3<"],
+    ["prompt", "no terminal", "FILE:file=PASSWORDFILE"],
+  ])("can not be %s", async (password, said, hint) => {
+    const error = await usageError(readKeys([`${strange}:${password}`]));
+    expect(error.message).toContain(said);
+    expect(error.hint).toContain(hint);
   });
 
   it("is missed where it is needed, by the name of the file", async () => {
@@ -154,6 +165,7 @@ describe("a key's file", () => {
   it.each<[string, () => string, ErrorCode]>([
     ["is not there", () => `${files}/none.pem`, "KEY_UNREADABLE"],
     ["is not there, with a password", () => `${files}/none.pem:s3cret`, "KEY_UNREADABLE"],
+    ["is below a file", () => `${files}/plain.pem/key`, "KEY_UNREADABLE"],
     ["is nothing", () => "", "KEY_UNREADABLE"],
     ["is nothing, with a password", () => ":s3cret", "KEY_UNREADABLE"],
     ["is a folder", () => `${files}/folder`, "KEY_UNREADABLE"],
@@ -166,6 +178,12 @@ describe("a key's file", () => {
     const { message } = await expectCode(readKeys([text()]), code);
     expect(message).not.toContain("s3cret");
     expect(message).toContain(text().replace(":s3cret", ""));
+  });
+
+  it.each(["jwe", "pkcs7", "pgp", "pkcs11"])("is named without %s:", async (scheme) => {
+    const error = await usageError(readKeys([`${scheme}:${files}/plain.pem:pass=s3cret`]));
+    expect(error.message).toBe(`a key is named without ${scheme}:`);
+    expect(error.hint).toContain("-k private.pem");
   });
 
   it("is named where one of several is wrong", async () => {
@@ -195,7 +213,6 @@ describe("a recipient", () => {
   );
 
   it("may be several, in a JWK Set", async () => {
-    const { readFileSync } = await import("node:fs");
     const read = (name: string): unknown => JSON.parse(readFileSync(VECTORS + name, "utf8"));
     const file = join(files, "a:set.jwk");
     writeFileSync(
@@ -233,8 +250,84 @@ describe("a recipient", () => {
 
   it("is told to be of a scheme where it is a file only", async () => {
     const file = join(files, "public.pem");
-    const error: unknown = await readRecipients(file, options).catch((reason: unknown) => reason);
-    expect(error).toBeInstanceOf(UsageError);
-    expect((error as UsageError).hint).toBe(`write jwe:${file}`);
+    const error = await usageError(readRecipients(file, options));
+    expect(error.hint).toBe(`write jwe:${file}`);
+  });
+});
+
+describe("a file", () => {
+  const options = { strict: false, keyRings: [], onWarning: () => undefined };
+  const images = { plainHttp: false, caFile: undefined };
+
+  const WANTED: [string, (file: string) => Promise<unknown>][] = [
+    ["the key of -k", (file) => readKeys([file])],
+    ["the recipient of -r", (file) => readRecipients(`jwe:${file}`, options)],
+    ["the recipient of -r", (file) => readRecipients(`pkcs7:${file}`, options)],
+    ["the recipient of -r", (file) => readRecipients(`pkcs11:${file}`, options)],
+    [
+      "the key ring of --pgp-key-ring",
+      (file) => readRecipients("pgp:alice", { ...options, keyRings: [file] }),
+    ],
+    [
+      "the certificates of --ca-file",
+      (file) => openSource("docker://localhost:1/app", { ...images, caFile: file }),
+    ],
+  ];
+
+  it.each(WANTED)("is missed in the same words as %s", async (purpose, read) => {
+    const missing = await expectCode(read("/nonexistent/a.pem"), "KEY_UNREADABLE");
+    expect(missing.message).toBe(`there is no file /nonexistent/a.pem for ${purpose}`);
+    const folder = await expectCode(read(`${files}/folder`), "KEY_UNREADABLE");
+    expect(folder.message).toBe(`${files}/folder is a directory and no file for ${purpose}`);
+    const long = await expectCode(read("A".repeat(5000)), "KEY_UNREADABLE");
+    expect(long.message).toBe(`the name of the file for ${purpose} is too long`);
+  });
+
+  it("is missed as a password's with the name of the key", async () => {
+    const { message } = await expectCode(readKeys([`${strange}:file=none.txt`]), "KEY_UNREADABLE");
+    expect(message).toBe(`there is no file none.txt for the password of ${strange}`);
+  });
+
+  it("must have a name", async () => {
+    const { message } = await expectCode(readKeys([""]), "KEY_UNREADABLE");
+    expect(message).toBe("no file is named for the key of -k");
+  });
+
+  const jwk = JSON.stringify(privateKey.export({ format: "jwk" }), undefined, 1);
+  const CONTENTS = [
+    privateKey.export({ type: "pkcs8", format: "pem" }).toString(),
+    locked("pw"),
+    readFileSync(`${VECTORS}rsa-2048.pem`, "utf8"),
+    readFileSync(`${VECTORS}rsa-2048.jwk`, "utf8"),
+    jwk,
+    jwk.replace(/\s/g, ""),
+  ];
+
+  // What stands in the message ends up in logs.
+  it.each(CONTENTS)("is not what is in it, which is not shown: key %#", async (content) => {
+    const attempts = [
+      readKeys([content]),
+      readKeys([`${content}:pass=pw`]),
+      readRecipients(content, options),
+      ...["jwe", "pkcs7", "pkcs11", "pgp"].map((scheme) =>
+        readRecipients(`${scheme}:${content}`, options),
+      ),
+    ];
+    for (const attempt of attempts) {
+      const { message } = await attempt.then(
+        () => expect.unreachable(),
+        (reason: unknown) => reason as Error,
+      );
+      expect(message).toMatch(/not what is in it/);
+      expect(message.length).toBeLessThan(100);
+    }
+  });
+
+  it("of certificates must have some", async () => {
+    const file = `${files}/public.pem`;
+    const source = openSource("docker://localhost:1/app", { ...images, caFile: file });
+    const error = await usageError(source);
+    expect(error.message).toBe(`${file} of --ca-file holds no certificate in PEM`);
+    expect(error.hint).toContain("openssl x509");
   });
 });

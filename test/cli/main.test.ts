@@ -74,7 +74,7 @@ describe.concurrent("a success", () => {
     const report = await expectDone(["inspect", `oci:${there}`, "-k", PRIVATE, "-k", STRANGER]);
     expect(report).toContain(entry!.digest);
     expect(report).toContain("ECDH-ES+A128KW");
-    expect(report).toContain("kid ec-p256");
+    expect(report).toContain("    jwe:0  ECDH-ES+A128KW  kid ec-p256\n");
     expect(report).toContain(`opens with ${PRIVATE}`);
     expect(report).toContain(`not with ${STRANGER}`);
 
@@ -228,6 +228,8 @@ describe.concurrent("an exit status", () => {
     ["a missing argument", ["decrypt", "oci:a", "-k", "x"], "ocicrypt decrypt"],
     ["a missing key", ["decrypt", "oci:a", "oci:b"], "-k private.pem"],
     ["a wrong recipient", ["encrypt", "oci:a", "oci:b", "-r", "key.pem"], "jwe:FILE"],
+    ["an option without its value", ["decrypt", "oci:a", "oci:b", "-k"], "such as -k private.pem"],
+    ["a descriptor that is closed", ["inspect", "oci:a", "-k", `${PRIVATE}:fd=77`], "FILE:fd=3"],
   ])("of 2 is wrong usage: %s", async (_, args, hint) => {
     expect(await expectFailure(args, 2, "USAGE")).toContain(hint);
   });
@@ -247,6 +249,28 @@ describe.concurrent("an exit status", () => {
     const args = ["decrypt", `oci:${encrypted}`, `oci:${parent}/new`, "-k", STRANGER];
     await expectFailure(args, 3, "NO_MATCHING_KEY");
     expect(await snapshot(parent)).toEqual({});
+  });
+
+  it("of 1 says first that somebody to be removed is not there", async () => {
+    const args = ["recipients", "remove", `oci:${encrypted}`, "--recipient-id", "bogus"];
+    const before = await snapshot(encrypted);
+    for (const more of [
+      ["-k", PRIVATE],
+      ["--recipient-id", "jwe:0"],
+    ]) {
+      const stderr = await expectFailure([...args, ...more], 1, "RECIPIENT_NOT_FOUND");
+      expect(stderr).toContain('"bogus"');
+    }
+    await expectFailure([...args.slice(0, 3), "-k", PRIVATE], 1, "LAST_RECIPIENT");
+    expect(await snapshot(encrypted)).toEqual(before);
+  });
+
+  it("of 1 tells of a platform where there is none to choose", async () => {
+    const args = ["encrypt", `oci:${plain}`, "oci:/nonexistent/new", "-r", `jwe:${PUBLIC}`];
+    const platform = ["--platform", "linux/arm64"];
+    const stderr = await expectFailure([...args, ...platform], 1, "NOTHING_SELECTED");
+    expect(stderr).toContain("a single one");
+    expect(stderr).toContain("leave --platform away");
   });
 
   it("of 4 is content that does not verify", async () => {

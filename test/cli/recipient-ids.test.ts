@@ -52,7 +52,19 @@ describe("--recipient-id", () => {
 
   it("refuses what is no certificate", async () => {
     const text = `pkcs7:${join(KEYS, "rsa2048.pub.pem")}`;
-    await expectCode(readRecipientIds([text], []), "KEY_UNSUPPORTED");
+    const { message } = await expectCode(readRecipientIds([text], []), "KEY_UNSUPPORTED");
+    expect(message).toContain(text);
+  });
+
+  it.each(["jwe", "pgp", "pkcs11"])("refuses a file of %s, which tells nobody", async (scheme) => {
+    const text = `${scheme}:${join(KEYS, "rsa2048.pub.pem")}`;
+    const refused = readRecipientIds([text], []);
+    await expect(refused).rejects.toBeInstanceOf(UsageError);
+    await expect(refused).rejects.toMatchObject({
+      message: expect.stringContaining(`${text} is a file`) as unknown,
+      hint: expect.stringContaining("recipients list") as unknown,
+    });
+    expect(await readRecipientIds([`kid:${text}`], [])).toEqual([{ keyIds: [text] }]);
   });
 });
 

@@ -53,6 +53,24 @@ describe("hints", () => {
   });
 });
 
+describe("a hint says what to type", () => {
+  it.each<[ErrorCode, string]>([
+    ["ALREADY_ENCRYPTED", "ocicrypt recipients add"],
+    ["ALREADY_ENCRYPTED", "--layer"],
+    ["MANIFEST_TOO_LARGE", "fewer layers with --layer"],
+    ["NOTHING_SELECTED", "leave --platform away"],
+    ["KEY_IS_PUBLIC", "-k private.pem"],
+    ["KEY_MISMATCH", "-k private.pem -k certificate.pem"],
+    ["KEY_UNSUPPORTED", "pkcs7:FILE certificates"],
+    ["PASSWORD_MISSING", "FILE:prompt"],
+    ["IMAGE_NOT_FOUND", "oci-archive:FILE"],
+    ["IMAGE_NOT_FOUND", "the source comes first"],
+    ["LAYOUT_INVALID", "oci:DIR"],
+  ])("for %s: %s", (code, words) => {
+    expect(HINTS[code]).toContain(words);
+  });
+});
+
 describe("exit statuses", () => {
   it.each<[ErrorCode, number]>([
     ["REFERENCE_INVALID", 2],
@@ -107,6 +125,23 @@ describe("rendered results", () => {
     expect(encrypted).toMatch(/^encrypted 1 layer\n/);
     expect(decrypted).toMatch(/^decrypted 1 layer\n/);
     expect(decrypted).toContain("diffID skipped: not a tar layer\n");
+  });
+
+  it("of inspection has the ids of recipients", () => {
+    const recipients = [
+      { scheme: "jwe", index: 0, algorithm: "RSA-OAEP", keyId: "alice" },
+      { scheme: "jwe", index: 1, problem: "damaged" },
+      { scheme: "provider.kms", index: 0 },
+    ];
+    const one = { index: 0, mediaType: "m", digest: DIGEST, size: 5, encrypted: true };
+    const layers = [{ ...one, recipients, readers: [], keys: [] }];
+    const manifests = [{ platform: "-", digest: DIGEST, layers }];
+    const text = renderReport({ digest: DIGEST, mediaType: "m", manifests });
+    expect(text.split("\n").slice(4, 7)).toEqual([
+      "    jwe:0  RSA-OAEP  kid alice",
+      "    jwe:1  unreadable: damaged",
+      "    provider.kms:0",
+    ]);
   });
 
   it("of inspection", () => {

@@ -105,7 +105,7 @@ describe("selectLayers", () => {
   }); // prettier-ignore
 
   it.each<[string, Selection, string]>([
-    ["a place behind the last", { layers: [0, 4] }, "layer 4;"],
+    ["a place behind the last", { layers: [0, 4] }, "layer 4; its manifests have layers 0..3, layers 0..1, layer 0"],
     ["a range behind the last", { layers: [{ from: 4, to: 9 }] }, "layer 4..9"],
     ["a range before the first", { layers: [{ from: -9, to: -5 }] }, "layer -9..-5"],
     ["a range backwards", { layers: [{ from: 2, to: 1 }] }, "layer 2..1"],
@@ -130,6 +130,32 @@ describe("selectLayers", () => {
     const error = await expectCode(() => select(selection), "NOTHING_SELECTED");
     expect(error.message).toContain(said);
   }); // prettier-ignore
+
+  it("tells of an image without an index that there is no platform to choose", async () => {
+    const [single, other] = [manifest({ layers: [] }), manifest({ layers: [] })];
+    const refused = async (...manifests: ManifestNode[]): Promise<string> => {
+      const select = (): unknown => selectLayers(manifests, { platforms: ["linux/arm64"] });
+      return (await expectCode(select, "NOTHING_SELECTED")).message;
+    };
+    const what = 'the image has no manifest for the platform "linux/arm64"; ';
+    expect(await refused(single)).toBe(
+      `${what}it has a single one, for the platform that its config names`,
+    );
+    expect(await refused(single, other)).toBe(`${what}its manifests name none`);
+    expect(await refused(AMD64)).toBe(`${what}it has linux/amd64`);
+    expect(await refused(AMD64, S390X)).toBe(`${what}it has linux/amd64, linux/s390x`);
+  });
+
+  it("tells the places of the only manifest", async () => {
+    const single = manifest({ layers: [["a", TAR, 1], ["b", TAR, 1]] }); // prettier-ignore
+    for (const [image, there] of [
+      [single, "its manifest has layers 0..1"],
+      [manifest({ layers: [] }), "its manifest has no layers"],
+    ] as const) {
+      const error = await expectCode(() => selectLayers([image], { layers: [2] }), "NOTHING_SELECTED"); // prettier-ignore
+      expect(error.message).toBe(`the image has no layer 2; ${there}`);
+    }
+  });
 
   it("leaves out layers of a base image", () => {
     const base = new Map([[AMD64, 2], [ARM64, 1], [S390X, 1]]); // prettier-ignore

@@ -292,6 +292,13 @@ describe("keysFromFiles", () => {
   });
 });
 
+it("tells how to make PEM of an OpenSSH key", async () => {
+  const label = "OPENSSH PRIVATE KEY";
+  const content = `-----BEGIN ${label}-----\nAAAA\n-----END ${label}-----\n`;
+  const error = await expectCode(keysFromFiles([{ content, label: "id" }]), "KEY_UNRECOGNIZED");
+  expect(error.message).toContain("ssh-keygen -p -m PKCS8 -f COPY");
+});
+
 describe("certificates beside keys", () => {
   const file = (name: string, label = name): KeyFile => ({ content: peer(name), label });
   const [key, other] = [file("rsa2048.pkcs8.pem"), file("rsa3072.pkcs8.pem")];

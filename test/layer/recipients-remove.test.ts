@@ -4,7 +4,7 @@ import { jwe } from "../../src/keywrap/jwe/index.js";
 import { pgp } from "../../src/keywrap/pgp/index.js";
 import { pkcs7 } from "../../src/keywrap/pkcs7/index.js";
 import type { Key } from "../../src/keywrap/types.js";
-import { planRemoval } from "../../src/layer/recipients-remove.js";
+import { planRemoval, requireFound, requireLeft } from "../../src/layer/recipients-remove.js";
 import { removeRecipients, type RecipientSelector } from "../../src/layer/recipients.js";
 import { unwrapOnly } from "../../src/layer/unwrap.js";
 import { expectCode } from "../support/codes.js";
@@ -230,6 +230,35 @@ describe("removeRecipients", () => {
     const { failed, removed } = await planRemoval(withLists(AB), { recipients: [selector] });
     expect(removed).toEqual([{ scheme: "test", index: 1 }]);
     expect(failed).toEqual([{ selector, key: moody, scheme: "test", index: 0, error: damaged }]);
+  });
+
+  it("looks for those named in all layers before it asks who is left", async () => {
+    const recipients = [{ scheme: "test", index: 0 }, { keyIds: ["nobody"] }];
+    const only = { test: base64("a") };
+    const removals = [
+      await planRemoval(withLists(AB), { recipients }),
+      await planRemoval(withLists(only), { recipients }),
+    ];
+    expect(removals.map(({ left }) => left)).toEqual([1, 0]);
+    await expectCode(() => {
+      requireFound(recipients, removals);
+    }, "RECIPIENT_NOT_FOUND");
+    const { message } = await expectCode(() => {
+      requireLeft(removals);
+    }, "LAST_RECIPIENT");
+    expect(message).toContain(DESCRIPTOR.digest);
+  });
+
+  it("says nothing of a layer without recipients from which none is taken", async () => {
+    const recipients = [{ scheme: "test", index: 0 }];
+    const removal = await planRemoval(withLists({ jwe: "!" }), { recipients });
+    expect(removal.left).toBe(0);
+    requireLeft([removal]);
+  });
+
+  it("asks of a single layer first who is left", async () => {
+    const recipients = [{ scheme: "test" }, { keyIds: ["nobody"] }];
+    await expectCode(removeRecipients(withLists(AB), { recipients }), "LAST_RECIPIENT");
   });
 
   it("wipes what a key unwrapped", async () => {

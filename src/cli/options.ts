@@ -1,0 +1,76 @@
+import { closest, UsageError } from "./usage-error.js";
+
+/** An option: whether a value stands behind it, and then of what kind, and such as what. */
+export type OptionForm =
+  | { type: "boolean"; short?: string }
+  | { type: "string"; short?: string; what: string; example: string };
+
+export type OptionForms = Readonly<Record<string, OptionForm>>;
+
+/** An option as `parseArgs` finds it. */
+export interface OptionToken {
+  name: string;
+  /** With its dashes, as it was typed. */
+  rawName: string;
+  value?: string | undefined;
+  inlineValue?: boolean | undefined;
+}
+
+/**
+ * Refuses an option that there is not, and one with a value too few or too many. No message quotes
+ * a value, which may be a password.
+ *
+ * @param typed the argument that the option is in
+ * @throws {UsageError}
+ */
+export function requireUsable(forms: OptionForms, token: OptionToken, typed: string): void {
+  const long = /^-([a-z][a-z-]+)(?:=.*)?$/s.exec(typed)?.[1] ?? "";
+  if (formOf(forms, long) !== undefined) {
+    throw new UsageError(`-${long} lacks a dash`, `write --${long}`);
+  }
+  const { name, rawName, value } = token;
+  const form = formOf(forms, name);
+  if (form === undefined) throw unknownOption(forms, rawName);
+  if (form.type === "boolean") {
+    if (value === undefined) return;
+    throw new UsageError(`${rawName} takes no value`, `write ${rawName} alone`);
+  }
+  const example = `such as ${rawName} ${form.example}`;
+  if (value === undefined) throw new UsageError(`${rawName} needs ${form.what} behind it`, example);
+  if (token.inlineValue !== true && /^-./s.test(value)) {
+    const hint = `${example}; one that begins with a dash is written --${name}=…`;
+    throw new UsageError(`${rawName} needs ${form.what} behind it`, hint);
+  }
+  if (/^-[^-]=/.test(typed)) throw new UsageError(`${rawName} takes its value without =`, example);
+}
+
+/** An option as it can be typed. */
+export function exampleOf(forms: OptionForms, name: string): string {
+  const form = formOf(forms, name);
+  if (form?.type !== "string") return `--${name}`;
+  return `${form.short === undefined ? `--${name}` : `-${form.short}`} ${form.example}`;
+}
+
+/** `--layer -1` is what people write, and what `parseArgs` takes for an option called `-1`. */
+export function joinNegativeNumbers(argv: readonly string[]): string[] {
+  const joined: string[] = [];
+  for (const argument of argv) {
+    const previous = joined.at(-1);
+    if (/^-\d/.test(argument) && /^--(?:encrypt-)?layer$/.test(previous ?? "")) {
+      joined[joined.length - 1] = `${previous ?? ""}=${argument}`;
+    } else joined.push(argument);
+  }
+  return joined;
+}
+
+function formOf(forms: OptionForms, name: string): OptionForm | undefined {
+  return Object.hasOwn(forms, name) ? forms[name] : undefined;
+}
+
+function unknownOption(forms: OptionForms, rawName: string): UsageError {
+  const similar = closest(rawName.replace(/^-+/, ""), Object.keys(forms));
+  return new UsageError(
+    `there is no option ${rawName}`,
+    similar === undefined ? "ocicrypt --help lists the options" : `did you mean --${similar}?`,
+  );
+}
