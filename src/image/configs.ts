@@ -5,6 +5,7 @@ import { locate, member } from "../spec/json-text.js";
 import { MAX_MANIFEST_SIZE } from "../spec/limits.js";
 import type { ImageDestination, ImageSource } from "../store/types.js";
 import { formatFinding, lintConfig } from "./config-lint.js";
+import { exposes } from "./copies.js";
 import { isImageConfig } from "./diff-id.js";
 import type { ManifestPart } from "./rebuild.js";
 import { redactHistory } from "./redact.js";
@@ -104,7 +105,7 @@ export async function findHistoryLeft(
       `the config ${digest} has lost its history: decryption will not give back the original image`,
   );
   for (const [digest, descriptor] of before) {
-    if (!(await destination.contains(descriptor))) continue;
+    if (!(await exposes(destination, descriptor))) continue;
     warnings.push(`the destination still holds the config ${digest} with its history`);
   }
   if (redacted.length > 0 && hasAttestations) {

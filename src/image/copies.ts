@@ -1,3 +1,4 @@
+import type { Descriptor } from "../spec/descriptor.js";
 import type { ImageDestination } from "../store/types.js";
 import type { SelectedLayer } from "./select.js";
 import type { ManifestNode } from "./tree.js";
@@ -23,6 +24,11 @@ export async function findCopies(
     .filter(({ node, descriptor }) => !nodes.has(node) && former.has(descriptor.digest))
     .map(({ descriptor }) => descriptor.digest);
   let left = 0;
-  for (const descriptor of former.values()) if (await destination.contains(descriptor)) left++;
+  for (const descriptor of former.values()) if (await exposes(destination, descriptor)) left++;
   return { twins: [...new Set(twins)], left };
+}
+
+/** Whether a blob that is not wanted in a destination can be read from there. */
+export function exposes(destination: ImageDestination, blob: Descriptor): Promise<boolean> {
+  return destination.exposes?.(blob) ?? destination.contains(blob);
 }

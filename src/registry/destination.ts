@@ -2,13 +2,16 @@ import { OcicryptError } from "../errors.js";
 import type { Descriptor } from "../spec/descriptor.js";
 import { parseDigest } from "../spec/digest.js";
 import type { ImageDestination } from "../store/types.js";
-import { registryClient, type RegistryRequest } from "./client.js";
+import { isSuccess, registryClient, type RegistryRequest } from "./client.js";
+import { failure } from "./failure.js";
 import { putManifest } from "./manifest.js";
 import { atLeast, DEFAULT_CHUNK_SIZE, type RegistryDestinationOptions } from "./options.js";
 import { checkReference, type RegistryReference } from "./reference.js";
 import { isBlob, openUpload, type Upload } from "./upload.js";
 
 export interface RegistryDestination extends ImageDestination {
+  /** By a request for one byte: asked by `HEAD`, zot links a blob of any of its repositories. */
+  exposes(descriptor: Descriptor): Promise<boolean>;
   /**
    * Lets the registry take a blob over from the repository `mountFrom`, without its content going
    * through here.
@@ -54,6 +57,18 @@ export async function registryDestination(
 
   return {
     contains,
+
+    async exposes({ digest }) {
+      parseDigest(digest);
+      const url = client.url(`blobs/${digest}`);
+      const headers = { range: "bytes=0-0", "accept-encoding": "identity" };
+      const request: RegistryRequest = { method: "GET", url, headers, scopes, signal };
+      const answer = await client.request(request, 1);
+      if (answer.status === 404) return false;
+      // One without any byte has no range.
+      if (isSuccess(answer.status) || answer.status === 416) return true;
+      throw failure(request, answer);
+    },
 
     async mount(descriptor) {
       const from = mountFrom?.repository;

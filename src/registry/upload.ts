@@ -85,6 +85,10 @@ export async function openUpload(
           follow(request, answer);
           const received = receivedBytes(request, answer, end) ?? end;
           if (received === end) break;
+          // zot tells of this chunk only, so less need not mean that anything is missing.
+          const before = from;
+          from = await resume(end);
+          if (from > before) continue;
         } else if (!isAgain) {
           throw failure(request, answer);
         }

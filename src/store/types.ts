@@ -31,6 +31,12 @@ export interface ImageDestination {
   /** Whether the blob of a descriptor is there already, whole and for all to see. */
   contains(descriptor: Descriptor): Promise<boolean>;
   /**
+   * Whether a blob can be read from here that nobody wants here, such as a layer in plain. Asked in
+   * a way that does not bring it here, where {@link contains} can do that. By default, what that
+   * says.
+   */
+  exposes?(descriptor: Descriptor): Promise<boolean>;
+  /**
    * Stores a blob where nobody sees it yet; if the content fails, nothing of it is kept.
    *
    * @param describe called when the content has ended, for its digest; it may still refuse it

@@ -145,6 +145,18 @@ describe("uploads", () => {
     expectStored(registry);
   });
 
+  it("go on at once where the registry tells of the last chunk only, as zot does", async () => {
+    const registry = await testRegistry();
+    intercept(registry, "PATCH", (_, { body }, response) => {
+      const [id, content] = upload(registry);
+      registry.uploads.set(id, Buffer.concat([content, body]));
+      return reply(response, 202, { range: `0-${String(body.byteLength - 1)}` });
+    });
+    await write(registry, { ...SMALL, retries: 0 });
+    expectStored(registry);
+    expect(patches(registry)).toEqual(["0-9999", "10000-19999", "20000-24999"]);
+  });
+
   it("go on where the registry took less than it was sent", async () => {
     const registry = await testRegistry();
     intercept(registry, "PATCH", (count, { body }, response) => {
@@ -367,6 +379,26 @@ describe("contains", () => {
     const contained = destination.contains({ mediaType: "a/b", digest: DIGEST, size: 1 });
     if (typeof expected === "string") await expectCode(contained, expected);
     else expect(await contained).toBe(expected);
+  });
+});
+
+describe("exposes", () => {
+  it.each<[string, boolean | ErrorCode, number]>([
+    ["the byte that it was asked for", true, 206],
+    ["all of it", true, 200],
+    ["that there is no such byte", true, 416],
+    ["404", false, 404],
+    ["403", "REGISTRY_DENIED", 403],
+    ["500", "REGISTRY_FAILED", 500],
+  ])("%s: %s", async (_, expected, status) => {
+    const registry = await testRegistry();
+    registry.script = (_request, response) => reply(response, status, {}, "x".repeat(100_000));
+    const destination = await registryDestination(at(registry, "app"), { ...SMALL, retries: 0 });
+    const exposed = destination.exposes({ mediaType: "a/b", digest: DIGEST, size: 1 });
+    if (typeof expected === "string") await expectCode(exposed, expected);
+    else expect(await exposed).toBe(expected);
+    expect(registry.log()).toEqual([`GET /v2/app/blobs/${DIGEST}`]);
+    expect(registry.requests[0]!.headers.range).toBe("bytes=0-0");
   });
 });
 

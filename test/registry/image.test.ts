@@ -76,6 +76,13 @@ describe("an image", () => {
 
   it("never gets its plain layers into the repository of the encrypted one", async () => {
     const { registry, layerDigest } = await withImage();
+    // As zot does, which takes blobs over from wherever it has them when it is asked for them.
+    registry.script = ({ method, target }) => {
+      const [, repository, digest] = /^\/v2\/(\w+)\/blobs\/(sha256:\w+)$/.exec(target) ?? [];
+      const found = registry.blobs.get(`plain@${digest!}`);
+      if (method === "HEAD" && found !== undefined) registry.putBlob(repository!, found);
+      return false;
+    };
     const source = registrySource(at(registry, "plain", "v1"), OPTIONS);
     const mountFrom = at(registry, "plain");
     const destination = await registryDestination(at(registry, "secret", "v1"), {
@@ -111,6 +118,19 @@ describe("an image", () => {
     }
     expect(registry.manifests.get(`secret@${entries[1]!.digest}`)!.mediaType).toBe(legacy);
     expect(await decrypt(registry)).toBe(before);
+  });
+
+  it("is told to lie in plain where it was encrypted in place", async () => {
+    const { registry } = await withImage();
+    const place = at(registry, "plain", "v1");
+    const { warnings } = await encryptImage(
+      registrySource(place, OPTIONS),
+      await registryDestination(place, OPTIONS),
+      { recipients: [plainRecipient()] },
+    );
+    expect(warnings).toEqual([
+      "the destination still holds the blobs of 2 plain layers from before; encrypt into a new place to leave none",
+    ]);
   });
 
   it("is inspected without its layers", async () => {
