@@ -85,6 +85,7 @@ export type ErrorCode =
   | "REGISTRY_DENIED"
   | "REGISTRY_FAILED"
   | "REGISTRY_INVALID_RESPONSE"
+  | "REGISTRY_UPLOAD_LOST"
   | "CREDENTIALS_INVALID"
   // images and where they live
   | "REFERENCE_INVALID"

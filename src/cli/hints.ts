@@ -81,6 +81,8 @@ export const HINTS: Record<ErrorCode, string> = {
   REGISTRY_DENIED: "log in with docker, podman or skopeo login, and check what you may do there",
   REGISTRY_FAILED: "what the registry said stands above",
   REGISTRY_INVALID_RESPONSE: "check that the name is that of a registry, and what stands before it",
+  REGISTRY_UPLOAD_LOST:
+    "the connection broke off several times; run the command again: what arrived whole is there",
   CREDENTIALS_INVALID: "log in again, or repair the file that the message names",
   REFERENCE_INVALID: "write oci:DIR:TAG, oci-archive:FILE:TAG or docker://HOST/REPOSITORY:TAG",
   IMAGE_NOT_FOUND:

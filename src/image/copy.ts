@@ -2,6 +2,7 @@ import type { Descriptor } from "../spec/descriptor.js";
 import type { ImageDestination, ImageSource } from "../store/types.js";
 import { verified } from "../stream/content.js";
 import type { ProgressMeter } from "./progress.js";
+import { restarting } from "./restart.js";
 import type { ImageNode } from "./tree.js";
 
 /**
@@ -31,6 +32,8 @@ export async function copyBlob(
 ): Promise<void> {
   if (await destination.contains(blob)) return;
   if ((await destination.mount?.(blob)) === true) return;
-  const content = verified(source.read(blob, { signal }), blob, signal);
-  await destination.write(meter.count(content, blob, "copy"), () => blob);
+  await restarting(async () => {
+    const content = verified(source.read(blob, { signal }), blob, signal);
+    await destination.write(meter.count(content, blob, "copy"), () => blob);
+  });
 }

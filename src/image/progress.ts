@@ -34,11 +34,18 @@ export function progressMeter(
   return {
     async *count(content, { digest, size: blobSize }, action) {
       let blobBytes = 0;
-      for await (const chunk of content) {
-        blobBytes += chunk.byteLength;
-        bytes += chunk.byteLength;
-        report?.({ digest, action, blobBytes, blobSize, bytes, size });
-        yield chunk;
+      let isEnded = false;
+      try {
+        for await (const chunk of content) {
+          blobBytes += chunk.byteLength;
+          bytes += chunk.byteLength;
+          report?.({ digest, action, blobBytes, blobSize, bytes, size });
+          yield chunk;
+        }
+        isEnded = true;
+      } finally {
+        // A blob that was left may be begun again.
+        if (!isEnded) bytes -= blobBytes;
       }
     },
   };

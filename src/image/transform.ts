@@ -9,6 +9,7 @@ import { blobsOf, copyBlob } from "./copy.js";
 import { convertToOci } from "./docker-format.js";
 import type { ProgressMeter } from "./progress.js";
 import { rebuildImage, type ManifestPart, type RebuiltImage } from "./rebuild.js";
+import { restarting } from "./restart.js";
 import type { SelectedLayer } from "./select.js";
 import type { ImageNode } from "./tree.js";
 
@@ -59,7 +60,7 @@ export async function transformImage(transformation: Transformation): Promise<Tr
 
   await runAll(transformation, [
     ...[...steps].map(([name, layer]) => async (signal: AbortSignal) => {
-      results.set(name, await step.run(layer, signal));
+      results.set(name, await restarting(() => step.run(layer, signal)));
     }),
     ...blobsOf(root, replaced).map(
       (blob) => (signal: AbortSignal) => copyBlob(source, destination, blob, { meter, signal }),

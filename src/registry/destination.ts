@@ -27,7 +27,8 @@ export interface RegistryDestination extends ImageDestination {
  * and registries remove it in time. Without a tag the image is to be had by its digest only.
  *
  * Its functions reject with {@link OcicryptError} `REGISTRY_UNREACHABLE`, `REGISTRY_DENIED`,
- * `REGISTRY_FAILED`, `REGISTRY_INVALID_RESPONSE`, `CREDENTIALS_INVALID`, `MANIFEST_TOO_LARGE`.
+ * `REGISTRY_FAILED`, `REGISTRY_INVALID_RESPONSE`, `CREDENTIALS_INVALID`, `MANIFEST_TOO_LARGE`;
+ * `write` with `REGISTRY_UPLOAD_LOST` too, when only its content from the start on can help.
  *
  * @throws {@link OcicryptError} `REFERENCE_INVALID`
  * @throws {TypeError} {RangeError} for an option that can not be used

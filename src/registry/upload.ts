@@ -1,3 +1,4 @@
+import { OcicryptError } from "../errors.js";
 import { isBusy, retryAfter } from "./backoff.js";
 import type { RegistryClient, RegistryRequest } from "./client.js";
 import type { Answer } from "./http.js";
@@ -90,7 +91,7 @@ export async function openUpload(
           from = await resume(end);
           if (from > before) continue;
         } else if (!isAgain) {
-          throw failure(request, answer);
+          throw answer.status === 404 ? lost(request, answer) : failure(request, answer);
         }
         if (!(await pauses.again(signal, retryAfter(answer.headers))))
           throw failure(request, answer);
@@ -114,8 +115,7 @@ export async function openUpload(
     const isClear = received !== undefined && !(base === 0 && received === 1);
     if (isClear && received >= base) return received;
     // As long as all there is lies in the chunk, another upload can take its place.
-    if (base > 0)
-      throw isKnown ? invalidAnswer(request, "it has lost bytes") : failure(request, answer);
+    if (base > 0) throw lost(request, answer);
     await cancel();
     ({ location } = await start());
     return 0;
@@ -151,10 +151,22 @@ export async function openUpload(
       const answer = await client.request(request);
       if (answer.status === 201) return;
       // An answer that got lost: the first request has done it, the second one found nothing to do.
-      if (answer.status === 404 && (await isBlob(client, digest, base, scopes, signal))) return;
-      throw failure(request, answer);
+      if (answer.status !== 404) throw failure(request, answer);
+      if (!(await isBlob(client, digest, base, scopes, signal))) throw lost(request, answer);
     },
   };
+}
+
+/**
+ * Why an upload can not go on. Docker's registry refuses any state of an upload but that of its
+ * last chunk, with which it has got more by a chunk that broke off; zot drops such an upload.
+ */
+function lost(request: RegistryRequest, answer: Answer): OcicryptError {
+  const isKnown = answer.status === 204;
+  const why = isKnown ? invalidAnswer(request, "it has lost bytes") : failure(request, answer);
+  if (!isKnown && ![400, 404, 416].includes(answer.status)) return why;
+  const message = `the registry has lost what it had of an upload: ${why.message}`;
+  return new OcicryptError("REGISTRY_UPLOAD_LOST", message, { cause: why });
 }
 
 /**

@@ -1,17 +1,36 @@
 #!/usr/bin/env bash
-# Builds the Go peers of the interoperability tests into a directory:
-#   build-peers.sh DIRECTORY
+# Builds the Go peers of the interoperability tests into a directory, all or those that are named:
+#   build-peers.sh DIRECTORY [ocicrypt|image-copy|zot]...
 # Go's cache makes later runs quick. PKCS#11 and the copy tool's cache of blobs need a C compiler.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 mkdir -p "$1"
 out=$(cd "$1" && pwd)
+shift
 export CGO_ENABLED=1
 
-cd "$here/../../vectors"
-go build -o "$out/ocicrypt-1.3.2" .
-go build -modfile=ocicrypt-1.1.10.mod -o "$out/ocicrypt-1.1.10" .
+ocicrypt() {
+  cd "$here/../../vectors"
+  go build -o "$out/ocicrypt-1.3.2" .
+  go build -modfile=ocicrypt-1.1.10.mod -o "$out/ocicrypt-1.1.10" .
+}
 
 # The tag chooses Go's OpenPGP for image signatures, which are not used, over gpgme's headers.
-cd "$here/image-copy"
-go build -tags containers_image_openpgp -o "$out/image-copy" .
+image-copy() {
+  cd "$here/image-copy"
+  go build -tags containers_image_openpgp -o "$out/image-copy" .
+}
+
+# The smallest zot: no tag adds an extension.
+zot() {
+  cd "$here/zot"
+  CGO_ENABLED=0 go build -tags containers_image_openpgp -o "$out/zot" zotregistry.io/zot/cmd/zot
+}
+
+[ $# -gt 0 ] || set -- ocicrypt image-copy zot
+for peer; do
+  case $peer in
+    ocicrypt | image-copy | zot) "$peer" ;;
+    *) echo "$0: no peer is called $peer" >&2 && exit 2 ;;
+  esac
+done

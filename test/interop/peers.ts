@@ -94,11 +94,11 @@ export interface GoPeers {
   imageCopy: string;
 }
 
-/** The programs of `build-peers.sh`, which says what each is; `undefined` without Go. */
+/** The Go peers that open layers, by `build-peers.sh`; `undefined` without Go. */
 export async function buildGoPeers(directory: string): Promise<GoPeers | undefined> {
   if (!hasProgram("go", "version")) return undefined;
   const script = fileURLToPath(new URL("build-peers.sh", import.meta.url));
-  const { status, stderr } = await run(script, [directory]);
+  const { status, stderr } = await run(script, [directory, "ocicrypt", "image-copy"]);
   if (status !== 0) throw new Error(stderr);
   return {
     ocicrypt132: join(directory, "ocicrypt-1.3.2"),

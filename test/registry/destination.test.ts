@@ -194,7 +194,7 @@ describe("uploads", () => {
       response.destroy();
       return true;
     });
-    await expectCode(write(registry), "REGISTRY_FAILED");
+    await expectCode(write(registry), "REGISTRY_UPLOAD_LOST");
     expect(registry.blobs.size).toBe(0);
   });
 
@@ -207,7 +207,24 @@ describe("uploads", () => {
       response.destroy();
       return true;
     });
-    await expectCode(write(registry), "REGISTRY_INVALID_RESPONSE");
+    await expectCode(write(registry), "REGISTRY_UPLOAD_LOST");
+    expect(registry.blobs.size).toBe(0);
+  });
+
+  it.each<[number, ErrorCode]>([
+    [400, "REGISTRY_UPLOAD_LOST"],
+    [416, "REGISTRY_UPLOAD_LOST"],
+    [403, "REGISTRY_DENIED"],
+    [500, "REGISTRY_FAILED"],
+  ])("fail when the registry answers %s to what there is: %s", async (status, code) => {
+    const registry = await testRegistry();
+    registry.script = ({ method }, response) => {
+      if (method === "GET") return reply(response, status);
+      const isSecond = method === "PATCH" && patches(registry).length === 2;
+      if (isSecond) response.destroy();
+      return isSecond;
+    };
+    await expectCode(write(registry, { ...SMALL, retries: 1 }), code);
     expect(registry.blobs.size).toBe(0);
   });
 
@@ -285,7 +302,13 @@ describe("uploads", () => {
       (r) => reply(r, 202, { range: "all" }),
     ],
     ["PUT fails", "REGISTRY_FAILED", "PUT", (r) => refuse(r, 400, "DIGEST_INVALID")],
-    ["PUT finds nothing", "REGISTRY_FAILED", "PUT", (r) => refuse(r, 404, "BLOB_UPLOAD_UNKNOWN")],
+    ["PATCH finds nothing", "REGISTRY_UPLOAD_LOST", "PATCH", (r) => refuse(r, 404, "X")],
+    [
+      "PUT finds nothing",
+      "REGISTRY_UPLOAD_LOST",
+      "PUT",
+      (r) => refuse(r, 404, "BLOB_UPLOAD_UNKNOWN"),
+    ],
     ["PUT is a page", "REGISTRY_FAILED", "PUT", (r) => reply(r, 200, {}, "<html>")],
   ])("fail and are cancelled when %s", async (_, code, method, script) => {
     const registry = await testRegistry();
@@ -528,7 +551,7 @@ describe("destinations", () => {
     await destination.discard();
     expect(registry.uploads.size).toBe(0);
     release!();
-    await expectCode(writing, "REGISTRY_FAILED");
+    await expectCode(writing, "REGISTRY_UPLOAD_LOST");
     expect(registry.blobs.size).toBe(0);
   });
 });

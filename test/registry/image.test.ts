@@ -1,7 +1,13 @@
 import type { ServerResponse } from "node:http";
 import { describe, expect, it } from "vitest";
 import type { ErrorCode } from "../../src/errors.js";
-import { decryptImage, encryptImage, inspectImage } from "../../src/image/index.js";
+import {
+  decryptImage,
+  encryptImage,
+  inspectImage,
+  type ImageProgress,
+} from "../../src/image/index.js";
+import type { Recipient } from "../../src/keywrap/types.js";
 import { registryDestination, registrySource } from "../../src/registry/index.js";
 import { expectCode } from "../support/codes.js";
 import { CONFIG, INDEX, layer, TAR_GZIP } from "../support/image.js";
@@ -143,6 +149,57 @@ describe("an image", () => {
       `${TAR_GZIP}+encrypted`,
     ]);
     expect(registry.log().filter((line) => line.includes("/blobs/"))).toEqual([]);
+  });
+});
+
+describe("an upload that the registry lost", () => {
+  /** Drops an upload so many times, with the chunk of the large layer that is not the first. */
+  function losing(registry: TestRegistry, times: number): void {
+    let count = 0;
+    registry.script = ({ method, headers }, response) => {
+      const isLater = method === "PATCH" && /^[1-9]/.test(headers["content-range"] ?? "");
+      if (!isLater || count === times) return false;
+      count++;
+      registry.uploads.clear();
+      response.destroy();
+      return true;
+    };
+  }
+
+  it("is begun again, with another key", async () => {
+    const { registry, digest } = await withImage();
+    losing(registry, 2);
+    const wrapped = new Set<string>();
+    const recipient: Recipient = {
+      scheme: "test",
+      wrap(secret) {
+        wrapped.add(Buffer.from(secret).toString());
+        return Promise.resolve(Uint8Array.from(secret));
+      },
+    };
+    const reports: ImageProgress[] = [];
+    await encryptImage(
+      registrySource(at(registry, "plain", "v1"), OPTIONS),
+      await registryDestination(at(registry, "secret", "v1"), OPTIONS),
+      {
+        ...{ recipients: [recipient], concurrency: 1 },
+        onProgress: (report) => reports.push(report),
+      },
+    );
+    expect(wrapped.size).toBe(4);
+    expect(reports.every(({ bytes, size }) => bytes <= size)).toBe(true);
+    expect(reports.at(-1)!.bytes).toBe(reports.at(-1)!.size);
+    losing(registry, 2);
+    expect(await decrypt(registry)).toBe(digest);
+    expect(registry.uploads.size).toBe(0);
+  });
+
+  it("is given up after some times", async () => {
+    const { registry } = await withImage();
+    losing(registry, 3);
+    await expectCode(encrypt(registry), "REGISTRY_UPLOAD_LOST");
+    expect(registry.tags()).toEqual(["plain:v1"]);
+    expect(registry.uploads.size).toBe(0);
   });
 });
 
