@@ -1,15 +1,24 @@
 import { describe, expect, it } from "vitest";
+import { decryptImage, encryptImage } from "../../src/image/index.js";
 import { jwe } from "../../src/keywrap/jwe/index.js";
+import type { Descriptor } from "../../src/spec/descriptor.js";
+import { ARTIFACTS } from "../support/artifacts.js";
+import { collect } from "../support/bytes.js";
 import {
   compact,
   CONFIG,
+  createLayout,
   describedAs,
   digestOf,
+  DOCKER_MANIFEST,
   DOCKER_TAR_GZIP,
   EMPTY,
+  forPlatform,
+  INDEX,
   layer,
   layerOf,
   layoutOf,
+  MANIFEST,
   multiPlatform,
   putIndex,
   putManifest,
@@ -28,12 +37,16 @@ import {
   type Layer,
   type ManifestOptions,
 } from "../support/image.js";
+import { openKey, plainRecipient } from "../support/layers.js";
 import { decrypt, encrypt } from "../support/operations.js";
+import { isDocument, partsOf, PLACES, type Place } from "../support/places.js";
 import { vectorFile } from "../support/vectors.js";
 
 const directory = temporaryDirectories();
 
 const LAYER = "application/vnd.oci.image.layer";
+const DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json";
+const DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json";
 
 interface Image {
   name: string;
@@ -139,6 +152,11 @@ const IMAGES: readonly Image[] = [
     options: { config: { mediaType: CONFIG, content: "{}" } },
   },
   { name: "more layers than work at once", layers: () => some(11) },
+  ...ARTIFACTS.map(({ name, layers, options }) => ({
+    name,
+    layers: () => Promise.resolve([...layers]),
+    options,
+  })),
 ];
 
 async function contents(path: string, image: Entry): Promise<string[]> {
@@ -297,5 +315,129 @@ describe("encryption and decryption of an image", () => {
       first!.descriptor,
       { ...second!.descriptor, annotations: { a: "b" } },
     ]);
+  });
+});
+
+/** Makes a layout with one image, and returns the descriptor of that. */
+type Make = (path: string) => Promise<Entry>;
+
+const of =
+  (layers: () => Promise<readonly Layer[]> | readonly Layer[], options?: ManifestOptions): Make =>
+  async (path) =>
+    (await layoutOf(path, await layers(), options)).descriptor;
+
+const EVERYWHERE: readonly (readonly [string, Make])[] = [
+  ["platforms with attestations", async (path) => (await multiPlatform(path)).index],
+  ["an uncompressed layer", of(async () => [await layer("a", { mediaType: TAR })])],
+  ["a zstd layer", of(async () => [await layer("a", { mediaType: TAR_ZSTD })])],
+  ["a platform without layers", oneWithoutLayers],
+  ...ARTIFACTS.map(({ name, layers, options }) => [name, of(() => layers, options)] as const),
+];
+
+/** An index of two platforms, one of which has nothing to encrypt. */
+async function oneWithoutLayers(path: string): Promise<Entry> {
+  await createLayout(path);
+  const bare = await putManifest(path, []);
+  const full = await putManifest(path, [await layer("a")]);
+  const index = await putIndex(path, [
+    forPlatform(bare.descriptor, "linux/amd64"),
+    forPlatform(full.descriptor, "linux/arm64"),
+  ]);
+  await writeIndex(path, [index]);
+  return index;
+}
+
+const recipients = [plainRecipient()];
+const keys = [openKey()];
+
+interface Part {
+  mediaType: string;
+  digest: string;
+}
+
+/** All that an image consists of, read from a place, with true digests and in order. */
+async function wholeOf(place: Place): Promise<Part[]> {
+  const source = place.source();
+  const found: Part[] = [];
+  async function visit(descriptor: Descriptor): Promise<void> {
+    const { mediaType } = descriptor;
+    const bytes = await collect(source.read(descriptor));
+    found.push({ mediaType, digest: digestOf(bytes) });
+    for (const part of partsOf(mediaType, bytes)) await visit(part);
+  }
+  await visit(await source.resolve());
+  return found;
+}
+
+describe.each(Object.entries(PLACES))("from %s to another and back", (_, kind) => {
+  it.each(EVERYWHERE)("all digests are what they were: %s", async (_, make) => {
+    const layout = directory();
+    const descriptor = await make(layout);
+    const plain = await kind.of(layout, directory());
+    const [encrypted, again] = [await kind.empty(directory()), await kind.empty(directory())];
+    const there = await encryptImage(plain.source(), await encrypted.destination(), { recipients });
+    expect(there.image.digest).not.toBe(descriptor.digest);
+    const found = new Set((await wholeOf(encrypted)).map(({ digest }) => digest));
+    for (const { before, after } of there.layers) {
+      expect(found).not.toContain(before.digest);
+      expect(found).toContain(after.digest);
+    }
+    const back = await decryptImage(encrypted.source(), await again.destination(), { keys });
+    expect(back.image.digest).toBe(descriptor.digest);
+    expect(await wholeOf(again)).toEqual(await wholeOf(plain));
+  });
+
+  it("layers of one digest are encrypted once, and stay one blob", async () => {
+    const layout = directory();
+    const [once, other] = await some(2);
+    const twice = describedAs(once!, { annotations: { twin: "yes" } });
+    const { descriptor } = await layoutOf(layout, [once!, other!, twice]);
+    const plain = await kind.of(layout, directory());
+    const [encrypted, again] = [await kind.empty(directory()), await kind.empty(directory())];
+    const there = await encryptImage(plain.source(), await encrypted.destination(), { recipients });
+    const [first, second, third] = there.layers.map(({ after }) => after.digest);
+    expect(third).toBe(first);
+    expect(second).not.toBe(first);
+    const back = await decryptImage(encrypted.source(), await again.destination(), { keys });
+    expect(back.image.digest).toBe(descriptor.digest);
+  });
+
+  // Docker's format can not hold encrypted layers, so that its own digests are not to be had again.
+  it("images of Docker's format come back as OCI's, with the digests of all blobs", async () => {
+    const layout = await createLayout(directory());
+    const inDocker = { mediaType: DOCKER_TAR_GZIP };
+    const base = await layer("base", inDocker);
+    const entries: Entry[] = [];
+    for (const name of ["amd64", "arm64"]) {
+      const layers = [base, await layer(name, inDocker)];
+      const diffs = { type: "layers", diff_ids: layers.map(({ diffId }) => diffId) };
+      const { descriptor } = await putManifest(layout, layers, {
+        extra: { mediaType: DOCKER_MANIFEST },
+        config: { mediaType: DOCKER_CONFIG, content: compact({ name, rootfs: diffs }) },
+      });
+      entries.push(forPlatform({ ...descriptor, mediaType: DOCKER_MANIFEST }, `linux/${name}`));
+    }
+    const list = { schemaVersion: 2, mediaType: DOCKER_LIST, manifests: entries };
+    await writeIndex(layout, [await putText(layout, compact(list), DOCKER_LIST)]);
+
+    const plain = await kind.of(layout, directory());
+    const [encrypted, again] = [await kind.empty(directory()), await kind.empty(directory())];
+    const there = await encryptImage(plain.source(), await encrypted.destination(), { recipients });
+    expect(there.warnings.some((text) => text.startsWith("converted from Docker's format"))).toBe(
+      true,
+    );
+    await decryptImage(encrypted.source(), await again.destination(), { keys });
+    const [before, after] = [await wholeOf(plain), await wholeOf(again)];
+    const oci: Record<string, string> = {
+      ...{ [DOCKER_LIST]: INDEX, [DOCKER_MANIFEST]: MANIFEST },
+      ...{ [DOCKER_CONFIG]: CONFIG, [DOCKER_TAR_GZIP]: TAR_GZIP },
+    };
+    expect(after.map(({ mediaType }) => mediaType)).toEqual(
+      before.map(({ mediaType }) => oci[mediaType]),
+    );
+    const blobs = (parts: readonly Part[]): string[] =>
+      parts.filter(({ mediaType }) => !isDocument(mediaType)).map(({ digest }) => digest);
+    expect(blobs(before)).toHaveLength(6);
+    expect(blobs(after)).toEqual(blobs(before));
   });
 });

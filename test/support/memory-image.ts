@@ -1,0 +1,42 @@
+import { OcicryptError } from "../../src/errors.js";
+import type { Descriptor } from "../../src/spec/descriptor.js";
+import type { ImageDestination, ImageSource } from "../../src/store/types.js";
+import { collect } from "./bytes.js";
+
+/** An image in memory, for tests of so many blobs that the files of a layout would take long. */
+export interface MemoryImage extends ImageSource, ImageDestination {
+  /** By their digests. */
+  blobs: Map<string, Uint8Array>;
+}
+
+export function memoryImage(): MemoryImage {
+  const blobs = new Map<string, Uint8Array>();
+  let root: Descriptor | undefined;
+  return {
+    blobs,
+    resolve: () =>
+      root === undefined
+        ? Promise.reject(new OcicryptError("IMAGE_NOT_FOUND", "nothing was committed"))
+        : Promise.resolve(root),
+    // eslint-disable-next-line @typescript-eslint/require-await -- content is asynchronous
+    async *read({ digest }) {
+      const bytes = blobs.get(digest);
+      if (bytes === undefined) throw new OcicryptError("BLOB_NOT_FOUND", digest);
+      yield bytes;
+    },
+    contains: ({ digest, size }) => Promise.resolve(blobs.get(digest)?.byteLength === size),
+    async write(content, describe) {
+      const bytes = await collect(content);
+      blobs.set((await describe()).digest, bytes);
+    },
+    writeManifest(bytes, { digest }) {
+      blobs.set(digest, bytes);
+      return Promise.resolve();
+    },
+    commit(image) {
+      root = image;
+      return Promise.resolve();
+    },
+    discard: () => Promise.resolve(),
+  };
+}
