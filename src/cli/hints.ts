@@ -77,7 +77,7 @@ export const HINTS: Record<ErrorCode, string> = {
   BLOB_SIZE_MISMATCH: "the image is incomplete or damaged; get it again",
   BLOB_DIGEST_MISMATCH: "the image is damaged or was tampered with; get it again",
   DIFF_ID_MISMATCH: "the layer is not the one that the image was built with; do not run it",
-  REGISTRY_UNREACHABLE: "check the registry's name and the network; the destination is as it was",
+  REGISTRY_UNREACHABLE: "check the registry's name and the network, and run the command again",
   REGISTRY_DENIED: "log in with docker, podman or skopeo login, and check what you may do there",
   REGISTRY_FAILED: "what the registry said stands above",
   REGISTRY_INVALID_RESPONSE: "check that the name is that of a registry, and what stands before it",

@@ -56,11 +56,12 @@ async function main(argv: readonly string[]): Promise<number> {
     if (line.json) return print(`${jsonText(json, 2)}\n`, STATUS.done);
     return line.quiet ? STATUS.done : print(text, STATUS.done);
   } catch (error) {
-    if (ended !== undefined) {
+    if (ended !== undefined && !isOcicryptError(error)) {
       note("ocicrypt", "interrupted; the destination is as it was");
       return ended;
     }
-    return report(describeFailure(error), line.json);
+    const failure = describeFailure(error);
+    return report({ ...failure, status: ended ?? failure.status }, line.json);
   }
 }
 

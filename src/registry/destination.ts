@@ -1,10 +1,10 @@
-import { OcicryptError } from "../errors.js";
+import { isOcicryptError, OcicryptError } from "../errors.js";
 import type { Descriptor } from "../spec/descriptor.js";
 import { parseDigest } from "../spec/digest.js";
 import type { ImageDestination } from "../store/types.js";
 import { isSuccess, registryClient, type RegistryRequest } from "./client.js";
 import { failure } from "./failure.js";
-import { putManifest } from "./manifest.js";
+import { getManifest, putManifest } from "./manifest.js";
 import { atLeast, DEFAULT_CHUNK_SIZE, type RegistryDestinationOptions } from "./options.js";
 import { checkReference, type RegistryReference } from "./reference.js";
 import { isBlob, openUpload, type Upload } from "./upload.js";
@@ -20,6 +20,9 @@ export interface RegistryDestination extends ImageDestination {
    */
   mount(descriptor: Descriptor): Promise<boolean>;
 }
+
+/** Milliseconds; also somebody who has pressed Ctrl-C waits for it. */
+const CONFIRM_TIMEOUT = 5000;
 
 /**
  * An image to be written into a registry. Blobs and manifests are pushed under their digests, and
@@ -54,6 +57,19 @@ export async function registryDestination(
   async function contains({ digest, size }: Descriptor): Promise<boolean> {
     parseDigest(digest);
     return isBlob(client, digest, size, scopes, signal);
+  }
+
+  /** @throws {@link OcicryptError} `REGISTRY_UNREACHABLE` */
+  async function isTagged(name: string, digest: string): Promise<boolean> {
+    try {
+      const patience = AbortSignal.timeout(CONFIRM_TIMEOUT);
+      const there = await getManifest(client, name, "IMAGE_NOT_FOUND", patience);
+      return there.digest === digest;
+    } catch (cause) {
+      if (isOcicryptError(cause, "IMAGE_NOT_FOUND")) return false;
+      const message = `it is not known whether the tag ${name} names the new image or what it named before`;
+      throw new OcicryptError("REGISTRY_UNREACHABLE", message, { cause });
+    }
   }
 
   return {
@@ -124,7 +140,14 @@ export async function registryDestination(
       const manifest = manifests.get(digest);
       if (manifest === undefined) throw new TypeError("the manifest of the image was not written");
       // Without a tag, the image is there already.
-      if (tag !== undefined) await putManifest(client, tag, manifest, scopes, own);
+      if (tag === undefined) return;
+      try {
+        await putManifest(client, tag, manifest, scopes, own);
+      } catch (error) {
+        // A request whose answer was not heard may have been heeded.
+        if (isOcicryptError(error, "REGISTRY_DENIED")) throw error;
+        if (!(await isTagged(tag, digest))) throw error;
+      }
     },
 
     async discard() {

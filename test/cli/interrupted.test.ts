@@ -20,6 +20,7 @@ import {
   temporaryDirectories,
   writeIndex,
 } from "../support/image.js";
+import { holdAtFile, type FileMoment } from "../support/interrupt.js";
 
 const directory = temporaryDirectories();
 
@@ -31,6 +32,8 @@ const IMAGE_SIZE = 4 * LAYER_SIZE;
 
 let plain: string;
 let encrypted: string;
+/** An image of a few bytes. */
+let small: { plainDigest: string; encrypted: string };
 
 beforeAll(async () => {
   plain = directory();
@@ -38,6 +41,10 @@ beforeAll(async () => {
   await layoutOf(plain, layers);
   encrypted = join(directory(), "encrypted");
   expect((await run(command("encrypt", plain, encrypted))).status).toBe(0);
+  const smallPlain = directory();
+  const { descriptor } = await layoutOf(smallPlain, [await layer("a"), await layer("b")]);
+  small = { plainDigest: descriptor.digest, encrypted: join(directory(), "encrypted") };
+  expect((await run(command("encrypt", smallPlain, small.encrypted))).status).toBe(0);
 }, 60_000);
 
 function command(name: "encrypt" | "decrypt", source: string, destination: string): string[] {
@@ -165,4 +172,46 @@ describe.each([
     },
     30_000,
   );
+});
+
+const STAGED = "/\\.ocicrypt-[^/]+/image";
+const renaming = (path: string, count = 1): FileMoment => ({ operation: "rename", path, count });
+
+describe.each([
+  ["new", "before it appears", renaming(`${STAGED}$`)],
+  ["layout", "before its blobs come", renaming(`${STAGED}/blobs/`)],
+  ["layout", "between its blobs", renaming(`${STAGED}/blobs/`, 2)],
+  ["layout", "before its index changes", renaming(`${STAGED}/index\\.json$`)],
+] as const)("a destination that is %s, %s,", (kind, _, moment) => {
+  async function expectDone({ parent, path }: Destination): Promise<void> {
+    expect(await stagesIn(parent)).toEqual([]);
+    expect((await readEntries(path)).at(-1)!.digest).toBe(small.plainDigest);
+    if (kind === "layout") expect(await names(path)).toEqual(["other", "new"]);
+  }
+
+  it("is as it was after SIGKILL", async () => {
+    const destination = await makeDestination(kind);
+    const { parent, path, reference } = destination;
+    const before = await visible(path);
+    const args = command("decrypt", small.encrypted, reference);
+    const held = await holdAtFile(args, moment);
+    expect(await held.interrupt("SIGKILL")).toMatchObject({ status: null, signal: "SIGKILL" });
+    expect(await visible(path)).toMatchObject(before);
+    expect(await stagesIn(parent)).toHaveLength(1);
+
+    expect((await run(args)).status).toBe(0);
+    await expectDone(destination);
+  });
+
+  it("is complete after SIGINT, and said to be", async () => {
+    const destination = await makeDestination(kind);
+    const held = await holdAtFile(
+      command("decrypt", small.encrypted, destination.reference),
+      moment,
+    );
+    const { status, stdout, stderr } = await held.interrupt("SIGINT");
+    expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
+    expect(stdout).toContain(`oci:${destination.reference}`);
+    await expectDone(destination);
+  });
 });

@@ -1,24 +1,18 @@
 import { createCipheriv, randomBytes } from "node:crypto";
 import { describe, expect, it } from "vitest";
 import { encryptImage, rotateImage } from "../../src/image/index.js";
-import { jwe } from "../../src/keywrap/jwe/index.js";
 import type { Recipient } from "../../src/keywrap/types.js";
 import { expectCode } from "../support/codes.js";
 import {
-  describedAs,
   layer,
   layoutOf,
-  putText,
   readBlob,
   readManifest,
   snapshot,
   temporaryDirectories,
-  writeIndex,
-  type Layer,
 } from "../support/image.js";
 import { openKey, plainRecipient } from "../support/layers.js";
-import { decrypt, encrypt } from "../support/operations.js";
-import { vectorFile } from "../support/vectors.js";
+import { encrypt } from "../support/operations.js";
 import { watchedLayout } from "../support/watched-layout.js";
 
 const directory = temporaryDirectories();
@@ -84,58 +78,6 @@ describe("recipients that there is no room for are refused before any layer is r
     const result = encryptImage(source, destination, { recipients: many });
     await expectCode(result, "ANNOTATION_TOO_LARGE");
     expect(calls).toHaveLength(1);
-  });
-});
-
-describe("10,000 layers", () => {
-  const COUNT = 10_000;
-  const recipient = jwe.recipient(vectorFile("keys/ec-p256.pub.jwk"));
-  const key = jwe.key(vectorFile("keys/ec-p256.pem"));
-
-  /** All of one blob, which makes them quick to make, with descriptors of their own. */
-  async function image(): Promise<string> {
-    const path = directory();
-    const one: Layer = await layer("a");
-    const { text } = await layoutOf(path, [one]);
-    const { config } = JSON.parse(text) as { config: unknown };
-    const all = Array.from({ length: COUNT }, (_, i) =>
-      describedAs(one, { annotations: { i: String(i) } }),
-    );
-    const diffs = { type: "layers", diff_ids: all.map(({ diffId }) => diffId) };
-    const stored = await putText(path, JSON.stringify({ rootfs: diffs }), (config as { mediaType: string }).mediaType); // prettier-ignore
-    const manifest = {
-      schemaVersion: 2,
-      config: stored,
-      layers: all.map((each) => each.descriptor),
-    };
-    await writeIndex(path, [await putText(path, JSON.stringify(manifest))]);
-    return path;
-  }
-
-  it("are too many for even one recipient, which is said at once", async () => {
-    const path = await image();
-    const { source, destination, calls } = await watchedLayout(path);
-    const before = await snapshot(path);
-    const error = await expectCode(
-      encryptImage(source, destination, { recipients: [recipient] }),
-      "MANIFEST_TOO_LARGE",
-    );
-    expect(error.message).toContain("there is room for 0 of the 1 recipients");
-    expect(calls).toHaveLength(1);
-    expect(await snapshot(path)).toEqual(before);
-  });
-
-  it("can be encrypted in part, and come back", async () => {
-    const [path, to, again] = [await image(), directory(), directory()];
-    const layers = [{ from: 0, to: 99 }];
-    const { image: encrypted } = await encrypt(path, to, { recipients: [recipient], layers });
-    const manifest = await readManifest(to, encrypted);
-    const isEncrypted = manifest.layers.map(({ mediaType }) => mediaType.endsWith("+encrypted"));
-    expect(isEncrypted.lastIndexOf(true)).toBe(99);
-    expect(isEncrypted).toHaveLength(COUNT);
-    const { image: back } = await decrypt(to, again, { keys: [key] });
-    const { source } = await watchedLayout(path);
-    expect(back).toEqual(await source.resolve());
   });
 });
 

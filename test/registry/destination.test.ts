@@ -476,6 +476,74 @@ describe("mount", () => {
   });
 });
 
+describe("a tag whose request", () => {
+  const text = JSON.stringify({ schemaVersion: 2 });
+  const image = { mediaType: MANIFEST, digest: digestOf(text), size: text.length };
+
+  /** Commits an image whose tag the registry gets, or not, before the request fails. */
+  async function commit(
+    registry: TestRegistry,
+    isStored: boolean,
+    fail: (response: ServerResponse) => unknown,
+  ): Promise<unknown> {
+    registry.putManifest("app", "v1", MANIFEST, "{}");
+    registry.script = ({ method, target }, response) => {
+      if (method !== "PUT" || !target.endsWith("/v1")) return false;
+      if (isStored) registry.putManifest("app", "v1", MANIFEST, text);
+      fail(response);
+      return true;
+    };
+    const options = { ...SMALL, retries: 0 };
+    const destination = await registryDestination(at(registry, "app", "v1"), options);
+    await destination.writeManifest(Buffer.from(text), image);
+    return destination.commit(image);
+  }
+
+  it.each<[string, (response: ServerResponse) => unknown]>([
+    ["breaks off", (response) => response.destroy()],
+    ["ends with 502", (response) => reply(response, 502)],
+  ])("%s is there if the registry has it", async (_, fail) => {
+    const registry = await testRegistry();
+    await commit(registry, true, fail);
+    expect(registry.manifests.get("app:v1")!.bytes.toString()).toBe(text);
+  });
+
+  it.each<[string, ErrorCode, (response: ServerResponse) => unknown]>([
+    ["breaks off", "REGISTRY_UNREACHABLE", (response) => response.destroy()],
+    ["ends with 502", "REGISTRY_FAILED", (response) => reply(response, 502)],
+    ["is denied", "REGISTRY_DENIED", (response) => reply(response, 403)],
+  ])("%s is not there if the registry has it not: %s", async (_, code, fail) => {
+    const registry = await testRegistry();
+    const { message } = await expectCode(commit(registry, false, fail), code);
+    expect(message).not.toContain("not known");
+  });
+
+  it("breaks off and can not be asked for may be there or not", async () => {
+    const registry = await testRegistry();
+    const result = commit(registry, true, (response) => {
+      registry.script = (_, other) => reply(other, 500);
+      response.destroy();
+    });
+    const { message } = await expectCode(result, "REGISTRY_UNREACHABLE");
+    expect(message).toContain("it is not known whether the tag v1 names the new image");
+  });
+
+  it("is aborted once the registry has it is there", async () => {
+    const registry = await testRegistry();
+    const controller = new AbortController();
+    registry.script = ({ method, target }) => {
+      if (method !== "PUT" || !target.endsWith("/v1")) return false;
+      registry.putManifest("app", "v1", MANIFEST, text);
+      controller.abort();
+      return true;
+    };
+    const destination = await registryDestination(at(registry, "app", "v1"), SMALL);
+    await destination.writeManifest(Buffer.from(text), image);
+    await destination.commit(image, { signal: controller.signal });
+    expect(registry.manifests.get("app:v1")!.bytes.toString()).toBe(text);
+  });
+});
+
 describe("manifests", () => {
   it("are put under their digests, and under the tag with the last request", async () => {
     const registry = await testRegistry();
