@@ -5,16 +5,28 @@ export interface RetryPolicy {
   retries: number;
   /** Milliseconds before the first time; twice as long before each further one. */
   retryDelay: number;
+  onRetry?: ((retry: RegistryRetry) => void) | undefined;
+}
+
+/** A request that failed in passing and is made again. */
+export interface RegistryRetry {
+  /** What went wrong. */
+  reason: string;
+  /** From 1 on. */
+  attempt: number;
+  /** How many attempts there can be. */
+  retries: number;
 }
 
 export interface Backoff {
   /**
    * Waits before another try.
    *
+   * @param reason what makes it necessary
    * @param asked milliseconds that the registry asked for
    * @returns false, at once, when there were tries enough
    */
-  again(signal: AbortSignal | undefined, asked?: number): Promise<boolean>;
+  again(reason: string, signal: AbortSignal | undefined, asked?: number): Promise<boolean>;
 }
 
 const MAX_PAUSE = 60_000;
@@ -25,11 +37,12 @@ export function backoff(policy: RetryPolicy): Backoff {
   let count = 0;
   let first: number | undefined;
   return {
-    async again(signal, asked = 0) {
+    async again(reason, signal, asked = 0) {
       const pause = pauseBefore(count, policy, asked);
       first ??= performance.now();
       if (count >= policy.retries || performance.now() - first + pause > MAX_TIME) return false;
       count++;
+      policy.onRetry?.({ reason, attempt: count, retries: policy.retries });
       try {
         await sleep(pause, undefined, signal === undefined ? {} : { signal });
       } catch (error) {

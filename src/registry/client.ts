@@ -4,7 +4,7 @@ import { authorization } from "./authorization.js";
 import { backoff, isBusy, retryAfter, type Backoff } from "./backoff.js";
 import { configuredCredentials } from "./configured-credentials.js";
 import { exchange, readAnswer } from "./exchange.js";
-import { failure, invalidAnswer, isTransient } from "./failure.js";
+import { failure, invalidAnswer, isTransient, showRequest } from "./failure.js";
 import type { Answer, HttpRequest, OpenAnswer } from "./http.js";
 import {
   atLeast,
@@ -66,6 +66,7 @@ export function registryClient(
   if (ca !== undefined && options.fetch !== undefined) {
     throw new TypeError("ca has no effect on another fetch");
   }
+  const newBackoff = (): Backoff => backoff({ retries, retryDelay, onRetry: options.onRetry });
   const fetch = options.fetch ?? nodeFetch({ ca, timeout });
   const isPlain = insecure ?? (ca === undefined && isLoopback(apiUrl(host, true)));
   const api = apiUrl(host, isPlain);
@@ -131,17 +132,19 @@ export function registryClient(
   }
 
   async function repeated<T extends Pick<Answer, "status" | "headers">>(
-    { signal }: HttpRequest,
+    request: HttpRequest,
     run: () => Promise<T>,
   ): Promise<T> {
-    const pauses = backoff({ retries, retryDelay });
+    const { signal } = request;
+    const pauses = newBackoff();
     for (;;) {
       try {
         const answer = await run();
         if (!isBusy(answer.status)) return answer;
-        if (!(await pauses.again(signal, retryAfter(answer.headers)))) return answer;
+        const reason = `${showRequest(request)} was answered ${String(answer.status)}`;
+        if (!(await pauses.again(reason, signal, retryAfter(answer.headers)))) return answer;
       } catch (error) {
-        if (!isTransient(error) || !(await pauses.again(signal))) throw error;
+        if (!isTransient(error) || !(await pauses.again(error.message, signal))) throw error;
       }
     }
   }
@@ -163,7 +166,7 @@ export function registryClient(
       if ("bytes" in answer) throw failure(request, answer, codes);
       return answer;
     },
-    backoff: () => backoff({ retries, retryDelay }),
+    backoff: newBackoff,
   };
 }
 

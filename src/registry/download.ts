@@ -51,7 +51,7 @@ export async function* downloadBlob(
         pauses = client.backoff();
         renewal = offset + PROGRESS;
       }
-      if (!isTransient(error) || !(await pauses.again(signal))) throw error;
+      if (!isTransient(error) || !(await pauses.again(error.message, signal))) throw error;
     }
   }
 }

@@ -66,7 +66,7 @@ const TRANSIENT: ReadonlySet<string> = /* @__PURE__ */ new Set([
 ]);
 
 /** Whether a failed request may work when it is made again. */
-export function isTransient(error: unknown): boolean {
+export function isTransient(error: unknown): error is OcicryptError {
   return (
     error instanceof OcicryptError &&
     error.code === "REGISTRY_UNREACHABLE" &&

@@ -8,6 +8,7 @@ export { parseRegistryReference } from "./reference.js";
 export { listReferrers } from "./referrers.js";
 export { registrySource } from "./source.js";
 
+export type { RegistryRetry } from "./backoff.js";
 export type {
   CredentialRequest,
   Credentials,

@@ -58,7 +58,7 @@ export async function getManifest(
     );
   }
   const mediaType = contentType(answer);
-  if (!accepted.includes(mediaType)) {
+  if (!accepted.some((type) => type.toLowerCase() === mediaType)) {
     const wanted = expected ?? "that of a manifest or index";
     throw invalidAnswer(request, `its type is ${shown(mediaType)}, not ${wanted}`);
   }
@@ -66,7 +66,7 @@ export async function getManifest(
   requireSame(serverDigest(request, answer), bytes);
   if (!name.includes(":")) return { mediaType, digest: digestOf(bytes, "sha256"), bytes };
   requireSame(name, bytes);
-  return { mediaType, digest: name, bytes };
+  return { mediaType: expected ?? mediaType, digest: name, bytes };
 }
 
 /**

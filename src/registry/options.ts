@@ -1,3 +1,4 @@
+import type { RegistryRetry } from "./backoff.js";
 import type { Credentials, CredentialSource } from "./credentials.js";
 import type { RegistryReference } from "./reference.js";
 import type { Fetch } from "./transport.js";
@@ -26,6 +27,8 @@ export interface RegistryOptions {
   retries?: number | undefined;
   /** Milliseconds before the first retry, then longer and longer; 500 by default. */
   retryDelay?: number | undefined;
+  /** Called before a request is made again, so that somebody who waits can be told why. */
+  onRetry?: ((retry: RegistryRetry) => void) | undefined;
 }
 
 export interface RegistryDestinationOptions extends RegistryOptions {

@@ -1,8 +1,9 @@
-import { isManifestType } from "../spec/manifest.js";
+import type { Descriptor } from "../spec/descriptor.js";
+import { isDocumentType, isManifestType } from "../spec/manifest.js";
 import type { ImageSource } from "../store/types.js";
+import { isOcicryptError, OcicryptError } from "../errors.js";
 import { registryClient } from "./client.js";
 import { downloadBlob } from "./download.js";
-import { OcicryptError } from "../errors.js";
 import { getManifest, type StoredManifest } from "./manifest.js";
 import type { RegistryOptions } from "./options.js";
 import { readReferrers } from "./referrers.js";
@@ -28,6 +29,14 @@ export function registrySource(
   const client = registryClient(reference, options);
   const name = reference.digest ?? reference.tag;
   let root: StoredManifest | undefined;
+
+  async function readManifest(
+    { digest, mediaType }: Descriptor,
+    signal: AbortSignal | undefined,
+  ): Promise<Uint8Array> {
+    return (await getManifest(client, digest, "BLOB_NOT_FOUND", signal, mediaType)).bytes;
+  }
+
   return {
     async resolve({ signal } = {}) {
       if (name === undefined) {
@@ -40,11 +49,17 @@ export function registrySource(
     async *read(descriptor, { signal } = {}) {
       if (descriptor.digest === root?.digest) {
         yield root.bytes;
-      } else if (isManifestType(descriptor.mediaType)) {
-        const { digest, mediaType } = descriptor;
-        yield (await getManifest(client, digest, "BLOB_NOT_FOUND", signal, mediaType)).bytes;
+      } else if (isDocumentType(descriptor.mediaType)) {
+        yield await readManifest(descriptor, signal);
       } else {
-        yield* downloadBlob(client, descriptor, signal);
+        try {
+          yield* downloadBlob(client, descriptor, signal);
+        } catch (error) {
+          // The name of a type does not tell: a SOCI index is a blob.
+          const isAbsent = isOcicryptError(error, "BLOB_NOT_FOUND");
+          if (!isAbsent || !isManifestType(descriptor.mediaType)) throw error;
+          yield await readManifest(descriptor, signal);
+        }
       }
     },
     referrers: (digest, { signal } = {}) => readReferrers(client, digest, signal),

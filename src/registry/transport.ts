@@ -2,6 +2,8 @@ import { X509Certificate } from "node:crypto";
 import { Agent as HttpAgent, request as httpRequest, type ClientRequest } from "node:http";
 import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
 import { rootCertificates } from "node:tls";
+import { OcicryptError } from "../errors.js";
+import { proxyFor } from "./proxy.js";
 import { timedOut } from "./waiting.js";
 
 /** The part of the Fetch API that is used; the global `fetch` has it. */
@@ -40,20 +42,13 @@ const PART = 64 * 1024;
  * @throws {TypeError} when `ca` is not PEM certificates
  */
 export function nodeFetch({ ca, timeout }: TransportOptions): Fetch {
-  // `proxyEnv` is of Node 22.21 and 24.5; what is older minds no proxies.
-  const common = { keepAlive: true, proxyEnv: proxiesFor(process.env) };
-  const http = new HttpAgent(common);
-  const https = new HttpsAgent({
-    ...common,
-    ...(ca !== undefined && { ca: [...rootCertificates, ...certificates(ca)] }),
-  });
+  const trusted = ca === undefined ? {} : { ca: [...rootCertificates, ...certificates(ca)] };
+  const agentFor = agents(trusted);
   return (url, { method, headers, body, signal }) => {
     const isTls = url.startsWith("https:");
     const length = body === undefined ? {} : { "content-length": String(body.byteLength) };
-    const options = { method, headers: { ...headers, ...length } };
-    const request = isTls
-      ? httpsRequest(url, { ...options, agent: https })
-      : httpRequest(url, { ...options, agent: http });
+    const options = { method, headers: { ...headers, ...length }, agent: agentFor(new URL(url)) };
+    const request = isTls ? httpsRequest(url, options) : httpRequest(url, options);
     // Not by Node's own option: it destroys with an error, for which nobody listens on the socket
     // of an answer that has arrived and was not read.
     const onAbort = (): void => {
@@ -84,10 +79,45 @@ export function nodeFetch({ ca, timeout }: TransportOptions): Fetch {
   };
 }
 
-/** As container tools in Go have it, a registry on this machine is never behind a proxy. */
-function proxiesFor(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
-  const others = [env.no_proxy ?? env.NO_PROXY ?? "", "localhost", "127.0.0.1", "::1"];
-  return { ...env, no_proxy: others.join(",") };
+/** An agent for each way to go: with TLS or without, straight or by a proxy. */
+function agents(trusted: { ca?: string[] }): (url: URL) => HttpAgent {
+  const made = new Map<string, HttpAgent>();
+  return (url) => {
+    const proxy = proxyFor(url, process.env);
+    const way = JSON.stringify([url.protocol, proxy]);
+    const agent = made.get(way) ?? makeAgent(url, proxy, trusted);
+    made.set(way, agent);
+    return agent;
+  };
+}
+
+/** @throws {@link OcicryptError} `REGISTRY_UNREACHABLE` for a proxy that can not be used */
+function makeAgent(url: URL, proxy: string | undefined, trusted: { ca?: string[] }): HttpAgent {
+  const isTls = url.protocol === "https:";
+  const variable = isTls ? "HTTPS_PROXY" : "HTTP_PROXY";
+  if (proxy !== undefined && !isUsable(proxy)) {
+    const form = "http://USER:PASSWORD@HOST:PORT, special characters in it written as %XX";
+    const message = `${variable} names no proxy that can be used; it is written ${form}`;
+    throw new OcicryptError("REGISTRY_UNREACHABLE", message);
+  }
+  // `proxyEnv` is of Node 22.21 and 24.5; what is older minds no proxies.
+  const options = {
+    keepAlive: true,
+    ...(proxy !== undefined && { proxyEnv: { [variable]: proxy } }),
+  };
+  return isTls ? new HttpsAgent({ ...options, ...trusted }) : new HttpAgent(options);
+}
+
+/** Whether Node can use a proxy; else it would throw an error that quotes it, or go without one. */
+function isUsable(proxy: string): boolean {
+  if (!URL.canParse(proxy)) return false;
+  const { protocol, username, password } = new URL(proxy);
+  try {
+    decodeURIComponent(`${username}${password}`);
+  } catch {
+    return false;
+  }
+  return protocol === "http:" || protocol === "https:";
 }
 
 function limitConnecting(request: ClientRequest, isTls: boolean, timeout: number): void {

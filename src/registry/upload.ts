@@ -1,4 +1,5 @@
 import { OcicryptError } from "../errors.js";
+import { abortable } from "../stream/abort.js";
 import { isBusy, retryAfter } from "./backoff.js";
 import type { RegistryClient, RegistryRequest } from "./client.js";
 import type { Answer } from "./http.js";
@@ -24,6 +25,8 @@ export interface Upload {
 const FINISH_PATIENCE = 10;
 /** Milliseconds; nobody waits long for what only tidies up. */
 const CANCEL_TIMEOUT = 5000;
+/** Milliseconds for a chunk that is on its way when an upload is cancelled. */
+const CANCEL_PATIENCE = 2000;
 /** The most that a registry can make this client hold in memory, in bytes. */
 const MAX_CHUNK_SIZE = 256 * 1024 * 1024;
 
@@ -42,6 +45,8 @@ export async function openUpload(
   let base = 0;
   let filled = 0;
   const chunk = new Uint8Array(Math.max(chunkSize, minimum));
+  let sending: Promise<unknown> = Promise.resolve();
+  const patience = new AbortController();
 
   async function start(): Promise<{ location: URL; minimum: number }> {
     const url = client.url("blobs/uploads/");
@@ -71,37 +76,43 @@ export async function openUpload(
     const pauses = client.backoff();
     let from = base;
     while (from < end) {
+      signal?.throwIfAborted();
       const range = `${String(from)}-${String(end - 1)}`;
       const request: RegistryRequest = {
         method: "PATCH",
         url: location,
         headers: { "content-type": "application/octet-stream", "content-range": range },
         body: chunk.subarray(from - base, filled),
-        ...{ scopes, signal },
+        ...{ scopes, signal: patience.signal },
       };
       try {
-        const answer = await client.requestOnce(request);
+        const answer = await abortable((sending = send(request)), signal);
         const isAgain = isBusy(answer.status) || answer.status === 416;
         if (answer.status === 202) {
-          follow(request, answer);
           const received = receivedBytes(request, answer, end) ?? end;
           if (received === end) break;
           // zot tells of this chunk only, so less need not mean that anything is missing.
-          const before = from;
-          from = await resume(end);
-          if (from > before) continue;
+          if ((await resume(end)) === end) break;
         } else if (!isAgain) {
           throw answer.status === 404 ? lost(request, answer) : failure(request, answer);
         }
-        if (!(await pauses.again(signal, retryAfter(answer.headers))))
-          throw failure(request, answer);
+        const refused = failure(request, answer);
+        const asked = retryAfter(answer.headers);
+        if (!(await pauses.again(refused.message, signal, asked))) throw refused;
       } catch (error) {
-        if (!isTransient(error) || !(await pauses.again(signal))) throw error;
+        if (!isTransient(error) || !(await pauses.again(error.message, signal))) throw error;
       }
       from = await resume(end);
     }
     base = end;
     filled = 0;
+  }
+
+  /** Sends a chunk, which goes on for a while when nobody waits for it any more. */
+  async function send(request: RegistryRequest): Promise<Answer> {
+    const answer = await client.requestOnce(request);
+    if (answer.status === 202) follow(request, answer);
+    return answer;
   }
 
   /** Asks how much of the chunk has arrived. */
@@ -116,12 +127,12 @@ export async function openUpload(
     if (isClear && received >= base) return received;
     // As long as all there is lies in the chunk, another upload can take its place.
     if (base > 0) throw lost(request, answer);
-    await cancel();
+    await drop();
     ({ location } = await start());
     return 0;
   }
 
-  async function cancel(): Promise<void> {
+  async function drop(): Promise<void> {
     try {
       const timeout = Math.min(client.timeout, CANCEL_TIMEOUT);
       await client.requestOnce({ method: "DELETE", url: location, scopes, timeout });
@@ -131,7 +142,12 @@ export async function openUpload(
   }
 
   return {
-    cancel,
+    async cancel() {
+      // Docker's registry lets go of an upload only by the place that the last answer named.
+      await abortable(sending, AbortSignal.timeout(CANCEL_PATIENCE)).catch(() => undefined);
+      patience.abort(new OcicryptError("REGISTRY_UPLOAD_LOST", "the upload was cancelled"));
+      await drop();
+    },
     async write(bytes) {
       for (let start = 0; start < bytes.byteLength;) {
         if (filled === chunk.byteLength) await flush();

@@ -33,12 +33,12 @@ describe("pauses before a retry", () => {
   it("end after so many", async () => {
     const pauses = backoff({ retries: 3, retryDelay: 0 });
     const again = [];
-    for (let i = 0; i < 5; i++) again.push(await pauses.again(undefined));
+    for (let i = 0; i < 5; i++) again.push(await pauses.again("busy", undefined));
     expect(again).toEqual([true, true, true, false, false]);
   });
 
   it("end at once where there are none", async () => {
-    expect(await backoff({ retries: 0, retryDelay: 60_000 }).again(undefined)).toBe(false);
+    expect(await backoff({ retries: 0, retryDelay: 60_000 }).again("busy", undefined)).toBe(false);
   });
 });
 

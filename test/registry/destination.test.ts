@@ -51,7 +51,11 @@ function expectStored(registry: TestRegistry, bytes = BLOB): void {
 function intercept(
   registry: TestRegistry,
   method: string,
-  script: (count: number, request: SeenRequest, response: ServerResponse) => boolean,
+  script: (
+    count: number,
+    request: SeenRequest,
+    response: ServerResponse,
+  ) => boolean | Promise<boolean>,
 ): void {
   let count = 0;
   registry.script = (request, response) =>
@@ -155,6 +159,17 @@ describe("uploads", () => {
     await write(registry, { ...SMALL, retries: 0 });
     expectStored(registry);
     expect(patches(registry)).toEqual(["0-9999", "10000-19999", "20000-24999"]);
+  });
+
+  it("are given up when the registry takes them by single bytes", async () => {
+    const registry = await testRegistry();
+    intercept(registry, "PATCH", (_, { body }, response) => {
+      const [id, content] = upload(registry);
+      registry.uploads.set(id, Buffer.concat([content, body.subarray(0, 2)]));
+      return reply(response, 202, { range: "0-0" });
+    });
+    await expectCode(write(registry, { ...SMALL, retries: 3 }), "REGISTRY_FAILED");
+    expect(patches(registry)).toHaveLength(4);
   });
 
   it("go on where the registry took less than it was sent", async () => {
@@ -349,6 +364,28 @@ describe("uploads", () => {
       return true;
     });
     await expect(write(registry, { ...SMALL, signal: controller.signal })).rejects.toBe(reason);
+    expect(registry.uploads.size).toBe(0);
+  });
+
+  it("are cancelled where their last chunk has got to", async () => {
+    const registry = await testRegistry();
+    const controller = new AbortController();
+    let goOn: (() => void) | undefined;
+    intercept(registry, "PATCH", async (count, { body }, response) => {
+      if (count !== 1) return false;
+      const [id, content] = upload(registry);
+      controller.abort(new Error("stopped"));
+      await new Promise<void>((resolve) => (goOn = resolve));
+      registry.uploads.set(id, Buffer.concat([content, body]));
+      const location = `/v2/app/blobs/uploads/${id}?state=behind`;
+      return reply(response, 202, { location, range: "0-19999" });
+    });
+    const writing = write(registry, { ...SMALL, signal: controller.signal });
+    await expect.poll(() => goOn).toBeDefined();
+    goOn!();
+    await expect(writing).rejects.toThrow("stopped");
+    expect(registry.requests.at(-1)).toMatchObject({ method: "DELETE" });
+    expect(registry.requests.at(-1)!.target).toMatch(/\?state=behind$/);
     expect(registry.uploads.size).toBe(0);
   });
 

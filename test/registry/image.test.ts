@@ -105,7 +105,7 @@ describe("an image", () => {
 
   it("keeps entries of unknown types in its index: manifests as manifests, blobs as blobs", async () => {
     const { registry, digest } = await withImage();
-    const legacy = "application/vnd.oci.artifact.manifest.v1+json";
+    const legacy = "application/vnd.Acme.artifact.manifest.v1+json";
     const text = JSON.stringify({ mediaType: legacy, blobs: [] });
     const cache = registry.putBlob("plain", Buffer.from("a build cache"));
     const entries = [
@@ -124,6 +124,21 @@ describe("an image", () => {
     }
     expect(registry.manifests.get(`secret@${entries[1]!.digest}`)!.mediaType).toBe(legacy);
     expect(await decrypt(registry)).toBe(before);
+  });
+
+  it("may have blobs whose types sound like those of manifests, such as SOCI's", async () => {
+    const registry = await testRegistry();
+    const soci = "application/vnd.amazon.soci.index.v2+json";
+    const { descriptor, blob } = await layer("a", { mediaType: TAR_GZIP });
+    registry.putBlob("plain", blob);
+    const text = JSON.stringify({
+      schemaVersion: 2,
+      config: { mediaType: soci, ...registry.putBlob("plain", Buffer.from("{}")) },
+      layers: [{ ...descriptor, mediaType: soci }],
+    });
+    const digest = registry.putManifest("plain", "v1", MANIFEST, text);
+    await encrypt(registry);
+    expect(await decrypt(registry)).toBe(digest);
   });
 
   it("is told to lie in plain where it was encrypted in place", async () => {

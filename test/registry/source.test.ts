@@ -1,8 +1,14 @@
 import type { ServerResponse } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
+import { inspect } from "node:util";
 import { afterEach, describe, expect, it } from "vitest";
 import type { ErrorCode, OcicryptError } from "../../src/errors.js";
-import { registrySource, type RegistryOptions } from "../../src/registry/index.js";
+import {
+  registrySource,
+  type RegistryOptions,
+  type RegistryReference,
+  type RegistryRetry,
+} from "../../src/registry/index.js";
 import type { Descriptor } from "../../src/spec/descriptor.js";
 import { verified } from "../../src/stream/content.js";
 import { collect } from "../support/bytes.js";
@@ -344,6 +350,20 @@ describe("redirects", () => {
   });
 });
 
+it("retries are told of", async () => {
+  const registry = await testRegistry();
+  registry.script = (_, response) => reply(response, 503);
+  const seen: RegistryRetry[] = [];
+  const onRetry = (retry: RegistryRetry): unknown => seen.push(retry);
+  const source = registrySource(at(registry, "app", "v1"), { ...QUICK, retries: 2, onRetry });
+  await expectCode(source.resolve(), "REGISTRY_FAILED");
+  const reason = `GET ${registry.url}/v2/app/manifests/v1 was answered 503`;
+  expect(seen).toEqual([
+    { reason, attempt: 1, retries: 2 },
+    { reason, attempt: 2, retries: 2 },
+  ]);
+});
+
 describe("busy registries", () => {
   it.each([429, 502, 503, 504])("are asked again after %s", async (status) => {
     const { registry, blob } = await withBlob();
@@ -586,6 +606,23 @@ describe("a proxy", () => {
 
   it.each(["127.0.0.1:1", "localhost:1", "[::1]:1"])("is not used for %s", async (host) => {
     expect(await asked(host)).toEqual([[], "REGISTRY_UNREACHABLE"]);
+  });
+
+  it.each([
+    "http://alice:s3cr/et@proxy",
+    "http://alice:100%sure@proxy",
+    "socks5://alice:s3cr@proxy",
+  ])("that can not be used is not shown, and not left out: %s", async (proxy) => {
+    process.env.http_proxy = process.env.HTTP_PROXY = proxy;
+    process.env.no_proxy = process.env.NO_PROXY = "";
+    const at = (host: string): RegistryReference => ({ host, repository: "app", tag: "v1" });
+    const options = { ...QUICK, retries: 0, insecure: true };
+    const source = registrySource(at("registry.invalid"), options);
+    const error = await expectCode(source.resolve(), "REGISTRY_UNREACHABLE");
+    expect(error.message).toContain("HTTP_PROXY names no proxy that can be used");
+    expect(inspect(error)).not.toMatch(/s3cr|sure/);
+    const registry = await testRegistry();
+    await expectCode(registrySource(at(registry.host), options).resolve(), "IMAGE_NOT_FOUND");
   });
 
   it("is not used for what NO_PROXY names", async () => {
