@@ -31,21 +31,20 @@ export function progressMeter(
   report: ((progress: ImageProgress) => void) | undefined,
 ): ProgressMeter {
   let bytes = 0;
+  const counted = new Map<string, number>();
   return {
     async *count(content, { digest, size: blobSize }, action) {
+      // What is begun again has been counted before.
+      const name = `${action} ${digest}`;
+      bytes -= counted.get(name) ?? 0;
+      counted.set(name, 0);
       let blobBytes = 0;
-      let isEnded = false;
-      try {
-        for await (const chunk of content) {
-          blobBytes += chunk.byteLength;
-          bytes += chunk.byteLength;
-          report?.({ digest, action, blobBytes, blobSize, bytes, size });
-          yield chunk;
-        }
-        isEnded = true;
-      } finally {
-        // A blob that was left may be begun again.
-        if (!isEnded) bytes -= blobBytes;
+      for await (const chunk of content) {
+        blobBytes += chunk.byteLength;
+        bytes += chunk.byteLength;
+        counted.set(name, (counted.get(name) ?? 0) + chunk.byteLength);
+        report?.({ digest, action, blobBytes, blobSize, bytes, size });
+        yield chunk;
       }
     },
   };

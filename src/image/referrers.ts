@@ -1,4 +1,5 @@
 import { isOcicryptError, shown } from "../errors.js";
+import type { Descriptor } from "../spec/descriptor.js";
 import type { ImageSource } from "../store/types.js";
 import { documentNodes, type ImageNode } from "./tree.js";
 
@@ -9,7 +10,8 @@ const MAX_SHOWN = 5;
 /**
  * Warns of artifacts, such as signatures, that are about manifests or indexes which others have
  * taken the place of: nobody finds them from the new ones. Those in the image itself are looked at,
- * and those that the source knows. A source that can not tell is no reason to fail.
+ * and those that the source knows. A source that can not tell is no reason to fail. Manifests of
+ * unknown types, of which nobody can say what they are about, are told of too.
  *
  * @param former digests of what was replaced, the image's first
  */
@@ -40,6 +42,11 @@ export async function findReferrers(
       `what refers to the image was looked for at ${String(MAX_LOOKUPS)} of its ${all} former digests only`,
     );
   }
+  for (const { digest, mediaType } of unknownManifests(root)) {
+    warnings.push(
+      `${digest} is kept as it is, without what it names: ${shown(mediaType)} is not known`,
+    );
+  }
   return found.size === 0 ? warnings : [describe([...found]), ...warnings];
 }
 
@@ -54,6 +61,12 @@ function artifactsIn(root: ImageNode, former: ReadonlySet<string>): Artifact[] {
     if (subject === undefined || !former.has(subject.digest)) return [];
     return [[descriptor.digest, descriptor.artifactType]];
   });
+}
+
+/** Manifests of unknown types: what they name may be left behind. */
+function unknownManifests(root: ImageNode): Descriptor[] {
+  if (root.kind === "index") return root.children.flatMap(unknownManifests);
+  return root.kind === "other" && root.bytes !== undefined ? [root.descriptor] : [];
 }
 
 function describe(artifacts: readonly Artifact[]): string {

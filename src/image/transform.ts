@@ -1,14 +1,13 @@
 import pLimit from "p-limit";
-import { ENCRYPTION_PREFIX } from "../spec/annotations.js";
-import { foreignAnnotations, replaceContent, type Descriptor } from "../spec/descriptor.js";
+import type { Descriptor } from "../spec/descriptor.js";
 import type { ImageDestination, ImageSource } from "../store/types.js";
 import { anySignal } from "../stream/abort.js";
 import { single } from "../stream/source.js";
 import type { NewConfig } from "./configs.js";
 import { blobsOf, copyBlob } from "./copy.js";
-import { convertToOci } from "./docker-format.js";
+import { changesOf, mergeLayer, type OtherChanges } from "./parts.js";
 import type { ProgressMeter } from "./progress.js";
-import { rebuildImage, type ManifestPart, type RebuiltImage } from "./rebuild.js";
+import { rebuildImage, type RebuiltImage } from "./rebuild.js";
 import { restarting } from "./restart.js";
 import type { SelectedLayer } from "./select.js";
 import type { ImageNode } from "./tree.js";
@@ -24,15 +23,11 @@ export interface LayerStep {
   run(layer: SelectedLayer, signal: AbortSignal): Promise<Descriptor>;
 }
 
-export interface Transformation {
+export interface Transformation extends OtherChanges {
   source: ImageSource;
   destination: ImageDestination;
   root: ImageNode;
   selected: readonly SelectedLayer[];
-  /** Configs that take the place of others; none by default. */
-  configs?: readonly NewConfig[] | undefined;
-  /** Whether what is of Docker's format becomes OCI's; not by default. */
-  toOci?: boolean | undefined;
   step: LayerStep;
   meter: ProgressMeter;
   concurrency: number;
@@ -55,7 +50,8 @@ export async function transformImage(transformation: Transformation): Promise<Tr
   const results = new Map<string, Descriptor>();
 
   async function writeConfig({ after, bytes }: NewConfig): Promise<void> {
-    if (!(await destination.contains(after))) await destination.write(single(bytes), () => after);
+    if (await destination.contains(after)) return;
+    await restarting(() => destination.write(single(bytes), () => after));
   }
 
   await runAll(transformation, [
@@ -75,12 +71,7 @@ export async function transformImage(transformation: Transformation): Promise<Tr
     const result = results.get(step.name(layer));
     if (result !== undefined) layers.set(layer, mergeLayer(layer.descriptor, result));
   }
-  const changed = new Map<ManifestPart, Descriptor>(layers);
-  for (const config of configs) changed.set(config, config.after);
-  const { parts, types } =
-    transformation.toOci === true
-      ? convertToOci(root, changed)
-      : { parts: changed, types: undefined };
+  const { parts, types } = changesOf(root, layers, transformation);
   return { ...(await rebuildImage(root, parts, destination, types)), layers };
 }
 
@@ -104,14 +95,4 @@ async function runAll(
   };
   await Promise.all(jobs.map((job) => limit(run, job)));
   either.throwIfAborted();
-}
-
-/** What a step made of one layer, for a descriptor that shares the blob and has its own rest. */
-function mergeLayer(before: Descriptor, result: Descriptor): Descriptor {
-  const encryption = Object.entries(result.annotations ?? {}).filter(([name]) =>
-    name.startsWith(ENCRYPTION_PREFIX),
-  );
-  const annotations = { ...foreignAnnotations(before), ...Object.fromEntries(encryption) };
-  const { mediaType, digest, size } = result;
-  return replaceContent(before, { mediaType, digest, size, annotations });
 }

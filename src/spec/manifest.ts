@@ -81,6 +81,28 @@ export function parseDocument(bytes: Uint8Array, mediaType: string): Manifest | 
   return { kind: "manifest", text, config, layers, subject };
 }
 
+/** What a manifest of any type says that it is about, and what it is. */
+export interface Subject {
+  /** Digest of the other manifest. */
+  subject?: string | undefined;
+  artifactType?: string | undefined;
+}
+
+/** @throws {@link OcicryptError} `MANIFEST_INVALID` for what is not a JSON object */
+export function readSubject(bytes: Uint8Array): Subject {
+  const { subject, artifactType, config } = parseJson(bytes, "the manifest").value;
+  return {
+    subject: textIn(subject, "digest"),
+    artifactType: typeof artifactType === "string" ? artifactType : textIn(config, "mediaType"),
+  };
+}
+
+function textIn(value: unknown, name: string): string | undefined {
+  if (typeof value !== "object" || value === null || !Object.hasOwn(value, name)) return undefined;
+  const text = (value as JsonObject)[name];
+  return typeof text === "string" ? text : undefined;
+}
+
 /**
  * Parses JSON text that must come back byte for byte.
  *

@@ -1,4 +1,5 @@
 import { OcicryptError } from "../errors.js";
+import type { Descriptor } from "../spec/descriptor.js";
 import { openArchive, readPart, type Archive } from "./archive-file.js";
 import { invalid } from "./archive-headers.js";
 import { blobName, type ReadLayoutFile } from "./layout-files.js";
@@ -15,8 +16,10 @@ import type { ImageSource } from "./types.js";
 export function archiveSource(reference: Reference): ImageSource {
   const { path } = reference;
   let archive: Archive | undefined;
+  let known: ReadonlyMap<string, readonly Descriptor[]> | undefined;
   return {
     async resolve(options) {
+      known = undefined;
       archive = await openArchive(path, options?.signal);
       return resolveImage(reference, readIn(archive));
     },
@@ -30,7 +33,8 @@ export function archiveSource(reference: Reference): ImageSource {
     },
     async referrers(digest, { signal } = {}) {
       archive ??= await openArchive(path, signal);
-      return readReferrers(readIn(archive), digest, signal);
+      known ??= await readReferrers(readIn(archive), signal);
+      return [...(known.get(digest) ?? [])];
     },
   };
 }

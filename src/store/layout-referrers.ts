@@ -1,57 +1,54 @@
-import { isOcicryptError } from "../errors.js";
+import { createHash } from "node:crypto";
+import { isOcicryptError, OcicryptError } from "../errors.js";
 import type { Descriptor } from "../spec/descriptor.js";
+import { parseDigest } from "../spec/digest.js";
 import { MAX_MANIFEST_SIZE } from "../spec/limits.js";
-import { isManifestType, parseJson } from "../spec/manifest.js";
+import { isManifestType, readSubject, type Subject } from "../spec/manifest.js";
 import { blobName, type ReadLayoutFile } from "./layout-files.js";
 import { parseLayoutIndex } from "./layout-index.js";
 
+/** In bytes, of all manifests that are looked into. */
+const MAX_TOTAL_SIZE = 16 * MAX_MANIFEST_SIZE;
+
 /**
- * What in the `index.json` of a layout refers to a manifest by its `subject`: where tools keep the
- * signatures of images in a layout. What is no manifest refers to nothing.
+ * What in the `index.json` of a layout refers to other manifests by its `subject`, by the digests
+ * of these: where tools keep the signatures of images in a layout. What can not be read, or is no
+ * manifest, refers to nothing.
  *
  * @throws {@link OcicryptError} `MANIFEST_INVALID`, `LAYOUT_INVALID`, `SOURCE_UNREADABLE`
  */
 export async function readReferrers(
   read: ReadLayoutFile,
-  digest: string,
   signal: AbortSignal | undefined,
-): Promise<Descriptor[]> {
+): Promise<ReadonlyMap<string, readonly Descriptor[]>> {
   const bytes = await read("index.json", MAX_MANIFEST_SIZE);
   const entries = bytes === undefined ? [] : parseLayoutIndex(bytes).entries;
   const distinct = new Map(entries.map(({ descriptor }) => [descriptor.digest, descriptor]));
-  const found: Descriptor[] = [];
-  for (const descriptor of distinct.values()) {
+  const manifests = [...distinct.values()].filter(
+    ({ mediaType, size }) => isManifestType(mediaType) && size <= MAX_MANIFEST_SIZE,
+  );
+  if (manifests.reduce((sum, { size }) => sum + size, 0) > MAX_TOTAL_SIZE) {
+    throw new OcicryptError("LAYOUT_INVALID", "the layout's manifests are too large to look into");
+  }
+  const referrers = new Map<string, Descriptor[]>();
+  for (const descriptor of manifests) {
     signal?.throwIfAborted();
     const { subject, artifactType } = await readArtifact(read, descriptor);
-    if (subject === digest) found.push({ ...descriptor, ...(artifactType && { artifactType }) });
+    if (subject === undefined) continue;
+    const others = referrers.get(subject) ?? [];
+    referrers.set(subject, [...others, { ...descriptor, ...(artifactType && { artifactType }) }]);
   }
-  return found;
+  return referrers;
 }
 
-interface Artifact {
-  subject?: string | undefined;
-  artifactType?: string | undefined;
-}
-
-async function readArtifact(read: ReadLayoutFile, descriptor: Descriptor): Promise<Artifact> {
-  const { digest, mediaType, size } = descriptor;
-  if (!isManifestType(mediaType) || size > MAX_MANIFEST_SIZE) return {};
-  const bytes = await read(blobName(digest), MAX_MANIFEST_SIZE);
-  if (bytes === undefined) return {};
+async function readArtifact(read: ReadLayoutFile, { digest, size }: Descriptor): Promise<Subject> {
   try {
-    const { subject, artifactType, config } = parseJson(bytes, digest).value;
-    return {
-      subject: textIn(subject, "digest"),
-      artifactType: typeof artifactType === "string" ? artifactType : textIn(config, "mediaType"),
-    };
+    const bytes = await read(blobName(digest), size);
+    const { algorithm, hex } = parseDigest(digest);
+    if (bytes === undefined || createHash(algorithm).update(bytes).digest("hex") !== hex) return {};
+    return readSubject(bytes);
   } catch (error) {
-    if (isOcicryptError(error, "MANIFEST_INVALID")) return {};
+    if (isOcicryptError(error)) return {};
     throw error;
   }
-}
-
-function textIn(value: unknown, name: string): string | undefined {
-  if (typeof value !== "object" || value === null || !Object.hasOwn(value, name)) return undefined;
-  const text = (value as Record<string, unknown>)[name];
-  return typeof text === "string" ? text : undefined;
 }

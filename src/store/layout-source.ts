@@ -34,9 +34,16 @@ export async function resolveImage(
 /** An image in an OCI layout directory. */
 export function layoutSource(reference: Reference): ImageSource {
   const { path } = reference;
+  let known: ReadonlyMap<string, readonly Descriptor[]> | undefined;
   return {
-    resolve: () => resolveImage(reference, readIn(path)),
-    referrers: (digest, options) => readReferrers(readIn(path), digest, options?.signal),
+    resolve() {
+      known = undefined;
+      return resolveImage(reference, readIn(path));
+    },
+    async referrers(digest, { signal } = {}) {
+      known ??= await readReferrers(readIn(path), signal);
+      return [...(known.get(digest) ?? [])];
+    },
     async *read(descriptor) {
       const file = blobPath(path, descriptor.digest);
       try {

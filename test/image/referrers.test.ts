@@ -22,6 +22,7 @@ import {
   layoutOf,
   MANIFEST,
   multiPlatform,
+  putBlob,
   putIndex,
   putManifest,
   putText,
@@ -212,6 +213,7 @@ describe("an artifact in the index of what it is about", () => {
 
 describe("artifacts beside an image in its layout", () => {
   const config = { mediaType: EMPTY, content: "{}" };
+  const SOME_OTHER = digestOf("something else");
 
   /** A layout with an image, a signature and another image. */
   async function signed(path: string): Promise<{ image: Entry; signature: Entry }> {
@@ -222,6 +224,9 @@ describe("artifacts beside an image in its layout", () => {
     const extra = { artifactType: SIGNATURE, subject };
     const signature = await putManifest(path, [layerOf(Buffer.from("signed"))], { extra, config });
     const ofOther = await putManifest(path, [], { extra: { subject: other.descriptor }, config });
+    const longer = await putManifest(path, [], { extra: { ...extra, annotations: {} }, config });
+    const forged = JSON.stringify({ subject });
+    await putBlob(path, forged, SOME_OTHER);
     const entries = [
       tagged(image.descriptor, "app"),
       tagged(other.descriptor, "other"),
@@ -230,6 +235,9 @@ describe("artifacts beside an image in its layout", () => {
       { ...(await putText(path, "{")), mediaType: MANIFEST },
       { ...(await putText(path, JSON.stringify({ subject: 5 }))) },
       { mediaType: MANIFEST, digest: digestOf("not there"), size: 9 },
+      { ...longer.descriptor, size: 5 },
+      { mediaType: MANIFEST, digest: SOME_OTHER, size: forged.length },
+      { mediaType: MANIFEST, digest: digestOf("huge"), size: 5_000_000 },
       { mediaType: "application/json", digest: digestOf("nor this"), size: 9 },
     ];
     await writeIndex(path, entries);
@@ -246,6 +254,19 @@ describe("artifacts beside an image in its layout", () => {
     expect(warnings[0]).toContain("the blobs of 1 plain layer from before");
     expect(warnings.slice(1)).toEqual([warningOf(signature)]);
     expect(await readBlob(path, signature)).not.toHaveLength(0);
+  });
+
+  it("are not looked for in more than any real layout has", async () => {
+    const path = directory();
+    const { image } = await signed(path);
+    const large = Array.from({ length: 17 }, (_, i) => ({
+      ...{ mediaType: MANIFEST, digest: digestOf(String(i)), size: 4 * 1024 * 1024 },
+    }));
+    await writeIndex(path, [tagged(image, "app"), ...large]);
+    const { warnings } = await encrypt(`${path}:app`, directory());
+    expect(warnings).toEqual([
+      "it could not be found out what refers to the image's former digest (LAYOUT_INVALID)",
+    ]);
   });
 
   it("are told of in an archive", async () => {
