@@ -26,7 +26,7 @@ const FINISH_PATIENCE = 10;
 /** Milliseconds; nobody waits long for what only tidies up. */
 const CANCEL_TIMEOUT = 5000;
 /** Milliseconds for a chunk that is on its way when an upload is cancelled. */
-const CANCEL_PATIENCE = 2000;
+const CANCEL_PATIENCE = 1000;
 /** The most that a registry can make this client hold in memory, in bytes. */
 const MAX_CHUNK_SIZE = 256 * 1024 * 1024;
 

@@ -49,13 +49,13 @@ function placeIn(registry: TestRegistry): Place {
   };
 }
 
-/** Of what encrypting and decrypting have shown for all. */
+/** Of what encrypting shows for all; `test/interop` has more of the others. */
 const SOME_UPLOADING = UPLOADING.slice(1, 2);
 const SOME_PUBLISHING = PUBLISHING.slice(1, 3);
 
 describe.each([
   ["encrypt", ENCRYPT, [...UPLOADING, ...PUBLISHING], UNHEARD],
-  ["decrypt", DECRYPT, [...UPLOADING, ...PUBLISHING], []],
+  ["decrypt", DECRYPT, [...SOME_UPLOADING, ...SOME_PUBLISHING], []],
   ["rotate", ROTATE, [...SOME_UPLOADING, ...SOME_PUBLISHING], []],
   ["recipients add", RECIPIENTS_ADD, SOME_PUBLISHING, []],
 ] as const)("%s", (_, push, moments, unheard) => {
