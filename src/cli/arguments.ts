@@ -1,14 +1,23 @@
 import { parseArgs } from "node:util";
 import type { LayerRange } from "../image/layer-range.js";
 import type { Profile } from "../keywrap/compat.js";
-import { COMMAND_TABLE, COMMANDS, EVERYWHERE, type CommandName } from "./command-table.js";
+import {
+  COMMAND_TABLE,
+  COMMANDS,
+  EVERYWHERE,
+  type CommandName,
+  type HelpTopic,
+} from "./command-table.js";
 import { byteCount, layerRanges, requireDigest, requireProfile } from "./option-values.js";
 import { exampleOf, joinNegativeNumbers, requireUsable, type OptionForm } from "./options.js";
+import { withoutSecrets } from "./secret-text.js";
 import { closest, UsageError } from "./usage-error.js";
 
 /** What a command line asks for. */
 export interface CommandLine {
   command: CommandName | undefined;
+  /** What help is about. */
+  topic: HelpTopic | undefined;
   images: string[];
   recipients: string[];
   recipientIds: string[];
@@ -81,9 +90,13 @@ const OPTIONS = {
 export function parseCommandLine(argv: readonly string[]): CommandLine {
   const { values, positionals } = parseOptions(joinNegativeNumbers(argv));
   const isHelp = positionals[0] === "help";
-  const { command, images } = splitCommand(isHelp ? positionals.slice(1) : positionals);
+  const words = isHelp ? positionals.slice(1) : positionals;
+  const help = isHelp || (values.help ?? false);
+  const isGroup = help && words.length === 1 && words[0] === "recipients";
+  const { command, images } = splitCommand(isGroup ? [] : words);
   const line: CommandLine = {
     command,
+    topic: isGroup ? "recipients" : command,
     images,
     recipients: [...(values.recipient ?? []), ...(values["encryption-key"] ?? [])],
     recipientIds: values["recipient-id"] ?? [],
@@ -107,7 +120,7 @@ export function parseCommandLine(argv: readonly string[]): CommandLine {
     caFile: values["ca-file"],
     json: values.json ?? false,
     quiet: values.quiet ?? false,
-    help: isHelp || (values.help ?? false),
+    help,
     version: values.version ?? false,
   };
   if (command !== undefined && !line.help && !line.version) {
@@ -141,14 +154,15 @@ function splitCommand(words: readonly string[]): {
 function requireCommand(name: string): CommandName {
   const command = COMMANDS.find((candidate) => candidate === name);
   if (command !== undefined) return command;
-  throw new UsageError(`there is no command ${name}`, commandHint(name));
+  throw new UsageError(`there is no command ${withoutSecrets(name)}`, commandHint(name));
 }
 
 function commandHint(name: string): string {
   if (Object.hasOwn(OPTIONS, name)) return `did you mean --${name}?`;
   const similar =
-    COMMANDS.find((command) => command === `recipients ${name}`) ??
-    closest(name, [...COMMANDS, "recipients"]);
+    COMMANDS.find(
+      (command) => command === `recipients ${name}` || `recipients ${command}` === name,
+    ) ?? closest(name, [...COMMANDS, "recipients"]);
   if (similar !== undefined) return `did you mean ${similar}?`;
   return name.startsWith("recipients ") ? ACTIONS : `the commands are ${COMMANDS.join(", ")}`;
 }

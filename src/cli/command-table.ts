@@ -11,11 +11,16 @@ export const COMMANDS = [
 
 export type CommandName = (typeof COMMANDS)[number];
 
+/** What there is help for: a command, or several that begin with the same word. */
+export type HelpTopic = CommandName | "recipients";
+
 /** What one command takes. */
 export interface CommandForm {
   /** The names of its images, in their order. */
   images: readonly string[];
   options: readonly string[];
+  /** Whether it writes nothing. */
+  isReading?: true;
   /** Of each of these, one option is needed; what to say without any. */
   needs?: readonly { options: readonly string[]; what: string; hint: string }[];
 }
@@ -52,8 +57,8 @@ export const COMMAND_TABLE: Record<CommandName, CommandForm> = {
     options: [...KEYS, ...SELECT, "require-encrypted", "require-recipients"],
     needs: [A_KEY],
   },
-  inspect: { images: ["image"], options: [...KEYS, "config"] },
-  "recipients list": { images: ["image"], options: SELECT },
+  inspect: { images: ["image"], options: [...KEYS, "config"], isReading: true },
+  "recipients list": { images: ["image"], options: SELECT, isReading: true },
   "recipients add": {
     images: ["image"],
     options: [...RECIPIENTS, ...KEYS, ...SELECT],

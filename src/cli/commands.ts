@@ -9,7 +9,7 @@ import type { Recipient } from "../keywrap/types.js";
 import type { CommandLine } from "./arguments.js";
 import type { CommandResult } from "./command-result.js";
 import type { CommandName } from "./command-table.js";
-import { openDestination, openSource } from "./images.js";
+import { openDestination, openSource, shownImage } from "./images.js";
 import { readKeys } from "./keys.js";
 import { progressDisplay } from "./progress.js";
 import { readRecipientIds } from "./recipient-ids.js";
@@ -78,7 +78,7 @@ async function encrypt(line: CommandLine, signal: AbortSignal): Promise<CommandR
   );
   warnings.push(...result.warnings);
   return {
-    text: renderEncrypted(result, destination),
+    text: renderEncrypted(result, shownImage(destination)),
     json: { source, destination, ...result, warnings },
     warnings,
   };
@@ -95,7 +95,7 @@ async function decrypt(line: CommandLine, signal: AbortSignal): Promise<CommandR
     decryptImage(from, to, { ...options, onProgress }),
   );
   return {
-    text: renderDecrypted(result, destination),
+    text: renderDecrypted(result, shownImage(destination)),
     json: { source, destination, ...result },
     warnings: result.warnings,
   };

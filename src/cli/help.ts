@@ -1,12 +1,12 @@
-import type { CommandName } from "./command-table.js";
+import type { HelpTopic } from "./command-table.js";
 
 const IMAGES = `Images
   oci:DIR                    the only image of an OCI layout directory
   oci:DIR:TAG                the image of that name
   oci:DIR@sha256:HEX         a manifest by its digest (source only)
   oci-archive:FILE[:TAG]     an OCI layout in a tar archive
-  docker://HOST/REPO[:TAG]   an image in a registry; what "docker login" or "skopeo login" left
-                             opens it`;
+  docker://HOST/REPO[:TAG]   an image in a registry, without a tag "latest"; what "docker login" or
+                             "skopeo login" left opens it`;
 
 const KEYS = `Keys
   FILE                       a key without a password
@@ -59,9 +59,10 @@ ${KEYS}
 ${IMAGES}`;
 
 const STATUSES = `Exit status
-  0 done   1 failed   2 wrong usage   3 no given key opens it   4 content does not verify`;
+  0 done   1 failed   2 wrong usage   3 no given key opens it   4 content does not verify
+  130, 143 interrupted (SIGINT, SIGTERM)`;
 
-const HELP: Record<CommandName, string> = {
+const HELP: Record<HelpTopic, string> = {
   encrypt: `Usage: ocicrypt encrypt <source> <destination> -r <recipient>... [options]
 
 Encrypts the layers of an image, so that only the holders of the recipients' keys can read them.
@@ -72,12 +73,14 @@ ${RECIPIENT_OPTIONS}
 ${SELECT}
   --skip-base                leave the layers of the base image plain, found by its annotation
   --base IMAGE               leave the layers of this image plain
-  --reuse IMAGE              keep the blobs of layers that this encrypted image has already; its
-                             keys are given with -k
+  --reuse IMAGE              keep the blobs of layers that this encrypted image has already
+  -k, --key KEY              a private key that opens the image of --reuse; repeatable
   --redact-history           drop the commands from the config's history
 ${COMMON}
 
 ${RECIPIENTS}
+
+${KEYS}
 
 ${IMAGES}
 
@@ -134,6 +137,23 @@ Examples
 
 ${STATUSES}
 `,
+  recipients: `Usage: ocicrypt recipients list|add|remove|replace <image> [options]
+
+Shows and changes for whom the layers of an image are encrypted. Only manifests change.
+
+Commands
+  recipients list <image>
+  recipients add <image> -r <recipient>... -k <key>...
+  recipients remove <image> --recipient-id <id>... | -k <key>...
+  recipients replace <image> -r <recipient>... -k <key>...
+
+Examples
+  ocicrypt recipients list oci:app-enc:latest
+  ocicrypt recipients add oci:app-enc:latest -r jwe:bob.pem -k private.pem
+
+ocicrypt recipients add --help tells more, and so of the others. To give the layers new keys, see
+"rotate".
+`,
   "recipients list": `Usage: ocicrypt recipients list <image> [options]
 
 Shows for whom each layer is encrypted, with the ids that --recipient-id takes.
@@ -160,17 +180,20 @@ Examples
 
 ${STATUSES}
 `,
-  "recipients remove": `Usage: ocicrypt recipients remove <image> --recipient-id <id>... [-k <key>...] [options]
+  "recipients remove": `Usage: ocicrypt recipients remove <image> --recipient-id <id>... | -k <key>... [options]
 
 Takes recipients off an image. Only manifests change. It does not revoke what they have copied:
 whoever could decrypt once may have kept the layer's key. See "rotate".
 
 Options
   --recipient-id ID          whom to remove: kid, key id, SCHEME:INDEX, provider:NAME, or
-                             pkcs7:CERTIFICATE; as "recipients list" shows them; repeatable
+                             pkcs7:CERTIFICATE; as "recipients list" shows them; repeatable.
+                             SCHEME:INDEX is a place: those behind it move up when it goes
   -k, --key KEY              remove whom this private key belongs to; repeatable
 ${SELECT}
 ${COMMON}
+
+${KEYS}
 
 ${IMAGES}
 
@@ -225,6 +248,6 @@ Examples
 ocicrypt <command> --help tells more. ocicrypt --version prints the version.
 `;
 
-export function helpText(command: CommandName | undefined): string {
-  return command === undefined ? GENERAL : HELP[command];
+export function helpText(topic: HelpTopic | undefined): string {
+  return topic === undefined ? GENERAL : HELP[topic];
 }

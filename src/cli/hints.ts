@@ -1,4 +1,4 @@
-import type { ErrorCode } from "../errors.js";
+import type { ErrorCode, OcicryptError } from "../errors.js";
 
 /** What to do about each error; in sentences that fit behind "hint:". */
 export const HINTS: Record<ErrorCode, string> = {
@@ -6,8 +6,7 @@ export const HINTS: Record<ErrorCode, string> = {
     "to add somebody: ocicrypt recipients add; else decrypt it first, or choose plain layers (--layer)",
   NOT_ENCRYPTED: "ocicrypt inspect shows what the image holds",
   NOTHING_TO_ENCRYPT: "an image without layers has nothing that could be kept secret",
-  NOTHING_SELECTED:
-    "ocicrypt inspect shows what there is; where it shows no platform, leave --platform away",
+  NOTHING_SELECTED: "ocicrypt inspect shows what there is",
   BASE_NOT_FOUND: "name the base image with --base IMAGE",
   BASE_MISMATCH: "name the very base image that the image was built from, in that version",
   POLICY_VIOLATION: "someone may have replaced the image; get it from a place that you trust",
@@ -15,7 +14,7 @@ export const HINTS: Record<ErrorCode, string> = {
   LAST_RECIPIENT: "add another recipient first; to give up encryption, decrypt the image",
   RECIPIENTS_INSEPARABLE: "ocicrypt recipients replace wraps the key anew, for those who stay",
   NOT_FINISHED: "read the stream to its end before finalize()",
-  PROFILE_IMPOSSIBLE: "leave --compat away, or give each reader a recipient that it can use",
+  PROFILE_IMPOSSIBLE: "leave --compat away, or name only recipients that these readers can use",
   CIPHER_UNSUPPORTED: "the image was encrypted by a tool that is newer, or it was tampered with",
   SYMKEY_INVALID: "the image was encrypted by a faulty tool; encrypt it again",
   NONCE_MISSING: "the image was encrypted by a faulty tool; encrypt it again",
@@ -62,7 +61,8 @@ export const HINTS: Record<ErrorCode, string> = {
   PROVIDER_TIMEOUT: "check the key service behind the provider",
   PROVIDER_INVALID_REQUEST: "the tool that called the provider does not speak its protocol",
   PROVIDER_INVALID_RESPONSE: "the provider does not speak the key provider protocol",
-  PACKAGE_MISSING: "install the package that the message names beside ocicrypt",
+  PACKAGE_MISSING:
+    "install the package that the message names beside ocicrypt: with -g if ocicrypt was, too",
   PKCS11_CONFIG_MISSING: "set OCICRYPT_CONFIG=internal, or to the path of a configuration file",
   PKCS11_CONFIG_INVALID: 'its mapping "pkcs11" has module-directories and allowed-module-paths',
   MODULE_NOT_FOUND: "check module-name or module-path, and the module directories",
@@ -78,7 +78,8 @@ export const HINTS: Record<ErrorCode, string> = {
   BLOB_DIGEST_MISMATCH: "the image is damaged or was tampered with; get it again",
   DIFF_ID_MISMATCH: "the layer is not the one that the image was built with; do not run it",
   REGISTRY_UNREACHABLE: "check the registry's name and the network, and run the command again",
-  REGISTRY_DENIED: "log in with docker, podman or skopeo login, and check what you may do there",
+  REGISTRY_DENIED:
+    "docker, podman or skopeo login, with the right password; and check what you may do there",
   REGISTRY_FAILED: "what the registry said stands above",
   REGISTRY_INVALID_RESPONSE: "check that the name is that of a registry, and what stands before it",
   REGISTRY_UPLOAD_LOST:
@@ -99,3 +100,27 @@ export const HINTS: Record<ErrorCode, string> = {
   DESTINATION_FULL: "make room and run the command again; the destination is as it was",
   DESTINATION_UNWRITABLE: "check the permissions of the destination, which is as it was",
 };
+
+/** What to do about errors of a code that are told apart by their words only. */
+const SPECIAL: readonly { code: ErrorCode; words: string; hint: string }[] = [
+  {
+    code: "REGISTRY_UNREACHABLE",
+    words: "it does not speak TLS",
+    hint: "check the port; a registry without TLS takes --plain-http, and then nothing is secret",
+  },
+  {
+    code: "REFERENCE_INVALID",
+    words: "credentials do not go into the name of an image",
+    hint: "docker, podman or skopeo login keeps them; then write docker://HOST/REPOSITORY:TAG",
+  },
+  {
+    code: "NOTHING_SELECTED",
+    words: "no manifest for the platform",
+    hint: "ocicrypt inspect shows what there is; where it shows no platform, leave --platform away",
+  },
+];
+
+export function hintFor({ code, message }: OcicryptError): string {
+  const special = SPECIAL.find((each) => each.code === code && message.includes(each.words));
+  return special?.hint ?? HINTS[code];
+}

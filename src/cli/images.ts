@@ -1,4 +1,5 @@
-import { readKeyFile } from "./key-file.js";
+import { existsSync } from "node:fs";
+import { isOcicryptError, OcicryptError } from "../errors.js";
 import type { RegistryOptions } from "../registry/index.js";
 import {
   archiveDestination,
@@ -9,7 +10,10 @@ import {
   parseReference,
   type ImageDestination,
   type ImageSource,
+  type Reference,
 } from "../store/index.js";
+import { readKeyFile } from "./key-file.js";
+import { isPem, mayBeKey } from "./secret-text.js";
 import { UsageError } from "./usage-error.js";
 
 export interface ImageOptions {
@@ -30,10 +34,11 @@ const ARCHIVE = "oci-archive:";
 export async function openSource(text: string, options: ImageOptions): Promise<ImageSource> {
   if (text.startsWith(REGISTRY)) {
     const { parseRegistryReference, registrySource } = await import("../registry/index.js");
-    return registrySource(parseRegistryReference(text), registryOptions(options));
+    return registrySource(parse(text, parseRegistryReference), registryOptions(options));
   }
-  if (text.startsWith(ARCHIVE)) return archiveSource(parseArchiveReference(text));
-  return layoutSource(parseReference(text));
+  if (text.startsWith(ARCHIVE))
+    return archiveSource(atKnownPlace(parse(text, parseArchiveReference)));
+  return layoutSource(atKnownPlace(parse(text, parseReference)));
 }
 
 /**
@@ -50,14 +55,37 @@ export async function openDestination(
 ): Promise<ImageDestination> {
   if (text.startsWith(REGISTRY)) {
     const { parseRegistryReference, registryDestination } = await import("../registry/index.js");
-    return registryDestination(parseRegistryReference(text), {
+    return registryDestination(parse(text, parseRegistryReference), {
       ...registryOptions(options),
-      ...(source.startsWith(REGISTRY) && { mountFrom: parseRegistryReference(source) }),
+      ...(source.startsWith(REGISTRY) && { mountFrom: parse(source, parseRegistryReference) }),
       signal,
     });
   }
-  if (text.startsWith(ARCHIVE)) return archiveDestination(parseArchiveReference(text));
-  return layoutDestination(parseReference(text));
+  if (text.startsWith(ARCHIVE)) return archiveDestination(parse(text, parseArchiveReference));
+  return layoutDestination(parse(text, parseReference));
+}
+
+/** An image for the result: of a registry with the tag that it has where none is written. */
+export function shownImage(text: string): string {
+  const isTagged = /@|:[^/]*$/.test(text.slice(REGISTRY.length));
+  return text.startsWith(REGISTRY) && !isTagged ? `${text}:latest` : text;
+}
+
+/** What is no image may be a key that lost its option, and the message about it would quote it. */
+function parse<T>(text: string, read: (text: string) => T): T {
+  const message = "what stands in the place of an image is none, and may be a key";
+  if (isPem(text)) throw new OcicryptError("REFERENCE_INVALID", message);
+  try {
+    return read(text);
+  } catch (error) {
+    if (!isOcicryptError(error, "REFERENCE_INVALID") || !mayBeKey(text)) throw error;
+    throw new OcicryptError("REFERENCE_INVALID", message);
+  }
+}
+
+function atKnownPlace(reference: Reference): Reference {
+  if (!mayBeKey(reference.path) || existsSync(reference.path)) return reference;
+  throw new OcicryptError("IMAGE_NOT_FOUND", "there is no image at the place given");
 }
 
 function registryOptions({ plainHttp, caFile }: ImageOptions): RegistryOptions {

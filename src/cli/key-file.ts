@@ -1,25 +1,28 @@
 import { readFileSync } from "node:fs";
 import { OcicryptError } from "../errors.js";
+import { isContent, looksEncoded } from "./secret-text.js";
 
 /**
  * Reads a key or password file.
  *
  * @param purpose what it is wanted for, with the option that names it: `the key of -k`
+ * @param isName whether a message may quote it where there is no such file; by default if it does
+ *   not look like a key
  * @throws {@link OcicryptError} `KEY_UNREADABLE`
  */
-export function readKeyFile(file: string, purpose: string): Uint8Array {
+export function readKeyFile(file: string, purpose: string, isName?: boolean): Uint8Array {
   if (file === "") throw unreadable(`no file is named for ${purpose}`);
   if (isContent(file)) throw unreadable(`name a file for ${purpose}, not what is in it`);
   try {
     return readFileSync(file);
   } catch (cause) {
-    throw unreadable(whyUnreadable(file, purpose, errorCode(cause)), cause);
+    const code = errorCode(cause);
+    const isThere = code !== "ENOENT" && code !== "ENOTDIR";
+    if (!isThere && !(isName ?? !looksEncoded(file))) {
+      throw unreadable(`there is no such file for ${purpose}; name a file, not what is in it`);
+    }
+    throw unreadable(whyUnreadable(file, purpose, code), cause);
   }
-}
-
-/** Whether somebody gives what is in a key's file in place of its name. It may be secret. */
-export function isContent(text: string): boolean {
-  return /-----BEGIN |\n|^(?:[a-z0-9]+:)?\{/.test(text);
 }
 
 export function errorCode(error: unknown): string {
@@ -30,7 +33,7 @@ function whyUnreadable(file: string, purpose: string, code: string): string {
   switch (code) {
     case "ENOENT":
     case "ENOTDIR":
-      return `there is no file ${file} for ${purpose}`;
+      return `there is no file ${file.replace(/:pass=.*/s, ":pass=…")} for ${purpose}`;
     case "EISDIR":
       return `${file} is a directory and no file for ${purpose}`;
     case "ENAMETOOLONG":

@@ -3,8 +3,9 @@ import { readFileSync } from "node:fs";
 import { setFlagsFromString } from "node:v8";
 import { isOcicryptError } from "../errors.js";
 import { parseCommandLine, type CommandLine } from "./arguments.js";
+import { COMMAND_TABLE } from "./command-table.js";
 import { helpText } from "./help.js";
-import { HINTS } from "./hints.js";
+import { hintFor } from "./hints.js";
 import { STATUS, statusOf } from "./status.js";
 import { jsonText, printable } from "./text.js";
 import { UsageError } from "./usage-error.js";
@@ -33,7 +34,7 @@ async function main(argv: readonly string[]): Promise<number> {
     return report(describeFailure(error), argv.includes("--json"));
   }
   if (line.version) return print(`${version()}\n`, STATUS.done);
-  if (line.help) return print(helpText(line.command), STATUS.done);
+  if (line.help) return print(helpText(line.topic), STATUS.done);
   if (line.command === undefined) {
     process.stderr.write(helpText(undefined));
     return STATUS.usage;
@@ -57,7 +58,8 @@ async function main(argv: readonly string[]): Promise<number> {
     return line.quiet ? STATUS.done : print(text, STATUS.done);
   } catch (error) {
     if (ended !== undefined && !isOcicryptError(error)) {
-      note("ocicrypt", "interrupted; the destination is as it was");
+      const isReading = COMMAND_TABLE[line.command].isReading === true;
+      note("ocicrypt", isReading ? "interrupted" : "interrupted; the destination is as it was");
       return ended;
     }
     const failure = describeFailure(error);
@@ -72,7 +74,7 @@ function describeFailure(error: unknown): Failure {
   }
   if (isOcicryptError(error)) {
     const { code, message } = error;
-    return { status: statusOf(code), code, message, hint: HINTS[code] };
+    return { status: statusOf(code), code, message, hint: hintFor(error) };
   }
   const message = error instanceof Error ? error.message : String(error);
   return { status: STATUS.failed, code: "UNEXPECTED", message };

@@ -1,12 +1,20 @@
 import { parseLayerRange, type LayerRange } from "../image/layer-range.js";
 import { PROFILES, type Profile } from "../keywrap/compat.js";
 import { parseDigest } from "../spec/digest.js";
+import { mayBeKey } from "./secret-text.js";
 import { UsageError } from "./usage-error.js";
+
+function quoted(text: string): string {
+  return JSON.stringify(mayBeKey(text) ? "…" : text);
+}
 
 export function requireProfile(name: string): Profile {
   const profile = PROFILES.find((candidate) => candidate === name);
   if (profile !== undefined) return profile;
-  throw new UsageError(`there is no profile ${name}`, `the profiles are ${PROFILES.join(" and ")}`);
+  throw new UsageError(
+    `there is no profile ${quoted(name)}`,
+    `the profiles are ${PROFILES.join(" and ")}`,
+  );
 }
 
 export function layerRanges(texts: readonly string[]): (number | LayerRange)[] | undefined {
@@ -15,7 +23,7 @@ export function layerRanges(texts: readonly string[]): (number | LayerRange)[] |
     const range = parseLayerRange(text);
     if (range !== undefined) return requireForwards(text, range);
     const hint = "layers are counted from 0, or from -1 for the last one: --layer 0 --layer -2..-1";
-    throw new UsageError(`${JSON.stringify(text)} is not the number of a layer`, hint);
+    throw new UsageError(`${quoted(text)} is not the number of a layer`, hint);
   });
 }
 
@@ -34,7 +42,7 @@ export function requireDigest(text: string): string {
     return text;
   } catch {
     const hint = "whole digests are sha256: and 64 hex digits; ocicrypt inspect --json shows them";
-    throw new UsageError(`${JSON.stringify(text)} is not a whole digest`, hint);
+    throw new UsageError(`${quoted(text)} is not a whole digest`, hint);
   }
 }
 
@@ -51,5 +59,5 @@ export function byteCount(text: string): number {
   const [, digits, unit = ""] = /^(\d{1,12})(KiB|MiB|GiB)?$/.exec(text) ?? [];
   const factor = UNITS[unit];
   if (digits !== undefined && factor !== undefined) return Number(digits) * factor;
-  throw new UsageError(`${JSON.stringify(text)} is not a size`, SIZES);
+  throw new UsageError(`${quoted(text)} is not a size`, SIZES);
 }

@@ -1,3 +1,4 @@
+import { isContent } from "./secret-text.js";
 import { closest, UsageError } from "./usage-error.js";
 
 /** An option: whether a value stands behind it, and then of what kind, and such as what. */
@@ -53,14 +54,16 @@ export function exampleOf(forms: OptionForms, name: string): string {
 
 /** `--layer -1` is what people write, and what `parseArgs` takes for an option called `-1`. */
 export function joinNegativeNumbers(argv: readonly string[]): string[] {
+  const end = argv.indexOf("--");
+  const options = end < 0 ? argv : argv.slice(0, end);
   const joined: string[] = [];
-  for (const argument of argv) {
+  for (const argument of options) {
     const previous = joined.at(-1);
     if (/^-\d/.test(argument) && /^--(?:encrypt-)?layer$/.test(previous ?? "")) {
       joined[joined.length - 1] = `${previous ?? ""}=${argument}`;
     } else joined.push(argument);
   }
-  return joined;
+  return [...joined, ...argv.slice(options.length)];
 }
 
 function formOf(forms: OptionForms, name: string): OptionForm | undefined {
@@ -68,6 +71,14 @@ function formOf(forms: OptionForms, name: string): OptionForm | undefined {
 }
 
 function unknownOption(forms: OptionForms, rawName: string): UsageError {
+  if (isContent(rawName)) {
+    const hint = "write the key to a file and name that, such as -k private.pem";
+    return new UsageError("a key is given by the name of its file, not what is in it", hint);
+  }
+  if (!/^--?\w[\w-]{0,40}$/.test(rawName)) {
+    const hint = "ocicrypt --help lists the options; behind -- stand images that begin with a dash";
+    return new UsageError("an argument that begins with dashes is no option", hint);
+  }
   const similar = closest(rawName.replace(/^-+/, ""), Object.keys(forms));
   return new UsageError(
     `there is no option ${rawName}`,

@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { Writable } from "node:stream";
 import { errorCode, readKeyFile } from "./key-file.js";
+import { looksEncoded } from "./secret-text.js";
 import { printable } from "./text.js";
 import { UsageError } from "./usage-error.js";
 
@@ -16,18 +17,32 @@ export async function readPassword(text: string, file: string): Promise<string |
   if (kind === undefined || value === undefined) return text;
   switch (kind) {
     case "file":
-      return withoutLineEnd(readKeyFile(value, `the password of ${file}`));
+      // A word alone may be the password itself.
+      return withoutLineEnd(readKeyFile(value, `the password of ${file}`, isPath(value)));
     case "fd":
       return withoutLineEnd(readDescriptor(value));
-    case "env": {
-      const variable = process.env[value];
-      if (variable !== undefined) return variable;
-      const hint = `give it to the command: export ${value}, once it is set in the shell`;
-      throw new UsageError(`the environment has no variable ${value}`, hint);
-    }
+    case "env":
+      return readVariable(value);
     default:
       return value;
   }
+}
+
+function isPath(text: string): boolean {
+  return /[/\\]|\.\w{1,8}$/.test(text) && !looksEncoded(text);
+}
+
+function readVariable(name: string): string {
+  const value = Object.hasOwn(process.env, name) ? process.env[name] : undefined;
+  if (value !== undefined) return value;
+  // Another text may be the password itself.
+  const shown = /^[A-Z_][A-Z0-9_]*$/.test(name) ? name : undefined;
+  throw new UsageError(
+    `the environment has no variable ${shown ?? "of the name behind env="}`,
+    shown === undefined
+      ? "name the variable that the password is in, such as FILE:env=PASSWORD"
+      : `give it to the command: export ${shown}, once it is set in the shell`,
+  );
 }
 
 function readDescriptor(number: string): Uint8Array {

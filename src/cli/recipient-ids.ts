@@ -3,6 +3,7 @@ import type { Key } from "../keywrap/types.js";
 import type { RecipientSelector } from "../layer/recipients.js";
 import { readKeyFile } from "./key-file.js";
 import { naming, splitProvider } from "./recipients.js";
+import { isPem } from "./secret-text.js";
 import { UsageError } from "./usage-error.js";
 
 /**
@@ -28,7 +29,7 @@ async function readRecipientId(text: string): Promise<RecipientSelector> {
     const { name, params } = splitProvider(text);
     if (params === undefined) return { scheme: `provider.${name}` };
     const hint = `provider:${name} means all that the provider has wrapped`;
-    throw new UsageError(`${text}: parameters do not tell recipients apart`, hint);
+    throw new UsageError(`provider:${name}: parameters do not tell recipients apart`, hint);
   }
   const file = text.startsWith("pkcs7:") ? text.slice("pkcs7:".length) : "";
   if (file !== "" && existsSync(file)) {
@@ -53,6 +54,11 @@ async function certificateIds(file: string): Promise<string[]> {
 
 /** What was a recipient of `-r` need not be the id of one. */
 function requireNoKeyFile(text: string): void {
+  if (isPem(text)) {
+    const hint =
+      "ocicrypt recipients list shows ids; -k FILE removes whom a private key belongs to";
+    throw new UsageError("--recipient-id takes an id, not what is in a key's file", hint);
+  }
   const file = /^(?:jwe|pgp|pkcs11):(.+)$/s.exec(text)?.[1];
   if (file === undefined || !existsSync(file)) return;
   const hint = "ocicrypt recipients list shows ids; -k removes whom a private key belongs to";

@@ -13,6 +13,7 @@ import type { Key, Recipient } from "../keywrap/types.js";
 import type { RecipientSelector } from "../layer/recipients.js";
 import type { ImageDestination, ImageSource } from "../store/index.js";
 import type { CommandResult } from "./command-result.js";
+import { shownImage } from "./images.js";
 import { renderEdited, renderRecipients, renderRotated } from "./recipients-render.js";
 
 /** An image that is read. */
@@ -80,7 +81,7 @@ export async function rotate(rotated: RotatedImage, added: NewRecipients): Promi
   const options = { ...selection, signal, onProgress, ...added };
   const result = await rotateImage(from, to, options);
   return {
-    text: renderRotated(result, destination),
+    text: renderRotated(result, shownImage(destination)),
     json: { source: image, destination, ...result },
     warnings: result.warnings,
   };
@@ -92,7 +93,7 @@ function editOptions({ selection, copyBlobs, signal, onProgress }: EditedImage) 
 
 function commandResult({ image }: EditedImage, result: EditRecipientsResult): CommandResult {
   return {
-    text: renderEdited(result, image),
+    text: renderEdited(result, shownImage(image)),
     json: { source: image, destination: image, ...result },
     warnings: result.warnings,
   };

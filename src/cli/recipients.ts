@@ -1,7 +1,8 @@
 import { existsSync } from "node:fs";
 import { OcicryptError } from "../errors.js";
 import type { Recipient } from "../keywrap/types.js";
-import { isContent, readKeyFile } from "./key-file.js";
+import { readKeyFile } from "./key-file.js";
+import { isContent, looksEncoded, mayBeKey, withoutSecrets } from "./secret-text.js";
 import { UsageError } from "./usage-error.js";
 
 export interface RecipientOptions {
@@ -38,7 +39,7 @@ export async function readRecipients(
   const colon = text.indexOf(":");
   const value = text.slice(colon + 1);
   const read = SCHEMES.get(text.slice(0, Math.max(colon, 0)));
-  if (read !== readProvider && isContent(text)) {
+  if (read !== readProvider && isKey(text, read)) {
     const hint = "write the key to a file and name that, such as -r jwe:public.pem";
     throw new UsageError("-r takes the name of a key's file, not what is in it", hint);
   }
@@ -46,10 +47,18 @@ export async function readRecipients(
     if (existsSync(text)) {
       throw new UsageError(`${text} does not say what kind of key it is`, `write jwe:${text}`);
     }
-    const what = text === "" ? "an empty text" : text;
+    const what = text === "" ? "an empty text" : withoutSecrets(text);
     throw new UsageError(`${what} is not a recipient`, `recipients are written as ${FORMS}`);
   }
-  return naming(text, () => read(value, options));
+  return naming(nameOf(text), () => read(value, options));
+}
+
+/** Of a key's file that is not there, those who read it say so. */
+function isKey(text: string, read: Read | undefined): boolean {
+  if (isContent(text)) return true;
+  if (read !== undefined && read !== readPgp) return false;
+  const isFingerprint = /^pgp:[0-9a-f]{64}$/i.test(text);
+  return looksEncoded(text) && !isFingerprint && !existsSync(text);
 }
 
 /** Of several recipients, which one an error is about. */
@@ -62,11 +71,19 @@ export async function naming<T>(text: string, read: () => Promise<T>): Promise<T
   }
 }
 
+/** How messages call a recipient: a provider's parameters may hold a token of its key service. */
+function nameOf(text: string): string {
+  return /^provider:[^:]*/.exec(text)?.[0] ?? text;
+}
+
 /** The parts of `provider:NAME[:PARAMETERS]`; parameters may hold colons. */
 export function splitProvider(text: string): { name: string; params?: string } {
   const [, name = "", params] = /^provider:([^:]*)(?::(.*))?$/s.exec(text) ?? [];
-  if (!/^[^\s,]+$/.test(name)) {
-    throw new UsageError(`${text} names no key provider`, "write provider:NAME");
+  if (!/^[^\s,]+$/.test(name) || mayBeKey(name)) {
+    throw new UsageError(
+      "behind provider: stands no name of a key provider",
+      "write provider:NAME",
+    );
   }
   return { name, ...(params !== undefined && { params }) };
 }

@@ -74,18 +74,19 @@ function configLines({ env, labels, history, findings }: ConfigReport): string[]
 function layerLines(layer: LayerReport): string[] {
   const title = `  layer ${String(layer.index)}  ${bytes(layer.size)}  ${printable(layer.mediaType)}  ${short(layer.digest)}`;
   if (!layer.encrypted) return [`${title}  plain`];
-  const keys = layer.keys.map(({ key, opens, reasons }) => {
-    const name = printable(key);
-    return opens
-      ? `    opens with ${name}`
-      : `    not with ${name}: ${printable(reasons.join("; "))}`;
-  });
   return [
     title,
     ...layer.recipients.map((each) => `    ${recipientText(each)}`),
     readersLine(layer),
-    ...keys,
+    ...layer.keys.map(keyLine),
   ];
+}
+
+function keyLine({ key, opens, scheme, index, reasons }: LayerReport["keys"][number]): string {
+  const name = printable(key);
+  if (!opens) return `    not with ${name}: ${printable(reasons.join("; "))}`;
+  const isKnown = scheme !== undefined && index !== undefined;
+  return `    opens with ${name}${isKnown ? ` (${printable(scheme)}:${String(index)})` : ""}`;
 }
 
 function readersLine({ readers }: LayerReport): string {

@@ -26,9 +26,9 @@ export function recipientProblem(
   if (profile === "go") {
     return GO_SCHEMES.includes(scheme) ? undefined : `Go knows no ${scheme} recipients`;
   }
-  if (scheme !== "jwe") return `the Rust side knows no ${scheme} recipients`;
+  if (scheme !== "jwe") return `confidential containers know no ${scheme} recipients`;
   if (algorithm === undefined || COCO_ALGORITHMS.includes(algorithm)) return undefined;
-  return `the Rust side reads no ${algorithm}, only ${COCO_ALGORITHMS.join(" and ")}`;
+  return `confidential containers read no ${algorithm}, only ${COCO_ALGORITHMS.join(" and ")}`;
 }
 
 /** Why the readers of a profile can not use a layer; `undefined` when they can. */
@@ -36,5 +36,5 @@ export function layerProblem(profile: Profile, mediaType: string): string | unde
   // Docker's types turn into OCI's when they are encrypted, so that what is asked about is a layer
   // that is encrypted already or the type that it will have.
   if (profile === "go" || COCO_LAYER.test(plainMediaType(mediaType))) return undefined;
-  return `the Rust side decrypts no layers of type ${mediaType}`;
+  return `confidential containers decrypt no layers of type ${mediaType}`;
 }

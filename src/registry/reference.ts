@@ -24,6 +24,7 @@ const COMPONENT = "[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*";
 const REPOSITORY = new RegExp(`^${COMPONENT}(?:/${COMPONENT})*$`);
 const TAG = /^\w[\w.-]{0,127}$/;
 const MAX_NAME_LENGTH = 255;
+const CREDENTIALS = "credentials do not go into the name of an image";
 
 /**
  * Parses `docker://HOST/REPO[:TAG][@DIGEST]` as skopeo does: without a host it is Docker Hub,
@@ -40,6 +41,8 @@ export function parseRegistryReference(text: string): RegistryReference {
   const at = name.indexOf("@");
   if (at >= 0) {
     digest = name.slice(at + 1);
+    // No digest has a slash: what stands before this @ is somebody's name and password.
+    if (digest.includes("/")) throw invalid(text, CREDENTIALS);
     name = name.slice(0, at);
   }
   let tag: string | undefined;
@@ -68,6 +71,7 @@ export function checkReference(
   text: string = showReference(reference),
 ): void {
   const { host, repository, tag, digest } = reference;
+  if (host.includes("@")) throw invalid(text, CREDENTIALS);
   if (host.length > MAX_NAME_LENGTH || !HOST.test(host) || !URL.canParse(`https://${host}`)) {
     throw invalid(text, "its host is not valid");
   }
@@ -76,12 +80,7 @@ export function checkReference(
     throw invalid(text, `its repository ${upper ? "must be lowercase" : "is not valid"}`);
   }
   if (tag !== undefined && !TAG.test(tag)) throw invalid(text, "its tag is not valid");
-  if (digest === undefined) return;
-  try {
-    parseDigest(digest);
-  } catch {
-    throw invalid(text, "its digest is not valid");
-  }
+  if (digest !== undefined && !isDigest(digest)) throw invalid(text, "its digest is not valid");
 }
 
 /** The reference as its user would write it. */
@@ -113,7 +112,24 @@ function splitHost(name: string): { host: string; repository: string } {
   return { host: DOCKER_HUB, repository: path.includes("/") ? path : `library/${path}` };
 }
 
+/** Of `USER:PASSWORD@HOST` the host only; a password may have any characters, an @ and slashes too. */
+function withoutCredentials(text: string): string {
+  const at = text.indexOf("@");
+  if (at < 0 || isDigest(text.slice(at + 1))) return text;
+  const scheme = text.startsWith(SCHEME) ? SCHEME : "";
+  return `${scheme}…${text.slice(text.lastIndexOf("@"))}`;
+}
+
+function isDigest(text: string): boolean {
+  try {
+    parseDigest(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 function invalid(text: string, why: string): OcicryptError {
-  const shown = JSON.stringify(text.slice(0, 200));
+  const shown = JSON.stringify(withoutCredentials(text).slice(0, 200));
   return new OcicryptError("REFERENCE_INVALID", `${shown} is not an image: ${why}`);
 }

@@ -1,6 +1,9 @@
+import { generateKeyPairSync } from "node:crypto";
 import { describe, expect, it } from "vitest";
 import { parseCommandLine } from "../../src/cli/arguments.js";
 import { UsageError } from "../../src/cli/usage-error.js";
+
+const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
 
 const ENCRYPT = ["encrypt", "oci:a", "oci:b"];
 const DECRYPT = ["decrypt", "oci:a", "oci:b"];
@@ -100,9 +103,18 @@ describe("a command line", () => {
     [["--help", "decrypt"], "decrypt"],
     [["help", "inspect"], "inspect"],
     [["encrypt", "-h", "too", "many", "--layer", "1"], "encrypt"],
+    [["recipients", "list", "--help"], "recipients list"],
   ])("may ask for help: %j", (args, command) => {
-    expect(parseCommandLine(args)).toMatchObject({ help: true, command });
+    expect(parseCommandLine(args)).toMatchObject({ help: true, command, topic: command });
   });
+
+  it.each([[["recipients", "--help"]], [["-h", "recipients"]], [["help", "recipients"]]])(
+    "may ask for help about all that edits recipients: %j",
+    (args) => {
+      const topic = "recipients";
+      expect(parseCommandLine(args)).toMatchObject({ help: true, command: undefined, topic });
+    },
+  );
 
   it.each([
     [["encryt", "oci:a", "oci:b"], "there is no command encryt", "encrypt"],
@@ -119,6 +131,8 @@ describe("a command line", () => {
     [["list", "oci:a"], "there is no command list", "recipients list"],
     [["remove", "oci:a"], "there is no command remove", "recipients remove"],
     [["version"], "there is no command version", "--version"],
+    [["recipients", "rotate"], "there is no command recipients rotate", "rotate"],
+    [["recipients", "decrypt", "oci:a"], "there is no command recipients decrypt", "decrypt"],
   ])("with a typing mistake: %j", (args, message, meant) => {
     const error = refusal(args);
     expect(error.message).toContain(message);
@@ -132,7 +146,7 @@ describe("a command line", () => {
     [[...ENCRYPT, "-x"], "there is no option -x", "--help"],
     [[...ENCRYPT, "--requ"], "there is no option --requ", "--help"],
     [["recipients"], "needs to know what to do", "recipients list, add, remove or replace"],
-    [["recipients", "oci:a"], "no command recipients oci:a", "list, add, remove or replace"],
+    [["recipients", "oci:a"], "no command recipients oci:…", "list, add, remove or replace"],
     [["recipients", "list"], "recipients list takes <image>, and none is given", "list oci:app"],
     [["rotate", "oci:a"], "and 1 is given", "-r jwe:public.pem -k private.pem"],
     [["recipients", "remove"], "none is given", "--recipient-id jwe:0"],
@@ -194,6 +208,11 @@ describe("a command line", () => {
     expect(parseCommandLine(["inspect", "--", "-a"]).images).toEqual(["-a"]);
   });
 
+  it("has images only behind --, whatever they look like", () => {
+    const args = ["encrypt", "-r", "jwe:x", "--layer", "-1", "--", "--layer", "-2"];
+    expect(parseCommandLine(args)).toMatchObject({ layers: [-1], images: ["--layer", "-2"] });
+  });
+
   it.each([
     ["1..0", "0..1"],
     ["-1..-2", "-2..-1"],
@@ -232,8 +251,52 @@ describe("a command line", () => {
     [["inspect", "oci:a", "-key=k.pem:pass=s3cret"]],
     [["inspect", "oci:a", "-key", "k.pem:pass=s3cret"]],
     [["inspect", "oci:a", "-k", "-k.pem:pass=s3cret"]],
+    [["k.pem:pass=s3cret", "oci:a"]],
+    [["recipients", "k.pem:s3cret"]],
+    [["help", "k.pem:s3cret"]],
+    [[...DECRYPT, "--k.pem:pass=s3cret"]],
   ])("that is refused keeps the password: %j", (args) => {
     const { message, hint } = refusal(args);
     expect(`${message} ${hint ?? ""}`).not.toContain("s3cret");
+  });
+
+  const pem = privateKey.export({ type: "pkcs8", format: "pem" }).toString();
+  const der = privateKey.export({ type: "pkcs8", format: "der" });
+  const ENCODED = [der.toString("base64"), der.toString("base64url"), der.toString("hex")];
+
+  it.each([pem, pem.trimEnd(), pem.replaceAll("\n", " ")])(
+    "without the option of a key says what to write: %#",
+    (content) => {
+      const { message, hint } = refusal([...DECRYPT, content]);
+      expect(message).toBe("a key is given by the name of its file, not what is in it");
+      expect(hint).toContain("such as -k private.pem");
+    },
+  );
+
+  it.each(["-----BEGIN", "--a b", `--${"A".repeat(60)}`, "---x", "--k:x"])(
+    "has no option %j, which is not quoted",
+    (argument) => {
+      const { message, hint } = refusal([...DECRYPT, argument]);
+      expect(message).toBe("an argument that begins with dashes is no option");
+      expect(hint).toContain("--help");
+    },
+  );
+
+  it.each(ENCODED)("that is refused keeps a key without PEM's lines: %#", (key) => {
+    const attempts = [
+      [key],
+      ["help", key],
+      ["recipients", key],
+      [...DECRYPT, key],
+      [...DECRYPT, `--${key}`],
+      [...ENCRYPT, "--layer", key],
+      [...ENCRYPT, "--digest", key],
+      [...ENCRYPT, "--min-size", key],
+      [...ENCRYPT, "-r", "jwe:x", "--compat", key],
+    ];
+    for (const args of attempts) {
+      const { message, hint } = refusal(args);
+      expect(`${message} ${hint ?? ""}`).not.toContain(key.slice(0, 12));
+    }
   });
 });

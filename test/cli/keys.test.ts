@@ -3,7 +3,7 @@ import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from "nod
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeAll, describe, expect, it, vi } from "vitest";
-import { openSource } from "../../src/cli/images.js";
+import { openDestination, openSource, shownImage } from "../../src/cli/images.js";
 import { readKeys } from "../../src/cli/keys.js";
 import { readRecipients } from "../../src/cli/recipients.js";
 import type { ErrorCode } from "../../src/errors.js";
@@ -52,6 +52,15 @@ async function usageError(refused: Promise<unknown>): Promise<UsageError> {
   const error: unknown = await refused.catch((reason: unknown) => reason);
   expect(error).toBeInstanceOf(UsageError);
   return error as UsageError;
+}
+
+async function failed(attempt: Promise<unknown>): Promise<Error> {
+  const error: unknown = await attempt.then(
+    () => expect.unreachable(),
+    (reason: unknown) => reason,
+  );
+  expect(error).toBeInstanceOf(Error);
+  return error as Error;
 }
 
 describe("a key's password", () => {
@@ -129,6 +138,22 @@ describe("a key's password", () => {
     const error = await usageError(readKeys([`${strange}:${password}`]));
     expect(error.message).toContain(said);
     expect(error.hint).toContain(hint);
+  });
+
+  it.each(["hunter2", "Hunter_2", "__proto__", "constructor", "toString", "a=b"])(
+    "can not be in a variable %s, which may be the password itself",
+    async (name) => {
+      const error = await usageError(readKeys([`${strange}:env=${name}`]));
+      expect(error.message).toBe("the environment has no variable of the name behind env=");
+      expect(error.hint).not.toContain(name);
+    },
+  );
+
+  it.each(["hunter2", "a:b c"])("can not be in a file %s, which may be it", async (name) => {
+    const { message } = await expectCode(readKeys([`${strange}:file=${name}`]), "KEY_UNREADABLE");
+    expect(message).toBe(
+      `there is no such file for the password of ${strange}; name a file, not what is in it`,
+    );
   });
 
   it("is missed where it is needed, by the name of the file", async () => {
@@ -236,8 +261,9 @@ describe("a recipient", () => {
   it.each([
     ["jwe:", "is not a recipient"],
     ["", "is not a recipient"],
-    ["jwk:x", "jwk:x is not a recipient"],
-    ["JWE:x", "JWE:x is not a recipient"],
+    ["jwk:x", "jwk:… is not a recipient"],
+    ["JWE:x", "JWE:… is not a recipient"],
+    ["k.pem:pass=s3cret", "k.pem:… is not a recipient"],
     ["provider:", "is not a recipient"],
     ["/nonexistent", "is not a recipient"],
     ["__proto__:x", "is not a recipient"],
@@ -253,6 +279,34 @@ describe("a recipient", () => {
     const error = await usageError(readRecipients(file, options));
     expect(error.hint).toBe(`write jwe:${file}`);
   });
+});
+
+describe("a provider's parameters", () => {
+  const options = { strict: false, keyRings: [], onWarning: () => undefined };
+  const SECRET = "token=hvs.s3cret";
+
+  it.each(["vault", ""])("are in no message: %j", async (name) => {
+    vi.stubEnv("OCICRYPT_KEYPROVIDER_CONFIG", "/nonexistent/config.json");
+    const text = `provider:${name}:${SECRET}`;
+    for (const attempt of [readRecipients(text, options), readKeys([text])]) {
+      const { message } = await failed(attempt);
+      expect(message).not.toContain("s3cret");
+      if (name !== "") expect(message).toMatch(/provider/);
+    }
+  });
+});
+
+it.each([
+  ["docker://r.example/app", "docker://r.example/app:latest"],
+  ["docker://r.example:5000/team/app", "docker://r.example:5000/team/app:latest"],
+  ["docker://app", "docker://app:latest"],
+  ["docker://r.example/app:1", "docker://r.example/app:1"],
+  ["docker://app:1", "docker://app:1"],
+  [`docker://r.example/app@sha256:${"0".repeat(64)}`, `docker://r.example/app@sha256:${"0".repeat(64)}`], // prettier-ignore
+  ["oci:app", "oci:app"],
+  ["oci-archive:app.tar", "oci-archive:app.tar"],
+])("the image %s is %s in a result", (text, expected) => {
+  expect(shownImage(text)).toBe(expected);
 });
 
 describe("a file", () => {
@@ -281,6 +335,12 @@ describe("a file", () => {
     expect(folder.message).toBe(`${files}/folder is a directory and no file for ${purpose}`);
     const long = await expectCode(read("A".repeat(5000)), "KEY_UNREADABLE");
     expect(long.message).toBe(`the name of the file for ${purpose} is too long`);
+  });
+
+  it("is missed without the password that a recipient does not have", async () => {
+    const read = readRecipients("jwe:none.pem:pass=s3cret", options);
+    const { message } = await expectCode(read, "KEY_UNREADABLE");
+    expect(message).toBe("there is no file none.pem:pass=… for the recipient of -r");
   });
 
   it("is missed as a password's with the name of the key", async () => {
@@ -314,14 +374,63 @@ describe("a file", () => {
       ),
     ];
     for (const attempt of attempts) {
-      const { message } = await attempt.then(
-        () => expect.unreachable(),
-        (reason: unknown) => reason as Error,
-      );
+      const { message } = await failed(attempt);
       expect(message).toMatch(/not what is in it/);
       expect(message.length).toBeLessThan(100);
     }
   });
+
+  const der = privateKey.export({ type: "pkcs8", format: "der" });
+
+  it.each(["base64", "base64url", "hex"] as const)("is not a key in %s", async (encoding) => {
+    const key = der.toString(encoding);
+    const attempts = [
+      () => readKeys([key]),
+      () => readKeys([`${key}:pass=pw`]),
+      () => readKeys([`${strange}:file=${key}`]),
+      () => readKeys([`provider:${key}`]),
+      () => readRecipients(key, options),
+      ...["jwe", "pkcs7", "pkcs11", "pgp", "provider"].map(
+        (scheme) => () => readRecipients(`${scheme}:${key}`, options),
+      ),
+      () => readRecipients("pgp:alice", { ...options, keyRings: [key] }),
+      () => openSource("docker://localhost:1/app", { ...images, caFile: key }),
+    ];
+    for (const attempt of attempts) {
+      const { message } = await failed(attempt());
+      expect(message).not.toContain(key.slice(0, 12));
+      expect(message).toMatch(/not what is in it|is too long|no name of a key provider/);
+    }
+  });
+
+  it("may have the name of a digest", async () => {
+    const file = join(files, "0123456789abcdef".repeat(4));
+    writeFileSync(file, privateKey.export({ type: "pkcs8", format: "pem" }));
+    expect(await labels(file)).toEqual([file]);
+    writeFileSync(file, publicKey.export({ type: "spki", format: "pem" }));
+    expect(await readRecipients(`jwe:${file}`, options)).toHaveLength(1);
+  });
+
+  const pem = privateKey.export({ type: "pkcs8", format: "pem" }).toString();
+
+  it.each([pem, der.toString("base64"), der.toString("hex")])(
+    "is no image, and is not shown as one: key %#",
+    async (content) => {
+      const secret = content.split("\n").at(-3) ?? content;
+      for (const prefix of ["", "oci:", "oci-archive:", "docker://"]) {
+        const { message } = await failed(
+          openSource(prefix + content, images).then((source) => source.resolve({})),
+        );
+        expect(message).not.toContain(secret.slice(0, 12));
+      }
+      for (const text of [content, `docker://${content}`]) {
+        const { signal } = new AbortController();
+        await expectCode(openDestination(text, "oci:a", images, signal), "REFERENCE_INVALID");
+        const { message } = await failed(openDestination(text, "oci:a", images, signal));
+        expect(message).not.toContain(secret.slice(0, 12));
+      }
+    },
+  );
 
   it("of certificates must have some", async () => {
     const file = `${files}/public.pem`;

@@ -1,9 +1,12 @@
-import { generateKeyPairSync } from "node:crypto";
+import { createPrivateKey, generateKeyPairSync } from "node:crypto";
+import { once } from "node:events";
 import { closeSync, openSync, readFileSync, writeFileSync } from "node:fs";
 import { readFile, writeFile } from "node:fs/promises";
+import { createServer, type AddressInfo, type Server, type Socket } from "node:net";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { beforeAll, describe, expect, it } from "vitest";
+import { testRegistry } from "../registry/server.js";
 import { MAIN, outcome, run, runProgram, start, type Outcome } from "../support/command.js";
 import {
   blobFile,
@@ -75,7 +78,7 @@ describe.concurrent("a success", () => {
     expect(report).toContain(entry!.digest);
     expect(report).toContain("ECDH-ES+A128KW");
     expect(report).toContain("    jwe:0  ECDH-ES+A128KW  kid ec-p256\n");
-    expect(report).toContain(`opens with ${PRIVATE}`);
+    expect(report).toContain(`opens with ${PRIVATE} (jwe:0)\n`);
     expect(report).toContain(`not with ${STRANGER}`);
 
     const undone = await expectDone(["decrypt", `oci:${there}`, `oci:${back}:v3`, "-k", PRIVATE]);
@@ -302,6 +305,12 @@ describe.concurrent("help", () => {
     expect(await expectDone([command, "-h"])).toMatch(new RegExp(`^Usage: ocicrypt ${command} `));
   });
 
+  it("of recipients", async () => {
+    const text = await expectDone(["recipients", "--help"]);
+    expect(text).toContain("  recipients replace <image>");
+    expect(await expectDone(["help", "recipients"])).toBe(text);
+  });
+
   it("of all", async () => {
     const text = await expectDone(["--help"]);
     for (const command of ["encrypt", "decrypt", "inspect"]) {
@@ -402,6 +411,95 @@ describe.concurrent("a password", () => {
   it("is not shown where the option of the key was forgotten", async () => {
     const { stderr } = await run(["decrypt", "oci:a", `${key}:pass=${password}`, "-k", PRIVATE]);
     expect(stderr).not.toContain("pa55");
+  });
+});
+
+describe.concurrent("a secret is not shown", () => {
+  const pem = readFileSync(PRIVATE, "utf8");
+  const der = createPrivateKey(pem).export({ type: "pkcs8", format: "der" });
+
+  it.each([
+    ["of a key without its option", [pem], "not what is in it"],
+    ["of a key without its option and form", [der.toString("base64")], "-k private.pem"],
+    ["of a key as its file", ["-k", der.toString("base64")], "not what is in it"],
+    ["of a password as a variable", ["-k", `${PRIVATE}:env=MIGHunter2`], "FILE:env=PASSWORD"],
+    ["of a property that all objects have", ["-k", `${PRIVATE}:env=__proto__`], "(USAGE)"],
+  ])("%s", async (_, args, words) => {
+    const { status, stdout, stderr } = await run(["decrypt", "oci:a", "oci:b", ...args, "--json"]);
+    expect(status).not.toBe(0);
+    expect(stderr).toContain(words);
+    expect(stdout + stderr).not.toMatch(/MIG/);
+  });
+
+  it("of who logs in, in the name of an image", async () => {
+    const args = ["inspect", "docker://alice:s3cret@127.0.0.1:1/enc/app:1", "--json"];
+    const { status, stdout, stderr } = await run(args);
+    expect(status).toBe(2);
+    expect(stderr).toMatch(
+      /credentials do not go into.*\(REFERENCE_INVALID\)\nhint: .*skopeo login/,
+    );
+    expect(stdout + stderr).not.toMatch(/alice|s3cret/);
+  });
+});
+
+async function listening(answer: string): Promise<{ server: Server; port: string }> {
+  const server = createServer((socket) => {
+    if (answer !== "") socket.once("data", () => socket.end(answer));
+    socket.on("error", () => undefined);
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  return { server, port: String((server.address() as AddressInfo).port) };
+}
+
+describe.concurrent("a registry", () => {
+  it("without TLS is told of with the option for it", async () => {
+    const { server, port } = await listening("HTTP/1.1 400 Bad Request\r\n\r\n");
+    // This machine by a name that could be another's: those of its own need no TLS.
+    const { stderr } = await run(["inspect", `docker://0.0.0.0:${port}/app`]);
+    server.close();
+    expect(stderr).toMatch(/does not speak TLS \(REGISTRY_UNREACHABLE\)\nhint: .*--plain-http/);
+  });
+
+  it.each([["inspect"], ["recipients", "list"]])(
+    "that does not answer can be interrupted by who only reads: %s",
+    async (...command) => {
+      const { server, port } = await listening("");
+      const asked = once(server, "connection");
+      const child = start([...command, `docker://127.0.0.1:${port}/app`]);
+      const ended = outcome(child);
+      const [socket] = (await asked) as [Socket];
+      child.kill("SIGINT");
+      const { status, stdout, stderr } = await ended;
+      socket.destroy();
+      server.close();
+      expect({ status, stdout, stderr }).toEqual({
+        status: 130,
+        stdout: "",
+        stderr: "ocicrypt: interrupted\n",
+      });
+    },
+  );
+});
+
+// Not beside others: the end of any of these would end the registry.
+describe("an image in a registry", () => {
+  it("gets a tag that is shown where none is typed, and not in JSON", async () => {
+    const { host } = await testRegistry();
+    const [locked, opened, fresh] = ["locked", "opened", "fresh"].map(
+      (name) => `docker://${host}/${name}`,
+    ) as [string, string, string];
+    const recipient = ["-r", `jwe:${PUBLIC}`];
+    const steps: [string[], string][] = [
+      [["encrypt", `oci:${plain}`, locked, ...recipient], locked],
+      [["recipients", "add", locked, ...recipient, "-k", PRIVATE], locked],
+      [["rotate", locked, fresh, ...recipient, "-k", PRIVATE], fresh],
+      [["decrypt", locked, opened, "-k", PRIVATE], opened],
+    ];
+    for (const [args, destination] of steps) {
+      expect(await expectDone(args)).toContain(`\n${destination}:latest is sha256:`);
+    }
+    const printed = await expectDone([...(steps[3]?.[0] ?? []), "--json"]);
+    expect(JSON.parse(printed)).toMatchObject({ source: locked, destination: opened });
   });
 });
 

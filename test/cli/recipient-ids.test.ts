@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
@@ -49,6 +50,26 @@ describe("--recipient-id", () => {
       await expect(readRecipientIds([text], [])).rejects.toBeInstanceOf(UsageError);
     },
   );
+
+  it("does not quote what stands behind a provider's name", async () => {
+    for (const text of [
+      "provider:vault:token=hvs.s3cret",
+      "provider::s3cret",
+      "provider:a s3cret",
+    ]) {
+      const error = await readRecipientIds([text], []).catch((reason: unknown) => reason);
+      expect(error).toBeInstanceOf(UsageError);
+      const { message, hint } = error as UsageError;
+      expect(`${message} ${hint ?? ""}`).not.toContain("s3cret");
+    }
+  });
+
+  it("does not take what is in a key's file", async () => {
+    const pem = readFileSync(join(KEYS, "rsa2048.pub.pem"), "utf8");
+    const refused = readRecipientIds([pem], []);
+    await expect(refused).rejects.toBeInstanceOf(UsageError);
+    await expect(refused).rejects.toThrow("not what is in a key's file");
+  });
 
   it("refuses what is no certificate", async () => {
     const text = `pkcs7:${join(KEYS, "rsa2048.pub.pem")}`;

@@ -1,12 +1,12 @@
 import { describe, expect, it } from "vitest";
 import { helpText } from "../../src/cli/help.js";
-import { COMMANDS } from "../../src/cli/command-table.js";
-import { HINTS } from "../../src/cli/hints.js";
+import { COMMAND_TABLE, COMMANDS } from "../../src/cli/command-table.js";
+import { hintFor, HINTS } from "../../src/cli/hints.js";
 import { progressBar, progressLine, progressLines } from "../../src/cli/progress.js";
 import { renderDecrypted, renderEncrypted, renderReport } from "../../src/cli/render.js";
 import { statusOf } from "../../src/cli/status.js";
 import { bytes, plural, printable } from "../../src/cli/text.js";
-import type { ErrorCode } from "../../src/errors.js";
+import { OcicryptError, type ErrorCode } from "../../src/errors.js";
 import type { ImageProgress } from "../../src/image/progress.js";
 import type { ImageReport } from "../../src/image/inspect.js";
 
@@ -58,7 +58,10 @@ describe("a hint says what to type", () => {
     ["ALREADY_ENCRYPTED", "ocicrypt recipients add"],
     ["ALREADY_ENCRYPTED", "--layer"],
     ["MANIFEST_TOO_LARGE", "fewer layers with --layer"],
-    ["NOTHING_SELECTED", "leave --platform away"],
+    ["NOTHING_SELECTED", "ocicrypt inspect shows what there is"],
+    ["REGISTRY_DENIED", "with the right password"],
+    ["PACKAGE_MISSING", "beside ocicrypt: with -g"],
+    ["PROFILE_IMPOSSIBLE", "name only recipients"],
     ["KEY_IS_PUBLIC", "-k private.pem"],
     ["KEY_MISMATCH", "-k private.pem -k certificate.pem"],
     ["KEY_UNSUPPORTED", "pkcs7:FILE certificates"],
@@ -68,6 +71,22 @@ describe("a hint says what to type", () => {
     ["LAYOUT_INVALID", "oci:DIR"],
   ])("for %s: %s", (code, words) => {
     expect(HINTS[code]).toContain(words);
+  });
+
+  it.each<[ErrorCode, string, string]>([
+    ["REGISTRY_UNREACHABLE", "GET https://r:1/v2/ failed: it does not speak TLS", "--plain-http"],
+    ["REFERENCE_INVALID", "credentials do not go into the name of an image", "skopeo login"],
+    [
+      "NOTHING_SELECTED",
+      'the image has no manifest for the platform "x"; it has a single one',
+      "leave --platform away",
+    ],
+  ])("for %s, where it is about something special: %s", (code, message, words) => {
+    const hint = hintFor(new OcicryptError(code, message));
+    expect(hint).toContain(words);
+    expect(hint).toMatch(/^\S[^\n]{8,120}[^\s.]$/);
+    expect(HINTS[code]).not.toContain(words);
+    expect(hintFor(new OcicryptError(code, "anything else"))).toBe(HINTS[code]);
   });
 });
 
@@ -89,7 +108,7 @@ describe("exit statuses", () => {
 });
 
 describe("help", () => {
-  it.each([undefined, ...COMMANDS])("of %s fits a terminal", (command) => {
+  it.each([undefined, "recipients", ...COMMANDS] as const)("of %s fits a terminal", (command) => {
     const lines = helpText(command).split("\n");
     expect(lines.filter((line) => line.length > 100)).toEqual([]);
     expect(lines.at(-1)).toBe("");
@@ -99,6 +118,26 @@ describe("help", () => {
   it.each(COMMANDS)("of %s has an example of it", (command) => {
     const [, examples] = helpText(command).split("Examples\n");
     expect(examples).toContain(`  ocicrypt ${command} `);
+  });
+
+  it.each(COMMANDS)("of %s has all of its options, and what ends it", (command) => {
+    const text = helpText(command);
+    const { options } = COMMAND_TABLE[command];
+    const short = options.filter((name) => !/^(?:encrypt-layer|(?:en|de)cryption-key)$/.test(name));
+    expect(short.filter((name) => !text.includes(`--${name} `))).toEqual([]);
+    if (options.includes("key")) expect(text).toContain("\nKeys\n");
+    expect(text).toContain("130, 143 interrupted");
+  });
+
+  it("of recipients has the four commands", () => {
+    const text = helpText("recipients");
+    for (const action of ["list", "add", "remove", "replace"]) {
+      expect(text).toContain(`  recipients ${action} <image>`);
+    }
+  });
+
+  it("of recipients remove needs one of two", () => {
+    expect(helpText("recipients remove")).toContain("--recipient-id <id>... | -k <key>...");
   });
 });
 
@@ -170,6 +209,7 @@ describe("rendered results", () => {
       ],
     };
     const text = renderReport(report);
+    expect(text).toContain(`opens with ${printable(EVIL)} (${printable(EVIL)}:0)\n`);
     expect(printable(text.replaceAll("\n", ""))).toBe(text.replaceAll("\n", ""));
     expect(text.split("\n")).toHaveLength(10);
   });

@@ -83,6 +83,40 @@ describe("references", () => {
     await expectCode(() => parseRegistryReference(text), "REFERENCE_INVALID");
   });
 
+  it.each([
+    "docker://alice:s3cret@127.0.0.1:5057/enc/app:1",
+    "docker://s3cret@r.example/app",
+    "docker://alice:s3cret/x@r.example/app",
+    "docker://alice:s3@cret@r.example/app:1",
+    `docker://alice:s3cret@r.example/app@${DIGEST}`,
+  ])("%s is refused without the password", async (text) => {
+    const { message } = await expectCode(() => parseRegistryReference(text), "REFERENCE_INVALID");
+    expect(message).toContain("credentials do not go into the name of an image");
+    expect(message).not.toMatch(/alice|s3|cret/);
+  });
+
+  it.each(["docker://alice:s3cret@r.example", "https://alice:s3cret@r.example/app"])(
+    "%s is refused without the password, too",
+    async (text) => {
+      const { message } = await expectCode(() => parseRegistryReference(text), "REFERENCE_INVALID");
+      expect(message).toContain("…@r.example");
+      expect(message).not.toMatch(/alice|s3cret/);
+    },
+  );
+
+  it("are quoted where they name a digest", async () => {
+    const text = `docker://r.example/App@${DIGEST}`;
+    const { message } = await expectCode(() => parseRegistryReference(text), "REFERENCE_INVALID");
+    expect(message).toBe(`"${text}" is not an image: its repository must be lowercase`);
+  });
+
+  it("have no credentials in code either", async () => {
+    const reference = { host: "alice:s3cret@r.example", repository: "app", tag: "1" };
+    const { message } = await expectCode(() => registrySource(reference), "REFERENCE_INVALID");
+    expect(message).toContain("credentials do not go");
+    expect(message).not.toContain("s3cret");
+  });
+
   it.each<[string, Partial<RegistryReference>]>([
     ["a repository that leads elsewhere", { repository: "../../v1" }],
     ["a host with a path", { host: "r.example/x" }],
