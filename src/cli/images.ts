@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { isOcicryptError, OcicryptError } from "../errors.js";
-import type { RegistryOptions } from "../registry/index.js";
+import type { RegistryOptions, RegistryRetry } from "../registry/index.js";
 import {
   archiveDestination,
   archiveSource,
@@ -14,6 +14,7 @@ import {
 } from "../store/index.js";
 import { readKeyFile } from "./key-file.js";
 import { isPem, mayBeKey } from "./secret-text.js";
+import { printable } from "./text.js";
 import { UsageError } from "./usage-error.js";
 
 export interface ImageOptions {
@@ -21,6 +22,7 @@ export interface ImageOptions {
   plainHttp: boolean;
   /** A file of certificates to trust for registries besides the system's. */
   caFile: string | undefined;
+  quiet: boolean;
 }
 
 const REGISTRY = "docker://";
@@ -88,11 +90,20 @@ function atKnownPlace(reference: Reference): Reference {
   throw new OcicryptError("IMAGE_NOT_FOUND", "there is no image at the place given");
 }
 
-function registryOptions({ plainHttp, caFile }: ImageOptions): RegistryOptions {
+function registryOptions({ plainHttp, caFile, quiet }: ImageOptions): RegistryOptions {
   return {
+    ...(!quiet && { onRetry: noteRetry }),
     ...(plainHttp && { insecure: true }),
     ...(caFile !== undefined && { ca: readCertificates(caFile) }),
   };
+}
+
+/** It can take minutes before a registry that does not answer is given up. */
+function noteRetry({ reason, attempt, retries }: RegistryRetry): void {
+  // In place of the bar that may stand there.
+  const clear = process.stderr.isTTY ? "\r\u001b[K" : "";
+  const tries = `trying again (${String(attempt)} of ${String(retries)})`;
+  process.stderr.write(`${clear}${printable(reason)}; ${tries}\n`);
 }
 
 function readCertificates(file: string): Uint8Array {

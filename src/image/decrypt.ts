@@ -2,17 +2,18 @@ import { OcicryptError } from "../errors.js";
 import type { Key } from "../keywrap/types.js";
 import { decryptLayer } from "../layer/decrypt.js";
 import { ENCRYPTION_PREFIX } from "../spec/annotations.js";
-import { isEncryptedDescriptor, type Descriptor } from "../spec/descriptor.js";
+import type { Descriptor } from "../spec/descriptor.js";
 import { plainMediaType } from "../spec/media-types.js";
 import type { ImageDestination, ImageSource } from "../store/types.js";
 import { readDiffIds, withDiffId, type DiffIdCheck } from "./diff-id.js";
 import { requireEncryptedLayers, requireLayerRecipients, type DecryptPolicy } from "./policy.js";
 import { progressMeter, type ImageProgress } from "./progress.js";
+import { encryptedLayers } from "./recipients-edit.js";
 import { findReferrers } from "./referrers.js";
 import { reportLayer, totalSize, type LayerResult } from "./report.js";
-import { selectLayers, type SelectedLayer, type Selection } from "./select.js";
+import type { SelectedLayer, Selection } from "./select.js";
 import { DEFAULT_CONCURRENCY, transformImage } from "./transform.js";
-import { imageManifests, readDocument, readTree } from "./tree.js";
+import { readDocument, readTree } from "./tree.js";
 
 export interface DecryptImageOptions extends Selection, DecryptPolicy {
   /** Tried on every wrapped key of every layer. */
@@ -53,12 +54,7 @@ export async function decryptImage(
   try {
     const root = await readTree(source, await source.resolve(options), options.signal);
     requireEncryptedLayers(root, options.requireEncrypted);
-    const selected = selectLayers(imageManifests(root), options).filter(({ descriptor }) =>
-      isEncryptedDescriptor(descriptor),
-    );
-    if (selected.length === 0) {
-      throw new OcicryptError("NOT_ENCRYPTED", "no layer of the image is encrypted");
-    }
+    const selected = encryptedLayers(root, options);
     await requireLayerRecipients(selected, options.requireRecipients);
     if (keys.length === 0) throw new OcicryptError("NO_KEYS", "no key was given");
     const diffIds = await expectedDiffIds(source, selected, options.signal);

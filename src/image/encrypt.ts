@@ -4,12 +4,14 @@ import type { Recipient } from "../keywrap/types.js";
 import { encryptLayer } from "../layer/encrypt.js";
 import { requireRecipients } from "../layer/wrap.js";
 import { isEncryptedDescriptor, type Descriptor } from "../spec/descriptor.js";
+import { encryptedMediaType } from "../spec/media-types.js";
 import type { ImageDestination, ImageSource } from "../store/types.js";
 import { findBaseLayers, type BaseMatch } from "./base.js";
 import { requireCompatible } from "./compat.js";
 import { findHistoryLeft, readConfigs } from "./configs.js";
 import { CONVERTED_WARNING, hasDockerFormat } from "./docker-format.js";
 import { findCopies } from "./copies.js";
+import { distinctRecipients } from "./distinct-recipients.js";
 import { progressMeter, type ImageProgress } from "./progress.js";
 import { findReferrers } from "./referrers.js";
 import { reportLayer, totalSize, type LayerResult } from "./report.js";
@@ -26,7 +28,7 @@ import { DEFAULT_CONCURRENCY, transformImage } from "./transform.js";
 import { hasAttestations, imageManifests, readTree, type ManifestNode } from "./tree.js";
 
 export interface EncryptImageOptions extends Selection {
-  /** Who shall be able to decrypt; at least one. */
+  /** Who shall be able to decrypt; at least one. A public key that is there twice counts once. */
   recipients: readonly Recipient[];
   /**
    * Leaves the layers of the base image plain, so that they stay shared with it: of this image,
@@ -86,8 +88,8 @@ export interface BaseResult extends BaseMatch {
  *
  * @throws {@link OcicryptError} `NO_RECIPIENTS`, `ALREADY_ENCRYPTED`, `NOTHING_TO_ENCRYPT`,
  *   `NOTHING_SELECTED`, `PROFILE_IMPOSSIBLE`; `IMAGE_NOT_FOUND`, `LAYOUT_INVALID`, `MANIFEST_INVALID`,
- *   `MANIFEST_TOO_LARGE`, `MANIFEST_UNSUPPORTED`, `BLOB_NOT_FOUND`, `BLOB_SIZE_MISMATCH`,
- *   `BLOB_DIGEST_MISMATCH`, `SOURCE_UNREADABLE`; `DESTINATION_FULL`, `DESTINATION_UNWRITABLE`;
+ *   `MANIFEST_TOO_LARGE`, `MANIFEST_UNSUPPORTED`, `ANNOTATION_TOO_LARGE`, `BLOB_NOT_FOUND`,
+ *   `BLOB_SIZE_MISMATCH`, `BLOB_DIGEST_MISMATCH`, `SOURCE_UNREADABLE`; `DESTINATION_FULL`, `DESTINATION_UNWRITABLE`;
  *   with `skipBase` `BASE_NOT_FOUND`, `BASE_MISMATCH`; with `reuse` `NO_KEYS`; and what recipients
  *   throw
  */
@@ -96,9 +98,10 @@ export async function encryptImage(
   destination: ImageDestination,
   options: EncryptImageOptions,
 ): Promise<EncryptImageResult> {
-  const { recipients, onProgress, signal, concurrency = DEFAULT_CONCURRENCY } = options;
+  const { onProgress, signal, concurrency = DEFAULT_CONCURRENCY } = options;
   let earlier: EarlierLayers | undefined;
   try {
+    const recipients = distinctRecipients(options.recipients);
     requireRecipients(recipients);
     const root = await readTree(source, await source.resolve(options), signal);
     const manifests = imageManifests(root);
@@ -106,19 +109,18 @@ export async function encryptImage(
     const base = await baseOf(source, chosen, options);
     const selected = selectLayers(manifests, options, base && countsOf(base));
     requirePlain(selected);
-    requireCompatible(options.compat, recipients, selected.map(({ descriptor }) => descriptor)); // prettier-ignore
-    await requireRoomForKeys(root, selected, recipients, signal);
+    requireCompatible(options.compat, recipients, selected.map(typeAfter));
     const redact = options.redactHistory ?? false;
     const configs = await readConfigs(source, chosen, { redact, signal });
+    const changes = { root, selected, configs: configs.redacted, toOci: true, signal };
+    await requireRoomForKeys({ ...changes, recipients });
     if (options.reuse !== undefined) earlier = await readEarlier(options.reuse, signal);
 
     const compared = earlier === undefined ? 0 : sizeOf(selected);
     const meter = progressMeter(totalSize(root) + compared, onProgress);
     const reused = new Set<string>();
     const { image, layers, former } = await transformImage({
-      ...{ source, destination, root, selected, meter, concurrency, signal },
-      toOci: true,
-      configs: configs.redacted,
+      ...{ ...changes, source, destination, meter, concurrency },
       step: {
         name: ({ descriptor }) => stepName(descriptor),
         async run({ descriptor }, stepSignal) {
@@ -162,6 +164,10 @@ export async function encryptImage(
   } finally {
     await earlier?.wipe();
   }
+}
+
+function typeAfter({ descriptor }: SelectedLayer): string {
+  return encryptedMediaType(descriptor.mediaType);
 }
 
 /** Everything that decides about the new blob. */

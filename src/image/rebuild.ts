@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { OcicryptError } from "../errors.js";
 import { DOCKER_REFERENCE_DIGEST } from "../spec/annotations.js";
 import { replaceContent, type Descriptor } from "../spec/descriptor.js";
 import { applyEdits, locate, member, type Edit } from "../spec/json-text.js";
@@ -6,13 +7,7 @@ import { MAX_MANIFEST_SIZE } from "../spec/limits.js";
 import type { LocatedDescriptor } from "../spec/manifest.js";
 import type { ImageDestination } from "../store/types.js";
 import { descriptorEdits } from "./rewrite.js";
-import {
-  documentNodes,
-  tooLarge,
-  type ImageNode,
-  type IndexNode,
-  type ManifestNode,
-} from "./tree.js";
+import { documentNodes, type ImageNode, type IndexNode, type ManifestNode } from "./tree.js";
 
 /** New descriptors for parts of manifests. */
 export type ChangedParts = ReadonlyMap<ManifestPart, Descriptor>;
@@ -68,10 +63,28 @@ export async function rebuildImage(
  * @throws {@link OcicryptError} `MANIFEST_TOO_LARGE`, `DESTINATION_FULL`, `DESTINATION_UNWRITABLE`
  */
 export async function rebuildManifests(
-  node: ImageNode,
+  root: ImageNode,
   changed: ChangedParts,
   destination: ManifestWriter,
   types: ChangedTypes = new Map(),
+): Promise<Descriptor> {
+  const parts = new Map<ManifestNode, [ManifestPart, Descriptor][]>();
+  for (const change of changed) {
+    const [{ manifest }] = change;
+    const own = parts.get(manifest);
+    if (own === undefined) parts.set(manifest, [change]);
+    else own.push(change);
+  }
+  return rebuildNode(root, parts, destination, types);
+}
+
+type PartsByManifest = ReadonlyMap<ManifestNode, readonly [ManifestPart, Descriptor][]>;
+
+async function rebuildNode(
+  node: ImageNode,
+  changed: PartsByManifest,
+  destination: ManifestWriter,
+  types: ChangedTypes,
 ): Promise<Descriptor> {
   if (node.kind === "other") {
     if (node.bytes !== undefined) await destination.writeManifest(node.bytes, node.descriptor);
@@ -90,7 +103,7 @@ export async function rebuildManifests(
     edits.length === 0 && type === undefined
       ? node.descriptor
       : describe(node.descriptor, bytes, type);
-  if (after.size > MAX_MANIFEST_SIZE) throw tooLarge(after.digest);
+  if (after.size > MAX_MANIFEST_SIZE) throw tooLarge(node);
   await destination.writeManifest(bytes, after);
   return after;
 }
@@ -102,21 +115,28 @@ function typeEdits(text: string, type: string): Edit[] {
   return [{ start: value.start, end: value.end, text: JSON.stringify(type) }];
 }
 
-function partEdits(node: ManifestNode, changed: ChangedParts): Edit[] {
-  return [...changed].flatMap(([part, after]) =>
-    part.manifest === node ? descriptorEdits(part, after, node.document.text) : [],
-  );
+function partEdits(node: ManifestNode, changed: PartsByManifest): Edit[] {
+  const all: Edit[] = [];
+  let added = 0;
+  for (const [part, after] of changed.get(node) ?? []) {
+    const edits = descriptorEdits(part, after, node.document.text);
+    added += edits.reduce((sum, { text }) => sum + text.length, 0);
+    // The wrapped keys of many layers together can be longer than any text may be.
+    if (added > MAX_MANIFEST_SIZE) throw tooLarge(node);
+    all.push(...edits);
+  }
+  return all;
 }
 
 async function entryEdits(
   { children, document }: IndexNode,
-  changed: ChangedParts,
+  changed: PartsByManifest,
   destination: ManifestWriter,
   types: ChangedTypes,
 ): Promise<Edit[]> {
   const rebuilt: Descriptor[] = [];
   for (const child of children) {
-    rebuilt.push(await rebuildManifests(child, changed, destination, types));
+    rebuilt.push(await rebuildNode(child, changed, destination, types));
   }
   const renamed = new Map(children.map(({ descriptor }, i) => [descriptor.digest, rebuilt[i]]));
   return document.manifests.flatMap((entry, i) => {
@@ -142,4 +162,10 @@ function describe(before: Descriptor, bytes: Uint8Array, mediaType = before.medi
   const { annotations } = before;
   const digest = `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
   return replaceContent(before, { mediaType, digest, size: bytes.byteLength, annotations });
+}
+
+function tooLarge({ descriptor: { digest } }: ImageNode): OcicryptError {
+  const limit = `${String(MAX_MANIFEST_SIZE)} bytes, the limit of registries`;
+  const message = `what is made of the manifest ${digest} would be larger than ${limit}`;
+  return new OcicryptError("MANIFEST_TOO_LARGE", message);
 }

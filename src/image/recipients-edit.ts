@@ -3,6 +3,7 @@ import type { RecipientReport } from "../layer/explain.js";
 import { applyChange, type RecipientsChange } from "../layer/recipients-change.js";
 import { ENCRYPTION_PREFIX } from "../spec/annotations.js";
 import { isEncryptedDescriptor, type Descriptor } from "../spec/descriptor.js";
+import type { LocatedDescriptor } from "../spec/manifest.js";
 import type { ImageDestination, ImageSource } from "../store/types.js";
 import { blobsOf, copyBlob } from "./copy.js";
 import { progressMeter, type ImageProgress } from "./progress.js";
@@ -86,8 +87,7 @@ export async function editRecipients(
     edit.check?.([...changes.values()]);
     const after = changedLayers(changes);
     const changed = [...after].some(([{ descriptor }, layer]) => differ(descriptor, layer));
-    const most = Math.max(...[...changes.values()].map(({ wrapped }) => wrapped.length));
-    await requireRoom(root, most, (count) => changedLayers(changes, count));
+    await requireRoom(root, mostWrapped(changes), (count) => ({ parts: changedLayers(changes, count) }), signal); // prettier-ignore
     signal?.throwIfAborted();
 
     const layers = [...changes].map(report);
@@ -113,11 +113,14 @@ export async function editRecipients(
  * @throws {@link OcicryptError} `NOTHING_SELECTED`; `NOT_ENCRYPTED` when there is none
  */
 export function encryptedLayers(root: ImageNode, selection: Selection): SelectedLayer[] {
-  const selected = selectLayers(imageManifests(root), selection).filter(({ descriptor }) =>
-    isEncryptedDescriptor(descriptor),
-  );
+  const manifests = imageManifests(root);
+  const isEncrypted = ({ descriptor }: LocatedDescriptor): boolean =>
+    isEncryptedDescriptor(descriptor);
+  const selected = selectLayers(manifests, selection).filter(isEncrypted);
   if (selected.length > 0) return selected;
-  throw new OcicryptError("NOT_ENCRYPTED", "no layer of the image is encrypted");
+  const others = manifests.some(({ document }) => document.layers.some(isEncrypted));
+  const what = others ? "none of the selected layers" : "no layer of the image";
+  throw new OcicryptError("NOT_ENCRYPTED", `${what} is encrypted`);
 }
 
 /** Layers with one blob and one set of keys get the same new wrapped keys. */
@@ -149,17 +152,25 @@ function changedLayers(
   changes: ReadonlyMap<SelectedLayer, RecipientsChange>,
   count?: number,
 ): Map<SelectedLayer, Descriptor> {
-  return new Map(
-    [...changes].map(([layer, change]) => {
-      const { annotations } = applyChange(layer.descriptor, change, count);
-      // What shares the wrapped keys has annotations of its own beside them.
-      const own = Object.entries(layer.descriptor.annotations ?? {}).filter(
-        ([name]) => !name.startsWith(ENCRYPTION_PREFIX),
-      );
-      const all = Object.fromEntries([...own, ...encryptionOf(annotations)]);
-      return [layer, { ...layer.descriptor, annotations: all }];
-    }),
-  );
+  const encryption = new Map<RecipientsChange, [string, string][]>();
+  const after = new Map<SelectedLayer, Descriptor>();
+  for (const [layer, change] of changes) {
+    const { descriptor } = layer;
+    const shared =
+      encryption.get(change) ?? encryptionOf(applyChange(descriptor, change, count).annotations);
+    encryption.set(change, shared);
+    // What shares the wrapped keys has annotations of its own beside them.
+    const own = Object.entries(descriptor.annotations ?? {}).filter(
+      ([name]) => !name.startsWith(ENCRYPTION_PREFIX),
+    );
+    after.set(layer, { ...descriptor, annotations: Object.fromEntries([...own, ...shared]) });
+  }
+  return after;
+}
+
+/** How many new recipients the layers have, at most. */
+function mostWrapped(changes: ReadonlyMap<SelectedLayer, RecipientsChange>): number {
+  return [...changes.values()].reduce((most, { wrapped }) => Math.max(most, wrapped.length), 0);
 }
 
 function differ(before: Descriptor, after: Descriptor): boolean {

@@ -98,7 +98,11 @@ export async function addImageRecipients(
     destination,
     {
       prepare: (layers) => {
-        requireCompatible(compat, recipients, layers);
+        requireCompatible(
+          compat,
+          recipients,
+          layers.map(({ mediaType }) => mediaType),
+        );
       },
       change: (layer) => planAddition(layer, { recipients, keys, signal }),
     },
@@ -160,7 +164,11 @@ export async function replaceImageRecipients(
     destination,
     {
       prepare: (layers) => {
-        requireCompatible(compat, recipients, layers);
+        requireCompatible(
+          compat,
+          recipients,
+          layers.map(({ mediaType }) => mediaType),
+        );
       },
       change: (layer) => planReplacement(layer, { recipients, keys, signal }),
     },

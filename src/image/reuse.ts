@@ -7,7 +7,7 @@ import { findSame, reencrypt, type Candidate, type Match } from "../layer/reencr
 import { unwrapPrivateOptions } from "../layer/unwrap.js";
 import { wrapForAll } from "../layer/wrap.js";
 import { isEncryptedDescriptor, type Descriptor } from "../spec/descriptor.js";
-import { encryptedMediaType, plainMediaType } from "../spec/media-types.js";
+import { encryptedMediaType, ociMediaType, plainMediaType } from "../spec/media-types.js";
 import type { ImageDestination, ImageSource } from "../store/types.js";
 import type { ProgressMeter } from "./progress.js";
 import { imageManifests, readTree } from "./tree.js";
@@ -99,10 +99,10 @@ export async function readEarlier(
   }
 
   async function candidates(layer: Descriptor, stepSignal: AbortSignal): Promise<Candidate[]> {
-    const wanted = encryptedMediaType(layer.mediaType);
+    const wanted = ociMediaType(layer.mediaType);
     const alike = [...layers.values()].filter(
       ({ descriptor: { size, mediaType } }) =>
-        size === layer.size && encryptedMediaType(plainMediaType(mediaType)) === wanted,
+        size === layer.size && ociMediaType(plainMediaType(mediaType)) === wanted,
     );
     const opened: Candidate[] = [];
     for (const earlier of alike.slice(0, MAX_OPENED)) {

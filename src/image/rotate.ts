@@ -1,3 +1,4 @@
+import { OcicryptError, shown } from "../errors.js";
 import type { Profile } from "../keywrap/compat.js";
 import type { Key, Recipient } from "../keywrap/types.js";
 import { decryptLayer } from "../layer/decrypt.js";
@@ -5,10 +6,11 @@ import { encryptLayer } from "../layer/encrypt.js";
 import { requireRecipients } from "../layer/wrap.js";
 import { PUBLIC_OPTIONS } from "../spec/annotations.js";
 import { foreignAnnotations, type Descriptor, type DescriptorLike } from "../spec/descriptor.js";
-import { plainMediaType } from "../spec/media-types.js";
+import { encryptedMediaType, isEncryptedMediaType, plainMediaType } from "../spec/media-types.js";
 import type { ImageDestination, ImageSource } from "../store/types.js";
 import { requireCompatible } from "./compat.js";
 import { findCopies } from "./copies.js";
+import { distinctRecipients } from "./distinct-recipients.js";
 import type { EncryptImageResult } from "./encrypt.js";
 import { progressMeter, type ImageProgress } from "./progress.js";
 import { encryptedLayers } from "./recipients-edit.js";
@@ -24,7 +26,8 @@ export interface RotateImageOptions extends Selection {
   keys: readonly Key[];
   /**
    * Who shall be able to decrypt afterwards. Who could before and is not among them can not: a
-   * wrapped key does not hold what it takes to wrap another one.
+   * wrapped key does not hold what it takes to wrap another one. A public key that is there twice
+   * counts once.
    */
   recipients: readonly Recipient[];
   /** Refuse what the readers of a profile could not decrypt; nothing is refused by default. */
@@ -43,21 +46,23 @@ export interface RotateImageOptions extends Selection {
  * **Old copies stay open** to whoever could open them: delete the old image where it is.
  *
  * @throws {@link OcicryptError} `NOT_ENCRYPTED`, `NO_KEYS`, `NO_RECIPIENTS`, `NO_MATCHING_KEY`,
- *   `PROFILE_IMPOSSIBLE`, `HMAC_MISMATCH`, and the others of {@link decryptLayer} and
- *   {@link encryptImage}
+ *   `PROFILE_IMPOSSIBLE`, `HMAC_MISMATCH`; `ALREADY_ENCRYPTED` for what is encrypted within what is
+ *   encrypted; `ANNOTATION_TOO_LARGE`; and the others of {@link decryptLayer} and {@link encryptImage}
  */
 export async function rotateImage(
   source: ImageSource,
   destination: ImageDestination,
   options: RotateImageOptions,
 ): Promise<EncryptImageResult> {
-  const { keys, recipients, onProgress, concurrency = DEFAULT_CONCURRENCY } = options;
+  const { keys, onProgress, concurrency = DEFAULT_CONCURRENCY } = options;
   try {
+    const recipients = distinctRecipients(options.recipients);
     requireRecipients(recipients);
     const root = await readTree(source, await source.resolve(options), options.signal);
     const selected = encryptedLayers(root, options);
-    requireCompatible(options.compat, recipients, selected.map(({ descriptor }) => descriptor)); // prettier-ignore
-    await requireRoomForKeys(root, selected, recipients, options.signal);
+    requireEncryptedOnce(selected);
+    requireCompatible(options.compat, recipients, selected.map(typeAfter));
+    await requireRoomForKeys({ root, selected, recipients, signal: options.signal });
     const meter = progressMeter(totalSize(root), onProgress);
     const { image, layers, former } = await transformImage({
       ...{ source, destination, root, selected, meter, concurrency },
@@ -94,6 +99,20 @@ export async function rotateImage(
     await destination.discard();
     throw error;
   }
+}
+
+/** What is to be encrypted again must be plain once it is decrypted. */
+function requireEncryptedOnce(selected: readonly SelectedLayer[]): void {
+  for (const { descriptor } of selected) {
+    const { digest, mediaType } = descriptor;
+    if (!isEncryptedMediaType(plainMediaType(mediaType))) continue;
+    const what = `the layer ${shown(digest)} is of type ${shown(mediaType)}`;
+    throw new OcicryptError("ALREADY_ENCRYPTED", `${what}: it can not be rotated, as what is encrypted in it is encrypted too`); // prettier-ignore
+  }
+}
+
+function typeAfter({ descriptor }: SelectedLayer): string {
+  return encryptedMediaType(plainMediaType(descriptor.mediaType));
 }
 
 /**

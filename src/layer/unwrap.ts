@@ -122,14 +122,16 @@ function noMatch(
   keys: readonly Key[],
   errors: readonly unknown[],
 ): OcicryptError {
+  const { digest } = descriptor;
+  const layer = digest === undefined ? "the layer" : `the layer ${shown(digest)}`;
   const present = encryptionSchemes(descriptor);
   if (present.length === 0) {
-    return new OcicryptError("ANNOTATION_EMPTY", "the layer carries no wrapped key at all");
+    return new OcicryptError("ANNOTATION_EMPTY", `${layer} carries no wrapped key at all`);
   }
   // One file can be a key for several schemes.
   const count = new Set(keys.map((key) => key.label ?? key)).size;
   const given = count === 1 ? "the key given does not open" : `none of ${String(count)} keys opens`;
-  const message = `${given} the layer, which is encrypted for ${shownSchemes(present)}`;
+  const message = `${given} ${layer}, which is encrypted for ${shownSchemes(present)}`;
   const cause = errors.length === 0 ? undefined : new AggregateError(errors, "what failed");
   return new OcicryptError("NO_MATCHING_KEY", message, cause && { cause });
 }

@@ -62,16 +62,33 @@ export function appendWrappedKeys(
   wrapped: readonly { scheme: string; bytes: Uint8Array }[],
 ): Record<string, string> {
   const result = new Map(Object.entries(annotations));
+  const lists = new Map<string, LongerList>();
   for (const { scheme, bytes } of wrapped) {
-    const name = KEYS_PREFIX + scheme;
-    const list = result.get(name);
+    const list = lists.get(scheme) ?? longerList(result.get(KEYS_PREFIX + scheme));
+    lists.set(scheme, list);
     const element = encodeBase64(bytes);
-    const value = list === undefined || list === "" ? element : `${list},${element}`;
-    const isFull = value.split(",", MAX_WRAPPED_KEYS + 1).length > MAX_WRAPPED_KEYS;
-    if (isFull || value.length > MAX_ANNOTATION_LENGTH) {
+    list.parts.push(element);
+    list.count++;
+    list.length += element.length + 1;
+    if (list.count > MAX_WRAPPED_KEYS || list.length > MAX_ANNOTATION_LENGTH) {
       throw new OcicryptError("ANNOTATION_TOO_LARGE", `the list of ${scheme} keys gets too large`);
     }
-    result.set(name, value);
   }
+  for (const [scheme, { parts }] of lists) result.set(KEYS_PREFIX + scheme, parts.join(","));
   return Object.fromEntries(result);
+}
+
+/** A list that gets longer, joined once in the end. */
+interface LongerList {
+  parts: string[];
+  /** Of its elements. */
+  count: number;
+  /** Of its text. */
+  length: number;
+}
+
+function longerList(list: string | undefined): LongerList {
+  if (list === undefined || list === "") return { parts: [], count: 0, length: -1 };
+  const count = list.split(",", MAX_WRAPPED_KEYS + 1).length;
+  return { parts: [list], count, length: list.length };
 }

@@ -6,7 +6,7 @@ import { createServer, type AddressInfo, type Server, type Socket } from "node:n
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { beforeAll, describe, expect, it } from "vitest";
-import { testRegistry } from "../registry/server.js";
+import { reply, testRegistry } from "../registry/server.js";
 import { MAIN, outcome, run, runProgram, start, type Outcome } from "../support/command.js";
 import {
   blobFile,
@@ -569,4 +569,16 @@ describe.concurrent("progress", () => {
   it.for(["--quiet", "2>/dev/null"])("is not shown with %s", async (more, { skip }) => {
     expect(await onTerminal(skip, more)).not.toContain("\u001b");
   });
+});
+
+it.each([
+  [[], /^GET \S+ was answered 503; trying again \(1 of 4\)\nerror: /],
+  [["--quiet"], /^error: /],
+])("a registry that is asked again is told of, unless %j", async (options, expected) => {
+  const registry = await testRegistry();
+  let count = 0;
+  registry.script = (_, response) => count++ === 0 && reply(response, 503);
+  const { stderr } = await run(["inspect", `docker://${registry.host}/app:v1`, ...options]);
+  expect(stderr).toMatch(expected);
+  expect(stderr).toContain("IMAGE_NOT_FOUND");
 });

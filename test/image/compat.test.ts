@@ -8,11 +8,15 @@ import {
   DOCKER_TAR_GZIP,
   layer,
   layoutOf,
+  putText,
+  readEntries,
+  readManifest,
   snapshot,
   TAR,
   TAR_GZIP,
   TAR_ZSTD,
   temporaryDirectories,
+  writeIndex,
 } from "../support/image.js";
 import { openKey, plainRecipient } from "../support/layers.js";
 import { encrypt } from "../support/operations.js";
@@ -38,9 +42,9 @@ const READABLE: readonly (readonly [string, Recipient])[] = [
 
 /** Each with the profile that can not read it. */
 const UNREADABLE: readonly (readonly [string, Profile, Recipient, string])[] = [
-  ["RSA-OAEP-256", "coco", oaep256(), "reads no RSA-OAEP-256"],
-  ["pkcs7", "coco", plainRecipient("pkcs7"), "knows no pkcs7 recipients"],
-  ["pgp", "coco", plainRecipient("pgp"), "knows no pgp recipients"],
+  ["RSA-OAEP-256", "coco", oaep256(), "confidential containers read no RSA-OAEP-256"],
+  ["pkcs7", "coco", plainRecipient("pkcs7"), "confidential containers know no pkcs7 recipients"],
+  ["pgp", "coco", plainRecipient("pgp"), "confidential containers know no pgp recipients"],
   ["a scheme of its own", "go", plainRecipient("own"), "Go knows no own recipients"],
 ];
 
@@ -110,7 +114,7 @@ describe.each(OPERATIONS)("compat of %s", (_, operation) => {
     [DOCKER_TAR_GZIP, true],
     [TAR_ZSTD, false],
     ["application/wasm", false],
-  ])("knows whether the Rust side opens %s: %s", async (mediaType, isReadable) => {
+  ])("knows whether confidential containers open %s: %s", async (mediaType, isReadable) => {
     const run = await operation(mediaType, "coco", jweRecipient("ec-p256"));
     if (isReadable) await run();
     else {
@@ -120,5 +124,50 @@ describe.each(OPERATIONS)("compat of %s", (_, operation) => {
     await (
       await operation(mediaType, "go", jweRecipient("ec-p256"))
     )();
+  });
+});
+
+describe("compat of a layer whose type is not one that this library writes", () => {
+  /** An encrypted layer of some type. */
+  async function typed(mediaType: string): Promise<string> {
+    const path = directory();
+    await layoutOf(path, [await layer("a")]);
+    await encrypt(path, path);
+    const manifest = await readManifest(path, (await readEntries(path))[0]!);
+    manifest.layers[0]!.mediaType = mediaType;
+    await writeIndex(path, [await putText(path, JSON.stringify(manifest))]);
+    return path;
+  }
+
+  async function run(name: keyof typeof changes, path: string, compat: Profile): Promise<unknown> {
+    const { source, destination } = await watchedLayout(path);
+    const options = { recipients: [jweRecipient("ec-p256")], keys: [openKey()], compat };
+    return (await unchanged(path, () => changes[name](source, destination, options)))();
+  }
+
+  const edits = ["addImageRecipients", "replaceImageRecipients"] as const;
+  const docker = `${DOCKER_TAR_GZIP}+encrypted`;
+  const twice = `${TAR_GZIP}+encrypted+encrypted`;
+
+  it.each(edits.flatMap((name) => [docker, TAR_GZIP, twice].map((type) => [name, type] as const)))(
+    "(%s) is as it stays: %s",
+    async (name, mediaType) => {
+      const error = await expectCode(
+        run(name, await typed(mediaType), "coco"),
+        "PROFILE_IMPOSSIBLE",
+      );
+      expect(error.message).toContain(mediaType);
+    },
+  );
+
+  it.each(edits)("(%s) is no matter to Go where it says that it is encrypted", async (name) => {
+    for (const mediaType of [docker, twice]) await run(name, await typed(mediaType), "go");
+    await expectCode(run(name, await typed(TAR_GZIP), "go"), "PROFILE_IMPOSSIBLE");
+  });
+
+  it.each([docker, TAR_GZIP])("is as it will be in a rotation: %s", async (mediaType) => {
+    for (const profile of ["go", "coco"] as const) {
+      await run("rotateImage", await typed(mediaType), profile);
+    }
   });
 });

@@ -2,6 +2,7 @@ import { readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import type { ImageProgress } from "../../src/image/progress.js";
+import { jwe } from "../../src/keywrap/jwe/index.js";
 import type { Recipient } from "../../src/keywrap/types.js";
 import { isEncryptedDescriptor } from "../../src/spec/descriptor.js";
 import { expectCode } from "../support/codes.js";
@@ -38,6 +39,7 @@ import {
 } from "../support/image.js";
 import { plainRecipient } from "../support/layers.js";
 import { decrypt, encrypt } from "../support/operations.js";
+import { vectorFile } from "../support/vectors.js";
 
 const directory = temporaryDirectories();
 
@@ -628,5 +630,34 @@ describe("manifests", () => {
       "org.opencontainers.image.enc.pubopts",
     ]);
     expect(encrypted!.mediaType).toBe(`${TAR_GZIP}+encrypted`);
+  });
+});
+
+describe("recipients that are there twice", () => {
+  const ENC_KEYS = "org.opencontainers.image.enc.keys.";
+  const forms = ["pem", "jwk"].map((form) => vectorFile(`keys/rsa-3072.pub.${form}`));
+  const oaep256 = { ...(JSON.parse(forms[1]!.toString()) as object), alg: "RSA-OAEP-256" };
+
+  it.each<[string, Recipient[], Record<string, number>]>([
+    ["one key in two forms", forms.map((form) => jwe.recipient(form)), { jwe: 1 }],
+    [
+      "two algorithms",
+      [forms[0]!, Buffer.from(JSON.stringify(oaep256))].map((key) => jwe.recipient(key)),
+      { jwe: 2 },
+    ],
+    [
+      "two schemes",
+      ["a", "b", "a"].map((scheme) => ({ ...plainRecipient(scheme), thumbprint: "x" })),
+      { a: 1, b: 1 },
+    ],
+    ["nothing that tells", [plainRecipient("a"), plainRecipient("a")], { a: 2 }],
+  ])("are one by their key and algorithm: %s", async (_, recipients, expected) => {
+    const [{ path }, to] = [await plainLayout(1), directory()];
+    const { image } = await encrypt(path, to, { recipients });
+    const [encrypted] = (await readManifest(to, image)).layers;
+    const lists = Object.entries(encrypted!.annotations!).flatMap(([name, list]) =>
+      name.startsWith(ENC_KEYS) ? [[name.slice(ENC_KEYS.length), list.split(",").length]] : [],
+    );
+    expect(Object.fromEntries(lists)).toEqual(expected);
   });
 });

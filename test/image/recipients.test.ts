@@ -11,6 +11,7 @@ import {
   type EditRecipientsResult,
   type RemoveImageRecipientsOptions,
 } from "../../src/image/index.js";
+import { editRecipients } from "../../src/image/recipients-edit.js";
 import { jwe } from "../../src/keywrap/jwe/index.js";
 import type { Key, Recipient } from "../../src/keywrap/types.js";
 import { archiveDestination } from "../../src/store/archive-destination.js";
@@ -21,7 +22,9 @@ import { parseReference } from "../../src/store/reference.js";
 import { expectCode } from "../support/codes.js";
 import {
   blobFile,
+  CONFIG,
   describedAs,
+  digestOf,
   INDEX,
   layer,
   layoutOf,
@@ -37,6 +40,7 @@ import {
   type Entry,
 } from "../support/image.js";
 import { ENC, foreignKey, openKey, plainRecipient } from "../support/layers.js";
+import { memoryImage } from "../support/memory-image.js";
 import { decrypt, encrypt } from "../support/operations.js";
 import { vectorFile } from "../support/vectors.js";
 import { removeBlobs, watchedLayout } from "../support/watched-layout.js";
@@ -315,6 +319,22 @@ describe("addImageRecipients", () => {
     expect((await layersOf(path))[0]).toEqual(before);
   });
 
+  it("tells apart what is not encrypted and what is not selected", async () => {
+    const [plain, path] = [directory(), directory()];
+    await layoutOf(plain, [await layer("a"), await layer("b")]);
+    const none = await expectCode(add(plain), "NOT_ENCRYPTED");
+    expect(none.message).toBe("no layer of the image is encrypted");
+    await encrypt(plain, path, { recipients: [alice.recipient], layers: [0] });
+    const selection = { layers: [1], keys: [alice.key] };
+    for (const operation of [
+      () => add(path, selection),
+      () => decrypt(path, directory(), selection),
+    ]) {
+      const { message } = await expectCode(operation, "NOT_ENCRYPTED");
+      expect(message).toBe("none of the selected layers is encrypted");
+    }
+  });
+
   it("refuses a manifest that gets too large, and tells how many there is room for", async () => {
     const path = await twoPlatforms();
     const before = await snapshot(path);
@@ -573,5 +593,25 @@ describe("copyBlobs", () => {
     const options = { recipients: [bob.recipient], keys: [alice.key], copyBlobs: true };
     await expectCode(addImageRecipients(source, destination, options), "BLOB_DIGEST_MISMATCH");
     expect(await snapshot(parent)).toEqual({});
+  });
+});
+
+describe("an image of more layers than a function has arguments", () => {
+  it("is edited", async () => {
+    const image = memoryImage();
+    const put = (mediaType: string, text: string): Entry => {
+      image.blobs.set(digestOf(text), Buffer.from(text));
+      return { mediaType, digest: digestOf(text), size: text.length };
+    };
+    const config = put(CONFIG, "{}");
+    const manifests = Array.from({ length: 5 }, (_, i) => {
+      const encrypted = put("a+encrypted", String(i));
+      const layers = Array.from({ length: 30_000 }, () => encrypted);
+      return put(MANIFEST, JSON.stringify({ config, layers }));
+    });
+    await image.commit(put(INDEX, JSON.stringify({ manifests })));
+    const change = { annotations: {}, wrapped: [], added: [], present: [], removed: [], kept: [] };
+    const edit = { change: () => Promise.resolve(change) };
+    expect((await editRecipients(image, image, edit)).layers).toHaveLength(150_000);
   });
 });

@@ -323,6 +323,7 @@ describe("an earlier image that is not what it says", () => {
     ["a digest of another algorithm", (entry) => (entry.digest = digestOf("x", "sha512")), false],
     ["another size", (entry) => entry.size++, false],
     ["another type", (entry) => (entry.mediaType = "text/plain+encrypted"), false],
+    ["a type that is encrypted twice", (entry) => (entry.mediaType += "+encrypted"), false],
     ["no public options", (entry) => Reflect.deleteProperty(entry.annotations!, `${ENC}pubopts`), true],
     ["another HMAC", changeOptions((options) => ({ ...options, hmac: base64(Buffer.alloc(32)) })), false],
     ["another cipher", changeOptions((options) => ({ ...options, cipher: "NONE" })), true],

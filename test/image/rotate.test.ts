@@ -23,6 +23,7 @@ import {
   layerOf,
   layoutOf,
   multiPlatform,
+  putText,
   readBlob,
   readEntries,
   readIndexEntries,
@@ -31,6 +32,7 @@ import {
   TAR,
   TAR_GZIP,
   temporaryDirectories,
+  writeIndex,
   type Entry,
 } from "../support/image.js";
 import { ENC, foreignKey, openKey, plainRecipient } from "../support/layers.js";
@@ -284,6 +286,23 @@ describe("rotateImage publishes nothing", () => {
     await expectRefusal(await partlyEncrypted(), code, options);
   });
 
+  it("of what is encrypted within what is encrypted", async () => {
+    const path = await partlyEncrypted();
+    const manifest = await readManifest(path, (await readEntries(path))[0]!);
+    manifest.layers[1]!.mediaType += "+encrypted";
+    await writeIndex(path, [await putText(path, JSON.stringify(manifest))]);
+    const before = await snapshot(path);
+    const { source, destination, calls } = await watchedLayout(path);
+    const error = await expectCode(
+      rotateImage(source, destination, { recipients: [NEW], keys: [openKey()] }),
+      "ALREADY_ENCRYPTED",
+    );
+    expect(error.message).toContain(`of type "${TAR_GZIP}+encrypted+encrypted"`);
+    expect(error.message).toContain("it can not be rotated");
+    expect(calls).toHaveLength(1);
+    expect(await snapshot(path)).toEqual(before);
+  });
+
   it("when it is aborted", async () => {
     const path = await partlyEncrypted();
     const [parent, controller] = [directory(), new AbortController()];
@@ -293,5 +312,17 @@ describe("rotateImage publishes nothing", () => {
     const options = { signal: controller.signal, onProgress };
     await expect(rotate(path, join(parent, "new"), options)).rejects.toThrow("enough");
     expect(await snapshot(parent)).toEqual({});
+  });
+});
+
+describe("a recipient that is there twice", () => {
+  it("is in the rotated layers once", async () => {
+    const [path, to] = [await partlyEncrypted(), directory()];
+    const recipients = ["pem", "jwk"].map((form) =>
+      jwe.recipient(vectorFile(`keys/rsa-3072.pub.${form}`)),
+    );
+    await rotate(path, to, { recipients });
+    const [, after] = await layersOf(to);
+    expect(after!.annotations![`${ENC}keys.jwe`]!.split(",")).toHaveLength(1);
   });
 });

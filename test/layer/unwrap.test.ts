@@ -175,6 +175,18 @@ describe("unwrapOnly", () => {
     expect((error.cause as AggregateError).errors).toEqual([first, second]);
   });
 
+  it.each<[string, Record<string, string>, ErrorCode]>([
+    ["does not open the layer", { test: RIGHT }, "NO_MATCHING_KEY"],
+    ["the layer carries no", {}, "ANNOTATION_EMPTY"],
+  ])("names the layer where it has a name: %s", async (what, lists, code) => {
+    const digest = `sha256:${"a".repeat(64)}`;
+    const keys = [foreignKey()];
+    const plain = await expectCode(unwrapOnly(withLists(lists), { keys }), code);
+    expect(plain.message).toContain(what);
+    const named = await expectCode(unwrapOnly({ ...withLists(lists), digest }, { keys }), code);
+    expect(named.message).toBe(plain.message.replace("the layer", `the layer "${digest}"`));
+  });
+
   it("has no cause where nothing failed", async () => {
     const keys = [foreignKey()];
     const error = await expectCode(

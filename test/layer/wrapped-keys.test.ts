@@ -131,4 +131,18 @@ describe("appendWrappedKeys", () => {
     expect(read(appendWrappedKeys({}, many.slice(1)))).toHaveLength(1024);
     await expectCode(() => appendWrappedKeys({}, many), "ANNOTATION_TOO_LARGE");
   });
+
+  it("counts the keys that are there", async () => {
+    const before = { [JWE]: Array(1023).fill("YQ==").join(",") };
+    const one = wrapped("jwe", "a");
+    expect(read(appendWrappedKeys(before, [one]))).toHaveLength(1024);
+    await expectCode(() => appendWrappedKeys(before, [one, one]), "ANNOTATION_TOO_LARGE");
+  });
+
+  it("is not slow for many keys", () => {
+    const many = Array.from({ length: 1000 }, () => ({ scheme: "jwe", bytes: Buffer.alloc(700) }));
+    const start = performance.now();
+    for (let i = 0; i < 100; i++) appendWrappedKeys({}, many);
+    expect(performance.now() - start).toBeLessThan(2000);
+  });
 });

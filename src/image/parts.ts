@@ -1,0 +1,42 @@
+import { ENCRYPTION_PREFIX } from "../spec/annotations.js";
+import { foreignAnnotations, replaceContent, type Descriptor } from "../spec/descriptor.js";
+import type { NewConfig } from "./configs.js";
+import { convertToOci } from "./docker-format.js";
+import type { ChangedParts, ChangedTypes, ManifestPart } from "./rebuild.js";
+import type { SelectedLayer } from "./select.js";
+import type { ImageNode } from "./tree.js";
+
+/** What there is to rebuild. */
+export interface Changes {
+  parts: ChangedParts;
+  types?: ChangedTypes | undefined;
+}
+
+/** What changes in manifests besides their layers. */
+export interface OtherChanges {
+  /** Configs that take the place of others; none by default. */
+  configs?: readonly NewConfig[] | undefined;
+  /** Whether what is of Docker's format becomes OCI's; not by default. */
+  toOci?: boolean | undefined;
+}
+
+/** What there is to rebuild where layers get new descriptors. */
+export function changesOf(
+  root: ImageNode,
+  layers: ReadonlyMap<SelectedLayer, Descriptor>,
+  { configs = [], toOci = false }: OtherChanges,
+): Changes {
+  const parts = new Map<ManifestPart, Descriptor>(layers);
+  for (const config of configs) parts.set(config, config.after);
+  return toOci ? convertToOci(root, parts) : { parts };
+}
+
+/** What was made of one layer, for a descriptor that shares the blob and has its own rest. */
+export function mergeLayer(before: Descriptor, result: Descriptor): Descriptor {
+  const encryption = Object.entries(result.annotations ?? {}).filter(([name]) =>
+    name.startsWith(ENCRYPTION_PREFIX),
+  );
+  const annotations = { ...foreignAnnotations(before), ...Object.fromEntries(encryption) };
+  const { mediaType, digest, size } = result;
+  return replaceContent(before, { mediaType, digest, size, annotations });
+}
