@@ -5,7 +5,7 @@ import { locate, member } from "../spec/json-text.js";
 import { MAX_MANIFEST_SIZE } from "../spec/limits.js";
 import type { ImageDestination, ImageSource } from "../store/types.js";
 import { formatFinding, lintConfig } from "./config-lint.js";
-import { exposes } from "./copies.js";
+import { exposes, notKnown } from "./copies.js";
 import { isImageConfig } from "./diff-id.js";
 import type { ManifestPart } from "./rebuild.js";
 import { redactHistory } from "./redact.js";
@@ -105,8 +105,10 @@ export async function findHistoryLeft(
       `the config ${digest} has lost its history: decryption will not give back the original image`,
   );
   for (const [digest, descriptor] of before) {
-    if (!(await exposes(destination, descriptor))) continue;
-    warnings.push(`the destination still holds the config ${digest} with its history`);
+    const isExposed = await exposes(destination, descriptor);
+    const config = `the config ${digest} with its history`;
+    if (isExposed === "yes") warnings.push(`the destination still holds ${config}`);
+    if (isExposed === "unknown") warnings.push(notKnown(config));
   }
   if (redacted.length > 0 && hasAttestations) {
     warnings.push("the image's attestations stay, which can tell how it was built");

@@ -34,6 +34,6 @@ export async function copyBlob(
   if ((await destination.mount?.(blob)) === true) return;
   await restarting(async () => {
     const content = verified(source.read(blob, { signal }), blob, signal);
-    await destination.write(meter.count(content, blob, "copy"), () => blob);
+    await destination.write(meter.count(content, blob, "copy"), () => blob, { signal });
   });
 }

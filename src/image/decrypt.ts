@@ -73,10 +73,11 @@ export async function decryptImage(
           const decrypted = await decryptLayer(content, { descriptor, keys, signal });
           const mediaType = plainMediaType(descriptor.mediaType);
           const diffId = withDiffId(decrypted.stream, mediaType, diffIds.get(layer));
-          await destination.write(diffId.content, async () => {
+          const describe = async (): Promise<Descriptor> => {
             checks.set(name(layer), await diffId.check());
             return decrypted.finalize();
-          });
+          };
+          await destination.write(diffId.content, describe, { signal });
           return decrypted.finalize();
         },
       },

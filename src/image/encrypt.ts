@@ -10,7 +10,7 @@ import { findBaseLayers, type BaseMatch } from "./base.js";
 import { requireCompatible } from "./compat.js";
 import { findHistoryLeft, readConfigs } from "./configs.js";
 import { CONVERTED_WARNING, hasDockerFormat } from "./docker-format.js";
-import { findCopies } from "./copies.js";
+import { findCopies, type CopyWords } from "./copies.js";
 import { distinctRecipients } from "./distinct-recipients.js";
 import { progressMeter, type ImageProgress } from "./progress.js";
 import { findReferrers } from "./referrers.js";
@@ -133,7 +133,7 @@ export async function encryptImage(
           const blob = source.read(descriptor, { signal: stepSignal });
           const content = meter.count(blob, descriptor, "encrypt");
           const layer = encryptLayer(content, { descriptor, recipients, signal: stepSignal });
-          await destination.write(layer.stream, () => layer.finalize());
+          await destination.write(layer.stream, () => layer.finalize(), { signal: stepSignal });
           return layer.finalize();
         },
       },
@@ -143,7 +143,7 @@ export async function encryptImage(
       ...configs.warnings,
       ...(base === undefined ? [] : findBaseChanged(base)),
       ...(earlier?.warnings ?? []),
-      ...(await findPlainCopies(selected, manifests, destination)),
+      ...(await findCopies(selected, manifests, destination, PLAIN_COPIES)),
       ...(await findHistoryLeft(configs.redacted, hasAttestations(root), destination)),
       ...(await findReferrers(source, root, former, signal)),
     ];
@@ -227,20 +227,9 @@ function requirePlain(selected: readonly SelectedLayer[]): void {
 }
 
 /** Where what was encrypted still lies in plain. */
-async function findPlainCopies(
-  selected: readonly SelectedLayer[],
-  manifests: readonly ManifestNode[],
-  destination: ImageDestination,
-): Promise<string[]> {
-  const { twins, left } = await findCopies(selected, manifests, destination);
-  const warnings = twins.map(
-    (digest) => `${digest} was encrypted in one place and is a plain layer in another`,
-  );
-  if (left > 0) {
-    const blobs = left === 1 ? "1 plain layer" : `${String(left)} plain layers`;
-    warnings.push(
-      `the destination still holds the blobs of ${blobs} from before; encrypt into a new place to leave none`,
-    );
-  }
-  return warnings;
-}
+const PLAIN_COPIES: CopyWords = {
+  kind: "plain layer",
+  twin: (digest) => `${digest} was encrypted in one place and is a plain layer in another`,
+  left: (layers) =>
+    `the destination still holds the blobs of ${layers} from before; encrypt into a new place to leave none`,
+};

@@ -148,6 +148,6 @@ async function writeAgain(
   const after = describeEncrypted(layer, { mediaType, digest, size, wrapped, hmac });
   if (await destination.contains(after)) return after;
   const content = meter.count(source.read(layer, { signal }), layer, "encrypt");
-  await destination.write(reencrypt(content, match, signal), () => after);
+  await destination.write(reencrypt(content, match, signal), () => after, { signal });
   return after;
 }

@@ -9,7 +9,7 @@ import { foreignAnnotations, type Descriptor, type DescriptorLike } from "../spe
 import { encryptedMediaType, isEncryptedMediaType, plainMediaType } from "../spec/media-types.js";
 import type { ImageDestination, ImageSource } from "../store/types.js";
 import { requireCompatible } from "./compat.js";
-import { findCopies } from "./copies.js";
+import { findCopies, type CopyWords } from "./copies.js";
 import { distinctRecipients } from "./distinct-recipients.js";
 import type { EncryptImageResult } from "./encrypt.js";
 import { progressMeter, type ImageProgress } from "./progress.js";
@@ -19,7 +19,7 @@ import { reportLayer, totalSize } from "./report.js";
 import { requireRoomForKeys } from "./room.js";
 import type { SelectedLayer, Selection } from "./select.js";
 import { DEFAULT_CONCURRENCY, transformImage } from "./transform.js";
-import { imageManifests, readTree, type ManifestNode } from "./tree.js";
+import { imageManifests, readTree } from "./tree.js";
 
 export interface RotateImageOptions extends Selection {
   /** Tried on every wrapped key of every layer. */
@@ -79,13 +79,13 @@ export async function rotateImage(
             recordedDigest: old.recordedDigest,
             ...{ recipients, signal },
           });
-          await destination.write(layer.stream, () => layer.finalize());
+          await destination.write(layer.stream, () => layer.finalize(), { signal });
           return layer.finalize();
         },
       },
     });
     const warnings = [
-      ...(await findOldCopies(selected, imageManifests(root), destination)),
+      ...(await findCopies(selected, imageManifests(root), destination, OLD_COPIES)),
       ...(await findReferrers(source, root, former, options.signal)),
     ];
     options.signal?.throwIfAborted();
@@ -134,20 +134,9 @@ function plainDescriptor(descriptor: Descriptor): DescriptorLike {
 }
 
 /** Where layers still lie under their old keys. */
-async function findOldCopies(
-  selected: readonly SelectedLayer[],
-  manifests: readonly ManifestNode[],
-  destination: ImageDestination,
-): Promise<string[]> {
-  const { twins, left } = await findCopies(selected, manifests, destination);
-  const warnings = twins.map(
-    (digest) => `${digest} has a new key in one place and stays under its old one in another`,
-  );
-  if (left > 0) {
-    const blobs = left === 1 ? "1 layer" : `${String(left)} layers`;
-    warnings.push(
-      `the destination still holds the blobs of ${blobs} from before, under the old keys; rotate into a new place to leave none`,
-    );
-  }
-  return warnings;
-}
+const OLD_COPIES: CopyWords = {
+  kind: "layer",
+  twin: (digest) => `${digest} has a new key in one place and stays under its old one in another`,
+  left: (layers) =>
+    `the destination still holds the blobs of ${layers} from before, under the old keys; rotate into a new place to leave none`,
+};

@@ -2,6 +2,7 @@ import { isOcicryptError, OcicryptError } from "../errors.js";
 import type { Descriptor } from "../spec/descriptor.js";
 import { parseDigest } from "../spec/digest.js";
 import type { ImageDestination } from "../store/types.js";
+import { anySignal } from "../stream/abort.js";
 import { isSuccess, registryClient, type RegistryRequest } from "./client.js";
 import { failure } from "./failure.js";
 import { getManifest, putManifest } from "./manifest.js";
@@ -114,8 +115,9 @@ export async function registryDestination(
       return false;
     },
 
-    async write(content, describe) {
-      const upload = await openUpload(client, { chunkSize, scopes, signal });
+    async write(content, describe, { signal: own } = {}) {
+      const either = anySignal(signal, own);
+      const upload = await openUpload(client, { chunkSize, scopes, signal: either });
       uploads.add(upload);
       try {
         for await (const chunk of content) await upload.write(chunk);

@@ -46,6 +46,7 @@ export interface ImageDestination {
   write(
     content: AsyncIterable<Uint8Array>,
     describe: () => Promise<{ digest: string }> | { digest: string },
+    options?: StoreOptions,
   ): Promise<void>;
   /**
    * Stores a manifest or index where nobody sees it yet, after the blobs that it names.

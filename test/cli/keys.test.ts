@@ -311,7 +311,7 @@ it.each([
 
 describe("a file", () => {
   const options = { strict: false, keyRings: [], onWarning: () => undefined };
-  const images = { plainHttp: false, caFile: undefined };
+  const images = { plainHttp: false, quiet: true, caFile: undefined };
 
   const WANTED: [string, (file: string) => Promise<unknown>][] = [
     ["the key of -k", (file) => readKeys([file])],

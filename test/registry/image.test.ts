@@ -162,6 +162,21 @@ describe("an image", () => {
     ]);
   });
 
+  it("is there though nobody can tell whether its plain layers are there too", async () => {
+    const { registry } = await withImage();
+    registry.script = ({ method, target }, response) =>
+      method === "GET" && target.startsWith("/v2/secret/blobs/sha256") && reply(response, 403);
+    const { warnings } = await encryptImage(
+      registrySource(at(registry, "plain", "v1"), OPTIONS),
+      await registryDestination(at(registry, "secret", "v1"), OPTIONS),
+      { recipients: [plainRecipient()] },
+    );
+    expect(warnings).toEqual([
+      "it could not be found out whether the destination still holds the blobs of 2 plain layers from before",
+    ]);
+    expect(registry.tags()).toContain("secret:v1");
+  });
+
   it("is inspected without its layers", async () => {
     const { registry } = await withImage();
     await encrypt(registry);
@@ -234,6 +249,23 @@ describe("an upload that the registry lost", () => {
     expect(registry.tags()).toEqual(["plain:v1"]);
     expect(registry.uploads.size).toBe(0);
   });
+});
+
+it("an image stops on its way into a registry that asks for patience", async () => {
+  const { registry } = await withImage();
+  const controller = new AbortController();
+  registry.script = ({ method }, response) => {
+    if (method !== "PATCH") return false;
+    controller.abort(new Error("stopped"));
+    return reply(response, 503, { "retry-after": "60" });
+  };
+  const result = encryptImage(
+    registrySource(at(registry, "plain", "v1"), OPTIONS),
+    await registryDestination(at(registry, "secret", "v1"), OPTIONS),
+    { recipients: [plainRecipient()], signal: controller.signal },
+  );
+  await expect(result).rejects.toThrow("stopped");
+  expect(registry.uploads.size).toBe(0);
 });
 
 type Fault = (request: SeenRequest, response: ServerResponse, image: Image) => boolean;
