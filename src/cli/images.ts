@@ -14,6 +14,7 @@ import {
 } from "../store/index.js";
 import { readKeyFile } from "./key-file.js";
 import { isPem, mayBeKey } from "./secret-text.js";
+import { writeAbove } from "./progress.js";
 import { printable } from "./text.js";
 import { UsageError } from "./usage-error.js";
 
@@ -100,10 +101,8 @@ function registryOptions({ plainHttp, caFile, quiet }: ImageOptions): RegistryOp
 
 /** It can take minutes before a registry that does not answer is given up. */
 function noteRetry({ reason, attempt, retries }: RegistryRetry): void {
-  // In place of the bar that may stand there.
-  const clear = process.stderr.isTTY ? "\r\u001b[K" : "";
   const tries = `trying again (${String(attempt)} of ${String(retries)})`;
-  process.stderr.write(`${clear}${printable(reason)}; ${tries}\n`);
+  writeAbove(process.stderr, `${printable(reason)}; ${tries}`);
 }
 
 function readCertificates(file: string): Uint8Array {

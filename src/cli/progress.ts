@@ -13,9 +13,19 @@ export interface ProgressDisplay {
   clear(): void;
 }
 
+/** What is drawn on the terminal of this process now. */
+let drawn: ProgressDisplay | undefined;
+
 /** Bars on a terminal, lines now and then elsewhere. */
 export function progressDisplay(stream: NodeJS.WriteStream): ProgressDisplay {
-  return stream.isTTY ? progressBar(stream) : progressLines(stream);
+  drawn = stream.isTTY ? progressBar(stream) : progressLines(stream);
+  return drawn;
+}
+
+/** Writes a line above the bars, which are drawn anew below it. */
+export function writeAbove(stream: NodeJS.WritableStream, line: string): void {
+  drawn?.clear();
+  stream.write(`${line}\n`);
 }
 
 /** A bar for all, and above it one for each blob while there are several, drawn over themselves. */
@@ -25,16 +35,16 @@ export function progressBar(
 ): ProgressDisplay {
   const start = now();
   const active = new Map<string, ImageProgress>();
-  let drawn = -Infinity;
+  let time = -Infinity;
   let height = 0;
   return {
     update(progress) {
       if (progress.blobBytes < progress.blobSize) active.set(progress.digest, progress);
       else active.delete(progress.digest);
-      if (now() - drawn < INTERVAL) return;
-      drawn = now();
+      if (now() - time < INTERVAL) return;
+      time = now();
       const blobs = active.size > 1 ? [...active.values()].map(blobLine) : [];
-      const lines = [...blobs, progressLine(progress, (drawn - start) / 1000)];
+      const lines = [...blobs, progressLine(progress, (time - start) / 1000)];
       const width = (stream.columns || 80) - 1;
       const text = lines.map((line) => `${line.slice(0, width)}\u001b[K`).join("\n");
       stream.write(`${toTop(height)}${text}${height > lines.length ? "\u001b[J" : ""}`);

@@ -54,8 +54,8 @@ export interface LayerRecipientsResult {
 
 /** How the recipients of each layer change. */
 export interface RecipientsEdit {
-  /** Called with all layers before any of them is changed; it may refuse them. */
-  prepare?(layers: readonly Descriptor[]): void;
+  /** Called with the types of all layers before any of them is changed; it may refuse them. */
+  prepare?(mediaTypes: readonly string[]): void;
   change(layer: Descriptor): Promise<RecipientsChange>;
   /** Called with the changes of all layers before anything is written; it may refuse them. */
   check?(changes: readonly RecipientsChange[]): void;
@@ -82,7 +82,7 @@ export async function editRecipients(
     const before = await source.resolve(options);
     const root = await readTree(source, before, signal);
     const selected = encryptedLayers(root, options);
-    edit.prepare?.(selected.map(({ descriptor }) => descriptor));
+    edit.prepare?.(selected.map(({ descriptor }) => descriptor.mediaType));
     const changes = await changeLayers(selected, edit);
     edit.check?.([...changes.values()]);
     const after = changedLayers(changes);

@@ -97,12 +97,8 @@ export async function addImageRecipients(
     source,
     destination,
     {
-      prepare: (layers) => {
-        requireCompatible(
-          compat,
-          recipients,
-          layers.map(({ mediaType }) => mediaType),
-        );
+      prepare: (mediaTypes) => {
+        requireCompatible(compat, recipients, mediaTypes);
       },
       change: (layer) => planAddition(layer, { recipients, keys, signal }),
     },
@@ -163,12 +159,8 @@ export async function replaceImageRecipients(
     source,
     destination,
     {
-      prepare: (layers) => {
-        requireCompatible(
-          compat,
-          recipients,
-          layers.map(({ mediaType }) => mediaType),
-        );
+      prepare: (mediaTypes) => {
+        requireCompatible(compat, recipients, mediaTypes);
       },
       change: (layer) => planReplacement(layer, { recipients, keys, signal }),
     },

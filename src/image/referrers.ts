@@ -42,9 +42,10 @@ export async function findReferrers(
       `what refers to the image was looked for at ${String(MAX_LOOKUPS)} of its ${all} former digests only`,
     );
   }
-  for (const { digest, mediaType } of unknownManifests(root)) {
+  const unknown = new Map(unknownManifests(root).map((each) => [each.digest, each.mediaType]));
+  for (const [digest, mediaType] of [...unknown].slice(0, MAX_SHOWN)) {
     warnings.push(
-      `${digest} is kept as it is, without what it names: ${shown(mediaType)} is not known`,
+      `${digest} is kept as it is, and what it names may be missing: ${shown(mediaType)} is not known`,
     );
   }
   return found.size === 0 ? warnings : [describe([...found]), ...warnings];

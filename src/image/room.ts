@@ -110,12 +110,12 @@ async function rehearse({
   signal,
 }: NewKeys): Promise<WrappedElement[] | undefined> {
   const isPlain = !selected.some(({ descriptor }) => isEncryptedDescriptor(descriptor));
-  const secret = { ...generateSecret(), digest: isPlain ? longestDigest(selected) : "" };
+  const secret = { ...generateSecret(), digest: isPlain ? longestDigest(selected) : SOME_DIGEST };
   try {
     return await wrapForAll(secret, recipients, signal);
   } catch (error) {
     signal?.throwIfAborted();
-    // Who refuses a secret without a digest may take those that are wrapped in the end.
+    // Who refuses a secret with a digest may take those without that are wrapped in the end.
     if (isPlain) throw error;
     return undefined;
   } finally {

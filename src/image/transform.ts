@@ -49,9 +49,9 @@ export async function transformImage(transformation: Transformation): Promise<Tr
   const steps = new Map(selected.map((layer) => [step.name(layer), layer]));
   const results = new Map<string, Descriptor>();
 
-  async function writeConfig({ after, bytes }: NewConfig): Promise<void> {
+  async function writeConfig({ after, bytes }: NewConfig, signal: AbortSignal): Promise<void> {
     if (await destination.contains(after)) return;
-    await restarting(() => destination.write(single(bytes), () => after));
+    await restarting(() => destination.write(single(bytes), () => after, { signal }));
   }
 
   await runAll(transformation, [
@@ -62,7 +62,7 @@ export async function transformImage(transformation: Transformation): Promise<Tr
       (blob) => (signal: AbortSignal) => copyBlob(source, destination, blob, { meter, signal }),
     ),
     ...[...new Map(configs.map((config) => [config.after.digest, config])).values()].map(
-      (config) => () => writeConfig(config),
+      (config) => (signal: AbortSignal) => writeConfig(config, signal),
     ),
   ]);
 

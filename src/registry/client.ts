@@ -18,7 +18,7 @@ import { MAX_TOKEN_ANSWER } from "./token.js";
 import { nodeFetch } from "./transport.js";
 
 /** How much is read of an answer that is not content, in bytes. */
-export const MAX_ANSWER: number = 64 * 1024;
+const MAX_ANSWER = 64 * 1024;
 const MAX_REDIRECTS = 5;
 
 export interface RegistryRequest extends HttpRequest {

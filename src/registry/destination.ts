@@ -22,6 +22,11 @@ export interface RegistryDestination extends ImageDestination {
   mount(descriptor: Descriptor): Promise<boolean>;
 }
 
+interface Written {
+  mediaType: string;
+  bytes: Uint8Array;
+}
+
 /** Milliseconds; also somebody who has pressed Ctrl-C waits for it. */
 const CONFIRM_TIMEOUT = 5000;
 
@@ -53,23 +58,21 @@ export async function registryDestination(
   const chunkSize = atLeast("chunkSize", options.chunkSize ?? DEFAULT_CHUNK_SIZE, 1);
   const scopes = [`repository:${repository}:pull,push`];
   const uploads = new Set<Upload>();
-  const manifests = new Map<string, { mediaType: string; bytes: Uint8Array }>();
+  const manifests = new Map<string, Written>();
 
   async function contains({ digest, size }: Descriptor): Promise<boolean> {
     parseDigest(digest);
     return isBlob(client, digest, size, scopes, signal);
   }
 
-  /** @throws {@link OcicryptError} `REGISTRY_UNREACHABLE` */
-  async function isTagged(name: string, digest: string): Promise<boolean> {
+  /** Whether a tag names a manifest; `undefined` where that can not be found out. */
+  async function isTagged(name: string, { bytes }: Written): Promise<boolean | undefined> {
     try {
       const patience = AbortSignal.timeout(CONFIRM_TIMEOUT);
       const there = await getManifest(client, name, "IMAGE_NOT_FOUND", patience);
-      return there.digest === digest;
-    } catch (cause) {
-      if (isOcicryptError(cause, "IMAGE_NOT_FOUND")) return false;
-      const message = `it is not known whether the tag ${name} names the new image or what it named before`;
-      throw new OcicryptError("REGISTRY_UNREACHABLE", message, { cause });
+      return Buffer.compare(there.bytes, bytes) === 0;
+    } catch (error) {
+      return isOcicryptError(error, "IMAGE_NOT_FOUND") ? false : undefined;
     }
   }
 
@@ -147,8 +150,13 @@ export async function registryDestination(
         await putManifest(client, tag, manifest, scopes, own);
       } catch (error) {
         // A request whose answer was not heard may have been heeded.
-        if (isOcicryptError(error, "REGISTRY_DENIED")) throw error;
-        if (!(await isTagged(tag, digest))) throw error;
+        const isDenied = isOcicryptError(error, "REGISTRY_DENIED");
+        const isThere = isDenied ? false : await isTagged(tag, manifest);
+        if (isThere === true) return;
+        const isAnswered = isOcicryptError(error) && error.code !== "REGISTRY_UNREACHABLE";
+        if (isThere === false || isAnswered) throw error;
+        const message = `it is not known whether the tag ${tag} names the new image or what it named before`;
+        throw new OcicryptError("REGISTRY_UNREACHABLE", message, { cause: error });
       }
     },
 

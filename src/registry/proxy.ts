@@ -9,13 +9,13 @@ type Environment = Readonly<Record<string, string | undefined>>;
  * `NO_PROXY` names.
  */
 export function proxyFor(url: URL, env: Environment): string | undefined {
-  const [lower, upper] =
+  const [upper, lower] =
     url.protocol === "https:"
-      ? [env.https_proxy, env.HTTPS_PROXY]
-      : [env.http_proxy, env.HTTP_PROXY];
-  const proxy = firstOf(lower, upper);
+      ? [env.HTTPS_PROXY, env.https_proxy]
+      : [env.HTTP_PROXY, env.http_proxy];
+  const proxy = firstOf(upper, lower);
   if (proxy === "" || isLoopback(url)) return undefined;
-  const excluded = firstOf(env.no_proxy, env.NO_PROXY).split(",");
+  const excluded = firstOf(env.NO_PROXY, env.no_proxy).split(",");
   if (excluded.some((entry) => isExcluded(url, entry.trim().toLowerCase()))) return undefined;
   return proxy.includes("://") ? proxy : `http://${proxy}`;
 }
@@ -33,13 +33,14 @@ function isExcluded(url: URL, entry: string): boolean {
   if (prefix !== undefined) return isInNetwork(host, network, Number(prefix));
   const [, name = entry, port] = /^(\[.*\]|[^:]*):(\d+)$/.exec(entry) ?? [];
   if (port !== undefined && port !== portOf(url)) return false;
-  const domain = name.replace(/^\[(.*)\]$/, "$1").replace(/^\*?\./, "");
-  const isDomain = isIP(domain) === 0;
-  const isBelow = isDomain && host.endsWith(`.${domain}`);
+  const address = name.replace(/^\[(.*)\]$/, "$1");
+  if (isIP(address) !== 0) return isInNetwork(host, address, isIP(address) === 4 ? 32 : 128);
+  const domain = name.replace(/^\*?\./, "");
   // With a dot in front it means what is below a domain, and not the domain itself.
-  return isBelow || (host === domain && !/^\*?\./.test(name));
+  return host.endsWith(`.${domain}`) || (host === domain && domain === name);
 }
 
+/** Addresses can be written in several ways. */
 function isInNetwork(host: string, network: string, prefix: number): boolean {
   const family = isIP(network);
   if (family === 0 || isIP(host) !== family) return false;

@@ -115,7 +115,9 @@ function splitHost(name: string): { host: string; repository: string } {
 /** Of `USER:PASSWORD@HOST` the host only; a password may have any characters, an @ and slashes too. */
 function withoutCredentials(text: string): string {
   const at = text.indexOf("@");
-  if (at < 0 || isDigest(text.slice(at + 1))) return text;
+  const rest = text.slice(at + 1);
+  // A digest that is mistyped is one too.
+  if (at < 0 || isDigest(rest) || /^sha(?:256|512):[^@/]*$/.test(rest)) return text;
   const scheme = text.startsWith(SCHEME) ? SCHEME : "";
   return `${scheme}…${text.slice(text.lastIndexOf("@"))}`;
 }

@@ -31,6 +31,14 @@ export interface TransportOptions {
   timeout: number;
 }
 
+/** The agents of Node.js take `proxyEnv` from 22.21 and 24.5 on. */
+const HAS_PROXIES = hasProxies(process.versions.node);
+
+function hasProxies(version: string): boolean {
+  const [major = 0, minor = 0] = version.split(".").map(Number);
+  return major > 24 || (major === 24 && minor >= 5) || (major === 22 && minor >= 21);
+}
+
 /** Larger than what a socket takes at once, so that the time is that of some progress. */
 const PART = 64 * 1024;
 
@@ -95,29 +103,29 @@ function agents(trusted: { ca?: string[] }): (url: URL) => HttpAgent {
 function makeAgent(url: URL, proxy: string | undefined, trusted: { ca?: string[] }): HttpAgent {
   const isTls = url.protocol === "https:";
   const variable = isTls ? "HTTPS_PROXY" : "HTTP_PROXY";
-  if (proxy !== undefined && !isUsable(proxy)) {
+  const isProxied = proxy !== undefined && HAS_PROXIES;
+  if (isProxied && !isUsable(proxy)) {
     const form = "http://USER:PASSWORD@HOST:PORT, special characters in it written as %XX";
     const message = `${variable} names no proxy that can be used; it is written ${form}`;
     throw new OcicryptError("REGISTRY_UNREACHABLE", message);
   }
-  // `proxyEnv` is of Node 22.21 and 24.5; what is older minds no proxies.
   const options = {
     keepAlive: true,
-    ...(proxy !== undefined && { proxyEnv: { [variable]: proxy } }),
+    ...(isProxied && { proxyEnv: { [variable]: proxy } }),
   };
   return isTls ? new HttpsAgent({ ...options, ...trusted }) : new HttpAgent(options);
 }
 
 /** Whether Node can use a proxy; else it would throw an error that quotes it, or go without one. */
 function isUsable(proxy: string): boolean {
-  if (!URL.canParse(proxy)) return false;
-  const { protocol, username, password } = new URL(proxy);
+  if (!/^https?:\/\//.test(proxy) || !URL.canParse(proxy)) return false;
+  const { username, password } = new URL(proxy);
   try {
     decodeURIComponent(`${username}${password}`);
+    return true;
   } catch {
     return false;
   }
-  return protocol === "http:" || protocol === "https:";
 }
 
 function limitConnecting(request: ClientRequest, isTls: boolean, timeout: number): void {

@@ -73,7 +73,7 @@ export async function openUpload(
   /** Sends what is in the chunk, as often as it needs. */
   async function flush(): Promise<void> {
     const end = base + filled;
-    const pauses = client.backoff();
+    let pauses = client.backoff();
     let from = base;
     while (from < end) {
       signal?.throwIfAborted();
@@ -83,8 +83,10 @@ export async function openUpload(
         url: location,
         headers: { "content-type": "application/octet-stream", "content-range": range },
         body: chunk.subarray(from - base, filled),
-        ...{ scopes, signal: patience.signal },
+        scopes,
+        signal: patience.signal,
       };
+      let there: number | undefined;
       try {
         const answer = await abortable((sending = send(request)), signal);
         const isAgain = isBusy(answer.status) || answer.status === 416;
@@ -92,17 +94,22 @@ export async function openUpload(
           const received = receivedBytes(request, answer, end) ?? end;
           if (received === end) break;
           // zot tells of this chunk only, so less need not mean that anything is missing.
-          if ((await resume(end)) === end) break;
+          there = await resume(end);
+          if (there === end) break;
+          if (there - from >= (end - from) / 2) pauses = client.backoff();
         } else if (!isAgain) {
           throw answer.status === 404 ? lost(request, answer) : failure(request, answer);
         }
-        const refused = failure(request, answer);
+        const refused =
+          there === undefined
+            ? failure(request, answer)
+            : invalidAnswer(request, "it took a part only of what it was sent");
         const asked = retryAfter(answer.headers);
         if (!(await pauses.again(refused.message, signal, asked))) throw refused;
       } catch (error) {
         if (!isTransient(error) || !(await pauses.again(error.message, signal))) throw error;
       }
-      from = await resume(end);
+      from = there ?? (await resume(end));
     }
     base = end;
     filled = 0;

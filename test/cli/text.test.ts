@@ -2,7 +2,13 @@ import { describe, expect, it } from "vitest";
 import { helpText } from "../../src/cli/help.js";
 import { COMMAND_TABLE, COMMANDS } from "../../src/cli/command-table.js";
 import { hintFor, HINTS } from "../../src/cli/hints.js";
-import { progressBar, progressLine, progressLines } from "../../src/cli/progress.js";
+import {
+  progressBar,
+  progressDisplay,
+  progressLine,
+  progressLines,
+  writeAbove,
+} from "../../src/cli/progress.js";
 import { renderDecrypted, renderEncrypted, renderReport } from "../../src/cli/render.js";
 import { statusOf } from "../../src/cli/status.js";
 import { bytes, plural, printable } from "../../src/cli/text.js";
@@ -266,6 +272,16 @@ describe("the progress bar", () => {
     expect(written.at(-1)).toMatch(/^\r\u001b\[2A\w+ [^\n]*\u001b\[K\u001b\[J$/);
     bar.clear();
     expect(written.at(-1)).toBe("\r\u001b[K");
+  });
+
+  it("makes room for a line above it", () => {
+    const { stream, written } = terminal(100);
+    const bar = progressDisplay(Object.assign(stream, { isTTY: true }));
+    bar.update({ ...half, digest: `sha256:${"a".repeat(64)}` });
+    writeAbove(stream, "trying again");
+    expect(written.slice(-2)).toEqual(["\r\u001b[K", "trying again\n"]);
+    bar.clear();
+    expect(written.at(-1)).toBe("trying again\n");
   });
 
   it("is a line each ten seconds where there is no terminal", () => {

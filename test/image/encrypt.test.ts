@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import type { ImageProgress } from "../../src/image/progress.js";
 import { jwe } from "../../src/keywrap/jwe/index.js";
+import { pkcs11 } from "../../src/keywrap/pkcs11/index.js";
 import type { Recipient } from "../../src/keywrap/types.js";
 import { isEncryptedDescriptor } from "../../src/spec/descriptor.js";
 import { expectCode } from "../support/codes.js";
@@ -633,7 +634,7 @@ describe("manifests", () => {
   });
 });
 
-describe("recipients that are there twice", () => {
+describe("recipients that are there twice", async () => {
   const ENC_KEYS = "org.opencontainers.image.enc.keys.";
   const forms = ["pem", "jwk"].map((form) => vectorFile(`keys/rsa-3072.pub.${form}`));
   const oaep256 = { ...(JSON.parse(forms[1]!.toString()) as object), alg: "RSA-OAEP-256" };
@@ -649,6 +650,13 @@ describe("recipients that are there twice", () => {
       "two schemes",
       ["a", "b", "a"].map((scheme) => ({ ...plainRecipient(scheme), thumbprint: "x" })),
       { a: 1, b: 1 },
+    ],
+    [
+      "two hashes for PKCS #11",
+      await Promise.all(
+        (["sha1", "sha256", "sha1"] as const).map((hash) => pkcs11.recipient(forms[0]!, { hash })),
+      ),
+      { pkcs11: 2 },
     ],
     ["nothing that tells", [plainRecipient("a"), plainRecipient("a")], { a: 2 }],
   ])("are one by their key and algorithm: %s", async (_, recipients, expected) => {

@@ -168,8 +168,25 @@ describe("uploads", () => {
       registry.uploads.set(id, Buffer.concat([content, body.subarray(0, 2)]));
       return reply(response, 202, { range: "0-0" });
     });
-    await expectCode(write(registry, { ...SMALL, retries: 3 }), "REGISTRY_FAILED");
+    const error = await expectCode(
+      write(registry, { ...SMALL, retries: 3 }),
+      "REGISTRY_INVALID_RESPONSE",
+    );
+    expect(error.message).toContain("it took a part only of what it was sent");
     expect(patches(registry)).toHaveLength(4);
+  });
+
+  it("go on as long as the registry takes half of what it is sent", async () => {
+    const registry = await testRegistry();
+    intercept(registry, "PATCH", (_, { body }, response) => {
+      const [id, content] = upload(registry);
+      const taken = Buffer.concat([content, body.subarray(0, Math.ceil(body.length / 2) + 1)]);
+      registry.uploads.set(id, taken);
+      return reply(response, 202, { range: `0-${String(taken.length - 1)}` });
+    });
+    await write(registry, { ...SMALL, retries: 1 });
+    expectStored(registry);
+    expect(patches(registry).length).toBeGreaterThan(20);
   });
 
   it("go on where the registry took less than it was sent", async () => {
@@ -553,6 +570,16 @@ describe("a tag whose request", () => {
     const registry = await testRegistry();
     const { message } = await expectCode(commit(registry, false, fail), code);
     expect(message).not.toContain("not known");
+  });
+
+  it.each([400, 429])("is refused with %s says so, whatever can be read", async (status) => {
+    const registry = await testRegistry();
+    const result = commit(registry, false, (response) => {
+      registry.script = (_, other) => reply(other, 403);
+      reply(response, status);
+    });
+    const { message } = await expectCode(result, "REGISTRY_FAILED");
+    expect(message).toContain(`/manifests/v1 was answered ${String(status)}`);
   });
 
   it("breaks off and can not be asked for may be there or not", async () => {

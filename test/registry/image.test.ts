@@ -122,7 +122,7 @@ describe("an image", () => {
       { recipients: [plainRecipient()] },
     );
     expect(warnings).toEqual([
-      `${entries[1]!.digest} is kept as it is, without what it names: "${legacy}" is not known`,
+      `${entries[1]!.digest} is kept as it is, and what it names may be missing: "${legacy}" is not known`,
     ]);
     for (const { digest: entry } of entries) {
       const isBlob = entry === cache.digest;

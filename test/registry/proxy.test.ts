@@ -10,8 +10,8 @@ describe("the proxy for a URL is that of", () => {
     ["nobody", "https://r.example/v2/", {}, undefined],
     ["HTTPS_PROXY", "https://r.example/v2/", { HTTPS_PROXY: PROXY, HTTP_PROXY: "http://x" }, PROXY],
     ["HTTP_PROXY", "http://r.example/v2/", { HTTP_PROXY: PROXY, HTTPS_PROXY: "http://x" }, PROXY],
-    ["https_proxy first", "https://r.example", { https_proxy: PROXY, HTTPS_PROXY: "http://x" }, PROXY],
-    ["HTTPS_PROXY, if https_proxy is empty", "https://r.example", { https_proxy: "", HTTPS_PROXY: PROXY }, PROXY],
+    ["HTTPS_PROXY first", "https://r.example", { https_proxy: "http://x", HTTPS_PROXY: PROXY }, PROXY],
+    ["https_proxy, if HTTPS_PROXY is empty", "https://r.example", { https_proxy: PROXY, HTTPS_PROXY: "" }, PROXY],
     ["a host alone", "https://r.example", { HTTPS_PROXY: "proxy.example:3128" }, PROXY],
     ["nobody, for HTTPS", "https://r.example", { HTTP_PROXY: PROXY }, undefined],
   ])("%s", (_, url, env, expected) => {
@@ -56,13 +56,15 @@ describe("NO_PROXY", () => {
     ["fd00::/8", "[fe12::1]", false],
     ["[fd12::1]:443", "[fd12::1]", true],
     ["fd12::1", "[fd12::1]", true],
+    ["fd12:0:0:0:0:0:0:1", "[fd12::1]", true],
+    ["fd12::2", "[fd12::1]", false],
   ])("%j for %s: %s", (NO_PROXY, host, isExcluded) => {
     const found = find(`https://${host}/v2/`, { HTTPS_PROXY: PROXY, NO_PROXY });
     expect(found).toBe(isExcluded ? undefined : PROXY);
   });
 
-  it("is not there if only no_proxy is empty", () => {
-    const env = { HTTPS_PROXY: PROXY, no_proxy: "", NO_PROXY: "r.example" };
+  it("is no_proxy if it is empty", () => {
+    const env = { HTTPS_PROXY: PROXY, no_proxy: "r.example", NO_PROXY: "" };
     expect(find("https://r.example", env)).toBeUndefined();
   });
 });

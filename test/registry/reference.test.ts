@@ -110,6 +110,12 @@ describe("references", () => {
     expect(message).toBe(`"${text}" is not an image: its repository must be lowercase`);
   });
 
+  it("are quoted where they name a digest that is mistyped", async () => {
+    const text = "docker://r.example:5000/app@sha256:abc";
+    const { message } = await expectCode(() => parseRegistryReference(text), "REFERENCE_INVALID");
+    expect(message).toBe(`"${text}" is not an image: its digest is not valid`);
+  });
+
   it("have no credentials in code either", async () => {
     const reference = { host: "alice:s3cret@r.example", repository: "app", tag: "1" };
     const { message } = await expectCode(() => registrySource(reference), "REFERENCE_INVALID");

@@ -9,6 +9,7 @@ import type { TokenOptions } from "./module.js";
 import {
   defaultOaepHash,
   encryptOaep,
+  oaepAlgorithm,
   requireRsa,
   requireWrappingSize,
   type OaepHash,
@@ -45,6 +46,7 @@ export async function recipient(
   const source = isKeyFile(input) ? await fromToken(input, options) : publicKeyOf(input);
   return {
     scheme: "pkcs11",
+    algorithm: oaepAlgorithm(hash),
     // That of a key in a token is not known before it is read.
     thumbprint: typeof source === "function" ? undefined : thumbprint(source),
     async wrap(privateOptions, wrapOptions) {
