@@ -1,7 +1,6 @@
 import { OcicryptError } from "../errors.js";
 import { layerProblem, recipientProblem, type Profile } from "../keywrap/compat.js";
 import type { Recipient } from "../keywrap/types.js";
-import { isEncryptedMediaType } from "../spec/media-types.js";
 
 /**
  * Refuses what the readers of a profile could not decrypt.
@@ -17,14 +16,8 @@ export function requireCompatible(
   if (profile === undefined) return;
   const problems = [
     ...recipients.map((recipient) => recipientProblem(profile, recipient)),
-    ...mediaTypes.map((mediaType) => typeProblem(profile, mediaType)),
+    ...mediaTypes.map((mediaType) => layerProblem(profile, mediaType)),
   ].filter((problem) => problem !== undefined);
   if (problems.length === 0) return;
   throw new OcicryptError("PROFILE_IMPOSSIBLE", [...new Set(problems)].join("; "));
-}
-
-/** All readers go by the type: what it calls plain is not decrypted, whatever keys are with it. */
-function typeProblem(profile: Profile, mediaType: string): string | undefined {
-  if (isEncryptedMediaType(mediaType)) return layerProblem(profile, mediaType);
-  return `an encrypted layer is of type ${mediaType}, which readers take for plain`;
 }

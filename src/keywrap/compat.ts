@@ -1,4 +1,4 @@
-import { plainMediaType } from "../spec/media-types.js";
+import { isEncryptedMediaType, plainMediaType } from "../spec/media-types.js";
 
 /**
  * Whose readers an image is made for: `go` is containers/ocicrypt, in skopeo, buildah, podman,
@@ -31,10 +31,16 @@ export function recipientProblem(
   return `confidential containers read no ${algorithm}, only ${COCO_ALGORITHMS.join(" and ")}`;
 }
 
-/** Why the readers of a profile can not use a layer; `undefined` when they can. */
+/**
+ * Why the readers of a profile can not use an encrypted layer; `undefined` when they can.
+ *
+ * @param mediaType that it has or will have
+ */
 export function layerProblem(profile: Profile, mediaType: string): string | undefined {
-  // Docker's types turn into OCI's when they are encrypted, so that what is asked about is a layer
-  // that is encrypted already or the type that it will have.
+  // All go by the type: what it calls plain is not decrypted, whatever keys are with it.
+  if (!isEncryptedMediaType(mediaType)) {
+    return `an encrypted layer is of type ${mediaType}, which readers take for plain`;
+  }
   if (profile === "go" || COCO_LAYER.test(plainMediaType(mediaType))) return undefined;
   return `confidential containers decrypt no layers of type ${mediaType}`;
 }

@@ -68,6 +68,20 @@ describe("inspectImage", () => {
     });
   });
 
+  it("knows that nobody decrypts what is of a plain type", async () => {
+    const [plain, encrypted, path] = [directory(), directory(), directory()];
+    await layoutOf(plain, [await layer("a")]);
+    const recipients = [jwe.recipient(vectorFile("keys/rsa-2048.pub.pem"))];
+    const { image } = await encrypt(plain, encrypted, { recipients });
+    const [{ annotations } = {}] = (await readManifest(encrypted, image)).layers;
+    await layoutOf(path, [await layer("a", { annotations: annotations! })]);
+    const [there, mistyped] = await Promise.all([inspect(encrypted), inspect(path)]);
+    const readers = ({ manifests: [manifest] }: ImageReport): boolean[] =>
+      manifest!.layers[0]!.readers.map(({ reads }) => reads);
+    expect(readers(there)).toEqual([true, true]);
+    expect(readers(mistyped)).toEqual([false, false]);
+  });
+
   it("tries each key on each encrypted layer, and needs no blob for it", async () => {
     const [plain, path] = [directory(), directory()];
     await layoutOf(plain, [await layer("a"), await layer("b")]);
