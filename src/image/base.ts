@@ -182,7 +182,7 @@ async function readSmall(
   for await (const chunk of source.read(descriptor, { signal })) {
     signal?.throwIfAborted();
     size += chunk.byteLength;
-    if (size > descriptor.size) throw tooLarge(digest);
+    if (size > descriptor.size) throw tooLarge(`the manifest ${digest} is`);
     check.update(chunk);
     chunks.push(chunk);
   }

@@ -1,8 +1,7 @@
 import { OcicryptError } from "../errors.js";
 import type { Key } from "../keywrap/types.js";
 import { decryptLayer } from "../layer/decrypt.js";
-import { ENCRYPTION_PREFIX } from "../spec/annotations.js";
-import type { Descriptor } from "../spec/descriptor.js";
+import { encryptionAnnotations, type Descriptor } from "../spec/descriptor.js";
 import { plainMediaType } from "../spec/media-types.js";
 import type { ImageDestination, ImageSource } from "../store/types.js";
 import { readDiffIds, withDiffId, type DiffIdCheck } from "./diff-id.js";
@@ -100,11 +99,9 @@ export async function decryptImage(
 }
 
 /** Layers with one blob and one set of keys share a run, unless their configs differ about them. */
-function stepName({ mediaType, digest, size, annotations }: Descriptor, diffId?: string): string {
-  const own = Object.entries(annotations ?? {}).filter(([name]) =>
-    name.startsWith(ENCRYPTION_PREFIX),
-  );
-  return JSON.stringify([mediaType, digest, size, diffId, own]);
+function stepName(layer: Descriptor, diffId?: string): string {
+  const { mediaType, digest, size } = layer;
+  return JSON.stringify([mediaType, digest, size, diffId, encryptionAnnotations(layer)]);
 }
 
 async function expectedDiffIds(

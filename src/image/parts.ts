@@ -1,5 +1,9 @@
-import { ENCRYPTION_PREFIX } from "../spec/annotations.js";
-import { foreignAnnotations, replaceContent, type Descriptor } from "../spec/descriptor.js";
+import {
+  encryptionAnnotations,
+  foreignAnnotations,
+  replaceContent,
+  type Descriptor,
+} from "../spec/descriptor.js";
 import type { NewConfig } from "./configs.js";
 import { convertToOci } from "./docker-format.js";
 import type { ChangedParts, ChangedTypes, ManifestPart } from "./rebuild.js";
@@ -33,10 +37,7 @@ export function changesOf(
 
 /** What was made of one layer, for a descriptor that shares the blob and has its own rest. */
 export function mergeLayer(before: Descriptor, result: Descriptor): Descriptor {
-  const encryption = Object.entries(result.annotations ?? {}).filter(([name]) =>
-    name.startsWith(ENCRYPTION_PREFIX),
-  );
-  const annotations = { ...foreignAnnotations(before), ...Object.fromEntries(encryption) };
+  const annotations = { ...foreignAnnotations(before), ...encryptionAnnotations(result) };
   const { mediaType, digest, size } = result;
   return replaceContent(before, { mediaType, digest, size, annotations });
 }

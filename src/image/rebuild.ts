@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { OcicryptError } from "../errors.js";
+import type { OcicryptError } from "../errors.js";
 import { DOCKER_REFERENCE_DIGEST } from "../spec/annotations.js";
 import { replaceContent, type Descriptor } from "../spec/descriptor.js";
 import { applyEdits, locate, member, type Edit } from "../spec/json-text.js";
@@ -7,7 +7,13 @@ import { MAX_MANIFEST_SIZE } from "../spec/limits.js";
 import type { LocatedDescriptor } from "../spec/manifest.js";
 import type { ImageDestination } from "../store/types.js";
 import { descriptorEdits } from "./rewrite.js";
-import { documentNodes, type ImageNode, type IndexNode, type ManifestNode } from "./tree.js";
+import {
+  documentNodes,
+  tooLarge,
+  type ImageNode,
+  type IndexNode,
+  type ManifestNode,
+} from "./tree.js";
 
 /** New descriptors for parts of manifests. */
 export type ChangedParts = ReadonlyMap<ManifestPart, Descriptor>;
@@ -103,7 +109,7 @@ async function rebuildNode(
     edits.length === 0 && type === undefined
       ? node.descriptor
       : describe(node.descriptor, bytes, type);
-  if (after.size > MAX_MANIFEST_SIZE) throw tooLarge(node);
+  if (after.size > MAX_MANIFEST_SIZE) throw madeTooLarge(node);
   await destination.writeManifest(bytes, after);
   return after;
 }
@@ -122,7 +128,7 @@ function partEdits(node: ManifestNode, changed: PartsByManifest): Edit[] {
     const edits = descriptorEdits(part, after, node.document.text);
     added += edits.reduce((sum, { text }) => sum + text.length, 0);
     // The wrapped keys of many layers together can be longer than any text may be.
-    if (added > MAX_MANIFEST_SIZE) throw tooLarge(node);
+    if (added > MAX_MANIFEST_SIZE) throw madeTooLarge(node);
     all.push(...edits);
   }
   return all;
@@ -164,8 +170,6 @@ function describe(before: Descriptor, bytes: Uint8Array, mediaType = before.medi
   return replaceContent(before, { mediaType, digest, size: bytes.byteLength, annotations });
 }
 
-function tooLarge({ descriptor: { digest } }: ImageNode): OcicryptError {
-  const limit = `${String(MAX_MANIFEST_SIZE)} bytes, the limit of registries`;
-  const message = `what is made of the manifest ${digest} would be larger than ${limit}`;
-  return new OcicryptError("MANIFEST_TOO_LARGE", message);
+function madeTooLarge({ descriptor }: ImageNode): OcicryptError {
+  return tooLarge(`what is made of the manifest ${descriptor.digest} would be`);
 }

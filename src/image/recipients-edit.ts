@@ -1,8 +1,12 @@
 import { OcicryptError } from "../errors.js";
 import type { RecipientReport } from "../layer/explain.js";
 import { applyChange, type RecipientsChange } from "../layer/recipients-change.js";
-import { ENCRYPTION_PREFIX } from "../spec/annotations.js";
-import { isEncryptedDescriptor, type Descriptor } from "../spec/descriptor.js";
+import {
+  encryptionAnnotations,
+  foreignAnnotations,
+  isEncryptedDescriptor,
+  type Descriptor,
+} from "../spec/descriptor.js";
 import type { LocatedDescriptor } from "../spec/manifest.js";
 import type { ImageDestination, ImageSource } from "../store/types.js";
 import { blobsOf, copyBlob } from "./copy.js";
@@ -139,12 +143,9 @@ async function changeLayers(
   return changes;
 }
 
-function nameOf({ mediaType, digest, size, annotations = {} }: Descriptor): string {
-  return JSON.stringify([mediaType, digest, size, encryptionOf(annotations)]);
-}
-
-function encryptionOf(annotations: Readonly<Record<string, string>>): [string, string][] {
-  return Object.entries(annotations).filter(([name]) => name.startsWith(ENCRYPTION_PREFIX));
+function nameOf(layer: Descriptor): string {
+  const { mediaType, digest, size } = layer;
+  return JSON.stringify([mediaType, digest, size, encryptionAnnotations(layer)]);
 }
 
 /** The layers as they get with all of the new recipients, or with the first few. */
@@ -152,18 +153,16 @@ function changedLayers(
   changes: ReadonlyMap<SelectedLayer, RecipientsChange>,
   count?: number,
 ): Map<SelectedLayer, Descriptor> {
-  const encryption = new Map<RecipientsChange, [string, string][]>();
+  const encryption = new Map<RecipientsChange, Record<string, string>>();
   const after = new Map<SelectedLayer, Descriptor>();
   for (const [layer, change] of changes) {
     const { descriptor } = layer;
     const shared =
-      encryption.get(change) ?? encryptionOf(applyChange(descriptor, change, count).annotations);
+      encryption.get(change) ?? encryptionAnnotations(applyChange(descriptor, change, count));
     encryption.set(change, shared);
     // What shares the wrapped keys has annotations of its own beside them.
-    const own = Object.entries(descriptor.annotations ?? {}).filter(
-      ([name]) => !name.startsWith(ENCRYPTION_PREFIX),
-    );
-    after.set(layer, { ...descriptor, annotations: Object.fromEntries([...own, ...shared]) });
+    const annotations = { ...foreignAnnotations(descriptor), ...shared };
+    after.set(layer, { ...descriptor, annotations });
   }
   return after;
 }

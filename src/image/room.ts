@@ -1,7 +1,7 @@
 import { setImmediate } from "node:timers/promises";
 import { HMAC_SIZE, generateSecret } from "../cipher/aes-ctr-hmac.js";
 import { wipePrivateOptions } from "../cipher/private-options.js";
-import { OcicryptError, isOcicryptError } from "../errors.js";
+import { isOcicryptError } from "../errors.js";
 import { isBuiltIn } from "../keywrap/schemes.js";
 import type { Recipient } from "../keywrap/types.js";
 import { describeEncrypted } from "../layer/encrypt.js";
@@ -12,7 +12,7 @@ import { encryptedMediaType, plainMediaType } from "../spec/media-types.js";
 import { changesOf, mergeLayer, type Changes, type OtherChanges } from "./parts.js";
 import { rebuildManifests } from "./rebuild.js";
 import type { SelectedLayer } from "./select.js";
-import type { ImageNode, ManifestNode } from "./tree.js";
+import { tooLarge, type ImageNode, type ManifestNode } from "./tree.js";
 
 /** In characters of base64; most are of one or two thousand. */
 const LARGE_WRAPPED_KEY = 10_000;
@@ -53,12 +53,8 @@ export async function requireRoom(
     if (await hasRoomFor(middle)) most = middle;
     else tooMany = middle;
   }
-  const limit = `${String(MAX_MANIFEST_SIZE)} bytes, the limit of registries`;
   const room = `there is room for ${String(most)} of the ${String(all)} recipients`;
-  throw new OcicryptError(
-    "MANIFEST_TOO_LARGE",
-    `a manifest would be larger than ${limit}; ${room}`,
-  );
+  throw tooLarge("a manifest would be", `; ${room}`);
 }
 
 /**

@@ -111,7 +111,7 @@ export async function readDocument(
   descriptor: Descriptor,
   signal?: AbortSignal,
 ): Promise<Uint8Array> {
-  if (descriptor.size > MAX_MANIFEST_SIZE) throw tooLarge(descriptor.digest);
+  if (descriptor.size > MAX_MANIFEST_SIZE) throw tooLarge(`the manifest ${descriptor.digest} is`);
   const chunks: Uint8Array[] = [];
   for await (const chunk of verified(source.read(descriptor, { signal }), descriptor, signal)) {
     chunks.push(chunk);
@@ -137,7 +137,8 @@ export function hasAttestations(node: ImageNode): boolean {
   return node.kind === "manifest" && node.isAttestation;
 }
 
-export function tooLarge(digest: string): OcicryptError {
+/** @param what is or would be larger than registries take: `the manifest … is` */
+export function tooLarge(what: string, more = ""): OcicryptError {
   const limit = `${String(MAX_MANIFEST_SIZE)} bytes, the limit of registries`;
-  return new OcicryptError("MANIFEST_TOO_LARGE", `the manifest ${digest} is larger than ${limit}`);
+  return new OcicryptError("MANIFEST_TOO_LARGE", `${what} larger than ${limit}${more}`);
 }

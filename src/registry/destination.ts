@@ -106,7 +106,7 @@ export async function registryDestination(
       };
       const answer = await client.request(request).catch((error: unknown) => {
         // Who may not read the other repository may still write this one.
-        if (error instanceof OcicryptError && error.code === "REGISTRY_DENIED") return undefined;
+        if (isOcicryptError(error, "REGISTRY_DENIED")) return undefined;
         throw error;
       });
       if (answer?.status === 201) return contains(descriptor);

@@ -53,9 +53,7 @@ export async function openUpload(
     const request: RegistryRequest = { method: "POST", url, scopes, signal };
     const answer = await client.request(request);
     if (answer.status !== 202) throw failure(request, answer);
-    const next = client.resolve(answer.headers.get("location"), url);
-    if (next === undefined)
-      throw invalidAnswer(request, "it names no place that is safe to send to");
+    const next = placeOf(request, answer.headers.get("location"));
     const minimumText = answer.headers.get("oci-chunk-min-length") ?? "0";
     const minimum = /^\d{1,15}$/.test(minimumText) ? Number(minimumText) : NaN;
     if (!(minimum <= MAX_CHUNK_SIZE)) throw invalidAnswer(request, "it asks for chunks too large");
@@ -64,10 +62,13 @@ export async function openUpload(
 
   function follow(request: RegistryRequest, answer: Answer): void {
     const text = answer.headers.get("location");
-    const next = text === null ? location : client.resolve(text, request.url);
-    if (next === undefined)
-      throw invalidAnswer(request, "it names no place that is safe to send to");
-    location = next;
+    if (text !== null) location = placeOf(request, text);
+  }
+
+  function placeOf(request: RegistryRequest, text: string | null): URL {
+    const place = client.resolve(text, request.url);
+    if (place !== undefined) return place;
+    throw invalidAnswer(request, "it names no place that is safe to send to");
   }
 
   /** Sends what is in the chunk, as often as it needs. */

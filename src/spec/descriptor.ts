@@ -56,6 +56,14 @@ export function foreignAnnotations(descriptor: DescriptorLike): Record<string, s
   return Object.fromEntries(entries.filter(([name]) => !name.startsWith(ENCRYPTION_PREFIX)));
 }
 
+/** The annotations of encryption, in the order in which they stand. */
+export function encryptionAnnotations(
+  descriptor: Pick<DescriptorLike, "annotations">,
+): Record<string, string> {
+  const entries = Object.entries(descriptor.annotations ?? {});
+  return Object.fromEntries(entries.filter(([name]) => name.startsWith(ENCRYPTION_PREFIX)));
+}
+
 /**
  * The schemes under which keys are wrapped in a descriptor's annotations (`jwe`, `pkcs7`, `pgp`,
  * `pkcs11`, `provider.<name>`), known to this library or not, in the order in which they stand.
