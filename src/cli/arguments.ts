@@ -1,5 +1,5 @@
 import { parseArgs } from "node:util";
-import type { LayerRange } from "../image/layer-range.js";
+import type { LayerRange } from "../image/manifests/select-layers.js";
 import type { Profile } from "../keywrap/compat.js";
 import {
   COMMAND_TABLE,

@@ -1,5 +1,5 @@
 import { statSync } from "node:fs";
-import { keysFromFiles, type KeyFile } from "../keywrap/key-files.js";
+import { keysFromFiles, type KeyFile } from "../keywrap/key-files/index.js";
 import type { Key } from "../keywrap/types.js";
 import { readKeyFile } from "./key-file.js";
 import { readPassword } from "./passwords.js";

@@ -1,4 +1,4 @@
-import { parseLayerRange, type LayerRange } from "../image/layer-range.js";
+import { parseLayerRange, type LayerRange } from "../image/manifests/select-layers.js";
 import { PROFILES, type Profile } from "../keywrap/compat.js";
 import { parseDigest } from "../spec/digest.js";
 import { mayBeKey } from "./secret-text.js";

@@ -4,15 +4,19 @@ import { decryptLayer } from "../layer/decrypt.js";
 import { encryptionAnnotations, type Descriptor } from "../spec/descriptor.js";
 import { plainMediaType } from "../spec/media-types.js";
 import type { ImageDestination, ImageSource } from "../store/types.js";
-import { readDiffIds, withDiffId, type DiffIdCheck } from "./diff-id.js";
-import { requireEncryptedLayers, requireLayerRecipients, type DecryptPolicy } from "./policy.js";
-import { progressMeter, type ImageProgress } from "./progress.js";
-import { encryptedLayers } from "./recipients-edit.js";
-import { findReferrers } from "./referrers.js";
-import { reportLayer, totalSize, type LayerResult } from "./report.js";
-import type { SelectedLayer, Selection } from "./select.js";
-import { DEFAULT_CONCURRENCY, transformImage } from "./transform.js";
-import { readDocument, readTree } from "./tree.js";
+import { readDiffIds, withDiffId, type DiffIdCheck } from "./features/diff-id.js";
+import {
+  requireEncryptedLayers,
+  requireLayerRecipients,
+  type DecryptPolicy,
+} from "./features/decrypt-policy.js";
+import { progressMeter, type ImageProgress } from "./engine/progress.js";
+import { encryptedLayers } from "./edit-recipients.js";
+import { findReferrers } from "./features/stale-referrers.js";
+import { reportLayer, totalSize, type LayerResult } from "./results.js";
+import type { SelectedLayer, Selection } from "./manifests/select-layers.js";
+import { DEFAULT_CONCURRENCY, transformImage } from "./engine/run-steps.js";
+import { readDocument, readTree } from "./manifests/tree.js";
 
 export interface DecryptImageOptions extends Selection, DecryptPolicy {
   /** Tried on every wrapped key of every layer. */

@@ -6,26 +6,26 @@ import { requireRecipients } from "../layer/wrap.js";
 import { isEncryptedDescriptor, type Descriptor } from "../spec/descriptor.js";
 import { encryptedMediaType } from "../spec/media-types.js";
 import type { ImageDestination, ImageSource } from "../store/types.js";
-import { findBaseLayers, type BaseMatch } from "./base.js";
+import { findBaseLayers, type BaseMatch } from "./features/base-image.js";
 import { requireCompatible } from "./compat.js";
-import { findHistoryLeft, readConfigs } from "./configs.js";
-import { CONVERTED_WARNING, hasDockerFormat } from "./docker-format.js";
-import { findCopies, type CopyWords } from "./copies.js";
+import { findHistoryLeft, readConfigs } from "./features/config-history.js";
+import { CONVERTED_WARNING, hasDockerFormat } from "./features/docker-format.js";
+import { findCopies, type CopyWords } from "./features/leftover-blobs.js";
 import { distinctRecipients } from "./distinct-recipients.js";
-import { progressMeter, type ImageProgress } from "./progress.js";
-import { findReferrers } from "./referrers.js";
-import { reportLayer, totalSize, type LayerResult } from "./report.js";
-import { readEarlier, type EarlierLayers, type Reuse } from "./reuse.js";
-import { requireRoomForKeys } from "./room.js";
+import { progressMeter, type ImageProgress } from "./engine/progress.js";
+import { findReferrers } from "./features/stale-referrers.js";
+import { reportLayer, totalSize, type LayerResult } from "./results.js";
+import { readEarlier, type EarlierLayers, type Reuse } from "./features/reuse.js";
+import { requireRoomForKeys } from "./size-check.js";
 import {
   formatPlatform,
   selectLayers,
   selectManifests,
   type SelectedLayer,
   type Selection,
-} from "./select.js";
-import { DEFAULT_CONCURRENCY, transformImage } from "./transform.js";
-import { hasAttestations, imageManifests, readTree, type ManifestNode } from "./tree.js";
+} from "./manifests/select-layers.js";
+import { DEFAULT_CONCURRENCY, transformImage } from "./engine/run-steps.js";
+import { hasAttestations, imageManifests, readTree, type ManifestNode } from "./manifests/tree.js";
 
 export interface EncryptImageOptions extends Selection {
   /** Who shall be able to decrypt; at least one. A public key that is there twice counts once. */

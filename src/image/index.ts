@@ -1,9 +1,9 @@
 /** Whole images, at `ocicrypt/image`. */
-export { lintConfig } from "./config-lint.js";
+export { lintConfig } from "./features/config-lint.js";
 export { decryptImage } from "./decrypt.js";
 export { encryptImage } from "./encrypt.js";
 export { inspectImage } from "./inspect.js";
-export { parseLayerRange } from "./layer-range.js";
+export { parseLayerRange } from "./manifests/select-layers.js";
 export {
   addImageRecipients,
   listImageRecipients,
@@ -12,10 +12,10 @@ export {
 } from "./recipients.js";
 export { rotateImage } from "./rotate.js";
 
-export type { BaseMatch } from "./base.js";
-export type { ConfigFinding, ConfigReport, SecretKind } from "./config-lint.js";
+export type { BaseMatch } from "./features/base-image.js";
+export type { ConfigFinding, ConfigReport, SecretKind } from "./features/config-lint.js";
 export type { DecryptedLayerResult, DecryptImageOptions, DecryptImageResult } from "./decrypt.js";
-export type { DiffIdCheck } from "./diff-id.js";
+export type { DiffIdCheck } from "./features/diff-id.js";
 export type {
   BaseResult,
   EncryptedLayerResult,
@@ -31,7 +31,7 @@ export type {
   ReaderReport,
 } from "./inspect.js";
 export type { Profile } from "../keywrap/compat.js";
-export type { BlobAction, ImageProgress } from "./progress.js";
+export type { BlobAction, ImageProgress } from "./engine/progress.js";
 export type {
   AddImageRecipientsOptions,
   ImageRecipients,
@@ -43,10 +43,10 @@ export type {
   EditRecipientsOptions,
   EditRecipientsResult,
   LayerRecipientsResult,
-} from "./recipients-edit.js";
-export type { LayerContent, LayerResult } from "./report.js";
+} from "./edit-recipients.js";
+export type { LayerContent, LayerResult } from "./results.js";
 export type { RotateImageOptions } from "./rotate.js";
-export type { DecryptPolicy } from "./policy.js";
-export type { Reuse } from "./reuse.js";
-export type { LayerRange } from "./layer-range.js";
-export type { Selection } from "./select.js";
+export type { DecryptPolicy } from "./features/decrypt-policy.js";
+export type { Reuse } from "./features/reuse.js";
+export type { LayerRange } from "./manifests/select-layers.js";
+export type { Selection } from "./manifests/select-layers.js";

@@ -3,10 +3,10 @@ import type { Key } from "../keywrap/types.js";
 import { explainKey, listRecipients, type RecipientReport } from "../layer/explain.js";
 import { encryptionSchemes, isEncryptedDescriptor, type Descriptor } from "../spec/descriptor.js";
 import type { ImageSource } from "../store/types.js";
-import { lintConfig, type ConfigReport } from "./config-lint.js";
-import { isImageConfig } from "./diff-id.js";
-import { formatPlatform } from "./select.js";
-import { imageManifests, readDocument, readTree, type ManifestNode } from "./tree.js";
+import { lintConfig, type ConfigReport } from "./features/config-lint.js";
+import { isImageConfig } from "./features/diff-id.js";
+import { formatPlatform } from "./manifests/select-layers.js";
+import { imageManifests, readDocument, readTree, type ManifestNode } from "./manifests/tree.js";
 
 export interface InspectImageOptions {
   /** Each is tried on each encrypted layer. */

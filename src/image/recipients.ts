@@ -1,15 +1,15 @@
 import type { Profile } from "../keywrap/compat.js";
 import type { Key, Recipient } from "../keywrap/types.js";
 import { listRecipients, type RecipientReport } from "../layer/explain.js";
-import { planAddition } from "../layer/recipients-add.js";
-import type { FailedAttempt, RecipientSelector } from "../layer/recipients-match.js";
+import { planAddition } from "../layer/recipient-changes.js";
+import type { FailedAttempt, RecipientSelector } from "../layer/recipient-selector.js";
 import {
   planRemoval,
   requireFound,
   requireLeft,
   type Removal,
-} from "../layer/recipients-remove.js";
-import { planReplacement } from "../layer/recipients-replace.js";
+} from "../layer/recipient-removal.js";
+import { planReplacement } from "../layer/recipient-changes.js";
 import { requireRecipients } from "../layer/wrap.js";
 import { isEncryptedDescriptor } from "../spec/descriptor.js";
 import type { ImageDestination, ImageSource } from "../store/types.js";
@@ -18,9 +18,9 @@ import {
   editRecipients,
   type EditRecipientsOptions,
   type EditRecipientsResult,
-} from "./recipients-edit.js";
-import { formatPlatform, selectLayers, type Selection } from "./select.js";
-import { imageManifests, readTree } from "./tree.js";
+} from "./edit-recipients.js";
+import { formatPlatform, selectLayers, type Selection } from "./manifests/select-layers.js";
+import { imageManifests, readTree } from "./manifests/tree.js";
 
 export interface ListImageRecipientsOptions extends Selection {
   signal?: AbortSignal | undefined;

@@ -9,17 +9,17 @@ import { foreignAnnotations, type Descriptor, type DescriptorLike } from "../spe
 import { encryptedMediaType, isEncryptedMediaType, plainMediaType } from "../spec/media-types.js";
 import type { ImageDestination, ImageSource } from "../store/types.js";
 import { requireCompatible } from "./compat.js";
-import { findCopies, type CopyWords } from "./copies.js";
+import { findCopies, type CopyWords } from "./features/leftover-blobs.js";
 import { distinctRecipients } from "./distinct-recipients.js";
 import type { EncryptImageResult } from "./encrypt.js";
-import { progressMeter, type ImageProgress } from "./progress.js";
-import { encryptedLayers } from "./recipients-edit.js";
-import { findReferrers } from "./referrers.js";
-import { reportLayer, totalSize } from "./report.js";
-import { requireRoomForKeys } from "./room.js";
-import type { SelectedLayer, Selection } from "./select.js";
-import { DEFAULT_CONCURRENCY, transformImage } from "./transform.js";
-import { imageManifests, readTree } from "./tree.js";
+import { progressMeter, type ImageProgress } from "./engine/progress.js";
+import { encryptedLayers } from "./edit-recipients.js";
+import { findReferrers } from "./features/stale-referrers.js";
+import { reportLayer, totalSize } from "./results.js";
+import { requireRoomForKeys } from "./size-check.js";
+import type { SelectedLayer, Selection } from "./manifests/select-layers.js";
+import { DEFAULT_CONCURRENCY, transformImage } from "./engine/run-steps.js";
+import { imageManifests, readTree } from "./manifests/tree.js";
 
 export interface RotateImageOptions extends Selection {
   /** Tried on every wrapped key of every layer. */

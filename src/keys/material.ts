@@ -1,6 +1,16 @@
+import type { KeyObject } from "node:crypto";
 import { OcicryptError } from "../errors.js";
 import { derKind, type DerKind } from "./der.js";
 import { pemBlocks, type PemBlock } from "./pem.js";
+
+/** An RSA, EC or other key pair's half, with what its JWK said of it. */
+export interface AsymmetricKey {
+  key: KeyObject;
+  kid?: string;
+  alg?: string;
+  /** Stood in a JWK Set, which can hold keys for other uses: RFC 7517, section 5. */
+  isOfSet?: boolean;
+}
 
 /** A key as its owner has it: PEM text, the bytes of a PEM, DER or JWK file, or a parsed JWK. */
 export type KeyInput = string | Uint8Array | Readonly<Record<string, unknown>>;

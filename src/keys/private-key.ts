@@ -3,7 +3,7 @@ import { OcicryptError } from "../errors.js";
 import { readJwks } from "./jwk.js";
 import { readKeyMaterial, unrecognized, type KeyInput } from "./material.js";
 import { isEncryptedBlock, type PemBlock } from "./pem.js";
-import type { AsymmetricKey } from "./types.js";
+import type { AsymmetricKey } from "./material.js";
 
 /** Of Node (node:crypto, createPrivateKey). */
 const MAX_PASSWORD_SIZE = 1024;

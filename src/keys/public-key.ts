@@ -3,7 +3,7 @@ import { OcicryptError } from "../errors.js";
 import { readJwks } from "./jwk.js";
 import { readKeyMaterial, unrecognized, type KeyInput } from "./material.js";
 import type { PemBlock } from "./pem.js";
-import type { AsymmetricKey } from "./types.js";
+import type { AsymmetricKey } from "./material.js";
 
 /**
  * The public keys of a file: SPKI or PKCS#1 as PEM or DER, a JWK or JWK Set, or an X.509

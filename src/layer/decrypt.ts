@@ -9,8 +9,8 @@ import {
   type DescriptorLike,
 } from "../spec/descriptor.js";
 import { plainMediaType } from "../spec/media-types.js";
-import { checkContent } from "../stream/content.js";
-import { parts, toReadableStream, type ByteSource } from "../stream/source.js";
+import { checkContent } from "../io/content.js";
+import { parts, toReadableStream, type ByteSource } from "../io/source.js";
 import { wipePrivateOptions } from "../cipher/private-options.js";
 import { parsePublicOptions } from "../cipher/public-options.js";
 import { requireEncrypted, unwrapPrivateOptions, type Opening } from "./unwrap.js";

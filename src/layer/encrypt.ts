@@ -10,8 +10,8 @@ import {
   type DescriptorLike,
 } from "../spec/descriptor.js";
 import { encryptedMediaType } from "../spec/media-types.js";
-import { checkContent } from "../stream/content.js";
-import { closeSource, parts, toReadableStream, type ByteSource } from "../stream/source.js";
+import { checkContent } from "../io/content.js";
+import { closeSource, parts, toReadableStream, type ByteSource } from "../io/source.js";
 import { wipePrivateOptions } from "../cipher/private-options.js";
 import { serializePublicOptions } from "../cipher/public-options.js";
 import { requireRecipients, wrapForAll, type WrappedElement } from "./wrap.js";

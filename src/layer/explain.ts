@@ -1,7 +1,7 @@
 import { describeWrappedKey } from "../keywrap/schemes.js";
 import type { Key, RecipientInfo } from "../keywrap/types.js";
 import type { DescriptorLike } from "../spec/descriptor.js";
-import { abortable } from "../stream/abort.js";
+import { abortable } from "../io/abort.js";
 import { parsePrivateOptions, wipePrivateOptions } from "../cipher/private-options.js";
 import { readWrappedKeys, type WrappedKey } from "./wrapped-keys.js";
 

@@ -1,17 +1,17 @@
 import type { DescriptorLike } from "../spec/descriptor.js";
-import { planAddition, type AddRecipientsOptions } from "./recipients-add.js";
-import { applyChange } from "./recipients-change.js";
+import { planAddition, type AddRecipientsOptions } from "./recipient-changes.js";
+import { applyChange } from "./recipient-changes.js";
 import {
   planRemoval,
   requireFound,
   requireLeft,
   type RemoveRecipientsOptions,
-} from "./recipients-remove.js";
-import { planReplacement } from "./recipients-replace.js";
+} from "./recipient-removal.js";
+import { planReplacement } from "./recipient-changes.js";
 
-export type { AddRecipientsOptions } from "./recipients-add.js";
-export type { RecipientSelector } from "./recipients-match.js";
-export type { RemoveRecipientsOptions } from "./recipients-remove.js";
+export type { AddRecipientsOptions } from "./recipient-changes.js";
+export type { RecipientSelector } from "./recipient-selector.js";
+export type { RemoveRecipientsOptions } from "./recipient-removal.js";
 
 /**
  * Adds recipients to an encrypted layer. Only annotations change, its blob is neither needed nor

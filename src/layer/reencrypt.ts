@@ -3,8 +3,8 @@ import { createEncryptor } from "../cipher/aes-ctr-hmac.js";
 import type { PrivateOptions } from "../cipher/private-options.js";
 import { OcicryptError } from "../errors.js";
 import { parseDigest } from "../spec/digest.js";
-import { checkContent } from "../stream/content.js";
-import { parts, type ByteSource } from "../stream/source.js";
+import { checkContent } from "../io/content.js";
+import { parts, type ByteSource } from "../io/source.js";
 
 /*
  * Encrypting again with a key and nonce that were used before.

@@ -5,7 +5,7 @@ import {
   isEncryptedDescriptor,
   type DescriptorLike,
 } from "../spec/descriptor.js";
-import { abortable } from "../stream/abort.js";
+import { abortable } from "../io/abort.js";
 import {
   parsePrivateOptions,
   wipePrivateOptions,

@@ -1,6 +1,6 @@
 import { OcicryptError } from "../errors.js";
 import type { Recipient } from "../keywrap/types.js";
-import { abortable, anySignal } from "../stream/abort.js";
+import { abortable, anySignal } from "../io/abort.js";
 import { serializePrivateOptions, type PrivateOptions } from "../cipher/private-options.js";
 
 export interface WrappedElement {

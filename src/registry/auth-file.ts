@@ -1,6 +1,6 @@
 import { readFile, stat } from "node:fs/promises";
 import { OcicryptError } from "../errors.js";
-import { errno } from "../store/files.js";
+import { errno } from "../io/files.js";
 import type { CredentialRequest, Credentials } from "./credentials.js";
 import { askHelper } from "./credential-helper.js";
 import { DOCKER_HUB } from "./reference.js";

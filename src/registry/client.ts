@@ -1,5 +1,5 @@
 import type { ErrorCode } from "../errors.js";
-import { abortable } from "../stream/abort.js";
+import { abortable } from "../io/abort.js";
 import { authorization } from "./authorization.js";
 import { backoff, isBusy, retryAfter, type Backoff } from "./backoff.js";
 import { configuredCredentials } from "./configured-credentials.js";

@@ -1,6 +1,6 @@
 import { execFile } from "node:child_process";
 import { OcicryptError } from "../errors.js";
-import { printable } from "../spec/foreign-text.js";
+import { printable } from "../text/printable.js";
 import type { Credentials } from "./credentials.js";
 
 /** Milliseconds; a helper may have to ask the user to unlock a key ring. */

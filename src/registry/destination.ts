@@ -2,7 +2,7 @@ import { isOcicryptError, OcicryptError } from "../errors.js";
 import type { Descriptor } from "../spec/descriptor.js";
 import { parseDigest } from "../spec/digest.js";
 import type { ImageDestination } from "../store/types.js";
-import { anySignal } from "../stream/abort.js";
+import { anySignal } from "../io/abort.js";
 import { isSuccess, registryClient, type RegistryRequest } from "./client.js";
 import { failure } from "./failure.js";
 import { getManifest, putManifest } from "./manifest.js";

@@ -1,5 +1,5 @@
 import { OcicryptError, type ErrorCode } from "../errors.js";
-import { printable } from "../spec/foreign-text.js";
+import { printable } from "../text/printable.js";
 import type { Answer, HttpRequest } from "./http.js";
 
 const MAX_CODES = 3;

@@ -1,5 +1,5 @@
 import { OcicryptError } from "../errors.js";
-import { abortable } from "../stream/abort.js";
+import { abortable } from "../io/abort.js";
 import { isBusy, retryAfter } from "./backoff.js";
 import type { RegistryClient, RegistryRequest } from "./client.js";
 import type { Answer } from "./http.js";

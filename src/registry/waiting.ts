@@ -1,4 +1,4 @@
-import { abortable } from "../stream/abort.js";
+import { abortable } from "../io/abort.js";
 
 export interface Limits {
   /** Milliseconds. */

@@ -7,7 +7,7 @@ import {
   MEDIA_TYPE_INDEX,
   MEDIA_TYPE_MANIFEST,
 } from "./media-types.js";
-import { locate, member, type JsonNode } from "./json-text.js";
+import { locate, member, type JsonNode } from "../text/json-edits.js";
 
 /** An image manifest, of OCI's format or Docker's, as it is stored, with what this library looks at. */
 export interface Manifest {

@@ -3,7 +3,7 @@ import { constants, open, stat, type FileHandle } from "node:fs/promises";
 import { OcicryptError } from "../errors.js";
 import { invalid } from "./archive-headers.js";
 import { scanHeaders, type FilePart } from "./archive-scan.js";
-import { errno, readRange } from "./files.js";
+import { errno, readRange } from "../io/files.js";
 
 /** An archive with the places of its files. */
 export interface Archive {

@@ -10,7 +10,7 @@ import {
   text,
   type PaxRecords,
 } from "./archive-headers.js";
-import { readRange } from "./files.js";
+import { readRange } from "../io/files.js";
 
 /** Where a file is in an archive. */
 export interface FilePart {

@@ -1,7 +1,7 @@
 import { open, type FileHandle } from "node:fs/promises";
 import { pipeline } from "node:stream/promises";
 import type { Pack } from "tar-stream";
-import { writeFully } from "./files.js";
+import { writeFully } from "../io/files.js";
 import type { StoreOptions } from "./types.js";
 
 /** A file to be put into an archive. */

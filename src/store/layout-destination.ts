@@ -4,7 +4,7 @@ import { dirname, join, resolve } from "node:path";
 import { OcicryptError } from "../errors.js";
 import { parseDigest } from "../spec/digest.js";
 import { MAX_MANIFEST_SIZE } from "../spec/limits.js";
-import { single } from "../stream/source.js";
+import { single } from "../io/source.js";
 import {
   errno,
   fileMatches,
@@ -14,7 +14,7 @@ import {
   writeError,
   writing,
   makeDirectories,
-} from "./files.js";
+} from "../io/files.js";
 import {
   EMPTY_INDEX,
   parseLayoutIndex,

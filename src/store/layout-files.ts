@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { OcicryptError } from "../errors.js";
 import { parseDigest } from "../spec/digest.js";
 import { parseJson } from "../spec/manifest.js";
-import { readSmallFile } from "./files.js";
+import { readSmallFile } from "../io/files.js";
 
 /** Reads a small file of a layout by its name in it; `undefined` when it is not there. */
 export type ReadLayoutFile = (name: string, limit: number) => Promise<Uint8Array | undefined>;

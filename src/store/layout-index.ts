@@ -1,7 +1,7 @@
 import { OcicryptError } from "../errors.js";
 import { REF_NAME } from "../spec/annotations.js";
 import type { Descriptor } from "../spec/descriptor.js";
-import { applyEdits, locate, member } from "../spec/json-text.js";
+import { applyEdits, locate, member } from "../text/json-edits.js";
 import { parseDocument, type LocatedDescriptor } from "../spec/manifest.js";
 import { MEDIA_TYPE_INDEX } from "../spec/media-types.js";
 

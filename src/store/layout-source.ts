@@ -3,7 +3,7 @@ import type { Descriptor } from "../spec/descriptor.js";
 import { MAX_MANIFEST_SIZE } from "../spec/limits.js";
 import { parseJson } from "../spec/manifest.js";
 import { MEDIA_TYPE_INDEX, MEDIA_TYPE_MANIFEST } from "../spec/media-types.js";
-import { errno, readChunks } from "./files.js";
+import { errno, readChunks } from "../io/files.js";
 import { blobName, blobPath, readIn, requireLayout, type ReadLayoutFile } from "./layout-files.js";
 import { findEntry, parseLayoutIndex } from "./layout-index.js";
 import { readReferrers } from "./layout-referrers.js";

@@ -3,7 +3,7 @@ import { readlinkSync } from "node:fs";
 import { mkdir, readdir, rm } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
-import { errno } from "./files.js";
+import { errno } from "../io/files.js";
 
 /** Names the machine and process that work in it, so that one left behind can be told. */
 const STAGE = /^\.ocicrypt-([0-9a-f]{8})-(\d+)-[0-9a-f]{16}$/;

@@ -13,7 +13,7 @@ import { renderDecrypted, renderEncrypted, renderReport } from "../../src/cli/re
 import { statusOf } from "../../src/cli/status.js";
 import { bytes, plural, printable } from "../../src/cli/text.js";
 import { OcicryptError, type ErrorCode } from "../../src/errors.js";
-import type { ImageProgress } from "../../src/image/progress.js";
+import type { ImageProgress } from "../../src/image/engine/progress.js";
 import type { ImageReport } from "../../src/image/inspect.js";
 
 describe("text for a terminal", () => {

@@ -11,7 +11,7 @@ import {
   type EditRecipientsResult,
   type RemoveImageRecipientsOptions,
 } from "../../src/image/index.js";
-import { editRecipients } from "../../src/image/recipients-edit.js";
+import { editRecipients } from "../../src/image/edit-recipients.js";
 import { jwe } from "../../src/keywrap/jwe/index.js";
 import type { Key, Recipient } from "../../src/keywrap/types.js";
 import { archiveDestination } from "../../src/store/archive-destination.js";

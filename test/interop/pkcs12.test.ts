@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import type { ErrorCode } from "../../src/errors.js";
 import { readPkcs12 } from "../../src/keys/pkcs12/pkcs12.js";
-import { keysFromFiles } from "../../src/keywrap/key-files.js";
+import { keysFromFiles } from "../../src/keywrap/key-files/index.js";
 import { decryptLayer } from "../../src/layer/decrypt.js";
 import { collect } from "../support/bytes.js";
 import { expectCode } from "../support/codes.js";

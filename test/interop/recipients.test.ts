@@ -9,7 +9,7 @@ import {
   rotateImage,
 } from "../../src/image/index.js";
 import { listRecipients, type RecipientSelector } from "../../src/index.js";
-import { keysFromFiles } from "../../src/keywrap/key-files.js";
+import { keysFromFiles } from "../../src/keywrap/key-files/index.js";
 import { jwe } from "../../src/keywrap/jwe/index.js";
 import { pgp } from "../../src/keywrap/pgp/index.js";
 import { pkcs7 } from "../../src/keywrap/pkcs7/index.js";

@@ -5,7 +5,7 @@ import { decryptLayer } from "../../src/layer/decrypt.js";
 import { parsePrivateOptions, serializePrivateOptions } from "../../src/cipher/private-options.js";
 import { parsePublicOptions, serializePublicOptions } from "../../src/cipher/public-options.js";
 import { unwrapOnly } from "../../src/layer/unwrap.js";
-import type { ByteSource } from "../../src/stream/source.js";
+import type { ByteSource } from "../../src/io/source.js";
 import { chunked, collect } from "../support/bytes.js";
 import { expectCode } from "../support/codes.js";
 import { deepFreeze } from "../support/freeze.js";

@@ -10,7 +10,7 @@ import {
   type RegistryRetry,
 } from "../../src/registry/index.js";
 import type { Descriptor } from "../../src/spec/descriptor.js";
-import { verified } from "../../src/stream/content.js";
+import { verified } from "../../src/io/content.js";
 import { collect } from "../support/bytes.js";
 import { expectCode } from "../support/codes.js";
 import {

@@ -9,7 +9,7 @@ import { watched } from "../support/sources.js";
 /** After how many writes the disk is full. */
 const disk = vi.hoisted(() => ({ room: Infinity }));
 
-vi.mock(import("../../src/store/files.js"), async (original) => {
+vi.mock(import("../../src/io/files.js"), async (original) => {
   const files = await original();
   return {
     ...files,

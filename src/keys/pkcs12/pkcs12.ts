@@ -9,10 +9,10 @@ import {
 } from "../asn1.js";
 import { unrecognized } from "../material.js";
 import type { PrivateKeyOptions } from "../private-key.js";
-import { identifierOf, readAlgorithm, unsupported } from "./algorithm.js";
-import { decrypt, otherPassword } from "./encryption.js";
-import { readMac } from "./mac.js";
-import { passwordForms, wipeForms, type PasswordForms } from "./password.js";
+import { identifierOf, readAlgorithm, unsupported } from "./protection.js";
+import { decrypt, otherPassword } from "./protection.js";
+import { readMac } from "./protection.js";
+import { passwordForms, wipeForms, type PasswordForms } from "./key-derivation.js";
 import { explicitly, readSafeContents, type Pkcs12Contents } from "./safe-contents.js";
 
 /** RFC 5652 sections 4 and 8. */

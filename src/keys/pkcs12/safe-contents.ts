@@ -3,9 +3,9 @@ import { OctetString } from "asn1js";
 import { OcicryptError } from "../../errors.js";
 import { childrenOf, hasContextTag, octetsOf, type Asn1Node } from "../asn1.js";
 import { derKind } from "../der.js";
-import { identifierOf, readAlgorithm } from "./algorithm.js";
-import { decrypt, otherPassword } from "./encryption.js";
-import type { PasswordForms } from "./password.js";
+import { identifierOf, readAlgorithm } from "./protection.js";
+import { decrypt, otherPassword } from "./protection.js";
+import type { PasswordForms } from "./key-derivation.js";
 
 /** What is gathered from all the parts of a file. */
 export interface Pkcs12Contents {

@@ -1,6 +1,6 @@
 import type { KeyObject } from "node:crypto";
 import { OcicryptError } from "../../errors.js";
-import type { AsymmetricKey } from "../../keys/types.js";
+import type { AsymmetricKey } from "../../keys/material.js";
 
 const RSA_ALGORITHMS = ["RSA-OAEP", "RSA-OAEP-256"] as const;
 const EC_ALGORITHMS = ["ECDH-ES+A128KW", "ECDH-ES+A192KW", "ECDH-ES+A256KW"] as const;

@@ -2,8 +2,8 @@ import { flattenedDecrypt } from "jose";
 import { OcicryptError, shown } from "../../errors.js";
 import type { KeyInput } from "../../keys/material.js";
 import { readPrivateKeys, type PrivateKeyOptions } from "../../keys/private-key.js";
-import { thumbprint } from "../../keys/thumbprint.js";
-import type { AsymmetricKey } from "../../keys/types.js";
+import { thumbprint } from "../../keys/jwk.js";
+import type { AsymmetricKey } from "../../keys/material.js";
 import type { Key } from "../types.js";
 import {
   algorithmFits,

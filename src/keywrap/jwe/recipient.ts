@@ -1,8 +1,8 @@
 import { FlattenedEncrypt } from "jose";
 import type { KeyInput } from "../../keys/material.js";
 import { readPublicKeys } from "../../keys/public-key.js";
-import { thumbprint } from "../../keys/thumbprint.js";
-import type { AsymmetricKey } from "../../keys/types.js";
+import { thumbprint } from "../../keys/jwk.js";
+import type { AsymmetricKey } from "../../keys/material.js";
 import type { Recipient } from "../types.js";
 import { keyAlgorithm, mapUsable, requireJweKey } from "./algorithms.js";
 

@@ -1,7 +1,7 @@
 import type { KeyObject } from "node:crypto";
 import type { KeyInput } from "../../keys/material.js";
 import { readPrivateKeys, type PrivateKeyOptions } from "../../keys/private-key.js";
-import { thumbprint } from "../../keys/thumbprint.js";
+import { thumbprint } from "../../keys/jwk.js";
 import type { Key } from "../types.js";
 import { parseBlob, type Pkcs11Recipient } from "./blob.js";
 import { isKeyFile, parseKeyFile, requireKeyNamed } from "./key-file.js";

@@ -1,6 +1,6 @@
 import { constants, privateDecrypt, publicEncrypt, type KeyObject } from "node:crypto";
 import { OcicryptError } from "../../errors.js";
-import type { AsymmetricKey } from "../../keys/types.js";
+import type { AsymmetricKey } from "../../keys/material.js";
 
 /** The hash of RSA-OAEP, of its label (which is empty) and of its mask alike. */
 export type OaepHash = "sha1" | "sha256";

@@ -2,7 +2,7 @@ import { spawn, type ChildProcessWithoutNullStreams } from "node:child_process";
 import { OcicryptError } from "../../errors.js";
 import { invalid } from "./answer.js";
 import { MAX_MESSAGE_SIZE, MAX_WORDS } from "./limits.js";
-import { printable, reasonOf } from "../../spec/foreign-text.js";
+import { printable, reasonOf } from "../../text/printable.js";
 
 export interface Command {
   readonly path: string;

@@ -1,7 +1,7 @@
 import { readFileSync, statSync } from "node:fs";
 import { OcicryptError } from "../../errors.js";
 import { asObject, parseObject, type JsonObject } from "./json.js";
-import { printable } from "../../spec/foreign-text.js";
+import { printable } from "../../text/printable.js";
 
 /**
  * Where key providers are, by name: the content of the file that Go reads, see

@@ -1,6 +1,6 @@
 import type { RecipientInfo } from "../types.js";
 import { parseObject } from "./json.js";
-import { printable } from "../../spec/foreign-text.js";
+import { printable } from "../../text/printable.js";
 
 const MAX_LENGTH = 200;
 

@@ -7,7 +7,7 @@ import type { ProviderTls } from "./config.js";
 import { asBuffer, loadGrpc, METHODS, type Grpc } from "./grpc.js";
 import { MAX_MESSAGE_SIZE } from "./limits.js";
 import { decodeMessage, encodeMessage } from "./message.js";
-import { printable, reasonOf } from "../../spec/foreign-text.js";
+import { printable, reasonOf } from "../../text/printable.js";
 import type { Operation } from "./request.js";
 
 export interface GrpcServer {

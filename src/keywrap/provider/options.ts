@@ -3,7 +3,7 @@ import { invalid } from "./answer.js";
 import { findProvider, type ProviderConfig } from "./config.js";
 import { withDeadline } from "./deadline.js";
 import { DEFAULT_TIMEOUT } from "./limits.js";
-import { printable, reasonOf } from "../../spec/foreign-text.js";
+import { printable, reasonOf } from "../../text/printable.js";
 import { remoteProvider } from "./remote.js";
 import type { KeyProvider } from "./types.js";
 

@@ -1,7 +1,7 @@
 import type { Readable, Writable } from "node:stream";
 import { OcicryptError } from "../../errors.js";
 import { MAX_MESSAGE_SIZE } from "./limits.js";
-import { reasonOf } from "../../spec/foreign-text.js";
+import { reasonOf } from "../../text/printable.js";
 import { respond, type ServeOptions } from "./respond.js";
 import type { KeyProvider } from "./types.js";
 

@@ -3,7 +3,7 @@ import { isOcicryptError, type ErrorCode } from "../../errors.js";
 import { asBuffer, loadGrpc, METHODS, type Grpc } from "./grpc.js";
 import { MAX_MESSAGE_SIZE } from "./limits.js";
 import { decodeMessage, encodeMessage } from "./message.js";
-import { reasonOf } from "../../spec/foreign-text.js";
+import { reasonOf } from "../../text/printable.js";
 import type { Operation } from "./request.js";
 import { respond, type ServeOptions } from "./respond.js";
 import type { KeyProvider } from "./types.js";

@@ -1,0 +1,39 @@
+import type { Descriptor } from "../../spec/descriptor.js";
+import type { ImageDestination, ImageSource } from "../../store/types.js";
+import { verified } from "../../io/content.js";
+import type { ProgressMeter } from "./progress.js";
+import { restarting } from "./restart.js";
+import type { ImageNode } from "../manifests/tree.js";
+
+/**
+ * The distinct blobs of an image.
+ *
+ * @param without nodes and layers whose own blob is left out; none by default
+ */
+export function blobsOf(root: ImageNode, without: ReadonlySet<unknown> = new Set()): Descriptor[] {
+  const blobs = collect(root, without);
+  return [...new Map(blobs.map((blob) => [`${blob.digest} ${String(blob.size)}`, blob])).values()];
+}
+
+function collect(node: ImageNode, without: ReadonlySet<unknown>): Descriptor[] {
+  if (node.kind === "index") return node.children.flatMap((child) => collect(child, without));
+  if (node.kind === "other") return node.bytes === undefined ? [node.descriptor] : [];
+  const { config, layers } = node.document;
+  const kept = layers.filter((layer) => !without.has(layer.node));
+  return [...(without.has(node) ? [] : [config]), ...kept.map(({ descriptor }) => descriptor)];
+}
+
+/** Copies a blob where it is not there yet. */
+export async function copyBlob(
+  source: ImageSource,
+  destination: ImageDestination,
+  blob: Descriptor,
+  { meter, signal }: { meter: ProgressMeter; signal: AbortSignal | undefined },
+): Promise<void> {
+  if (await destination.contains(blob)) return;
+  if ((await destination.mount?.(blob)) === true) return;
+  await restarting(async () => {
+    const content = verified(source.read(blob, { signal }), blob, signal);
+    await destination.write(meter.count(content, blob, "copy"), () => blob, { signal });
+  });
+}

@@ -1,0 +1,51 @@
+import type { Descriptor } from "../../spec/descriptor.js";
+
+/** What happens to a blob; with `reuse` a layer is compared with earlier ones first. */
+export type BlobAction = "encrypt" | "decrypt" | "copy" | "compare";
+
+/** How far an operation on an image is. */
+export interface ImageProgress {
+  /** The blob that was just worked on. */
+  digest: string;
+  action: BlobAction;
+  /** Bytes of this blob so far, and all of them. */
+  blobBytes: number;
+  blobSize: number;
+  /** Bytes of all blobs so far, and an upper bound of all of them. */
+  bytes: number;
+  size: number;
+}
+
+export interface ProgressMeter {
+  /** Passes a blob's content through and reports it. */
+  count(
+    content: AsyncIterable<Uint8Array>,
+    blob: Descriptor,
+    action: BlobAction,
+  ): AsyncGenerator<Uint8Array, void, undefined>;
+}
+
+/** Adds up what several blobs at once report. */
+export function progressMeter(
+  size: number,
+  report: ((progress: ImageProgress) => void) | undefined,
+): ProgressMeter {
+  let bytes = 0;
+  const counted = new Map<string, number>();
+  return {
+    async *count(content, { digest, size: blobSize }, action) {
+      // What is begun again has been counted before.
+      const name = `${action} ${digest}`;
+      bytes -= counted.get(name) ?? 0;
+      counted.set(name, 0);
+      let blobBytes = 0;
+      for await (const chunk of content) {
+        blobBytes += chunk.byteLength;
+        bytes += chunk.byteLength;
+        counted.set(name, (counted.get(name) ?? 0) + chunk.byteLength);
+        report?.({ digest, action, blobBytes, blobSize, bytes, size });
+        yield chunk;
+      }
+    },
+  };
+}

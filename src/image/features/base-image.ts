@@ -1,0 +1,260 @@
+import { OcicryptError, isOcicryptError, shown } from "../../errors.js";
+import { BASE_DIGEST } from "../../spec/annotations.js";
+import { isEncryptedDescriptor, type Descriptor, type Platform } from "../../spec/descriptor.js";
+import { MAX_MANIFEST_SIZE } from "../../spec/limits.js";
+import { isDocumentType, parseJson, readDescriptor } from "../../spec/manifest.js";
+import {
+  MEDIA_TYPE_DOCKER_LIST,
+  MEDIA_TYPE_DOCKER_MANIFEST,
+  MEDIA_TYPE_INDEX,
+  MEDIA_TYPE_MANIFEST,
+} from "../../spec/media-types.js";
+import type { ImageSource } from "../../store/types.js";
+import { checkContent } from "../../io/content.js";
+import { isImageConfig, readDiffIds } from "./diff-id.js";
+import { formatPlatform } from "../manifests/select-layers.js";
+import { readDocument, tooLarge, type ManifestNode } from "../manifests/tree.js";
+
+/** What a manifest has from its base image. */
+export interface BaseMatch {
+  /** Of the base image's manifest for the platform. */
+  digest: string;
+  /** How many layers, from the first one on, are the base image's. */
+  layers: number;
+  /** How many layers the base image has. */
+  of: number;
+}
+
+interface BaseManifest {
+  source: ImageSource;
+  digest: string;
+  config: Descriptor;
+  layers: readonly Descriptor[];
+}
+
+const DOCUMENT_TYPES = [
+  MEDIA_TYPE_MANIFEST,
+  MEDIA_TYPE_INDEX,
+  MEDIA_TYPE_DOCKER_MANIFEST,
+  MEDIA_TYPE_DOCKER_LIST,
+];
+
+/** An index, an index in it, and a manifest. */
+const MAX_DEPTH = 3;
+
+/**
+ * Finds the layers that manifests have from their base image: those that are the same from the
+ * first one on, by their digests, or by their diffIDs where blobs were compressed again. Base
+ * images may be of Docker's format.
+ *
+ * @param base the base image; without it, the one that each manifest names by the annotation
+ *   `org.opencontainers.image.base.digest`, if the source holds it. An annotation is a claim:
+ *   whoever wrote it decides which layers stay plain.
+ * @throws {@link OcicryptError} `BASE_NOT_FOUND`, `BASE_MISMATCH`, and what reading throws
+ */
+export async function findBaseLayers(
+  source: ImageSource,
+  manifests: readonly ManifestNode[],
+  { base, signal }: { base?: ImageSource | undefined; signal?: AbortSignal | undefined },
+): Promise<Map<ManifestNode, BaseMatch>> {
+  const image = await base?.resolve({ signal });
+  const found = new Map<ManifestNode, BaseMatch>();
+  for (const manifest of manifests) {
+    const named = image ?? (await namedBase(source, manifest, signal));
+    const platform = manifest.platform ?? (await configPlatform(source, manifest, signal));
+    const read = await readBase(base ?? source, named, platform, signal);
+    found.set(manifest, await compare(source, manifest, read, signal));
+  }
+  return found;
+}
+
+async function compare(
+  source: ImageSource,
+  { document }: ManifestNode,
+  base: BaseManifest,
+  signal: AbortSignal | undefined,
+): Promise<BaseMatch> {
+  const layers = document.layers.map(({ descriptor }) => descriptor);
+  const isSame = (i: number): boolean => layers[i]?.digest === base.layers[i]?.digest;
+  let count = prefix(base.layers.length, isSame);
+  if (count < base.layers.length && count < layers.length) {
+    const own = await diffIds(source, document.config, layers.length, signal);
+    const other = await diffIds(base.source, base.config, base.layers.length, signal);
+    count = prefix(base.layers.length, (i) => {
+      const layer = base.layers[i];
+      // What the base image keeps secret is no reason to leave it plain here.
+      const isPlain = layer !== undefined && !isEncryptedDescriptor(layer);
+      return isSame(i) || (isPlain && own[i] !== undefined && own[i] === other[i]);
+    });
+  }
+  if (count > 0) return { digest: base.digest, layers: count, of: base.layers.length };
+  const message = `the image has no layer of the base image ${base.digest}`;
+  throw new OcicryptError("BASE_MISMATCH", message);
+}
+
+function prefix(length: number, isSame: (index: number) => boolean): number {
+  let count = 0;
+  while (count < length && isSame(count)) count++;
+  return count;
+}
+
+/** Empty where the config does not have one for each layer. */
+async function diffIds(
+  source: ImageSource,
+  config: Descriptor,
+  count: number,
+  signal: AbortSignal | undefined,
+): Promise<readonly string[]> {
+  if (!isImageConfig(config)) return [];
+  const found = readDiffIds(config, await readDocument(source, config, signal));
+  return found?.length === count ? found : [];
+}
+
+/** The base image that a manifest, or its entry in the index, names. */
+async function namedBase(
+  source: ImageSource,
+  { descriptor, document }: ManifestNode,
+  signal: AbortSignal | undefined,
+): Promise<Descriptor> {
+  const { annotations } = parseJson(Buffer.from(document.text), "the manifest").value;
+  const digest =
+    readAnnotation(annotations, BASE_DIGEST) ?? readAnnotation(descriptor.annotations, BASE_DIGEST);
+  if (digest === undefined) {
+    throw notFound(`the image does not name its base: it has no annotation ${BASE_DIGEST}`);
+  }
+  try {
+    return await describe(source, digest, signal);
+  } catch (error) {
+    if (isOcicryptError(error, "DESCRIPTOR_INVALID")) {
+      throw notFound(`the annotation ${BASE_DIGEST} of the image is ${shown(digest)}, no digest`);
+    }
+    if (!isOcicryptError(error, "BLOB_NOT_FOUND") && !isOcicryptError(error, "IMAGE_NOT_FOUND")) {
+      throw error;
+    }
+    throw notFound(`the base image ${digest}, which the image names, is not where the image is`);
+  }
+}
+
+/** The descriptor of a manifest or index of which only the digest is known. */
+async function describe(
+  source: ImageSource,
+  digest: string,
+  signal: AbortSignal | undefined,
+): Promise<Descriptor> {
+  const bytes = await readUnknown(source, digest, signal);
+  const { mediaType, manifests } = parseJson(bytes, "the base image").value;
+  const fallback = Array.isArray(manifests) ? MEDIA_TYPE_INDEX : MEDIA_TYPE_MANIFEST;
+  return {
+    mediaType: typeof mediaType === "string" ? mediaType : fallback,
+    digest,
+    size: bytes.byteLength,
+  };
+}
+
+/** A registry holds to the type that it is asked for, so it is asked for each. */
+async function readUnknown(
+  source: ImageSource,
+  digest: string,
+  signal: AbortSignal | undefined,
+): Promise<Uint8Array> {
+  let refusal: unknown;
+  for (const mediaType of DOCUMENT_TYPES) {
+    try {
+      return await readSmall(source, { mediaType, digest, size: MAX_MANIFEST_SIZE }, signal);
+    } catch (error) {
+      if (!isOcicryptError(error, "REGISTRY_INVALID_RESPONSE")) throw error;
+      refusal ??= error;
+    }
+  }
+  throw refusal;
+}
+
+/** Reads content of which the size is not known, but that it is at most what the descriptor says. */
+async function readSmall(
+  source: ImageSource,
+  descriptor: Descriptor,
+  signal: AbortSignal | undefined,
+): Promise<Uint8Array> {
+  const { digest } = descriptor;
+  const check = checkContent({ digest });
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of source.read(descriptor, { signal })) {
+    signal?.throwIfAborted();
+    size += chunk.byteLength;
+    if (size > descriptor.size) throw tooLarge(`the manifest ${digest} is`);
+    check.update(chunk);
+    chunks.push(chunk);
+  }
+  check.finish();
+  return Buffer.concat(chunks);
+}
+
+/** The manifest of a base image for a platform. */
+async function readBase(
+  source: ImageSource,
+  descriptor: Descriptor,
+  platform: Platform | undefined,
+  signal: AbortSignal | undefined,
+  depth = 1,
+): Promise<BaseManifest> {
+  const { mediaType, digest } = descriptor;
+  if (!isDocumentType(mediaType) || depth > MAX_DEPTH) {
+    throw mismatch(`the base image ${digest} is neither a manifest nor an index of some`);
+  }
+  const bytes = await readDocument(source, descriptor, signal);
+  const { value } = parseJson(bytes, "the base image's manifest");
+  if (mediaType !== MEDIA_TYPE_INDEX && mediaType !== MEDIA_TYPE_DOCKER_LIST) {
+    const config = readDescriptor(value.config, "config");
+    return { source, digest, config, layers: readDescriptors(value.layers, "layers") };
+  }
+  const entries = readDescriptors(value.manifests, "manifests");
+  const fitting = entries.filter((entry) => isSamePlatform(entry.platform, platform));
+  const wanted = formatPlatform(platform);
+  const exact = fitting.find((entry) => formatPlatform(entry.platform) === wanted);
+  const chosen = exact ?? fitting[0];
+  if (chosen === undefined) {
+    throw mismatch(`the base image ${digest} has no manifest of the platform ${wanted}`);
+  }
+  return readBase(source, chosen, platform, signal, depth + 1);
+}
+
+/** Not by `parseDocument`: what a base image holds besides is no reason to refuse it. */
+function readDescriptors(value: unknown, name: string): Descriptor[] {
+  if (!Array.isArray(value)) throw mismatch(`the base image's manifest has no ${name}`);
+  return value.map((item, i) => readDescriptor(item, `${name}[${String(i)}]`));
+}
+
+/** Builders differ in whether they name the variant that an architecture has anyway. */
+function isSamePlatform(one: Platform | undefined, other: Platform | undefined): boolean {
+  if (one === undefined || other === undefined) return false;
+  if (one.os !== other.os || one.architecture !== other.architecture) return false;
+  return one.variant === undefined || other.variant === undefined || one.variant === other.variant;
+}
+
+/** The platform of an image that is in no index. */
+async function configPlatform(
+  source: ImageSource,
+  { document: { config } }: ManifestNode,
+  signal: AbortSignal | undefined,
+): Promise<Platform | undefined> {
+  if (!isImageConfig(config)) return undefined;
+  const bytes = await readDocument(source, config, signal);
+  const { os, architecture, variant } = parseJson(bytes, "the image's config").value;
+  if (typeof os !== "string" || typeof architecture !== "string") return undefined;
+  return { os, architecture, ...(typeof variant === "string" && variant !== "" && { variant }) };
+}
+
+function readAnnotation(annotations: unknown, name: string): string | undefined {
+  if (typeof annotations !== "object" || annotations === null) return undefined;
+  const value: unknown = new Map(Object.entries(annotations)).get(name);
+  return typeof value === "string" ? value : undefined;
+}
+
+function notFound(message: string): OcicryptError {
+  return new OcicryptError("BASE_NOT_FOUND", message);
+}
+
+function mismatch(message: string): OcicryptError {
+  return new OcicryptError("BASE_MISMATCH", message);
+}

@@ -1,0 +1,139 @@
+import { createHash } from "node:crypto";
+import { isOcicryptError, OcicryptError } from "../../errors.js";
+import { replaceContent, type Descriptor } from "../../spec/descriptor.js";
+import { locate, member, applyEdits, removeMembers, type JsonNode } from "../../text/json-edits.js";
+import { MAX_MANIFEST_SIZE } from "../../spec/limits.js";
+import type { ImageDestination, ImageSource } from "../../store/types.js";
+import { formatFinding, lintConfig } from "./config-lint.js";
+import { exposes, notKnown } from "./leftover-blobs.js";
+import { isImageConfig } from "./diff-id.js";
+import type { ManifestPart } from "../manifests/rewrite.js";
+import { readDocument, type ManifestNode } from "../manifests/tree.js";
+import { parseJson } from "../../spec/manifest.js";
+
+/** A config that takes the place of another one. */
+export interface NewConfig extends ManifestPart {
+  after: Descriptor;
+  bytes: Uint8Array;
+}
+
+export interface ReadConfigs {
+  /** What the configs as they will be reveal. */
+  warnings: string[];
+  redacted: NewConfig[];
+}
+
+/** All redacted configs are held in memory at once. */
+const MAX_REDACTED = 16 * MAX_MANIFEST_SIZE;
+/** Of one image; a config full of secrets has made its point by then. */
+const MAX_WARNINGS = 50;
+
+/**
+ * Reads the configs of images, looks for secrets in them and takes the history out if it shall go.
+ *
+ * @throws {@link OcicryptError} with `redact`: `MANIFEST_INVALID`, `MANIFEST_TOO_LARGE`; and those
+ *   of reading
+ */
+export async function readConfigs(
+  source: ImageSource,
+  manifests: readonly ManifestNode[],
+  { redact, signal }: { redact: boolean; signal: AbortSignal | undefined },
+): Promise<ReadConfigs> {
+  const warnings = new Set<string>();
+  const redacted: NewConfig[] = [];
+  let size = 0;
+  for (const manifest of manifests) {
+    const { config } = manifest.document;
+    if (!isImageConfig(config)) continue;
+    if (config.size > MAX_MANIFEST_SIZE && !redact) {
+      warnings.add(`the config ${config.digest} is too large to be searched for secrets`);
+      continue;
+    }
+    const before = await readDocument(source, config, signal);
+    const bytes = redact ? redactHistory(before) : undefined;
+    if (bytes !== undefined) {
+      size += bytes.byteLength;
+      if (size > MAX_REDACTED) {
+        throw new OcicryptError("MANIFEST_TOO_LARGE", "the image's configs are too large together");
+      }
+      redacted.push(replaceConfig(manifest, bytes));
+    }
+    for (const warning of lint(bytes ?? before, config)) warnings.add(warning);
+  }
+  return { warnings: limited([...warnings]), redacted };
+}
+
+function lint(bytes: Uint8Array, { digest }: Descriptor): string[] {
+  try {
+    return lintConfig(bytes).findings.map(
+      (finding) => `the config stays readable: ${formatFinding(finding)}`,
+    );
+  } catch (error) {
+    if (!isOcicryptError(error, "MANIFEST_INVALID")) throw error;
+    return [`the config ${digest} is not JSON and was not searched for secrets`];
+  }
+}
+
+function limited(warnings: readonly string[]): string[] {
+  const rest = warnings.length - MAX_WARNINGS;
+  if (rest <= 0) return [...warnings];
+  return [
+    ...warnings.slice(0, MAX_WARNINGS),
+    `the configs hold ${String(rest)} more of what looks like a secret`,
+  ];
+}
+
+function replaceConfig(manifest: ManifestNode, bytes: Uint8Array): NewConfig {
+  const { config, text } = manifest.document;
+  const node = member(locate(text), "config");
+  if (node === undefined) throw new TypeError("a manifest that was parsed has a config");
+  const digest = `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
+  const { mediaType, annotations } = config;
+  const content = { mediaType, digest, size: bytes.byteLength, annotations };
+  return { manifest, descriptor: config, node, bytes, after: replaceContent(config, content) };
+}
+
+/** What the caller should know of a history that was taken out. */
+export async function findHistoryLeft(
+  redacted: readonly NewConfig[],
+  hasAttestations: boolean,
+  destination: ImageDestination,
+): Promise<string[]> {
+  const before = new Map(redacted.map(({ descriptor }) => [descriptor.digest, descriptor]));
+  const warnings = [...before.keys()].map(
+    (digest) =>
+      `the config ${digest} has lost its history: decryption will not give back the original image`,
+  );
+  for (const [digest, descriptor] of before) {
+    const isExposed = await exposes(destination, descriptor);
+    const config = `the config ${digest} with its history`;
+    if (isExposed === "yes") warnings.push(`the destination still holds ${config}`);
+    if (isExposed === "unknown") warnings.push(notKnown(config));
+  }
+  if (redacted.length > 0 && hasAttestations) {
+    warnings.push("the image's attestations stay, which can tell how it was built");
+  }
+  return warnings;
+}
+
+/** In lower case, as Go reads the names of members in any. */
+const REDACTED = ["created_by", "comment"];
+
+/**
+ * A config whose history does not tell how the image was built: every entry stays, as readers
+ * count them, without `created_by` and `comment`. All other bytes stay too.
+ *
+ * @returns `undefined` when there is nothing to remove
+ * @throws {@link OcicryptError} `MANIFEST_INVALID`
+ */
+export function redactHistory(config: Uint8Array): Uint8Array | undefined {
+  const { text } = parseJson(config, "the image's config");
+  const edits = membersCalled(locate(text), "history")
+    .flatMap(({ items = [] }) => items)
+    .flatMap((entry) => removeMembers(entry, (name) => REDACTED.includes(name.toLowerCase())));
+  return edits.length === 0 ? undefined : Buffer.from(applyEdits(text, edits), "utf8");
+}
+
+function membersCalled({ members = [] }: JsonNode, wanted: string): JsonNode[] {
+  return members.flatMap(({ name, value }) => (name.toLowerCase() === wanted ? [value] : []));
+}

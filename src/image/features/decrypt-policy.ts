@@ -1,0 +1,102 @@
+import { OcicryptError, shown } from "../../errors.js";
+import { listRecipients } from "../../layer/explain.js";
+import { encryptionSchemes, type Descriptor } from "../../spec/descriptor.js";
+import { isEncryptedMediaType } from "../../spec/media-types.js";
+import {
+  formatPlatform,
+  selectLayers,
+  type SelectedLayer,
+  type Selection,
+} from "../manifests/select-layers.js";
+import type { ImageNode, ManifestNode, OtherNode } from "../manifests/tree.js";
+
+/** What an image must be before anything of it is decrypted. */
+export interface DecryptPolicy {
+  /**
+   * Refuses an image of which these layers, or all with `true`, are not encrypted. A layer that
+   * somebody replaced by a plain one is not noticed otherwise, as no key is needed for it. It does
+   * not tell who encrypted: with a public key anybody can. Choose by `layers` and `platforms`
+   * only, as media types and sizes are the image's own.
+   */
+  requireEncrypted?: boolean | Selection | undefined;
+  /**
+   * Refuses an image of which a layer that is to be decrypted is not wrapped for each of these: a
+   * `scheme`, such as `jwe` or `provider.NAME`, or a `keyId`, as `inspectImage` reports them. It
+   * finds mistakes and no attacks: these are claims in annotations, which anybody can write.
+   */
+  requireRecipients?: readonly string[] | undefined;
+}
+
+/**
+ * @throws {@link OcicryptError} `POLICY_VIOLATION`; `NOTHING_SELECTED` when layers are not there
+ *   that must be encrypted
+ */
+export function requireEncryptedLayers(
+  root: ImageNode,
+  policy: DecryptPolicy["requireEncrypted"],
+): void {
+  if (policy === undefined || policy === false) return;
+  const { manifests, others } = runnable(root);
+  if (policy === true) {
+    const [unknown] = others;
+    if (unknown !== undefined) {
+      const { mediaType } = unknown.descriptor;
+      throw violation(`the image has an entry of the type ${shown(mediaType)}, which is not known`);
+    }
+    const bare = manifests.find(({ document }) => document.layers.length === 0);
+    if (bare !== undefined) throw violation(`the manifest ${bare.descriptor.digest} has no layers`);
+  }
+  const layers = selectLayers(manifests, policy === true ? {} : policy);
+  if (layers.length === 0) throw violation("the image has no layers");
+  const plain = layers.find(({ descriptor }) => !isEncrypted(descriptor));
+  if (plain !== undefined) throw violation(`${nameOf(plain)} is not encrypted`);
+}
+
+/** @throws {@link OcicryptError} `POLICY_VIOLATION` */
+export async function requireLayerRecipients(
+  layers: readonly SelectedLayer[],
+  required: DecryptPolicy["requireRecipients"] = [],
+): Promise<void> {
+  if (required.length === 0) return;
+  for (const layer of layers) {
+    const reports = await listRecipients(layer.descriptor);
+    const present = reports.filter(({ problem }) => problem === undefined);
+    for (const wanted of required) {
+      if (present.some(({ scheme, keyId }) => scheme === wanted || keyId === wanted)) continue;
+      throw violation(`${nameOf(layer)} is not encrypted for ${shown(wanted)}`);
+    }
+  }
+}
+
+/**
+ * The manifests that a runtime might run. It goes by the platform and not by BuildKit's mark of
+ * attestations, which would otherwise be a way to hide a plain image from the policy.
+ */
+function runnable(node: ImageNode): { manifests: ManifestNode[]; others: OtherNode[] } {
+  if (node.kind === "index") {
+    const children = node.children.map(runnable);
+    return {
+      manifests: children.flatMap(({ manifests }) => manifests),
+      others: children.flatMap(({ others }) => others),
+    };
+  }
+  if (node.kind === "other") return { manifests: [], others: [node] };
+  const { isAttestation, platform } = node;
+  const isNowhere = platform?.os === "unknown" && platform.architecture === "unknown";
+  return { manifests: isAttestation && isNowhere ? [] : [node], others: [] };
+}
+
+/** Stricter than elsewhere: a runtime takes a layer for plain by its media type alone. */
+function isEncrypted(descriptor: Descriptor): boolean {
+  return isEncryptedMediaType(descriptor.mediaType) && encryptionSchemes(descriptor).length > 0;
+}
+
+function nameOf({ manifest, index }: SelectedLayer): string {
+  const { platform } = manifest;
+  const where = platform === undefined ? "" : ` of ${formatPlatform(platform)}`;
+  return `layer ${String(index)}${where}`;
+}
+
+function violation(message: string): OcicryptError {
+  return new OcicryptError("POLICY_VIOLATION", message);
+}

@@ -1,0 +1,65 @@
+import { locate, member } from "../../text/json-edits.js";
+import type { LocatedDescriptor } from "../../spec/manifest.js";
+import { ociMediaType } from "../../spec/media-types.js";
+import type { ChangedParts, ChangedTypes, ManifestPart } from "../manifests/rewrite.js";
+import { documentNodes, type ImageNode, type ManifestNode } from "../manifests/tree.js";
+
+/** What there is to rebuild for an image to be of OCI's format. */
+export interface OciConversion {
+  parts: ChangedParts;
+  types: ChangedTypes;
+}
+
+export const CONVERTED_WARNING =
+  "converted from Docker's format: decryption gives back the layers, not the manifest's digest";
+
+/** Whether a manifest or index of an image is of Docker's format (image manifest v2, schema 2). */
+export function hasDockerFormat(root: ImageNode): boolean {
+  return documentNodes(root).some(isDockerDocument);
+}
+
+/**
+ * Turns all manifests and manifest lists of Docker's format into OCI's, which differs in the media
+ * types alone. Docker's format can not hold encrypted layers, and an index of both formats is read
+ * by few. Manifests of OCI's format stay, whatever types their layers have.
+ *
+ * @param changed parts of manifests that change in other ways, too
+ */
+export function convertToOci(root: ImageNode, changed: ChangedParts): OciConversion {
+  const docker = documentNodes(root).filter(isDockerDocument);
+  const parts = new Map(changed);
+  const known = byPlace(changed.keys());
+  for (const node of docker) {
+    if (node.kind === "index") continue;
+    for (const located of partsOf(node)) {
+      const part = known.get(node)?.get(located.node.start) ?? { ...located, manifest: node };
+      const after = changed.get(part) ?? part.descriptor;
+      parts.set(part, { ...after, mediaType: ociMediaType(after.mediaType) });
+    }
+  }
+  return { parts, types: new Map(docker.map((node) => [node, ociType(node)])) };
+}
+
+/** Parts by where they start: who changes a config has located it anew. */
+function byPlace(parts: Iterable<ManifestPart>): Map<ManifestNode, Map<number, ManifestPart>> {
+  const places = new Map<ManifestNode, Map<number, ManifestPart>>();
+  for (const part of parts) {
+    const own = places.get(part.manifest) ?? new Map<number, ManifestPart>();
+    places.set(part.manifest, own.set(part.node.start, part));
+  }
+  return places;
+}
+
+function partsOf({ document }: ManifestNode): LocatedDescriptor[] {
+  const { config, layers, text } = document;
+  const node = member(locate(text), "config");
+  return node === undefined ? layers : [{ descriptor: config, node }, ...layers];
+}
+
+function isDockerDocument(node: ImageNode): boolean {
+  return ociType(node) !== node.descriptor.mediaType;
+}
+
+function ociType({ descriptor }: ImageNode): string {
+  return ociMediaType(descriptor.mediaType);
+}

@@ -1,0 +1,60 @@
+import { isOcicryptError } from "../../errors.js";
+import type { Descriptor } from "../../spec/descriptor.js";
+import type { ImageDestination } from "../../store/types.js";
+import type { SelectedLayer } from "../manifests/select-layers.js";
+import type { ManifestNode } from "../manifests/tree.js";
+
+/** How to tell of the former blobs of changed layers that are still to be had. */
+export interface CopyWords {
+  /** Of one that the image has in another place too, which was not changed. */
+  twin: (digest: string) => string;
+  /** Of those that the destination holds, such as `2 layers`. */
+  left: (layers: string) => string;
+  /** What the layers were before. */
+  kind: string;
+}
+
+/** Warns of what stays of the former blobs of changed layers. */
+export async function findCopies(
+  changed: readonly SelectedLayer[],
+  manifests: readonly ManifestNode[],
+  destination: ImageDestination,
+  { twin, left, kind }: CopyWords,
+): Promise<string[]> {
+  const nodes = new Set(changed.map(({ node }) => node));
+  const former = new Map(changed.map(({ descriptor }) => [descriptor.digest, descriptor]));
+  const twins = manifests
+    .flatMap(({ document }) => document.layers)
+    .filter(({ node, descriptor }) => !nodes.has(node) && former.has(descriptor.digest))
+    .map(({ descriptor }) => descriptor.digest);
+  const exposed = { yes: 0, no: 0, unknown: 0 };
+  for (const descriptor of former.values()) exposed[await exposes(destination, descriptor)]++;
+  const layers = (count: number): string =>
+    count === 1 ? `1 ${kind}` : `${String(count)} ${kind}s`;
+  return [
+    ...[...new Set(twins)].map(twin),
+    ...(exposed.yes === 0 ? [] : [left(layers(exposed.yes))]),
+    ...(exposed.unknown === 0
+      ? []
+      : [notKnown(`the blobs of ${layers(exposed.unknown)} from before`)]),
+  ];
+}
+
+/** Whether a blob that is not wanted in a destination can be read from there. */
+export async function exposes(
+  destination: ImageDestination,
+  blob: Descriptor,
+): Promise<"yes" | "no" | "unknown"> {
+  try {
+    const isExposed = await (destination.exposes?.(blob) ?? destination.contains(blob));
+    return isExposed ? "yes" : "no";
+  } catch (error) {
+    // All is written by now: a question that decides nothing is no reason to fail.
+    if (isOcicryptError(error)) return "unknown";
+    throw error;
+  }
+}
+
+export function notKnown(what: string): string {
+  return `it could not be found out whether the destination still holds ${what}`;
+}

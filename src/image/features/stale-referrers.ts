@@ -1,0 +1,80 @@
+import { isOcicryptError, shown } from "../../errors.js";
+import type { Descriptor } from "../../spec/descriptor.js";
+import type { ImageSource } from "../../store/types.js";
+import { documentNodes, type ImageNode } from "../manifests/tree.js";
+
+/** Each is a request or two to a registry. */
+const MAX_LOOKUPS = 16;
+const MAX_SHOWN = 5;
+
+/**
+ * Warns of artifacts, such as signatures, that are about manifests or indexes which others have
+ * taken the place of: nobody finds them from the new ones. Those in the image itself are looked at,
+ * and those that the source knows. A source that can not tell is no reason to fail. Manifests of
+ * unknown types, of which nobody can say what they are about, are told of too.
+ *
+ * @param former digests of what was replaced, the image's first
+ */
+export async function findReferrers(
+  source: ImageSource,
+  root: ImageNode,
+  former: readonly string[],
+  signal: AbortSignal | undefined,
+): Promise<string[]> {
+  const found = new Map<string, unknown>(artifactsIn(root, new Set(former)));
+  const warnings: string[] = [];
+  try {
+    for (const digest of former.slice(0, MAX_LOOKUPS)) {
+      for (const referrer of (await source.referrers?.(digest, { signal })) ?? []) {
+        found.set(referrer.digest, referrer.artifactType);
+      }
+    }
+  } catch (error) {
+    signal?.throwIfAborted();
+    if (!isOcicryptError(error)) throw error;
+    warnings.push(
+      `it could not be found out what refers to the image's former digest (${error.code})`,
+    );
+  }
+  if (source.referrers !== undefined && former.length > MAX_LOOKUPS) {
+    const all = String(former.length);
+    warnings.push(
+      `what refers to the image was looked for at ${String(MAX_LOOKUPS)} of its ${all} former digests only`,
+    );
+  }
+  const unknown = new Map(unknownManifests(root).map((each) => [each.digest, each.mediaType]));
+  for (const [digest, mediaType] of [...unknown].slice(0, MAX_SHOWN)) {
+    warnings.push(
+      `${digest} is kept as it is, and what it names may be missing: ${shown(mediaType)} is not known`,
+    );
+  }
+  return found.size === 0 ? warnings : [describe([...found]), ...warnings];
+}
+
+/** Nothing has checked the type. */
+type Artifact = readonly [digest: string, type: unknown];
+
+function artifactsIn(root: ImageNode, former: ReadonlySet<string>): Artifact[] {
+  return documentNodes(root).flatMap((node) => {
+    if (node.kind === "index") return [];
+    const { descriptor, document } = node;
+    const { subject } = document;
+    if (subject === undefined || !former.has(subject.digest)) return [];
+    return [[descriptor.digest, descriptor.artifactType]];
+  });
+}
+
+/** Manifests of unknown types: what they name may be left behind. */
+function unknownManifests(root: ImageNode): Descriptor[] {
+  if (root.kind === "index") return root.children.flatMap(unknownManifests);
+  return root.kind === "other" && root.bytes !== undefined ? [root.descriptor] : [];
+}
+
+function describe(artifacts: readonly Artifact[]): string {
+  const refer = artifacts.length === 1 ? "1 artifact refers" : `${String(artifacts.length)} artifacts refer`; // prettier-ignore
+  const names = artifacts
+    .slice(0, MAX_SHOWN)
+    .map(([digest, type]) => (typeof type !== "string" ? digest : `${digest} (${shown(type)})`));
+  const rest = artifacts.length > MAX_SHOWN ? ", …" : "";
+  return `${refer} to the image's former digest: ${names.join(", ")}${rest}`;
+}

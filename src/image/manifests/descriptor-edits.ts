@@ -1,0 +1,88 @@
+import { ENCRYPTION_PREFIX } from "../../spec/annotations.js";
+import type { Descriptor } from "../../spec/descriptor.js";
+import {
+  insertMembers,
+  member,
+  removeMembers,
+  type Edit,
+  type JsonNode,
+} from "../../text/json-edits.js";
+import type { LocatedDescriptor } from "../../spec/manifest.js";
+
+/**
+ * Stands behind the last member of an `annotations` object that was there and empty before
+ * encryption, so that decryption leaves the empty object and not none: the original digest.
+ */
+const WAS_EMPTY = "\t";
+
+/** The edits that turn a descriptor, where it stands in a document, into another one. */
+export function descriptorEdits(
+  { descriptor, node }: LocatedDescriptor,
+  after: Descriptor,
+  text: string,
+): Edit[] {
+  const values = (["mediaType", "digest", "size"] as const).flatMap((name) => {
+    const value = member(node, name);
+    if (value === undefined || descriptor[name] === after[name]) return [];
+    return [{ start: value.start, end: value.end, text: JSON.stringify(after[name]) }];
+  });
+  const gone = ["data", "urls"].filter((name) => name in descriptor && !(name in after));
+  const annotations = member(node, "annotations");
+  if (annotations !== undefined && isOnlyEncryption(annotations, after, text)) {
+    gone.push("annotations");
+  }
+  return [
+    ...values,
+    ...removeMembers(node, (name) => gone.includes(name)),
+    ...(gone.includes("annotations") ? [] : annotationEdits(node, after.annotations ?? {}, text)),
+  ];
+}
+
+/** Whether an `annotations` object was made by encryption and has no reason to stay. */
+function isOnlyEncryption(annotations: JsonNode, after: Descriptor, text: string): boolean {
+  const { members = [] } = annotations;
+  return (
+    after.annotations === undefined &&
+    members.length > 0 &&
+    members.every(({ name }) => name.startsWith(ENCRYPTION_PREFIX)) &&
+    !hasMark(annotations, text)
+  );
+}
+
+function hasMark({ members = [] }: JsonNode, text: string): boolean {
+  const last = members.at(-1)?.value.end;
+  return last !== undefined && text.startsWith(WAS_EMPTY, last);
+}
+
+function annotationEdits(
+  descriptor: JsonNode,
+  after: Readonly<Record<string, string>>,
+  text: string,
+): Edit[] {
+  const annotations = member(descriptor, "annotations");
+  const present = new Set(annotations?.members?.map(({ name }) => name));
+  const added = Object.entries(after).filter(([name]) => !present.has(name));
+  if (annotations === undefined) {
+    return added.length === 0 ? [] : insertMembers(descriptor, [["annotations", after]]);
+  }
+  const { members = [], start, end } = annotations;
+  if (members.length === 0) {
+    return insertMembers(annotations, added).map((edit) => ({
+      ...edit,
+      text: edit.text + WAS_EMPTY,
+    }));
+  }
+  const isGone = (name: string): boolean => !Object.hasOwn(after, name);
+  if (members.every(({ name }) => isGone(name))) {
+    const last = members.at(-1)?.value.end ?? start;
+    return added.length === 0 && hasMark(annotations, text)
+      ? [{ start: start + 1, end: last + WAS_EMPTY.length, text: "" }]
+      : [{ start, end, text: JSON.stringify(after) }];
+  }
+  const changed = members.flatMap(({ name, value }) => {
+    const replacement = after[name];
+    if (isGone(name) || replacement === JSON.parse(text.slice(value.start, value.end))) return [];
+    return [{ start: value.start, end: value.end, text: JSON.stringify(replacement) }];
+  });
+  return [...removeMembers(annotations, isGone), ...changed, ...insertMembers(annotations, added)];
+}

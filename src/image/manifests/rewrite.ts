@@ -1,0 +1,175 @@
+import { createHash } from "node:crypto";
+import type { OcicryptError } from "../../errors.js";
+import { DOCKER_REFERENCE_DIGEST } from "../../spec/annotations.js";
+import { replaceContent, type Descriptor } from "../../spec/descriptor.js";
+import { applyEdits, locate, member, type Edit } from "../../text/json-edits.js";
+import { MAX_MANIFEST_SIZE } from "../../spec/limits.js";
+import type { LocatedDescriptor } from "../../spec/manifest.js";
+import type { ImageDestination } from "../../store/types.js";
+import { descriptorEdits } from "./descriptor-edits.js";
+import {
+  documentNodes,
+  tooLarge,
+  type ImageNode,
+  type IndexNode,
+  type ManifestNode,
+} from "./tree.js";
+
+/** New descriptors for parts of manifests. */
+export type ChangedParts = ReadonlyMap<ManifestPart, Descriptor>;
+
+/** The new media types of some manifests and indexes. */
+export type ChangedTypes = ReadonlyMap<ImageNode, string>;
+
+/** Where manifests go; the blobs that they name are no concern here. */
+export type ManifestWriter = Pick<ImageDestination, "writeManifest">;
+
+/** A descriptor in a manifest: of a layer, or of the config. */
+export interface ManifestPart extends LocatedDescriptor {
+  manifest: ManifestNode;
+}
+
+export interface RebuiltImage {
+  /** Of the new manifest or index, which is not visible in the destination yet. */
+  image: Descriptor;
+  /** Digests of manifests and indexes that others have taken the place of, the image's first. */
+  former: string[];
+}
+
+/**
+ * Writes the manifests of an image anew, as {@link rebuildManifests} does, and tells which of the
+ * old ones have no place in the new image.
+ *
+ * @throws {@link OcicryptError} as {@link rebuildManifests}
+ */
+export async function rebuildImage(
+  root: ImageNode,
+  changed: ChangedParts,
+  destination: ManifestWriter,
+  types?: ChangedTypes,
+): Promise<RebuiltImage> {
+  const written = new Set<string>();
+  const writer: ManifestWriter = {
+    writeManifest(bytes, after) {
+      written.add(after.digest);
+      return destination.writeManifest(bytes, after);
+    },
+  };
+  const image = await rebuildManifests(root, changed, writer, types);
+  const before = documentNodes(root).map(({ descriptor }) => descriptor.digest);
+  return { image, former: [...new Set(before)].filter((digest) => !written.has(digest)) };
+}
+
+/**
+ * Writes the manifests of an image anew, from the leaves up, with new descriptors for some of
+ * their parts. Every byte that need not change stays.
+ *
+ * @param types none by default
+ * @returns the descriptor of the new manifest or index
+ * @throws {@link OcicryptError} `MANIFEST_TOO_LARGE`, `DESTINATION_FULL`, `DESTINATION_UNWRITABLE`
+ */
+export async function rebuildManifests(
+  root: ImageNode,
+  changed: ChangedParts,
+  destination: ManifestWriter,
+  types: ChangedTypes = new Map(),
+): Promise<Descriptor> {
+  const parts = new Map<ManifestNode, [ManifestPart, Descriptor][]>();
+  for (const change of changed) {
+    const [{ manifest }] = change;
+    const own = parts.get(manifest);
+    if (own === undefined) parts.set(manifest, [change]);
+    else own.push(change);
+  }
+  return rebuildNode(root, parts, destination, types);
+}
+
+type PartsByManifest = ReadonlyMap<ManifestNode, readonly [ManifestPart, Descriptor][]>;
+
+async function rebuildNode(
+  node: ImageNode,
+  changed: PartsByManifest,
+  destination: ManifestWriter,
+  types: ChangedTypes,
+): Promise<Descriptor> {
+  if (node.kind === "other") {
+    if (node.bytes !== undefined) await destination.writeManifest(node.bytes, node.descriptor);
+    return node.descriptor;
+  }
+  const type = types.get(node);
+  const edits = [
+    ...(type === undefined ? [] : typeEdits(node.document.text, type)),
+    ...(node.kind === "manifest"
+      ? partEdits(node, changed)
+      : await entryEdits(node, changed, destination, types)),
+  ];
+  const bytes = Buffer.from(applyEdits(node.document.text, edits), "utf8");
+  // A document that stays keeps its descriptor, whatever algorithm its digest is of.
+  const after =
+    edits.length === 0 && type === undefined
+      ? node.descriptor
+      : describe(node.descriptor, bytes, type);
+  if (after.size > MAX_MANIFEST_SIZE) throw madeTooLarge(node);
+  await destination.writeManifest(bytes, after);
+  return after;
+}
+
+/** A document need not name its type itself. */
+function typeEdits(text: string, type: string): Edit[] {
+  const value = member(locate(text), "mediaType");
+  if (value === undefined) return [];
+  return [{ start: value.start, end: value.end, text: JSON.stringify(type) }];
+}
+
+function partEdits(node: ManifestNode, changed: PartsByManifest): Edit[] {
+  const all: Edit[] = [];
+  let added = 0;
+  for (const [part, after] of changed.get(node) ?? []) {
+    const edits = descriptorEdits(part, after, node.document.text);
+    added += edits.reduce((sum, { text }) => sum + text.length, 0);
+    // The wrapped keys of many layers together can be longer than any text may be.
+    if (added > MAX_MANIFEST_SIZE) throw madeTooLarge(node);
+    all.push(...edits);
+  }
+  return all;
+}
+
+async function entryEdits(
+  { children, document }: IndexNode,
+  changed: PartsByManifest,
+  destination: ManifestWriter,
+  types: ChangedTypes,
+): Promise<Edit[]> {
+  const rebuilt: Descriptor[] = [];
+  for (const child of children) {
+    rebuilt.push(await rebuildNode(child, changed, destination, types));
+  }
+  const renamed = new Map(children.map(({ descriptor }, i) => [descriptor.digest, rebuilt[i]]));
+  return document.manifests.flatMap((entry, i) => {
+    const descriptor = rebuilt[i];
+    if (descriptor === undefined) return [];
+    return descriptorEdits(entry, followReference(descriptor, renamed), document.text);
+  });
+}
+
+/** BuildKit's attestations name the manifest that they are about. */
+function followReference(
+  descriptor: Descriptor,
+  renamed: ReadonlyMap<string, Descriptor | undefined>,
+): Descriptor {
+  const about = descriptor.annotations?.[DOCKER_REFERENCE_DIGEST];
+  const target = about === undefined ? undefined : renamed.get(about);
+  if (target === undefined) return descriptor;
+  const annotations = { ...descriptor.annotations, [DOCKER_REFERENCE_DIGEST]: target.digest };
+  return { ...descriptor, annotations };
+}
+
+function describe(before: Descriptor, bytes: Uint8Array, mediaType = before.mediaType): Descriptor {
+  const { annotations } = before;
+  const digest = `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
+  return replaceContent(before, { mediaType, digest, size: bytes.byteLength, annotations });
+}
+
+function madeTooLarge({ descriptor }: ImageNode): OcicryptError {
+  return tooLarge(`what is made of the manifest ${descriptor.digest} would be`);
+}

@@ -1,0 +1,144 @@
+import { OcicryptError } from "../../errors.js";
+import { DOCKER_REFERENCE_TYPE } from "../../spec/annotations.js";
+import type { Descriptor, Platform } from "../../spec/descriptor.js";
+import { MAX_MANIFEST_SIZE } from "../../spec/limits.js";
+import {
+  isDocumentType,
+  isManifestType,
+  parseDocument,
+  type Index,
+  type Manifest,
+} from "../../spec/manifest.js";
+import type { ImageSource } from "../../store/types.js";
+import { verified } from "../../io/content.js";
+import { isImageConfig } from "../features/diff-id.js";
+
+/** An image with all its manifests read: what is to be done is decided before anything is done. */
+export type ImageNode = ManifestNode | IndexNode | OtherNode;
+
+export interface ManifestNode {
+  kind: "manifest";
+  descriptor: Descriptor;
+  document: Manifest;
+  platform?: Platform;
+  /**
+   * Is about another manifest and no image, as BuildKit's provenance and artifacts with a `subject`
+   * are; in an index it is kept as it is.
+   */
+  isAttestation: boolean;
+}
+
+export interface IndexNode {
+  kind: "index";
+  descriptor: Descriptor;
+  document: Index;
+  children: ImageNode[];
+}
+
+/** An index entry of a type that is not known here; it is kept as it is. */
+export interface OtherNode {
+  kind: "other";
+  descriptor: Descriptor;
+  /** Of a manifest; without them it is a blob, as in BuildKit's build caches. */
+  bytes?: Uint8Array;
+}
+
+/** Indexes nest one deep in practice. */
+const MAX_DEPTH = 8;
+const MAX_DOCUMENTS = 1000;
+/** All of them are held in memory at once. */
+const MAX_TOTAL_SIZE = 16 * MAX_MANIFEST_SIZE;
+
+/**
+ * Reads the manifests of an image, each verified against its descriptor.
+ *
+ * @throws {@link OcicryptError} `MANIFEST_INVALID`, `MANIFEST_TOO_LARGE`, `MANIFEST_UNSUPPORTED`,
+ *   `BLOB_NOT_FOUND`, `BLOB_SIZE_MISMATCH`, `BLOB_DIGEST_MISMATCH`, `SOURCE_UNREADABLE`
+ */
+export async function readTree(
+  source: ImageSource,
+  root: Descriptor,
+  signal?: AbortSignal,
+): Promise<ImageNode> {
+  let documents = 0;
+  let totalSize = 0;
+
+  async function readNode(descriptor: Descriptor, depth: number): Promise<ImageNode> {
+    const isKnown = isDocumentType(descriptor.mediaType);
+    if (!isKnown && depth === 0) {
+      const message = `${descriptor.mediaType} is not the type of an image`;
+      throw new OcicryptError("MANIFEST_UNSUPPORTED", message);
+    }
+    if (!isManifestType(descriptor.mediaType)) return { kind: "other", descriptor };
+    totalSize += Math.min(descriptor.size, MAX_MANIFEST_SIZE);
+    if (depth > MAX_DEPTH || ++documents > MAX_DOCUMENTS || totalSize > MAX_TOTAL_SIZE) {
+      throw new OcicryptError("MANIFEST_INVALID", "the image's indexes nest too deep or too wide");
+    }
+    const bytes = await readDocument(source, descriptor, signal);
+    if (!isKnown) return { kind: "other", descriptor, bytes };
+    const document = parseDocument(bytes, descriptor.mediaType);
+    const { platform } = descriptor;
+    if (document.kind === "manifest") {
+      const isAttestation =
+        descriptor.annotations?.[DOCKER_REFERENCE_TYPE] === "attestation-manifest" ||
+        (depth > 0 && document.subject !== undefined && !isImageConfig(document.config));
+      return {
+        kind: "manifest",
+        descriptor,
+        document,
+        isAttestation,
+        ...(platform && { platform }),
+      };
+    }
+    const children: ImageNode[] = [];
+    for (const entry of document.manifests) {
+      children.push(await readNode(entry.descriptor, depth + 1));
+    }
+    return { kind: "index", descriptor, document, children };
+  }
+
+  return readNode(root, 0);
+}
+
+/**
+ * Reads a manifest or config whole.
+ *
+ * @throws {@link OcicryptError} `MANIFEST_TOO_LARGE`, `BLOB_NOT_FOUND`, `BLOB_SIZE_MISMATCH`,
+ *   `BLOB_DIGEST_MISMATCH`, `SOURCE_UNREADABLE`
+ */
+export async function readDocument(
+  source: ImageSource,
+  descriptor: Descriptor,
+  signal?: AbortSignal,
+): Promise<Uint8Array> {
+  if (descriptor.size > MAX_MANIFEST_SIZE) throw tooLarge(`the manifest ${descriptor.digest} is`);
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of verified(source.read(descriptor, { signal }), descriptor, signal)) {
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
+}
+
+/** The image manifests of a tree, those of attestations left out, in the order of their indexes. */
+export function imageManifests(node: ImageNode): ManifestNode[] {
+  if (node.kind === "index") return node.children.flatMap(imageManifests);
+  return node.kind === "manifest" && !node.isAttestation ? [node] : [];
+}
+
+/** All manifests and indexes of a tree. */
+export function documentNodes(node: ImageNode): (ManifestNode | IndexNode)[] {
+  if (node.kind === "other") return [];
+  return node.kind === "index" ? [node, ...node.children.flatMap(documentNodes)] : [node];
+}
+
+/** Whether anything in a tree is an attestation. */
+export function hasAttestations(node: ImageNode): boolean {
+  if (node.kind === "index") return node.children.some(hasAttestations);
+  return node.kind === "manifest" && node.isAttestation;
+}
+
+/** @param what is or would be larger than registries take: `the manifest … is` */
+export function tooLarge(what: string, more = ""): OcicryptError {
+  const limit = `${String(MAX_MANIFEST_SIZE)} bytes, the limit of registries`;
+  return new OcicryptError("MANIFEST_TOO_LARGE", `${what} larger than ${limit}${more}`);
+}

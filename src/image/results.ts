@@ -1,0 +1,40 @@
+import type { Descriptor } from "../spec/descriptor.js";
+import type { SelectedLayer } from "./manifests/select-layers.js";
+import { formatPlatform } from "./manifests/select-layers.js";
+import { blobsOf } from "./engine/copy-blobs.js";
+import type { ImageNode } from "./manifests/tree.js";
+
+/** What happened to one layer. */
+export interface LayerResult {
+  /** `os/arch`, or `-` in an image without an index. */
+  platform: string;
+  /** The layer's place in its manifest, from 0. */
+  index: number;
+  before: LayerContent;
+  after: LayerContent;
+}
+
+export interface LayerContent {
+  mediaType: string;
+  digest: string;
+  size: number;
+}
+
+export function reportLayer(layer: SelectedLayer, after: Descriptor): LayerResult {
+  const { manifest, index, descriptor } = layer;
+  return {
+    platform: formatPlatform(manifest.platform),
+    index,
+    before: contentOf(descriptor),
+    after: contentOf(after),
+  };
+}
+
+function contentOf({ mediaType, digest, size }: Descriptor): LayerContent {
+  return { mediaType, digest, size };
+}
+
+/** The bytes of all distinct blobs of an image, by what their descriptors say. */
+export function totalSize(root: ImageNode): number {
+  return blobsOf(root).reduce((sum, { size }) => sum + size, 0);
+}

@@ -1,0 +1,165 @@
+import { setImmediate } from "node:timers/promises";
+import { HMAC_SIZE, generateSecret } from "../cipher/aes-ctr-hmac.js";
+import { wipePrivateOptions } from "../cipher/private-options.js";
+import { isOcicryptError } from "../errors.js";
+import { isBuiltIn } from "../keywrap/schemes.js";
+import type { Recipient } from "../keywrap/types.js";
+import { describeEncrypted } from "../layer/encrypt.js";
+import { wrapForAll, type WrappedElement } from "../layer/wrap.js";
+import { isEncryptedDescriptor, type Descriptor } from "../spec/descriptor.js";
+import { MAX_ANNOTATION_LENGTH, MAX_MANIFEST_SIZE } from "../spec/limits.js";
+import { encryptedMediaType, plainMediaType } from "../spec/media-types.js";
+import { changesOf, mergeLayer, type Changes, type OtherChanges } from "./changes.js";
+import { rebuildManifests } from "./manifests/rewrite.js";
+import type { SelectedLayer } from "./manifests/select-layers.js";
+import { tooLarge, type ImageNode, type ManifestNode } from "./manifests/tree.js";
+
+/** In characters of base64; most are of one or two thousand. */
+const LARGE_WRAPPED_KEY = 10_000;
+/** So many in one manifest do not matter even where nothing is known of their size. */
+const FEW_UNKNOWN = 16;
+const SOME_DIGEST = `sha256:${"0".repeat(64)}`;
+
+/** Layers that are to get new keys, and what else is to change in their manifests. */
+export interface NewKeys extends OtherChanges {
+  root: ImageNode;
+  /** Plain ones, or ones whose digests before encryption nobody knows yet. */
+  selected: readonly SelectedLayer[];
+  recipients: readonly Recipient[];
+  signal?: AbortSignal | undefined;
+}
+
+/**
+ * Refuses recipients whose wrapped keys make a manifest too large, before anything is written.
+ *
+ * @param all how many new recipients there are
+ * @param changesWith what there is to rebuild with the first few of the new recipients
+ * @throws {@link OcicryptError} `MANIFEST_TOO_LARGE`, with the number of recipients that there is
+ *   room for
+ */
+export async function requireRoom(
+  root: ImageNode,
+  all: number,
+  changesWith: (count: number) => Changes,
+  signal?: AbortSignal,
+): Promise<void> {
+  const hasRoomFor = (count: number): Promise<boolean> => hasRoom(root, changesWith(count), signal);
+  if (await hasRoomFor(all)) return;
+  // The most that there is room for is from `most` on, and below `tooMany`.
+  let most = 0;
+  let tooMany = all;
+  while (most + 1 < tooMany) {
+    const middle = Math.floor((most + tooMany) / 2);
+    if (await hasRoomFor(middle)) most = middle;
+    else tooMany = middle;
+  }
+  const room = `there is room for ${String(most)} of the ${String(all)} recipients`;
+  throw tooLarge("a manifest would be", `; ${room}`);
+}
+
+/**
+ * The same for layers that are to be encrypted, before the first byte of them is read. Only where
+ * it could matter, a key that nothing is encrypted with is wrapped once for each recipient, as
+ * that shows the size of the wrapped keys; it can be a request to a key service.
+ *
+ * @throws {@link OcicryptError} `MANIFEST_TOO_LARGE`, `ANNOTATION_TOO_LARGE`; and for plain layers
+ *   `WRAP_FAILED`, and what recipients throw
+ */
+export async function requireRoomForKeys(work: NewKeys): Promise<void> {
+  const { root, selected, recipients, signal } = work;
+  if (isSmall(selected, recipients)) return;
+  const wrapped = await rehearse(work);
+  if (wrapped === undefined) return;
+  const changesWith = (count: number): Changes =>
+    changesOf(root, describeAll(selected, wrapped.slice(0, count)), work);
+  await requireRoom(root, recipients.length, changesWith, signal);
+}
+
+/** Whether there is room for wrapped keys even if all of them are large. */
+function isSmall(selected: readonly SelectedLayer[], recipients: readonly Recipient[]): boolean {
+  const lists = countBy(recipients, ({ scheme }) => scheme);
+  const layers = countBy(selected, ({ manifest }) => manifest);
+  const unknown = recipients.filter(({ scheme }) => !isBuiltIn(scheme)).length;
+  const fits = ([{ descriptor }, count]: [ManifestNode, number]): boolean =>
+    count * unknown <= FEW_UNKNOWN &&
+    descriptor.size + count * recipients.length * LARGE_WRAPPED_KEY <= MAX_MANIFEST_SIZE;
+  return (
+    [...lists.values()].every((count) => count * LARGE_WRAPPED_KEY <= MAX_ANNOTATION_LENGTH) &&
+    [...layers].every(fits)
+  );
+}
+
+function countBy<T, K>(items: readonly T[], name: (item: T) => K): Map<K, number> {
+  const counts = new Map<K, number>();
+  for (const item of items) counts.set(name(item), (counts.get(name(item)) ?? 0) + 1);
+  return counts;
+}
+
+/**
+ * Wraps a key that nothing is encrypted with.
+ *
+ * @returns `undefined` where it can not be done and says nothing of the real keys
+ */
+async function rehearse({
+  selected,
+  recipients,
+  signal,
+}: NewKeys): Promise<WrappedElement[] | undefined> {
+  const isPlain = !selected.some(({ descriptor }) => isEncryptedDescriptor(descriptor));
+  const secret = { ...generateSecret(), digest: isPlain ? longestDigest(selected) : SOME_DIGEST };
+  try {
+    return await wrapForAll(secret, recipients, signal);
+  } catch (error) {
+    signal?.throwIfAborted();
+    // Who refuses a secret with a digest may take those without that are wrapped in the end.
+    if (isPlain) throw error;
+    return undefined;
+  } finally {
+    wipePrivateOptions(secret);
+  }
+}
+
+/** What is recorded of a plain layer is its own digest. */
+function longestDigest(selected: readonly SelectedLayer[]): string {
+  return selected.reduce(
+    (longest, { descriptor: { digest } }) => (digest.length > longest.length ? digest : longest),
+    "",
+  );
+}
+
+/** Descriptors of the size that those of the encrypted layers will have. */
+function describeAll(
+  selected: readonly SelectedLayer[],
+  wrapped: readonly WrappedElement[],
+): Map<SelectedLayer, Descriptor> {
+  const content = { mediaType: "", digest: SOME_DIGEST, size: 0 };
+  const hmac = new Uint8Array(HMAC_SIZE);
+  const shared = describeEncrypted({ mediaType: "" }, { ...content, wrapped, hmac });
+  return new Map(
+    selected.map((layer) => {
+      const { descriptor } = layer;
+      const mediaType = encryptedMediaType(plainMediaType(descriptor.mediaType));
+      return [layer, mergeLayer(descriptor, { ...shared, mediaType, size: descriptor.size })];
+    }),
+  );
+}
+
+async function hasRoom(
+  root: ImageNode,
+  { parts, types }: Changes,
+  signal: AbortSignal | undefined,
+): Promise<boolean> {
+  /** Others have their turn between manifests, which can be many and large. */
+  async function pause(): Promise<void> {
+    await setImmediate();
+    signal?.throwIfAborted();
+  }
+  await pause();
+  try {
+    await rebuildManifests(root, parts, { writeManifest: pause }, types);
+    return true;
+  } catch (error) {
+    if (isOcicryptError(error, "MANIFEST_TOO_LARGE")) return false;
+    throw error;
+  }
+}

@@ -1,0 +1,205 @@
+import { KEYS_PREFIX } from "../spec/annotations.js";
+import type { DescriptorLike } from "../spec/descriptor.js";
+import { reportRecipients, type RecipientReport } from "./explain.js";
+import { appendWrappedKeys, readWrappedKeys, type WrappedKey } from "./wrapped-keys.js";
+import { wipePrivateOptions } from "../cipher/private-options.js";
+import { parsePublicOptions } from "../cipher/public-options.js";
+import type { Key, Recipient } from "../keywrap/types.js";
+import { unwraps } from "./recipient-selector.js";
+import { unwrapPrivateOptions, type UnwrapOptions } from "./unwrap.js";
+import { requireRecipients, wrapForAll, type WrappedElement } from "./wrap.js";
+import { isBuiltIn } from "../keywrap/schemes.js";
+
+/** Other recipients for a layer: some wrapped keys go, new ones come behind those that stay. */
+export interface RecipientsChange {
+  /** Without the wrapped keys that go. */
+  annotations: Record<string, string>;
+  /** For each new recipient its wrapped key; `undefined` for one that is there already. */
+  wrapped: readonly (WrappedElement | undefined)[];
+  added: RecipientReport[];
+  /** The recipients of the layer that new ones turned out to be. */
+  present: RecipientReport[];
+  removed: RecipientReport[];
+  /** Recipients that stay though the others were replaced, as nothing is known of their scheme. */
+  kept: RecipientReport[];
+}
+
+/**
+ * The descriptor after a change, or with only the first few of its new recipients.
+ *
+ * @throws {@link OcicryptError} `ANNOTATION_TOO_LARGE`
+ */
+export function applyChange<D extends DescriptorLike>(
+  descriptor: D,
+  { annotations, wrapped }: RecipientsChange,
+  count: number = wrapped.length,
+): D & { annotations: Record<string, string> } {
+  const added = wrapped.slice(0, count).filter((element) => element !== undefined);
+  return { ...descriptor, annotations: appendWrappedKeys(annotations, added) };
+}
+
+/** Reports new wrapped keys with the places that they will have behind those that are there. */
+export async function reportAdded(
+  annotations: Readonly<Record<string, string>>,
+  wrapped: readonly WrappedElement[],
+): Promise<RecipientReport[][]> {
+  const counts = new Map<string, number>();
+  return Promise.all(
+    wrapped.map(({ scheme, bytes }) => {
+      const index = counts.get(scheme) ?? countElements(annotations[KEYS_PREFIX + scheme]);
+      counts.set(scheme, index + 1);
+      return reportRecipients({ scheme, index, bytes });
+    }),
+  );
+}
+
+function countElements(list: string | undefined): number {
+  return list === undefined || list === "" ? 0 : list.split(",").length;
+}
+
+export interface AddRecipientsOptions extends UnwrapOptions {
+  recipients: readonly Recipient[];
+}
+
+/** What identifies the recipients of one wrapped key. */
+interface Known {
+  reports: RecipientReport[];
+  /** Of the keys given that open it. */
+  thumbprints: (string | undefined)[];
+}
+
+/** @throws {@link OcicryptError} as `addRecipients` */
+export async function planAddition(
+  descriptor: DescriptorLike,
+  { recipients, keys, signal }: AddRecipientsOptions,
+): Promise<RecipientsChange> {
+  const all = await wrapAnew(descriptor, { recipients, keys, signal });
+  const known = await readKnown(descriptor, recipients, keys, signal);
+  const wrapped: (WrappedElement | undefined)[] = [];
+  const present: RecipientReport[] = [];
+  for (const [i, element] of all.entries()) {
+    const reports = await reportRecipients({ ...element, index: 0 });
+    const thumbprint = recipients[i]?.thumbprint;
+    const same = findSame(known, reports, thumbprint);
+    if (same === undefined) known.push({ reports, thumbprints: [thumbprint] });
+    else present.push(...same);
+    wrapped.push(same === undefined ? element : undefined);
+  }
+  const annotations = { ...descriptor.annotations };
+  const added = await reportAdded(
+    annotations,
+    wrapped.filter((element) => element !== undefined),
+  );
+  return { annotations, wrapped, added: added.flat(), present, removed: [], kept: [] };
+}
+
+/**
+ * The secret of a layer, wrapped for new recipients.
+ *
+ * @throws {@link OcicryptError} as `addRecipients`
+ */
+export async function wrapAnew(
+  descriptor: DescriptorLike,
+  { recipients, keys, signal }: AddRecipientsOptions,
+): Promise<WrappedElement[]> {
+  requireRecipients(recipients);
+  const { privateOptions } = await unwrapPrivateOptions(descriptor, { keys, signal });
+  try {
+    // Nobody is let in to a layer that can not be decrypted.
+    parsePublicOptions(descriptor);
+    return await wrapForAll(privateOptions, recipients, signal);
+  } finally {
+    wipePrivateOptions(privateOptions);
+  }
+}
+
+async function readKnown(
+  descriptor: DescriptorLike,
+  recipients: readonly Recipient[],
+  keys: readonly Key[],
+  signal: AbortSignal | undefined,
+): Promise<Known[]> {
+  const wanted = new Set(recipients.map(({ thumbprint }) => thumbprint));
+  const telling = keys.filter(
+    ({ thumbprint }) => thumbprint !== undefined && wanted.has(thumbprint),
+  );
+  const schemes = [...new Set(recipients.map(({ scheme }) => scheme))];
+  const known: Known[] = [];
+  for (const wrapped of readWrappedKeys(descriptor, schemes)) {
+    const reports = await reportRecipients(wrapped);
+    known.push({ reports, thumbprints: await thumbprintsOf(wrapped, telling, signal) });
+  }
+  return known;
+}
+
+async function thumbprintsOf(
+  wrapped: WrappedKey,
+  keys: readonly Key[],
+  signal: AbortSignal | undefined,
+): Promise<(string | undefined)[]> {
+  const found: (string | undefined)[] = [];
+  for (const key of keys) {
+    try {
+      if (await unwraps(key, wrapped, signal)) found.push(key.thumbprint);
+    } catch {
+      // What can not be tried is not recognised; the layer was opened by another way.
+      signal?.throwIfAborted();
+    }
+  }
+  return found;
+}
+
+/**
+ * Where a new recipient is among those known. The same key with another algorithm is another
+ * recipient: it is there for readers that lack the first one.
+ */
+function findSame(
+  known: readonly Known[],
+  reports: readonly RecipientReport[],
+  thumbprint: string | undefined,
+): RecipientReport[] | undefined {
+  const named = reports.map((report) =>
+    known.flatMap((each) => each.reports).find((other) => hasSameName(report, other)),
+  );
+  if (named.length > 0 && !named.includes(undefined)) {
+    return named.filter((report) => report !== undefined);
+  }
+  const [report, ...more] = reports;
+  if (thumbprint === undefined || report === undefined || more.length > 0) return undefined;
+  const same = known
+    .filter(({ thumbprints }) => thumbprints.includes(thumbprint))
+    .flatMap((each) => each.reports)
+    .find((other) => other.scheme === report.scheme && other.algorithm === report.algorithm);
+  return same && [same];
+}
+
+function hasSameName(a: RecipientReport, b: RecipientReport): boolean {
+  return (
+    a.keyId !== undefined &&
+    a.scheme === b.scheme &&
+    a.keyId === b.keyId &&
+    a.algorithm === b.algorithm
+  );
+}
+
+/** @throws {@link OcicryptError} as `replaceRecipients` */
+export async function planReplacement(
+  descriptor: DescriptorLike,
+  options: AddRecipientsOptions,
+): Promise<RecipientsChange> {
+  const wrapped = await wrapAnew(descriptor, options);
+  const given = new Set([...options.recipients, ...options.keys].map(({ scheme }) => scheme));
+  const isKnown = (scheme: string): boolean => isBuiltIn(scheme) || given.has(scheme);
+  const removed: RecipientReport[] = [];
+  const kept: RecipientReport[] = [];
+  for (const old of readWrappedKeys(descriptor)) {
+    (isKnown(old.scheme) ? removed : kept).push(...(await reportRecipients(old)));
+  }
+  const annotations = Object.fromEntries(
+    Object.entries(descriptor.annotations ?? {}).filter(
+      ([name]) => !(name.startsWith(KEYS_PREFIX) && isKnown(name.slice(KEYS_PREFIX.length))),
+    ),
+  );
+  const added = (await reportAdded(annotations, wrapped)).flat();
+  return { annotations, wrapped, added, present: [], removed, kept };
+}

@@ -1,0 +1,141 @@
+import { isOcicryptError, OcicryptError, shown } from "../errors.js";
+import { KEYS_PREFIX } from "../spec/annotations.js";
+import type { DescriptorLike } from "../spec/descriptor.js";
+import { reportRecipients, type RecipientReport } from "./explain.js";
+import type { RecipientsChange } from "./recipient-changes.js";
+import {
+  describeSelector,
+  meansScheme,
+  meansWrappedKey,
+  type FailedAttempt,
+  type RecipientSelector,
+} from "./recipient-selector.js";
+import { requireEncrypted } from "./unwrap.js";
+import { readWrappedKeys, type WrappedKey } from "./wrapped-keys.js";
+
+export interface RemoveRecipientsOptions {
+  /** Whom to remove; each must be there. */
+  recipients: readonly RecipientSelector[];
+  signal?: AbortSignal | undefined;
+}
+
+/** What is to be removed from one layer, where it need not hold all that is looked for. */
+export interface Removal extends RecipientsChange {
+  found: ReadonlySet<RecipientSelector>;
+  failed: readonly FailedAttempt[];
+  /** Of the layer, if it says. */
+  digest: string | undefined;
+  /** How many wrapped keys stay that can be read. */
+  left: number;
+}
+
+/**
+ * @throws {@link OcicryptError} as `removeRecipients`, without what {@link requireFound} and
+ *   {@link requireLeft} refuse
+ */
+export async function planRemoval(
+  descriptor: DescriptorLike,
+  { recipients, signal }: RemoveRecipientsOptions,
+): Promise<Removal> {
+  requireEncrypted(descriptor);
+  if (recipients.length === 0) {
+    throw new OcicryptError("NO_RECIPIENTS", "no recipient was named that shall be removed");
+  }
+  const found = new Set<RecipientSelector>();
+  const failed: FailedAttempt[] = [];
+  const gone: WrappedKey[] = [];
+  const removed: RecipientReport[] = [];
+  let left = 0;
+  for (const wrapped of readWrappedKeys(descriptor)) {
+    const reports = await reportRecipients(wrapped);
+    const meant: RecipientSelector[] = [];
+    for (const selector of recipients) {
+      const isMeant = await meansWrappedKey(selector, wrapped, reports, failed, signal);
+      if (isMeant) meant.push(selector);
+    }
+    if (meant.length === 0) {
+      if (reports.every(({ problem }) => problem === undefined)) left++;
+      continue;
+    }
+    requireSeparable(wrapped, reports, meant);
+    gone.push(wrapped);
+    removed.push(...reports);
+    for (const selector of meant) found.add(selector);
+  }
+  const whole = new Set([...found].filter(meansScheme).map(({ scheme }) => scheme));
+  const annotations = dropWrappedKeys(descriptor.annotations ?? {}, gone, whole);
+  const { digest } = descriptor;
+  const nothingNew = { wrapped: [], added: [], present: [], kept: [] };
+  return { annotations, ...nothingNew, removed, found, failed, digest, left };
+}
+
+/**
+ * @param removals of all layers that are looked at
+ * @throws {@link OcicryptError} `RECIPIENT_NOT_FOUND` when a selector is found in none of them; or
+ *   the reason why its keys could not be tried on anything
+ */
+export function requireFound(
+  recipients: readonly RecipientSelector[],
+  removals: readonly Removal[],
+): void {
+  const missing = recipients.find((selector) =>
+    removals.every(({ found }) => !found.has(selector)),
+  );
+  if (missing === undefined) return;
+  const failed = removals.flatMap((removal) => removal.failed);
+  const errors = failed.filter(({ selector }) => selector === missing).map(({ error }) => error);
+  // A wrong password or a token that is not there, and not what is in the image.
+  const outside = errors.find(
+    (error): error is OcicryptError =>
+      isOcicryptError(error) && !error.code.startsWith("WRAPPED_KEY_"),
+  );
+  if (outside !== undefined) throw outside;
+  const name = shown(describeSelector(missing));
+  const message =
+    "keys" in missing
+      ? `no recipient that is looked at has the key ${name}`
+      : `no recipient that is looked at is ${name}`;
+  const cause = errors.length === 0 ? undefined : new AggregateError(errors, "what failed");
+  throw new OcicryptError("RECIPIENT_NOT_FOUND", message, cause && { cause });
+}
+
+/** @throws {@link OcicryptError} `LAST_RECIPIENT` when a removal leaves nobody that can be read */
+export function requireLeft(removals: readonly Removal[]): void {
+  const emptied = removals.find(({ found, left }) => found.size > 0 && left === 0);
+  if (emptied === undefined) return;
+  const { digest } = emptied;
+  const layer = digest === undefined ? "the layer" : `the layer ${shown(digest)}`;
+  const message = `${layer} would be left without a recipient, so that nobody could decrypt it`;
+  throw new OcicryptError("LAST_RECIPIENT", message);
+}
+
+/** One of several recipients in a wrapped key could be taken out only by who wraps it anew. */
+function requireSeparable(
+  { scheme, index }: WrappedKey,
+  reports: readonly RecipientReport[],
+  meant: readonly RecipientSelector[],
+): void {
+  if (reports.length < 2 || meant.some(meansScheme)) return;
+  const message = `${shown(scheme)} wrapped key ${String(index)} is for ${String(reports.length)} recipients together, of which none can be removed alone`;
+  throw new OcicryptError("RECIPIENTS_INSEPARABLE", message);
+}
+
+/** The annotations without some wrapped keys; a list that gets empty goes. */
+function dropWrappedKeys(
+  annotations: Readonly<Record<string, string>>,
+  gone: readonly WrappedKey[],
+  whole: ReadonlySet<string>,
+): Record<string, string> {
+  const result = new Map(Object.entries(annotations));
+  for (const scheme of new Set(gone.map((wrapped) => wrapped.scheme))) {
+    const name = KEYS_PREFIX + scheme;
+    const indexes = new Set(
+      gone.filter((each) => each.scheme === scheme).map(({ index }) => index),
+    );
+    const list = whole.has(scheme) ? undefined : result.get(name);
+    const left = list?.split(",").filter((_, index) => !indexes.has(index)) ?? [];
+    if (left.length === 0) result.delete(name);
+    else result.set(name, left.join(","));
+  }
+  return Object.fromEntries(result);
+}

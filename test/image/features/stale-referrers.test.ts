@@ -1,0 +1,289 @@
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { OcicryptError } from "../../../src/errors.js";
+import { decryptImage } from "../../../src/image/decrypt.js";
+import { encryptImage } from "../../../src/image/encrypt.js";
+import { addImageRecipients } from "../../../src/image/recipients.js";
+import { rotateImage } from "../../../src/image/rotate.js";
+import type { Descriptor } from "../../../src/spec/descriptor.js";
+import { archiveDestination } from "../../../src/store/archive-destination.js";
+import { archiveSource } from "../../../src/store/archive-source.js";
+import { layoutDestination } from "../../../src/store/layout-destination.js";
+import { layoutSource } from "../../../src/store/layout-source.js";
+import type { ImageSource } from "../../../src/store/types.js";
+import {
+  createLayout,
+  digestOf,
+  EMPTY,
+  forPlatform,
+  layer,
+  layerOf,
+  layoutOf,
+  MANIFEST,
+  multiPlatform,
+  putBlob,
+  putIndex,
+  putManifest,
+  putText,
+  readBlob,
+  readIndexEntries,
+  snapshot,
+  tagged,
+  tar,
+  temporaryDirectories,
+  writeIndex,
+  type Entry,
+} from "../../support/image.js";
+import { openKey, plainRecipient } from "../../support/layers.js";
+import { decrypt, encrypt } from "../../support/operations.js";
+
+const directory = temporaryDirectories();
+const recipients = [plainRecipient()];
+const keys = [openKey()];
+const SIGNATURE = "application/vnd.example.signature";
+
+const artifact = (name: string): Descriptor => ({
+  mediaType: MANIFEST,
+  digest: digestOf(name),
+  size: 3,
+  artifactType: SIGNATURE,
+});
+
+type Referrers = Readonly<Record<string, readonly Descriptor[]>>;
+
+/** A layout that knows what refers to its manifests, and notes what it was asked. */
+function knowing(path: string, referrers: Referrers): { source: ImageSource; asked: string[] } {
+  const asked: string[] = [];
+  const source: ImageSource = {
+    ...layoutSource({ path }),
+    referrers(digest) {
+      asked.push(digest);
+      return Promise.resolve([...(referrers[digest] ?? [])]);
+    },
+  };
+  return { source, asked };
+}
+
+const to = (path = directory()): ReturnType<typeof layoutDestination> =>
+  layoutDestination({ path });
+
+describe("artifacts that refer to an image", () => {
+  it("are told of by encryption, rotation and decryption", async () => {
+    const [plain, encrypted] = [directory(), directory()];
+    const { descriptor } = await layoutOf(plain, [await layer("a")]);
+    const warning = `1 artifact refers to the image's former digest: ${digestOf("s")} ("${SIGNATURE}")`;
+    const before = knowing(plain, { [descriptor.digest]: [artifact("s")] });
+    const { image, warnings } = await encryptImage(before.source, await to(encrypted), {
+      recipients,
+    });
+    expect(warnings).toEqual([warning]);
+    expect(before.asked).toEqual([descriptor.digest]);
+
+    const { source } = knowing(encrypted, { [image.digest]: [artifact("s")] });
+    const rotated = await rotateImage(source, await to(), { keys, recipients });
+    expect(rotated.warnings).toEqual([warning]);
+    const decrypted = await decryptImage(source, await to(), { keys });
+    expect(decrypted.warnings).toEqual([warning]);
+  });
+
+  it("are told of when recipients change", async () => {
+    const path = directory();
+    await layoutOf(path, [await layer("a")]);
+    const { image } = await encrypt(path, path);
+    const options = { recipients: [plainRecipient("provider.more")], keys };
+    const { source } = knowing(path, { [image.digest]: [artifact("s")] });
+    const { warnings } = await addImageRecipients(source, await to(path), options);
+    expect(warnings).toEqual([
+      `1 artifact refers to the image's former digest: ${digestOf("s")} ("${SIGNATURE}")`,
+    ]);
+  });
+
+  it("are looked for at the manifests that change, and counted once", async () => {
+    const path = directory();
+    const { index, amd64, arm64 } = await multiPlatform(path);
+    const many = Array.from({ length: 7 }, (_, i) => artifact(String(i)));
+    many[1] = { ...many[1]!, artifactType: 1 as never };
+    const { source, asked } = knowing(path, {
+      [index.digest]: many,
+      [arm64.descriptor.digest]: [many[0]!, artifact("more")],
+      [amd64.descriptor.digest]: [artifact("of what stays")],
+    });
+    const platforms = ["linux/arm64"];
+    const { warnings } = await encryptImage(source, await to(), { recipients, platforms });
+    expect(asked).toEqual([index.digest, arm64.descriptor.digest]);
+    const found = warnings.filter((warning) => warning.includes("former digest"));
+    expect(found).toHaveLength(1);
+    expect(found[0]).toMatch(
+      /^8 artifacts refer to the image's former digest: (\S+, |\S+ \S+, ){5}…$/,
+    );
+    expect(found[0]).toContain(`, ${many[1].digest},`);
+  });
+
+  it("are looked for at a limited number of manifests", async () => {
+    const path = await createLayout(directory());
+    const entries: Entry[] = [];
+    for (let i = 0; i < 20; i++) {
+      const { descriptor } = await putManifest(path, [await layer(`layer ${String(i)}`)]);
+      entries.push(descriptor);
+    }
+    await writeIndex(path, [await putIndex(path, entries)]);
+    const { source, asked } = knowing(path, {});
+    const { warnings } = await encryptImage(source, await to(), { recipients });
+    expect(asked).toHaveLength(16);
+    expect(warnings).toEqual([
+      "what refers to the image was looked for at 16 of its 21 former digests only",
+    ]);
+  });
+
+  it("do not matter where the source fails to tell", async () => {
+    const path = directory();
+    await layoutOf(path, [await layer("a")]);
+    const failing = (error: Error): ImageSource => ({
+      ...layoutSource({ path }),
+      referrers: () => Promise.reject(error),
+    });
+    const denied = failing(new OcicryptError("REGISTRY_DENIED", "no"));
+    const { warnings } = await encryptImage(denied, await to(), { recipients });
+    expect(warnings).toEqual([
+      "it could not be found out what refers to the image's former digest (REGISTRY_DENIED)",
+    ]);
+    const defect = new TypeError("a defect");
+    const result = encryptImage(failing(defect), await to(), { recipients });
+    await expect(result).rejects.toBe(defect);
+  });
+
+  it("stop nobody from stopping", async () => {
+    const path = directory();
+    await layoutOf(path, [await layer("a")]);
+    const controller = new AbortController();
+    const reason = new Error("stopped");
+    const source: ImageSource = {
+      ...layoutSource({ path }),
+      referrers() {
+        controller.abort(reason);
+        return Promise.reject(new OcicryptError("REGISTRY_UNREACHABLE", "stopped"));
+      },
+    };
+    const { signal } = controller;
+    const result = encryptImage(source, await to(), { recipients, signal });
+    await expect(result).rejects.toBe(reason);
+  });
+});
+
+describe("an artifact in the index of what it is about", () => {
+  it("is kept byte for byte, and told of", async () => {
+    const [plain, encrypted, again] = [directory(), directory(), directory()];
+    await createLayout(plain);
+    const image = await putManifest(plain, [await layer("a")]);
+    const bill = layerOf(Buffer.from('{"sbom":true}'), { mediaType: "application/spdx+json" });
+    const about = await putManifest(plain, [bill], {
+      extra: { artifactType: "application/spdx+json", subject: image.descriptor },
+      config: { mediaType: EMPTY, content: "{}" },
+    });
+    const entries = [forPlatform(image.descriptor, "linux/amd64"), about.descriptor];
+    const index = await putIndex(plain, entries);
+    await writeIndex(plain, [index]);
+
+    const there = await encrypt(plain, encrypted);
+    expect(there.layers).toHaveLength(1);
+    expect(there.warnings).toEqual([
+      `1 artifact refers to the image's former digest: ${about.descriptor.digest}`,
+    ]);
+    const [, kept] = await readIndexEntries(encrypted, there.image);
+    expect(kept).toEqual(about.descriptor);
+    expect((await readBlob(encrypted, kept!)).toString()).toBe(about.text);
+    expect(await readBlob(encrypted, bill.descriptor)).toEqual(bill.blob);
+
+    const back = await decrypt(encrypted, again);
+    expect(back.image).toEqual(index);
+    expect(back.warnings).toEqual([]);
+  });
+
+  it("is encrypted where it has an image's config: it can be run", async () => {
+    const path = await createLayout(directory());
+    const image = await putManifest(path, [await layer("a")]);
+    const other = await putManifest(path, [await layer("b")], {
+      extra: { subject: image.descriptor },
+    });
+    await writeIndex(path, [await putIndex(path, [image.descriptor, other.descriptor])]);
+    expect((await encrypt(path, directory())).layers).toHaveLength(2);
+  });
+});
+
+describe("artifacts beside an image in its layout", () => {
+  const config = { mediaType: EMPTY, content: "{}" };
+  const SOME_OTHER = digestOf("something else");
+
+  /** A layout with an image, a signature and another image. */
+  async function signed(path: string): Promise<{ image: Entry; signature: Entry }> {
+    await createLayout(path);
+    const image = await putManifest(path, [await layer("a")]);
+    const other = await putManifest(path, [await layer("b")]);
+    const subject = image.descriptor;
+    const extra = { artifactType: SIGNATURE, subject };
+    const signature = await putManifest(path, [layerOf(Buffer.from("signed"))], { extra, config });
+    const ofOther = await putManifest(path, [], { extra: { subject: other.descriptor }, config });
+    const longer = await putManifest(path, [], { extra: { ...extra, annotations: {} }, config });
+    const forged = JSON.stringify({ subject });
+    await putBlob(path, forged, SOME_OTHER);
+    const entries = [
+      tagged(image.descriptor, "app"),
+      tagged(other.descriptor, "other"),
+      { ...signature.descriptor },
+      ofOther.descriptor,
+      { ...(await putText(path, "{")), mediaType: MANIFEST },
+      { ...(await putText(path, JSON.stringify({ subject: 5 }))) },
+      { mediaType: MANIFEST, digest: digestOf("not there"), size: 9 },
+      { ...longer.descriptor, size: 5 },
+      { mediaType: MANIFEST, digest: SOME_OTHER, size: forged.length },
+      { mediaType: MANIFEST, digest: digestOf("huge"), size: 5_000_000 },
+      { mediaType: "application/json", digest: digestOf("nor this"), size: 9 },
+    ];
+    await writeIndex(path, entries);
+    return { image: subject, signature: signature.descriptor };
+  }
+
+  const warningOf = ({ digest }: Entry): string =>
+    `1 artifact refers to the image's former digest: ${digest} ("${SIGNATURE}")`;
+
+  it("are told of, and stay", async () => {
+    const path = directory();
+    const { signature } = await signed(path);
+    const { warnings } = await encrypt(`${path}:app`, `${path}:app`);
+    expect(warnings[0]).toContain("the blobs of 1 plain layer from before");
+    expect(warnings.slice(1)).toEqual([warningOf(signature)]);
+    expect(await readBlob(path, signature)).not.toHaveLength(0);
+  });
+
+  it("are not looked for in more than any real layout has", async () => {
+    const path = directory();
+    const { image } = await signed(path);
+    const large = Array.from({ length: 17 }, (_, i) => ({
+      ...{ mediaType: MANIFEST, digest: digestOf(String(i)), size: 4 * 1024 * 1024 },
+    }));
+    await writeIndex(path, [tagged(image, "app"), ...large]);
+    const { warnings } = await encrypt(`${path}:app`, directory());
+    expect(warnings).toEqual([
+      "it could not be found out what refers to the image's former digest (LAYOUT_INVALID)",
+    ]);
+  });
+
+  it("are told of in an archive", async () => {
+    const path = directory();
+    const { signature } = await signed(path);
+    const archive = { path: join(directory(), "image.tar"), tag: "app" };
+    const names = Object.entries(await snapshot(path)).flatMap(([name, digest]) =>
+      digest === "-" ? [] : [name],
+    );
+    const files = names.map(async (name) => [name, await readFile(join(path, name))] as const);
+    await writeFile(archive.path, await tar(Object.fromEntries(await Promise.all(files))));
+    const there = { path: join(directory(), "encrypted.tar"), tag: "app" };
+    const { warnings } = await encryptImage(
+      archiveSource(archive),
+      await archiveDestination(there),
+      { recipients },
+    );
+    expect(warnings).toEqual([warningOf(signature)]);
+  });
+});
