@@ -1,16 +1,19 @@
-// Makes a small real image for the examples: two layers of files, a config and a manifest.
+#!/usr/bin/env node
+// Makes a small but real image: a manifest, a config and two layers of files.
+//   node make-image.js DIRECTORY [TAG]
 import { createHash } from "node:crypto";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, realpathSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { pathToFileURL } from "node:url";
 import { gzipSync } from "node:zlib";
 import { pack } from "tar-stream";
 
 /**
- * Writes an OCI layout with one image.
+ * Writes an OCI layout that contains one image.
  *
- * @param {string} directory the layout, which is made
- * @param {string} tag the image's name in it
- * @param {string} secret what the upper layer holds
+ * @param {string} directory the layout; it is created if it does not exist
+ * @param {string} tag the image's name in the layout
+ * @param {string} secret the content of the upper layer
  */
 export async function makeImage(directory, tag, secret = "The recipe of the house.\n") {
   const blobs = join(directory, "blobs", "sha256");
@@ -66,4 +69,10 @@ function json(value) {
 
 function digest(bytes) {
   return `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
+}
+
+const [, script, directory, tag = "latest"] = process.argv;
+if (script !== undefined && import.meta.url === pathToFileURL(realpathSync(script)).href) {
+  if (directory === undefined) throw new Error("usage: make-image.js DIRECTORY [TAG]");
+  await makeImage(directory, tag);
 }

@@ -1,14 +1,16 @@
-import { execFile } from "node:child_process";
+import { execFile, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync } from "node:fs";
 import { rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 import ts from "typescript";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { helpText } from "../src/cli/help.js";
 import { statusOf } from "../src/cli/status.js";
 import type { ErrorCode } from "../src/errors.js";
+import { dockerRegistry, stopRegistries } from "./registry/docker-registry.js";
 
 const ROOT = fileURLToPath(new URL("../", import.meta.url));
 const read = (file: string): string => readFileSync(join(ROOT, file), "utf8");
@@ -46,58 +48,87 @@ interface Block {
   language: string;
   text: string;
   line: number;
+  /** Why the block is not run, from the comment `<!-- not run: REASON -->` before it. */
+  notRun: string | undefined;
 }
 
 function blocksOf(markdown: string): Block[] {
-  const fence = /^```(\w+)\n(.*?)^```$/gms;
-  return [...markdown.matchAll(fence)].map(({ index, 1: language = "", 2: text = "" }) => {
-    return { language, text, line: markdown.slice(0, index).split("\n").length };
+  const fence = /(?:^<!-- not run: ([^\n]*) -->\n+)?^```(\w+)\n(.*?)^```$/gms;
+  return [...markdown.matchAll(fence)].map(({ index, 0: all, 1: notRun, 2: language, 3: text }) => {
+    const line = markdown.slice(0, index + all.indexOf("```")).split("\n").length;
+    return { language: language ?? "", text: text ?? "", line, notRun };
   });
 }
 
-const isRun = ({ language, text }: Block): boolean =>
-  ["js", "ts", "console"].includes(language) || (language === "sh" && /^ocicrypt /m.test(text));
+const isRun = ({ language, notRun }: Block): boolean =>
+  ["js", "ts", "console", "sh"].includes(language) && notRun === undefined;
+
+/** The registry of the examples; the tests start one on a free port instead. */
+const REGISTRY = "localhost:5000";
+
+const isInstalled = (program: string): boolean =>
+  spawnSync(program, ["--version"]).error === undefined;
+
+/** The programs that a block needs and that this machine does not have. In CI none is missing. */
+function missing({ text }: Block): string[] {
+  const needed = [
+    ...(text.includes(REGISTRY) ? ["docker-registry"] : []),
+    ...(/^\$? ?skopeo /m.test(text) ? ["skopeo"] : []),
+  ];
+  return process.env.CI === "true" ? [] : needed.filter((program) => !isInstalled(program));
+}
 
 const pages = ["README.md", ...readdirSync(join(ROOT, "docs")).map((name) => `docs/${name}`)]
   .map((page) => ({ page, blocks: blocksOf(read(page)).filter(isRun) }))
   .filter(({ blocks }) => blocks.length > 0);
 
-describe.for(pages)("$page", ({ blocks }) => {
+stopRegistries();
+
+describe.for(pages)("$page", ({ page, blocks }) => {
   let directory = "";
+  let registry = REGISTRY;
 
   beforeAll(async () => {
-    directory = await prepare();
+    // The README creates everything that it uses.
+    directory = await prepare(page === "README.md" ? "" : PRELUDE);
+    const usesRegistry = blocks.some(({ text }) => text.includes(REGISTRY));
+    if (!usesRegistry || !isInstalled("docker-registry")) return;
+    registry = (await dockerRegistry(dirname(directory))).host;
   }, TIMEOUT);
   afterAll(() => {
     if (directory !== "") rmSync(dirname(directory), { recursive: true, force: true });
   });
 
-  // In their order: a page tells a story, and later blocks use what earlier ones made.
-  it.for(blocks)(
-    "line $line runs ($language)",
-    { timeout: TIMEOUT },
-    async ({ language, text, line }) => {
-      const file = join(directory, `line-${String(line)}.${language}`);
-      writeFileSync(file, text);
-      if (language === "console") await runConsole(text, directory);
-      else if (language === "sh") await succeed("sh", ["-e", file], directory);
-      else {
-        await succeed(process.execPath, [language === "ts" ? compile(file) : file], directory);
-      }
-    },
-  );
+  // In order: a page tells a story, and later blocks use what earlier ones created.
+  it.for(blocks)("line $line runs ($language)", { timeout: TIMEOUT }, async (block, context) => {
+    const programs = missing(block);
+    if (programs.length > 0) context.skip(`${programs.join(" and ")} is not installed`);
+    const { language, line } = block;
+    const text = block.text.replaceAll(REGISTRY, registry);
+    const file = join(directory, `line-${String(line)}.${language}`);
+    writeFileSync(file, text);
+    if (language === "console") await runConsole(text, directory);
+    else if (language === "sh") await succeed("sh", ["-e", file], directory);
+    else {
+      await succeed(process.execPath, [language === "ts" ? compile(file) : file], directory);
+    }
+  });
 });
 
-/** A directory with what {@link PRELUDE} makes, beside a `bin` and a `node_modules`. */
-async function prepare(): Promise<string> {
+/**
+ * A directory with what a script makes, beside a `bin` and the `node_modules` of an installation,
+ * which is the global one of npm too.
+ */
+async function prepare(script: string): Promise<string> {
   const root = mkdtempSync(join(tmpdir(), "ocicrypt-docs-"));
-  for (const name of ["bin", "node_modules", "work"]) mkdirSync(join(root, name));
+  for (const name of ["bin", "lib", "node_modules", "work"]) mkdirSync(join(root, name));
   symlinkSync(ROOT, join(root, "node_modules", "ocicrypt"), "junction");
+  symlinkSync(join(root, "node_modules"), join(root, "lib", "node_modules"), "junction");
   const command = `#!/bin/sh\nexec "${process.execPath}" "${ROOT}dist/cli/main.js" "$@"\n`;
   writeFileSync(join(root, "bin", "ocicrypt"), command, { mode: 0o755 });
   writeFileSync(join(root, "package.json"), '{"type":"module"}');
   const directory = join(root, "work");
-  writeFileSync(join(root, "prelude.js"), PRELUDE);
+  writeFileSync(join(root, "prelude.js"), script);
   await succeed(process.execPath, [join(root, "prelude.js")], directory);
   return directory;
 }
@@ -111,7 +142,7 @@ interface Result {
 function run(program: string, args: readonly string[], cwd: string): Promise<Result> {
   const path = join(cwd, "..", "bin") + delimiter + (process.env.PATH ?? "");
   return new Promise((resolve) => {
-    const env = { ...process.env, PATH: path };
+    const env = { ...process.env, PATH: path, npm_config_prefix: dirname(cwd) };
     execFile(program, args, { cwd, env, timeout: TIMEOUT - 10_000 }, (error, stdout, stderr) => {
       resolve({ status: error === null ? 0 : (error.code ?? "killed"), output: stderr + stdout });
     });
@@ -195,10 +226,27 @@ describe("links", () => {
       return entry.name.endsWith(".md") ? [relative(ROOT, path)] : [];
     });
 
-  it.for(walk(ROOT))("of %s lead somewhere", (page) => {
+  const linksOf = (page: string): string[] => {
     const text = read(page).replace(/^```.*?^```$/gms, "");
     const targets = [...text.matchAll(/\]\(([^)\s]+)\)/g)].map(([, target = ""]) => target);
-    const broken = targets.filter((target) => !/^[a-z]+:/.test(target) && !leads(page, target));
+    return targets.filter((target) => !/^[a-z]+:/.test(target));
+  };
+
+  it.for(walk(ROOT))("of %s lead somewhere", (page) => {
+    expect(linksOf(page).filter((target) => !leads(page, target))).toEqual([]);
+  });
+
+  it("lead somewhere inside the npm package too", { timeout: TIMEOUT }, async () => {
+    const pack = ["pack", "--dry-run", "--json", "--ignore-scripts"];
+    const { stdout } = await promisify(execFile)("npm", pack, { cwd: ROOT });
+    const [{ files }] = JSON.parse(stdout) as [{ files: { path: string }[] }];
+    const packed = files.map(({ path }) => path);
+    const isPacked = (path: string): boolean =>
+      packed.some((file) => file === path || file.startsWith(`${path}/`));
+    const broken = packed
+      .filter((path) => path.endsWith(".md"))
+      .flatMap((page) => linksOf(page).map((target) => ({ page, path: target.split("#")[0]! })))
+      .filter(({ page, path }) => path !== "" && !isPacked(join(dirname(page), path)));
     expect(broken).toEqual([]);
   });
 
