@@ -1,0 +1,54 @@
+import { execFileSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { dirname, join, normalize } from "node:path";
+import { fileURLToPath } from "node:url";
+import { expect, it } from "vitest";
+
+const ROOT = fileURLToPath(new URL("../", import.meta.url));
+const read = (file: string): string => readFileSync(join(ROOT, file), "utf8");
+
+interface Manifest {
+  exports: Record<string, string | Record<string, string>>;
+  bin: Record<string, string>;
+}
+const manifest = JSON.parse(read("package.json")) as Manifest;
+
+function packedFiles(): string[] {
+  const args = ["pack", "--dry-run", "--json", "--ignore-scripts"];
+  const output = execFileSync("npm", args, { cwd: ROOT, encoding: "utf8" });
+  const [result] = JSON.parse(output) as [{ files: { path: string }[] }];
+  return result.files.map(({ path }) => path);
+}
+
+const shipped = packedFiles();
+const pages = shipped.filter((file) => file.endsWith(".md"));
+
+function linksOf(page: string): string[] {
+  const text = read(page).replace(/^```.*?^```$/gms, "");
+  return [...text.matchAll(/\]\(([^)\s#]+)/g)].map(([, target = ""]) => target);
+}
+
+it("the package has the pages, the examples and the sources", () => {
+  for (const file of ["README.md", "docs/library.md", "examples/quickstart.js", "src/index.ts"]) {
+    expect(shipped).toContain(file);
+  }
+  expect(shipped.filter((file) => /^(test\/|\.|vectors\/(?!.*README))/.test(file))).toEqual([]);
+});
+
+it("each file that package.json names is in the package", () => {
+  const targets = Object.values(manifest.exports).flatMap((target) =>
+    typeof target === "string" ? [target] : Object.values(target),
+  );
+  const named = [...targets, ...Object.values(manifest.bin)].map(normalize);
+  expect(named.length).toBeGreaterThan(20);
+  expect(named.filter((file) => !shipped.includes(file))).toEqual([]);
+});
+
+it.for(pages)("the relative links of %s lead to files of the package", (page) => {
+  const relative = linksOf(page).filter((target) => !/^[a-z]+:/.test(target));
+  const missing = relative.filter((target) => {
+    const path = normalize(join(dirname(page), target)).replace(/\/$/, "");
+    return !shipped.some((file) => file === path || file.startsWith(`${path}/`));
+  });
+  expect(missing).toEqual([]);
+});
