@@ -14,7 +14,7 @@ import {
   type ProviderEntry,
   type ServeGrpcOptions,
 } from "../../src/keywrap/provider/index.js";
-import { encodeRequest } from "../../src/keywrap/provider/request.js";
+import { encodeRequest } from "../../src/keywrap/provider/messages.js";
 import { writeScript } from "../keywrap/provider/script.js";
 import { collect } from "../support/bytes.js";
 import { requirePeer } from "./peers.js";

@@ -1,7 +1,7 @@
 import { spawn, type ChildProcessWithoutNullStreams } from "node:child_process";
 import { OcicryptError } from "../../errors.js";
-import { invalid } from "./answer.js";
-import { MAX_MESSAGE_SIZE, MAX_WORDS } from "./limits.js";
+import { invalidAnswer } from "./messages.js";
+import { MAX_MESSAGE_SIZE, MAX_WORDS } from "./types.js";
 import { printable, reasonOf } from "../../text/printable.js";
 
 export interface Command {
@@ -45,7 +45,7 @@ export async function runCommand(
       child.stdout.on("data", (chunk: Buffer) => {
         chunks.push(chunk);
         size += chunk.byteLength;
-        if (size > MAX_MESSAGE_SIZE) stop(invalid(who, "it is too large"));
+        if (size > MAX_MESSAGE_SIZE) stop(invalidAnswer(who, "it is too large"));
       });
       child.stderr.on("data", (chunk: Buffer) => {
         words = Buffer.concat([words, chunk]).subarray(-MAX_WORDS);

@@ -1,6 +1,6 @@
 import { readFileSync, statSync } from "node:fs";
 import { OcicryptError } from "../../errors.js";
-import { asObject, parseObject, type JsonObject } from "./json.js";
+import { asObject, parseObject, type JsonObject } from "./messages.js";
 import { printable } from "../../text/printable.js";
 
 /**

@@ -1,5 +1,5 @@
 import type { RecipientInfo } from "../types.js";
-import { parseObject } from "./json.js";
+import { parseObject } from "./messages.js";
 import { printable } from "../../text/printable.js";
 
 const MAX_LENGTH = 200;

@@ -2,13 +2,13 @@ import { X509Certificate } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import type { ChannelCredentials, ServiceError } from "@grpc/grpc-js";
 import { OcicryptError } from "../../errors.js";
-import { invalid } from "./answer.js";
+import { invalidAnswer } from "./messages.js";
 import type { ProviderTls } from "./config.js";
 import { asBuffer, loadGrpc, METHODS, type Grpc } from "./grpc.js";
-import { MAX_MESSAGE_SIZE } from "./limits.js";
-import { decodeMessage, encodeMessage } from "./message.js";
+import { MAX_MESSAGE_SIZE } from "./types.js";
+import { decodeMessage, encodeMessage } from "./grpc.js";
 import { printable, reasonOf } from "../../text/printable.js";
-import type { Operation } from "./request.js";
+import type { Operation } from "./messages.js";
 
 export interface GrpcServer {
   readonly address: string;
@@ -58,7 +58,7 @@ export async function callServer(
       });
     });
     const bytes = decodeMessage(answer);
-    if (bytes === null) throw invalid(who, "it is not the message of the protocol");
+    if (bytes === null) throw invalidAnswer(who, "it is not the message of the protocol");
     return bytes;
   } finally {
     client.close();
@@ -89,7 +89,7 @@ async function readOptional(path: string | undefined): Promise<Buffer | null> {
 }
 
 function asProviderError(grpc: Grpc, error: ServiceError | null, who: string): OcicryptError {
-  if (error === null) return invalid(who, "it is empty");
+  if (error === null) return invalidAnswer(who, "it is empty");
   const { code, details } = error;
   const said = printable(details) || "no details";
   const name = grpc.status[code] as string | undefined;
@@ -99,7 +99,7 @@ function asProviderError(grpc: Grpc, error: ServiceError | null, who: string): O
   }
   // Said by our own side of the connection, when an answer is above the limit.
   if (code === grpc.status.RESOURCE_EXHAUSTED && details.startsWith("Received message larger")) {
-    return invalid(who, "it is too large");
+    return invalidAnswer(who, "it is too large");
   }
   return new OcicryptError("PROVIDER_FAILED", message, { cause: error });
 }

@@ -1,2 +1,168 @@
-export { recipient } from "./recipient.js";
-export { key } from "./key.js";
+import { OcicryptError } from "../../errors.js";
+import type { Recipient, Key } from "../types.js";
+import { invalidAnswer, parseAnswer, encodeRequest, type Operation } from "./messages.js";
+import { findProvider, type ProviderConfig, type Invocation } from "./config.js";
+import { withDeadline } from "./deadline.js";
+import { DEFAULT_TIMEOUT, type KeyProvider, type KeyProviderRequest } from "./types.js";
+import { printable, reasonOf } from "../../text/printable.js";
+import { runCommand } from "./command.js";
+
+/**
+ * A recipient whose key a provider has: the provider wraps the layer's key, and only a provider
+ * that shares its key can unwrap it.
+ *
+ * Wrapping fails with `PROVIDER_NOT_FOUND`, `PROVIDER_FAILED`, `PROVIDER_TIMEOUT`,
+ * `PROVIDER_INVALID_RESPONSE` or `PACKAGE_MISSING`.
+ *
+ * @param name the provider's name: in the annotation, and in the configuration
+ * @throws {@link OcicryptError} `PROVIDER_CONFIG_INVALID`, `PROVIDER_NOT_CONFIGURED`
+ * @throws {TypeError} for a name with white space, a comma or a colon in it
+ * @throws {RangeError} for a timeout that is not a positive number
+ */
+export function recipient(name: string, options: ProviderOptions = {}): Recipient {
+  const ask = prepare(name, options);
+  return {
+    scheme: `provider.${name}`,
+    async wrap(privateOptions, { signal } = {}) {
+      const wrapped = await ask("wrapKey", privateOptions, signal);
+      if (wrapped !== null) return wrapped;
+      const message = `key provider ${JSON.stringify(name)} wrapped nothing`;
+      throw new OcicryptError("PROVIDER_INVALID_RESPONSE", message);
+    },
+  };
+}
+
+export interface ProviderKeyOptions extends ProviderOptions {
+  /** How to call the key in reports; by default `provider:NAME`. */
+  label?: string | undefined;
+}
+
+/**
+ * A key that a provider has. Other than with Go, a provider is asked only when it is given as a
+ * key, and is not told any other key or password.
+ *
+ * Unwrapping fails with `PROVIDER_NOT_FOUND`, `PROVIDER_FAILED`, `PROVIDER_TIMEOUT`,
+ * `PROVIDER_INVALID_RESPONSE` or `PACKAGE_MISSING`. A command or a server has no way to say that a
+ * key is not its own; a provider in code has.
+ *
+ * @param name the provider's name: in the annotation, and in the configuration
+ * @throws {@link OcicryptError} `PROVIDER_CONFIG_INVALID`, `PROVIDER_NOT_CONFIGURED`
+ * @throws {TypeError} for a name with white space, a comma or a colon in it
+ * @throws {RangeError} for a timeout that is not a positive number
+ */
+export function key(name: string, options: ProviderKeyOptions = {}): Key {
+  const ask = prepare(name, options);
+  const { label = `provider:${name}` } = options;
+  return {
+    scheme: `provider.${name}`,
+    label,
+    unwrap: (wrapped, { signal } = {}) => ask("unwrapKey", wrapped, signal),
+    explain: () => `key provider ${JSON.stringify(name)} says that it is not for its keys`,
+  };
+}
+
+export interface ProviderOptions {
+  /** A provider in code; the configuration is not looked at then. */
+  provider?: KeyProvider | undefined;
+  /**
+   * The path of a configuration file or its content, to find a command or a gRPC server in; by
+   * default the file that `OCICRYPT_KEYPROVIDER_CONFIG` names.
+   */
+  config?: string | ProviderConfig | undefined;
+  /** The provider's name in the configuration, where it is another than in the annotation. */
+  configName?: string | undefined;
+  /** What to tell the provider; by default `Enabled`, as peers do. It may hold colons. */
+  params?: string | undefined;
+  /** How long the provider may take, in milliseconds; by default 30 000. */
+  timeout?: number | undefined;
+}
+
+/** Asks a provider, within its deadline. */
+type Ask = (
+  operation: keyof KeyProvider,
+  bytes: Uint8Array,
+  signal: AbortSignal | undefined,
+) => Promise<Uint8Array | null>;
+
+/** setTimeout of Node takes no more. */
+const MAX_TIMEOUT = 2 ** 31 - 1;
+
+/**
+ * @throws {@link OcicryptError} `PROVIDER_CONFIG_INVALID`, `PROVIDER_NOT_CONFIGURED`
+ * @throws {TypeError} for a name that no annotation can have
+ * @throws {RangeError} for a timeout that is not a positive number
+ */
+function prepare(name: string, options: ProviderOptions): Ask {
+  if (!/^[^\s,:]{1,200}$/.test(name)) {
+    throw new TypeError(`${printable(JSON.stringify(name), 50)} can not be a provider's name`);
+  }
+  const { params = "Enabled", timeout = DEFAULT_TIMEOUT, config, configName = name } = options;
+  if (!(timeout > 0 && timeout <= MAX_TIMEOUT)) {
+    throw new RangeError(`a timeout of ${String(timeout)} ms is out of range`);
+  }
+  const who = `key provider ${JSON.stringify(name)}`;
+  const provider = options.provider ?? remoteProvider(name, findProvider(configName, config), who);
+
+  return (operation, bytes, signal) =>
+    withDeadline(
+      async (deadline) => {
+        const answer = await answerOf(provider, operation, bytes, [params], deadline, who);
+        if (answer?.byteLength === 0) throw invalidAnswer(who, "it is empty");
+        return answer;
+      },
+      { timeout, signal, who },
+    );
+}
+
+async function answerOf(
+  provider: KeyProvider,
+  operation: keyof KeyProvider,
+  bytes: Uint8Array,
+  params: readonly string[],
+  signal: AbortSignal,
+  who: string,
+): Promise<Uint8Array | null> {
+  try {
+    return await provider[operation]({ bytes, params, signal });
+  } catch (error) {
+    if (error instanceof OcicryptError) throw error;
+    const message = `${who} failed: ${reasonOf(error)}`;
+    throw new OcicryptError("PROVIDER_FAILED", message, { cause: error });
+  }
+}
+
+/**
+ * A provider behind the protocol of ocicrypt, docs/keyprovider.md. It never says that a key is not
+ * its own: the protocol has no way to, an error can be anything.
+ *
+ * @param name by which it finds its parameters
+ * @param who how to call it in errors
+ */
+function remoteProvider(name: string, invocation: Invocation, who: string): KeyProvider {
+  async function ask(operation: Operation, request: KeyProviderRequest): Promise<Uint8Array> {
+    const message = encodeRequest(operation, name, request.params, request.bytes);
+    let answer: Uint8Array | undefined;
+    try {
+      answer = await send(operation, message, request.signal);
+      return parseAnswer(operation, answer, who);
+    } finally {
+      message.fill(0);
+      answer?.fill(0);
+    }
+  }
+
+  async function send(
+    operation: Operation,
+    message: Uint8Array,
+    signal: AbortSignal,
+  ): Promise<Uint8Array> {
+    if (invocation.kind === "cmd") return await runCommand(invocation, message, who, signal);
+    const { callServer } = await import("./grpc-client.js");
+    return await callServer(invocation, operation, message, who, signal);
+  }
+
+  return {
+    wrapKey: (request) => ask("keywrap", request),
+    unwrapKey: (request) => ask("keyunwrap", request),
+  };
+}

@@ -1,11 +1,11 @@
 import type { handleUnaryCall, Server, ServerCredentials } from "@grpc/grpc-js";
 import { isOcicryptError, type ErrorCode } from "../../errors.js";
 import { asBuffer, loadGrpc, METHODS, type Grpc } from "./grpc.js";
-import { MAX_MESSAGE_SIZE } from "./limits.js";
-import { decodeMessage, encodeMessage } from "./message.js";
+import { MAX_MESSAGE_SIZE } from "./types.js";
+import { decodeMessage, encodeMessage } from "./grpc.js";
 import { reasonOf } from "../../text/printable.js";
-import type { Operation } from "./request.js";
-import { respond, type ServeOptions } from "./respond.js";
+import type { Operation } from "./messages.js";
+import { respond, type ServeOptions } from "./serve.js";
 import type { KeyProvider } from "./types.js";
 
 /** PEM: who the server is, and who of its clients may ask it. */

@@ -1,7 +1,64 @@
-import type { ServeOptions } from "./respond.js";
-import { serveCommand } from "./serve-command.js";
+import { OcicryptError } from "../../errors.js";
+import { encodeAnswer, parseRequest, type Operation, type Request } from "./messages.js";
 import type { KeyProviderServer, ServerTls } from "./serve-grpc.js";
-import type { KeyProvider } from "./types.js";
+import type { Readable, Writable } from "node:stream";
+import { MAX_MESSAGE_SIZE, type AnswerEncoding, type KeyProvider } from "./types.js";
+import { reasonOf } from "../../text/printable.js";
+
+export interface ServeOptions {
+  /**
+   * The provider's name in its clients' configuration, to take no parameters but its own. Without
+   * it the parameters of other providers come along where a client uses several.
+   */
+  name?: string | undefined;
+  /** `numbers` for clients of ocicrypt-rs, by default `base64`. Go reads both. */
+  encoding?: AnswerEncoding | undefined;
+}
+
+/**
+ * Answers one request.
+ *
+ * @param message the request; it is overwritten
+ * @param expected the operation, where the transport names it too
+ * @throws {@link OcicryptError} `PROVIDER_INVALID_REQUEST`, `NO_MATCHING_KEY`,
+ *   `PROVIDER_INVALID_RESPONSE`; what the provider throws
+ */
+export async function respond(
+  provider: KeyProvider,
+  message: Uint8Array,
+  { name, encoding = "base64" }: ServeOptions,
+  signal: AbortSignal,
+  expected?: Operation,
+): Promise<Uint8Array> {
+  const { operation, bytes, params } = readRequest(message, name);
+  if (expected !== undefined && operation !== expected) {
+    const what = `its operation is ${operation}, the method called is for ${expected}`;
+    throw new OcicryptError("PROVIDER_INVALID_REQUEST", `the request is contradictory: ${what}`);
+  }
+  let result: Uint8Array | null | undefined;
+  try {
+    const method = operation === "keywrap" ? "wrapKey" : "unwrapKey";
+    result = await provider[method]({ bytes, params, signal });
+    if (result === null) {
+      throw new OcicryptError("NO_MATCHING_KEY", "the wrapped key is not for this provider");
+    }
+    if (result.byteLength === 0) {
+      throw new OcicryptError("PROVIDER_INVALID_RESPONSE", "the provider returned nothing");
+    }
+    return encodeAnswer(operation, result, encoding);
+  } finally {
+    bytes.fill(0);
+    if (operation === "keyunwrap") result?.fill(0);
+  }
+}
+
+function readRequest(message: Uint8Array, name: string | undefined): Request {
+  try {
+    return parseRequest(message, name);
+  } finally {
+    message.fill(0);
+  }
+}
 
 export interface ServeCommandOptions extends ServeOptions {
   transport: "cmd";
@@ -48,4 +105,42 @@ async function listen(
 ): Promise<KeyProviderServer> {
   const { serveGrpc } = await import("./serve-grpc.js");
   return await serveGrpc(provider, options.address, options.tls, options);
+}
+
+/** The standard streams of the process, and where its exit status goes. */
+export interface Stdio {
+  stdin: Readable;
+  stdout: Writable;
+  stderr: Writable;
+  exitCode?: NodeJS.Process["exitCode"];
+}
+
+/** Answers the one request on standard input; what goes wrong is told on standard error. */
+export async function serveCommand(
+  provider: KeyProvider,
+  options: ServeOptions,
+  stdio: Stdio = process,
+): Promise<void> {
+  try {
+    const request = await readAll(stdio.stdin);
+    const { signal } = new AbortController();
+    const answer = await respond(provider, request, options, signal);
+    stdio.stdout.write(answer);
+  } catch (error) {
+    stdio.stderr.write(`${reasonOf(error)}\n`);
+    stdio.exitCode = 1;
+  }
+}
+
+async function readAll(stdin: Readable): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of stdin as AsyncIterable<Buffer>) {
+    size += chunk.byteLength;
+    if (size > MAX_MESSAGE_SIZE) {
+      throw new OcicryptError("PROVIDER_INVALID_REQUEST", "the request is too large");
+    }
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
 }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { encodeAnswer, parseAnswer } from "../../../src/keywrap/provider/answer.js";
+import { encodeAnswer, parseAnswer } from "../../../src/keywrap/provider/messages.js";
 
 const utf8 = (text: string): Buffer => Buffer.from(text, "utf8");
 

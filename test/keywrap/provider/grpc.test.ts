@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import * as grpc from "@grpc/grpc-js";
 import { afterEach, describe, expect, it } from "vitest";
-import { encodeMessage } from "../../../src/keywrap/provider/message.js";
+import { encodeMessage } from "../../../src/keywrap/provider/grpc.js";
 import { loadGrpc } from "../../../src/keywrap/provider/grpc.js";
 import {
   provider,

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { encodeRequest, parseRequest } from "../../../src/keywrap/provider/request.js";
+import { encodeRequest, parseRequest } from "../../../src/keywrap/provider/messages.js";
 
 const utf8 = (text: string): Buffer => Buffer.from(text, "utf8");
 

@@ -1,8 +1,8 @@
 import { PassThrough } from "node:stream";
 import { text } from "node:stream/consumers";
 import { describe, expect, it } from "vitest";
-import { serveCommand } from "../../../src/keywrap/provider/serve-command.js";
-import type { ServeOptions } from "../../../src/keywrap/provider/respond.js";
+import { serveCommand } from "../../../src/keywrap/provider/serve.js";
+import type { ServeOptions } from "../../../src/keywrap/provider/serve.js";
 import type { KeyProvider } from "../../../src/keywrap/provider/index.js";
 
 /** Shows its question in its answer; opens what it wrapped. */

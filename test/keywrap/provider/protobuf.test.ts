@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { decodeMessage, encodeMessage } from "../../../src/keywrap/provider/message.js";
+import { decodeMessage, encodeMessage } from "../../../src/keywrap/provider/grpc.js";
 
 // Varints by https://protobuf.dev/programming-guides/encoding/#varints
 const HEADERS: [number, string][] = [

@@ -1,0 +1,189 @@
+import { OcicryptError } from "../../errors.js";
+import { encodeBase64, decodeBase64 } from "../../spec/base64.js";
+import { MAX_MESSAGE_SIZE, type AnswerEncoding } from "./types.js";
+
+/** The two operations of the protocol, by their names in `op`. */
+export type Operation = "keywrap" | "keyunwrap";
+
+/** What a request says, apart from the parameters that are not for its reader. */
+export interface Request {
+  operation: Operation;
+  bytes: Uint8Array;
+  params: string[];
+}
+
+/** What Go keeps for its own schemes in the same table (ocicrypt config/constructors.go). */
+const OTHER_PARAMETERS: ReadonlySet<string> = /* @__PURE__ */ new Set([
+  "pubkeys",
+  "privkeys",
+  "privkeys-passwords",
+  "x509s",
+  "gpg-recipients",
+  "gpg-pubkeyringfile",
+  "gpg-privatekeys",
+  "gpg-privatekeys-passwords",
+  "pkcs11-pubkeys",
+  "pkcs11-yamls",
+  "pkcs11-config",
+]);
+
+/**
+ * A request as Go writes it: both halves, in this order (ocicrypt keywrap/keyprovider). Go puts
+ * every key and password of its caller into the parameters; here a provider gets its own alone.
+ */
+export function encodeRequest(
+  operation: Operation,
+  name: string,
+  params: readonly string[],
+  bytes: Uint8Array,
+): Uint8Array {
+  const parameters = {
+    [name]: params.map((param) => encodeBase64(Buffer.from(param, "utf8"))),
+  };
+  const request =
+    operation === "keywrap"
+      ? {
+          op: operation,
+          keywrapparams: {
+            // coco_keyprovider refuses a request without the inner table.
+            ec: { Parameters: parameters, DecryptConfig: { Parameters: {} } },
+            optsdata: encodeBase64(bytes),
+          },
+          keyunwrapparams: { dc: null, annotation: null },
+        }
+      : {
+          op: operation,
+          keywrapparams: { ec: null, optsdata: null },
+          keyunwrapparams: { dc: { Parameters: parameters }, annotation: encodeBase64(bytes) },
+        };
+  return Buffer.from(JSON.stringify(request), "utf8");
+}
+
+/**
+ * Reads a request of any client. Of the parameters only those of the provider called `name` are
+ * looked at; without a name, all that no scheme of Go keeps there for itself.
+ *
+ * @throws {@link OcicryptError} `PROVIDER_INVALID_REQUEST`
+ */
+export function parseRequest(message: Uint8Array, name: string | undefined): Request {
+  const request = parseObject(message);
+  if (request === undefined) throw invalidRequest("it is not a JSON object");
+  const { op } = request;
+  if (op !== "keywrap" && op !== "keyunwrap") throw invalidRequest('"op" is unknown');
+  const half = asObject(request[op === "keywrap" ? "keywrapparams" : "keyunwrapparams"]);
+  if (half === undefined) throw invalidRequest("the operation's parameters are missing");
+  const bytes = readBytes(op === "keywrap" ? half.optsdata : half.annotation);
+  if (bytes === undefined || bytes.byteLength === 0) throw invalidRequest("there is nothing in it");
+  const config = half[op === "keywrap" ? "ec" : "dc"];
+  return { operation: op, bytes, params: readParameters(config, name) };
+}
+
+function readParameters(config: unknown, name: string | undefined): string[] {
+  if (config === undefined || config === null) return [];
+  const table: unknown = asObject(config)?.Parameters ?? {};
+  const parameters = asObject(table);
+  if (parameters === undefined) throw invalidRequest('"Parameters" is not an object');
+  return ownNames(parameters, name).flatMap((own) => readTexts(parameters[own]));
+}
+
+function ownNames(parameters: JsonObject, name: string | undefined): string[] {
+  if (name !== undefined) return Object.hasOwn(parameters, name) ? [name] : [];
+  return Object.keys(parameters).filter((other) => !OTHER_PARAMETERS.has(other));
+}
+
+/** Go writes lists and bytes that were never set as `null`. */
+function readTexts(list: unknown): string[] {
+  if (list === null) return [];
+  if (!Array.isArray(list)) throw invalidRequest("a list of parameters is none");
+  return list.map((value) => {
+    const bytes = value === null ? new Uint8Array() : readBytes(value);
+    if (bytes === undefined) throw invalidRequest("a parameter is not base64");
+    try {
+      return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+    } catch {
+      throw invalidRequest("a parameter is not text");
+    }
+  });
+}
+
+function invalidRequest(why: string): OcicryptError {
+  return new OcicryptError(
+    "PROVIDER_INVALID_REQUEST",
+    `this is not a key provider request: ${why}`,
+  );
+}
+
+/** An answer with the half that belongs to the operation. */
+export function encodeAnswer(
+  operation: Operation,
+  bytes: Uint8Array,
+  encoding: AnswerEncoding,
+): Uint8Array {
+  const value = writeBytes(bytes, encoding);
+  const answer =
+    operation === "keywrap"
+      ? { keywrapresults: { annotation: value } }
+      : { keyunwrapresults: { optsdata: value } };
+  return Buffer.from(JSON.stringify(answer), "utf8");
+}
+
+/**
+ * The bytes in the half of an answer that belongs to the operation.
+ *
+ * @param who the provider
+ * @throws {@link OcicryptError} `PROVIDER_INVALID_RESPONSE`
+ */
+export function parseAnswer(operation: Operation, message: Uint8Array, who: string): Uint8Array {
+  if (message.byteLength === 0) throw invalidAnswer(who, "it is empty");
+  const answer = parseObject(message);
+  if (answer === undefined) throw invalidAnswer(who, "it is not a JSON object");
+  const [half, member] =
+    operation === "keywrap" ? ["keywrapresults", "annotation"] : ["keyunwrapresults", "optsdata"];
+  const value = asObject(answer[half])?.[member];
+  if (value === undefined || value === null)
+    throw invalidAnswer(who, `it has no ${half}.${member}`);
+  const bytes = readBytes(value);
+  if (bytes === undefined)
+    throw invalidAnswer(who, `${half}.${member} is neither base64 nor bytes`);
+  if (bytes.byteLength === 0) throw invalidAnswer(who, `${half}.${member} is empty`);
+  return bytes;
+}
+
+export function invalidAnswer(who: string, why: string): OcicryptError {
+  return new OcicryptError("PROVIDER_INVALID_RESPONSE", `the answer of ${who} is invalid: ${why}`);
+}
+
+export type JsonObject = Readonly<Record<string, unknown>>;
+
+/** A message's JSON object; `undefined` for all else, as the parser's error would quote secrets. */
+export function parseObject(bytes: Uint8Array): JsonObject | undefined {
+  if (bytes.byteLength > MAX_MESSAGE_SIZE) return undefined;
+  try {
+    return asObject(JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes)));
+  } catch {
+    return undefined;
+  }
+}
+
+export function asObject(value: unknown): JsonObject | undefined {
+  const isObject = typeof value === "object" && value !== null && !Array.isArray(value);
+  return isObject ? (value as JsonObject) : undefined;
+}
+
+/**
+ * Bytes in Go's JSON, which are written as base64 and read from base64 or an array of numbers;
+ * serde of Rust writes and reads arrays. `undefined` for all else.
+ */
+export function readBytes(value: unknown): Uint8Array | undefined {
+  if (typeof value === "string") return decodeBase64(value) ?? undefined;
+  if (!Array.isArray(value)) return undefined;
+  return value.every(isByte) ? Uint8Array.from(value) : undefined;
+}
+
+export function writeBytes(bytes: Uint8Array, encoding: AnswerEncoding): string | number[] {
+  return encoding === "numbers" ? Array.from(bytes) : encodeBase64(bytes);
+}
+
+function isByte(value: unknown): value is number {
+  return Number.isInteger(value) && (value as number) >= 0 && (value as number) <= 255;
+}
