@@ -134,8 +134,7 @@ async function editedImage(
 ): Promise<EditedImage> {
   const read = await readImage(line, signal);
   const to = await openDestination(read.image, read.image, line, signal);
-  // An archive is written as a whole; everywhere else the blobs stay where they are.
-  return { ...read, to, copyBlobs: read.image.startsWith("oci-archive:"), onProgress };
+  return { ...read, to, onProgress };
 }
 
 async function newRecipients(line: CommandLine): Promise<NewRecipients & { warnings: string[] }> {

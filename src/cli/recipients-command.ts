@@ -28,8 +28,6 @@ export interface ReadImage {
 /** An image that is changed where it is. */
 export interface EditedImage extends ReadImage {
   to: ImageDestination;
-  /** For an archive, which is written as a whole. */
-  copyBlobs: boolean;
   onProgress?: ((progress: ImageProgress) => void) | undefined;
 }
 
@@ -87,8 +85,8 @@ export async function rotate(rotated: RotatedImage, added: NewRecipients): Promi
   };
 }
 
-function editOptions({ selection, copyBlobs, signal, onProgress }: EditedImage) {
-  return { ...selection, copyBlobs, signal, onProgress };
+function editOptions({ selection, signal, onProgress }: EditedImage) {
+  return { ...selection, signal, onProgress };
 }
 
 function commandResult({ image }: EditedImage, result: EditRecipientsResult): CommandResult {

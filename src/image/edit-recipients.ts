@@ -9,7 +9,7 @@ import {
 } from "../spec/descriptor.js";
 import type { LocatedDescriptor } from "../spec/manifest.js";
 import type { ImageDestination, ImageSource } from "../store/types.js";
-import { blobsOf, copyBlob } from "./engine/copy-blobs.js";
+import { blobsOf, copyBlob, isSameImage, keepsBlobsOf } from "./engine/copy-blobs.js";
 import { progressMeter, type ImageProgress } from "./engine/progress.js";
 import { rebuildImage } from "./manifests/rewrite.js";
 import { findReferrers } from "./features/stale-referrers.js";
@@ -24,12 +24,6 @@ import {
 import { imageManifests, readTree, type ImageNode } from "./manifests/tree.js";
 
 export interface EditRecipientsOptions extends Selection {
-  /**
-   * Whether the blobs are copied, too. Needed where the destination does not hold them by itself:
-   * another place than the source, and an archive, which is always written as a whole.
-   * Default: false, for a layout directory or registry repository that is edited in place.
-   */
-  copyBlobs?: boolean | undefined;
   signal?: AbortSignal | undefined;
   /** Of the blobs that are copied. */
   onProgress?: ((progress: ImageProgress) => void) | undefined;
@@ -38,7 +32,7 @@ export interface EditRecipientsOptions extends Selection {
 export interface EditRecipientsResult {
   /** Of the manifest or index after the edit. */
   image: Descriptor;
-  /** Whether anything was to be changed; if not, and no blobs were copied, nothing was written. */
+  /** Whether the edit changes anything; an image that is edited in place is not written otherwise. */
   changed: boolean;
   /** The encrypted layers that were looked at. */
   layers: LayerRecipientsResult[];
@@ -73,7 +67,7 @@ export interface RecipientsEdit {
 /**
  * Changes the recipients of an image's encrypted layers. Recipients are metadata: only manifests
  * and indexes are read and written, and in these only the lists of wrapped keys and the digests
- * that follow from them change. Layers that manifests share go on sharing their recipients.
+ * that follow from them change. Blobs are copied only into a destination that does not hold them. Layers that manifests share go on sharing their recipients.
  *
  * @throws {@link OcicryptError} `NOT_ENCRYPTED`, `NOTHING_SELECTED`; `MANIFEST_TOO_LARGE` before
  *   anything is written, with the number of recipients that there is room for;
@@ -86,7 +80,7 @@ export async function editRecipients(
   edit: RecipientsEdit,
   options: EditRecipientsOptions = {},
 ): Promise<EditRecipientsResult> {
-  const { copyBlobs = false, signal } = options;
+  const { signal } = options;
   try {
     const before = await source.resolve(options);
     const root = await readTree(source, before, signal);
@@ -100,11 +94,11 @@ export async function editRecipients(
     signal?.throwIfAborted();
 
     const layers = [...changes].map(report);
-    if (!changed && !copyBlobs) {
+    if (!changed && isSameImage(source, destination)) {
       await destination.discard();
       return { image: before, changed, layers, warnings: [] };
     }
-    if (copyBlobs) await copyAllBlobs(root, source, destination, options);
+    if (!keepsBlobsOf(source, destination)) await copyAllBlobs(root, source, destination, options);
     const { image, former } = await rebuildImage(root, after, destination);
     const warnings = await findReferrers(source, root, former, signal);
     signal?.throwIfAborted();

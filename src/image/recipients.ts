@@ -14,6 +14,7 @@ import { requireRecipients } from "../layer/wrap.js";
 import { isEncryptedDescriptor } from "../spec/descriptor.js";
 import type { ImageDestination, ImageSource } from "../store/types.js";
 import { requireCompatible } from "./compat.js";
+import { keepsBlobsOf } from "./engine/copy-blobs.js";
 import {
   editRecipients,
   type EditRecipientsOptions,
@@ -80,7 +81,8 @@ export async function listImageRecipients(
  * Adds recipients to the encrypted layers of an image, as {@link addRecipients} does for one layer.
  * Those that are there already are in the result as `present`.
  *
- * Only manifests and indexes are read and written, unless `copyBlobs` is set.
+ * A layout or repository that is edited in place is read and written only in its manifests and
+ * indexes. Any other destination also gets the blobs that it does not hold.
  *
  * @throws {@link OcicryptError} those of {@link addRecipients} for any of the layers;
  *   `NOT_ENCRYPTED`, `NOTHING_SELECTED`, `PROFILE_IMPOSSIBLE`; `MANIFEST_TOO_LARGE` before anything is written, with the
@@ -118,7 +120,7 @@ export async function removeImageRecipients(
   destination: ImageDestination,
   { recipients, ...options }: RemoveImageRecipientsOptions,
 ): Promise<EditRecipientsResult> {
-  const { signal, copyBlobs = false } = options;
+  const { signal } = options;
   const removals: Removal[] = [];
   const result = await editRecipients(
     source,
@@ -137,7 +139,7 @@ export async function removeImageRecipients(
     options,
   );
   const failed = removals.flatMap((removal) => removal.failed.map(failedWarning));
-  const warnings = [...new Set(failed), ...oldManifests(copyBlobs), ...result.warnings];
+  const warnings = [...new Set(failed), ...oldManifests(source, destination), ...result.warnings];
   return { ...result, warnings };
 }
 
@@ -153,7 +155,7 @@ export async function replaceImageRecipients(
   destination: ImageDestination,
   { recipients, keys, compat, ...options }: AddImageRecipientsOptions,
 ): Promise<EditRecipientsResult> {
-  const { signal, copyBlobs = false } = options;
+  const { signal } = options;
   requireRecipients(recipients);
   const result = await editRecipients(
     source,
@@ -170,7 +172,7 @@ export async function replaceImageRecipients(
   const stay = [...new Set(kept)].map(
     (scheme) => `recipients of ${scheme} stay: nothing is known of it; remove them by name`,
   );
-  const warnings = [...stay, ...oldManifests(copyBlobs), ...result.warnings];
+  const warnings = [...stay, ...oldManifests(source, destination), ...result.warnings];
   return { ...result, warnings };
 }
 
@@ -180,8 +182,8 @@ function failedWarning({ key, scheme, index, error }: FailedAttempt): string {
   return `${key.label ?? "a key"} could not be tried on ${what}, which stays: ${why}`;
 }
 
-function oldManifests(copyBlobs: boolean): string[] {
-  if (copyBlobs) return [];
+function oldManifests(source: ImageSource, destination: ImageDestination): string[] {
+  if (!keepsBlobsOf(source, destination)) return [];
   return [
     "the manifest from before may still be there, and opens the same blobs for those removed; rotate gives layers a new key",
   ];

@@ -7,7 +7,7 @@ import { isSuccess, registryClient, type RegistryRequest } from "./client.js";
 import { failure } from "./failure.js";
 import { getManifest, putManifest } from "./manifest.js";
 import { atLeast, DEFAULT_CHUNK_SIZE, type RegistryDestinationOptions } from "./options.js";
-import { checkReference, type RegistryReference } from "./reference.js";
+import { checkReference, placeOf, type RegistryReference } from "./reference.js";
 import { isBlob, openUpload, type Upload } from "./upload.js";
 
 export interface RegistryDestination extends ImageDestination {
@@ -77,6 +77,8 @@ export async function registryDestination(
   }
 
   return {
+    place: placeOf(reference),
+    keepsBlobs: true,
     contains,
 
     async exposes({ digest }) {

@@ -1,5 +1,6 @@
 import { OcicryptError } from "../errors.js";
 import { parseDigest } from "../spec/digest.js";
+import type { ImagePlace } from "../store/types.js";
 
 /** An image in a registry. */
 export interface RegistryReference {
@@ -87,6 +88,12 @@ export function checkReference(
 export function showReference({ host, repository, tag, digest }: RegistryReference): string {
   const version = `${tag === undefined ? "" : `:${tag}`}${digest === undefined ? "" : `@${digest}`}`;
   return `${SCHEME}${host}/${repository}${version}`;
+}
+
+/** The place of an image in a registry. */
+export function placeOf({ host, repository, tag, digest }: RegistryReference): ImagePlace {
+  const name = digest === undefined ? (tag ?? "") : `@${digest}`;
+  return { store: `${SCHEME}${host}/${repository}`, name };
 }
 
 /** Where the API of a registry is; Docker Hub's is not at its name. */

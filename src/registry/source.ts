@@ -7,7 +7,7 @@ import { downloadBlob } from "./download.js";
 import { getManifest, type StoredManifest } from "./manifest.js";
 import type { RegistryOptions } from "./options.js";
 import { readReferrers } from "./referrers.js";
-import { showReference, type RegistryReference } from "./reference.js";
+import { placeOf, showReference, type RegistryReference } from "./reference.js";
 
 /**
  * An image in a registry: the one of the reference's digest, or else what its tag names at the time
@@ -38,6 +38,7 @@ export function registrySource(
   }
 
   return {
+    place: placeOf(reference),
     async resolve({ signal } = {}) {
       if (name === undefined) {
         const message = `${showReference(reference)} names no tag and no digest`;

@@ -12,7 +12,7 @@ import { writeArchive, type ArchiveEntry } from "./archive-writer.js";
 import { readChunks, syncDirectory, writeContent, writing, makeDirectories } from "../io/files.js";
 import { EMPTY_INDEX, nameOf, parseLayoutIndex, replaceEntry, withName } from "./layout-index.js";
 import { blobName, requireLayout } from "./layout-files.js";
-import type { Reference } from "./reference.js";
+import { placeOf, type Reference } from "./reference.js";
 import { makeStage, removeStaleStages } from "./stage.js";
 import type { ImageDestination } from "./types.js";
 
@@ -71,6 +71,9 @@ export async function archiveDestination(reference: Reference): Promise<ImageDes
   }
 
   return {
+    place: placeOf(reference, "oci-archive"),
+    keepsBlobs: false,
+
     // Nothing of an archive that is there gets into the new one by itself.
     contains: () => Promise.resolve(false),
 

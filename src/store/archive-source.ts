@@ -5,7 +5,7 @@ import { invalid } from "./archive-headers.js";
 import { blobName, type ReadLayoutFile } from "./layout-files.js";
 import { readReferrers } from "./layout-referrers.js";
 import { resolveImage } from "./layout-source.js";
-import type { Reference } from "./reference.js";
+import { placeOf, type Reference } from "./reference.js";
 import type { ImageSource } from "./types.js";
 
 /**
@@ -18,6 +18,7 @@ export function archiveSource(reference: Reference): ImageSource {
   let archive: Archive | undefined;
   let known: ReadonlyMap<string, readonly Descriptor[]> | undefined;
   return {
+    place: placeOf(reference, "oci-archive"),
     async resolve(options) {
       known = undefined;
       archive = await openArchive(path, options?.signal);

@@ -6,4 +6,4 @@ export { layoutSource } from "./layout-source.js";
 export { parseArchiveReference, parseReference } from "./reference.js";
 
 export type { Reference } from "./reference.js";
-export type { ImageDestination, ImageSource, StoreOptions } from "./types.js";
+export type { ImageDestination, ImagePlace, ImageSource, StoreOptions } from "./types.js";

@@ -23,7 +23,7 @@ import {
   type LayoutIndex,
 } from "./layout-index.js";
 import { blobPath, requireLayout } from "./layout-files.js";
-import type { Reference } from "./reference.js";
+import { placeOf, type Reference } from "./reference.js";
 import { isStage, makeStage, removeStaleStages } from "./stage.js";
 import type { ImageDestination } from "./types.js";
 
@@ -92,6 +92,9 @@ export async function layoutDestination(reference: Reference): Promise<ImageDest
   }
 
   return {
+    place: placeOf(reference, "oci"),
+    keepsBlobs: true,
+
     contains: ({ digest, size }) => fileMatches(blobPath(path, digest), parseDigest(digest), size),
 
     write,

@@ -7,7 +7,7 @@ import { errno, readChunks } from "../io/files.js";
 import { blobName, blobPath, readIn, requireLayout, type ReadLayoutFile } from "./layout-files.js";
 import { findEntry, parseLayoutIndex } from "./layout-index.js";
 import { readReferrers } from "./layout-referrers.js";
-import type { Reference } from "./reference.js";
+import { placeOf, type Reference } from "./reference.js";
 import type { ImageSource } from "./types.js";
 
 /**
@@ -36,6 +36,7 @@ export function layoutSource(reference: Reference): ImageSource {
   const { path } = reference;
   let known: ReadonlyMap<string, readonly Descriptor[]> | undefined;
   return {
+    place: placeOf(reference, "oci"),
     resolve() {
       known = undefined;
       return resolveImage(reference, readIn(path));

@@ -1,5 +1,7 @@
+import { resolve } from "node:path";
 import { OcicryptError } from "../errors.js";
 import { parseDigest } from "../spec/digest.js";
+import type { ImagePlace } from "./types.js";
 
 /** Where an image is in the file system. */
 export interface Reference {
@@ -26,6 +28,15 @@ export function parseReference(text: string): Reference {
  */
 export function parseArchiveReference(text: string): Reference {
   return parsePath(text, "oci-archive");
+}
+
+/** The place of an image in a layout or archive. */
+export function placeOf(
+  { path, tag, digest }: Reference,
+  transport: "oci" | "oci-archive",
+): ImagePlace {
+  const name = digest === undefined ? (tag ?? "") : `@${digest}`;
+  return { store: `${transport}:${resolve(path)}`, name };
 }
 
 function parsePath(text: string, expected: "oci" | "oci-archive"): Reference {

@@ -4,8 +4,18 @@ export interface StoreOptions {
   signal?: AbortSignal | undefined;
 }
 
+/** Names an image where it is stored. Two equal places are the same image of the same store. */
+export interface ImagePlace {
+  /** The layout, archive or repository, such as `oci:/srv/images`. */
+  store: string;
+  /** The image in that store, such as its tag. */
+  name: string;
+}
+
 /** An image that can be read: an entry of an OCI layout, say. */
 export interface ImageSource {
+  /** Where the image is, if an {@link ImageDestination} can be in the same place. */
+  readonly place?: ImagePlace | undefined;
   /**
    * The descriptor of the image's manifest or index.
    *
@@ -28,6 +38,14 @@ export interface ImageSource {
 
 /** A place for one image. What was there before is there until {@link commit} has ended. */
 export interface ImageDestination {
+  /** Where the image goes, if an {@link ImageSource} can be in the same place. */
+  readonly place?: ImagePlace | undefined;
+  /**
+   * Whether the blobs that the store holds stay there although they are not written again. A layout
+   * and a repository keep them; an archive is replaced as a whole. Default: false, so that an
+   * operation writes every blob that {@link contains} does not report.
+   */
+  readonly keepsBlobs?: boolean | undefined;
   /** Whether the blob of a descriptor is there already, whole and for all to see. */
   contains(descriptor: Descriptor): Promise<boolean>;
   /**

@@ -535,7 +535,7 @@ describe("listImageRecipients", () => {
   });
 });
 
-describe("copyBlobs", () => {
+describe("an edit into another place", () => {
   let path: string;
   beforeAll(async () => {
     path = await twoPlatforms();
@@ -544,7 +544,7 @@ describe("copyBlobs", () => {
   it("makes another layout complete, without the old manifests", async () => {
     const other = join(directory(), "new");
     const before = await snapshot(path);
-    const options = { recipients: [bob.recipient], keys: [alice.key], copyBlobs: true };
+    const options = { recipients: [bob.recipient], keys: [alice.key] };
     const { source } = await watchedLayout(path);
     const { destination } = await watchedLayout(other);
     const { image } = await replaceImageRecipients(source, destination, options);
@@ -561,13 +561,13 @@ describe("copyBlobs", () => {
     return entries.filter(({ annotations }) => annotations === undefined);
   }
 
-  it("is needed for an archive, which is written as a whole", async () => {
+  it("writes an archive as a whole", async () => {
     const archive = join(directory(), "image.tar");
     const reference = parseReference(`oci:${archive}`);
-    const options = { recipients: [bob.recipient], keys: [alice.key], copyBlobs: true };
+    const options = { recipients: [bob.recipient], keys: [alice.key] };
     const { source } = await watchedLayout(path);
     await addImageRecipients(source, await archiveDestination(reference), options);
-    const removal = { recipients: [{ keyIds: ["ec-p256"] }], copyBlobs: true };
+    const removal = { recipients: [{ keyIds: ["ec-p256"] }] };
     const result = await removeImageRecipients(
       archiveSource(reference),
       await archiveDestination(reference),
@@ -576,7 +576,7 @@ describe("copyBlobs", () => {
     expect(result.warnings).toEqual([]);
     const back = directory();
     const to = await layoutDestination(parseReference(`oci:${back}`));
-    const all = { recipients: [bob.recipient], keys: [bob.key], copyBlobs: true };
+    const all = { recipients: [bob.recipient], keys: [bob.key] };
     expect((await addImageRecipients(archiveSource(reference), to, all)).changed).toBe(false);
     const { layers } = await decrypt(back, directory(), { keys: [bob.key] });
     expect(layers).toHaveLength(4);
@@ -590,7 +590,7 @@ describe("copyBlobs", () => {
     const parent = directory();
     const { source } = await watchedLayout(broken);
     const { destination } = await watchedLayout(join(parent, "new"));
-    const options = { recipients: [bob.recipient], keys: [alice.key], copyBlobs: true };
+    const options = { recipients: [bob.recipient], keys: [alice.key] };
     await expectCode(addImageRecipients(source, destination, options), "BLOB_DIGEST_MISMATCH");
     expect(await snapshot(parent)).toEqual({});
   });

@@ -1,9 +1,10 @@
+import { randomUUID } from "node:crypto";
 import { OcicryptError } from "../../src/errors.js";
 import type { Descriptor } from "../../src/spec/descriptor.js";
 import type { ImageDestination, ImageSource } from "../../src/store/types.js";
 import { collect } from "./bytes.js";
 
-/** An image in memory, for tests of so many blobs that the files of a layout would take long. */
+/** An image in memory, also for tests of so many blobs that the files of a layout would take long. */
 export interface MemoryImage extends ImageSource, ImageDestination {
   /** By their digests. */
   blobs: Map<string, Uint8Array>;
@@ -11,9 +12,13 @@ export interface MemoryImage extends ImageSource, ImageDestination {
 
 export function memoryImage(): MemoryImage {
   const blobs = new Map<string, Uint8Array>();
+  const written = new Map<string, Uint8Array>();
+  const place = { store: `memory:${randomUUID()}`, name: "" };
   let root: Descriptor | undefined;
   return {
     blobs,
+    place,
+    keepsBlobs: true,
     resolve: () =>
       root === undefined
         ? Promise.reject(new OcicryptError("IMAGE_NOT_FOUND", "nothing was committed"))
@@ -27,16 +32,21 @@ export function memoryImage(): MemoryImage {
     contains: ({ digest, size }) => Promise.resolve(blobs.get(digest)?.byteLength === size),
     async write(content, describe) {
       const bytes = await collect(content);
-      blobs.set((await describe()).digest, bytes);
+      written.set((await describe()).digest, bytes);
     },
     writeManifest(bytes, { digest }) {
-      blobs.set(digest, bytes);
+      written.set(digest, bytes);
       return Promise.resolve();
     },
     commit(image) {
+      for (const [digest, bytes] of written) blobs.set(digest, bytes);
+      written.clear();
       root = image;
       return Promise.resolve();
     },
-    discard: () => Promise.resolve(),
+    discard() {
+      written.clear();
+      return Promise.resolve();
+    },
   };
 }

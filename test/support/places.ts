@@ -7,6 +7,7 @@ import { layoutDestination } from "../../src/store/layout-destination.js";
 import { layoutSource } from "../../src/store/layout-source.js";
 import type { ImageDestination, ImageSource } from "../../src/store/types.js";
 import { at, QUICK, testRegistry, type TestRegistry } from "../registry/server.js";
+import { memoryImage, type MemoryImage } from "./memory-image.js";
 import { readBlob, readEntries, snapshot, tar, type Entry } from "./image.js";
 
 /** Where one image can be. */
@@ -27,7 +28,7 @@ export interface PlaceKind {
 
 const REPOSITORY = "app";
 
-export const PLACES: Record<"layout" | "archive" | "registry", PlaceKind> = {
+export const PLACES: Record<"layout" | "archive" | "registry" | "memory", PlaceKind> = {
   layout: {
     empty: (directory) => Promise.resolve(layoutAt(join(directory, "new"), directory)),
     of: (layout) => Promise.resolve(layoutAt(layout, layout)),
@@ -50,7 +51,33 @@ export const PLACES: Record<"layout" | "archive" | "registry", PlaceKind> = {
       return inRegistry(registry);
     },
   },
+  memory: {
+    empty: () => Promise.resolve(inMemory(memoryImage())),
+    async of(layout) {
+      const image = memoryImage();
+      const [entry] = await readEntries(layout);
+      await load(image, layout, entry!);
+      await image.commit(entry!);
+      return inMemory(image);
+    },
+  },
 };
+
+function inMemory(image: MemoryImage): Place {
+  return {
+    source: () => image,
+    destination: () => Promise.resolve(image),
+    names: () => Promise.resolve([...image.blobs.keys()]),
+  };
+}
+
+/** Puts into memory what a descriptor means, by the digest that it says. */
+async function load(image: MemoryImage, layout: string, entry: Entry): Promise<void> {
+  if (image.blobs.has(entry.digest)) return;
+  const bytes = await readBlob(layout, entry);
+  image.blobs.set(entry.digest, bytes);
+  for (const part of partsOf(entry.mediaType, bytes)) await load(image, layout, part);
+}
 
 function layoutAt(path: string, directory: string): Place {
   return {

@@ -25,6 +25,7 @@ export async function watchedLayout(
   return {
     calls,
     source: {
+      place: source.place,
       resolve: (options) => source.resolve(options),
       read(descriptor, options) {
         calls.push(`read ${descriptor.mediaType}`);
@@ -32,6 +33,8 @@ export async function watchedLayout(
       },
     },
     destination: {
+      place: destination.place,
+      keepsBlobs: destination.keepsBlobs,
       contains(descriptor) {
         calls.push("contains");
         return destination.contains(descriptor);

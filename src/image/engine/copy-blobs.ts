@@ -23,6 +23,23 @@ function collect(node: ImageNode, without: ReadonlySet<unknown>): Descriptor[] {
   return [...(without.has(node) ? [] : [config]), ...kept.map(({ descriptor }) => descriptor)];
 }
 
+/**
+ * Whether the blobs of an image in a source are in the destination without being written: both are
+ * in one store, and the store keeps what it holds.
+ */
+export function keepsBlobsOf(source: ImageSource, destination: ImageDestination): boolean {
+  return destination.keepsBlobs === true && isSameStore(source, destination);
+}
+
+/** Whether a destination replaces the very image that a source reads. */
+export function isSameImage(source: ImageSource, destination: ImageDestination): boolean {
+  return isSameStore(source, destination) && source.place?.name === destination.place?.name;
+}
+
+function isSameStore(source: ImageSource, destination: ImageDestination): boolean {
+  return source.place !== undefined && source.place.store === destination.place?.store;
+}
+
 /** Copies a blob where it is not there yet. */
 export async function copyBlob(
   source: ImageSource,
