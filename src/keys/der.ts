@@ -1,4 +1,4 @@
-/** What a DER file holds, told from its outermost members. */
+/** The kinds of DER files, recognised by their outermost members. */
 export type DerKind =
   | "pkcs8"
   | "encrypted-pkcs8"
@@ -9,46 +9,95 @@ export type DerKind =
   | "certificate"
   | "pkcs12";
 
-const INTEGER = 0x02;
-const BIT_STRING = 0x03;
-const OCTET_STRING = 0x04;
-const OID = 0x06;
-const SEQUENCE = 0x30;
+export const INTEGER = 0x02;
+export const BIT_STRING = 0x03;
+export const OCTET_STRING = 0x04;
+export const OBJECT_IDENTIFIER = 0x06;
+export const SEQUENCE = 0x30;
+export const SET = 0x31;
 
-interface Element {
+/** One element: X.690 section 8.1, with a tag below 31 and a definite length. */
+export interface DerElement {
   tag: number;
-  value: Uint8Array;
+  contents: Uint8Array;
+  /** Tag, length and contents. */
+  encoding: Uint8Array;
+}
+
+/** Where an element's contents lie; `end` can be beyond the bytes of a file that is cut off. */
+interface Extent {
+  tag: number;
+  start: number;
   end: number;
 }
 
 /**
- * Tells the kind of key or certificate without parsing it: Node's errors for the wrong kind do not
- * say what it is, and its `createPublicKey` silently takes a private key for a public one.
+ * Recognises a key or certificate without parsing it: Node's errors for the wrong kind do not say
+ * what it is, and its `createPublicKey` silently derives a public key from a private one.
  */
 export function derKind(bytes: Uint8Array): DerKind | undefined {
-  const outer = readElement(bytes, 0);
-  if (outer?.tag !== SEQUENCE || outer.end !== bytes.byteLength) return undefined;
-  const first = readElement(outer.value, 0);
-  if (first === undefined) return undefined;
-  const second = readElement(outer.value, first.end);
-  if (second === undefined) return undefined;
+  const [outer, ...rest] = elementsOf(bytes) ?? [];
+  if (outer?.tag !== SEQUENCE || rest.length > 0) return undefined;
+  const [first, second, ...more] = elementsOf(outer.contents) ?? [];
+  if (first === undefined || second === undefined) return undefined;
 
   if (first.tag === INTEGER) {
-    const version = first.value.byteLength === 1 ? first.value[0] : undefined;
+    const version = first.contents.byteLength === 1 ? first.contents[0] : undefined;
     if (second.tag === SEQUENCE) return version === 3 ? "pkcs12" : "pkcs8"; // RFC 7292, RFC 5958
     if (second.tag === OCTET_STRING) return "sec1"; // RFC 5915
     if (second.tag !== INTEGER) return undefined;
-    return second.end === outer.value.byteLength ? "pkcs1-public" : "pkcs1-private"; // RFC 8017 A.1
+    return more.length === 0 ? "pkcs1-public" : "pkcs1-private"; // RFC 8017 A.1
   }
   if (first.tag !== SEQUENCE) return undefined;
-  const isAlgorithm = readElement(first.value, 0)?.tag === OID;
+  const isAlgorithm = elementsOf(first.contents)?.[0]?.tag === OBJECT_IDENTIFIER;
   if (isAlgorithm && second.tag === OCTET_STRING) return "encrypted-pkcs8"; // RFC 5958, section 3
   if (isAlgorithm && second.tag === BIT_STRING) return "spki"; // RFC 5280, section 4.1
   return second.tag === SEQUENCE && !isAlgorithm ? "certificate" : undefined;
 }
 
-/** One element with a definite length that lies within the bytes. */
-function readElement(bytes: Uint8Array, offset: number): Element | undefined {
+/** The size that the outermost element claims, or `undefined` where no SEQUENCE starts. */
+export function claimedSize(bytes: Uint8Array): number | undefined {
+  const extent = readExtent(bytes, 0);
+  return extent?.tag === SEQUENCE ? extent.end : undefined;
+}
+
+/**
+ * The elements that follow one another in `bytes`.
+ *
+ * @throws {Error} when they do not end where `bytes` does
+ */
+export function readElements(bytes: Uint8Array): DerElement[] {
+  const elements = elementsOf(bytes);
+  if (elements === undefined) throw new Error("the DER is malformed or cut off");
+  return elements;
+}
+
+/**
+ * The contents of the only element in `bytes`.
+ *
+ * @throws {Error} when there is another tag, or another number of elements
+ */
+export function readOnly(bytes: Uint8Array, tag: number): Uint8Array {
+  const [element, ...more] = readElements(bytes);
+  if (element?.tag !== tag || more.length > 0) throw new Error("the DER holds something else");
+  return element.contents;
+}
+
+function elementsOf(bytes: Uint8Array): DerElement[] | undefined {
+  const elements: DerElement[] = [];
+  let offset = 0;
+  while (offset < bytes.byteLength) {
+    const extent = readExtent(bytes, offset);
+    if (extent === undefined || extent.end > bytes.byteLength) return undefined;
+    const { tag, start, end } = extent;
+    const encoding = bytes.subarray(offset, end);
+    elements.push({ tag, contents: bytes.subarray(start, end), encoding });
+    offset = end;
+  }
+  return elements;
+}
+
+function readExtent(bytes: Uint8Array, offset: number): Extent | undefined {
   const tag = bytes[offset];
   let length = bytes[offset + 1];
   if (tag === undefined || length === undefined) return undefined;
@@ -60,6 +109,18 @@ function readElement(bytes: Uint8Array, offset: number): Element | undefined {
     for (const byte of bytes.subarray(start, start + count)) length = length * 256 + byte;
     start += count;
   }
-  const end = start + length;
-  return end > bytes.byteLength ? undefined : { tag, value: bytes.subarray(start, end), end };
+  return { tag, start, end: start + length };
+}
+
+/** Encodes one element with the shortest length, as DER has it: X.690 section 10.1. */
+export function encodeElement(tag: number, ...contents: readonly Uint8Array[]): Uint8Array {
+  const length = contents.reduce((sum, part) => sum + part.byteLength, 0);
+  return Buffer.concat([Buffer.from([tag, ...encodeLength(length)]), ...contents]);
+}
+
+function encodeLength(length: number): number[] {
+  if (length < 0x80) return [length];
+  const bytes: number[] = [];
+  for (let rest = length; rest > 0; rest = Math.floor(rest / 256)) bytes.unshift(rest % 256);
+  return [0x80 + bytes.length, ...bytes];
 }

@@ -6,8 +6,8 @@ interface Scheme {
 
 /** Loaded when the first wrapped key of the scheme is looked at. */
 const SCHEMES: ReadonlyMap<string, () => Promise<Scheme>> = /* @__PURE__ */ new Map([
-  ["jwe", () => import("./jwe/describe.js")],
-  ["pkcs7", () => import("./pkcs7/describe.js")],
+  ["jwe", () => import("./jwe/message.js")],
+  ["pkcs7", () => import("./pkcs7/message.js")],
   ["pgp", () => import("./pgp/describe.js")],
   ["pkcs11", () => import("./pkcs11/describe.js")],
   ["provider", () => import("./provider/describe.js")],

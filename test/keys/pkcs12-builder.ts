@@ -1,5 +1,5 @@
 import { createCipheriv, createHmac, pbkdf2Sync, type KeyObject } from "node:crypto";
-import { encodeElement as element } from "../../src/keywrap/pkcs7/der.js";
+import { encodeElement as element } from "../../src/keys/der.js";
 
 /** Builds PKCS #12 files that no program writes, part by part. */
 

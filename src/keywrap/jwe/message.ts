@@ -1,6 +1,7 @@
 import type { FlattenedJWE } from "jose";
 import { OcicryptError } from "../../errors.js";
 import { MAX_WRAPPED_KEYS } from "../../spec/limits.js";
+import type { RecipientInfo } from "../types.js";
 
 /** One recipient of a JWE, with the JWE as it would be if there were no other. */
 export interface JweRecipient {
@@ -126,4 +127,12 @@ function optionalString(object: JsonObject, name: string): string | undefined {
 
 function invalid(why: string): OcicryptError {
   return new OcicryptError("WRAPPED_KEY_INVALID", `a wrapped key is not a JWE: ${why}`);
+}
+
+/** The recipients of a JWE: the algorithm and the `kid` of each. */
+export function describe(wrapped: Uint8Array): RecipientInfo[] {
+  return parseJwe(wrapped).map(({ algorithm, kid }) => ({
+    algorithm,
+    ...(kid !== undefined && { keyId: kid }),
+  }));
 }

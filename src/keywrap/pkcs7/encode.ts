@@ -1,6 +1,13 @@
 import { constants, createCipheriv, publicEncrypt, randomBytes } from "node:crypto";
 import type { Certificate } from "./certificate.js";
-import { encodeElement, INTEGER, OBJECT_IDENTIFIER, OCTET_STRING, SEQUENCE, SET } from "./der.js";
+import {
+  encodeElement,
+  INTEGER,
+  OBJECT_IDENTIFIER,
+  OCTET_STRING,
+  SEQUENCE,
+  SET,
+} from "../../keys/der.js";
 import { requireRsaKey } from "./rsa-key.js";
 
 const CONTEXT_0 = 0xa0;

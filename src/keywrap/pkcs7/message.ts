@@ -9,7 +9,9 @@ import {
 import { OcicryptError } from "../../errors.js";
 import { MAX_WRAPPED_KEYS } from "../../spec/limits.js";
 import { childrenOf, hasContextTag, octetsOf, parseBer, type Asn1Node } from "../../keys/asn1.js";
-import type { RecipientId } from "./recipient-id.js";
+import type { RecipientInfo } from "../types.js";
+import { keyTransportName } from "./key-transport.js";
+import { formatRecipientId, type RecipientId } from "./recipient-id.js";
 
 /** EnvelopedData or AuthEnvelopedData, as far as decryption needs it. */
 export interface CmsMessage {
@@ -130,4 +132,16 @@ function attempt<T>(read: () => T): T {
 
 function invalid(why: string): OcicryptError {
   return new OcicryptError("WRAPPED_KEY_INVALID", `a wrapped key is not a CMS message: ${why}`);
+}
+
+/** The recipients of a CMS message: how the key is encrypted, and the certificate of each. */
+export function describe(wrapped: Uint8Array): RecipientInfo[] {
+  return parseCms(wrapped).recipients.map((recipient) =>
+    "otherKind" in recipient
+      ? { algorithm: recipient.otherKind }
+      : {
+          algorithm: keyTransportName(recipient.algorithm),
+          keyId: formatRecipientId(recipient.id),
+        },
+  );
 }

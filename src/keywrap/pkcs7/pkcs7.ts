@@ -1,3 +1,2 @@
-export { group, recipient, recipients } from "./recipient.js";
+export { group, keyIds, recipient, recipients } from "./recipient.js";
 export { key, keys } from "./key.js";
-export { keyIds } from "./key-ids.js";

@@ -1,5 +1,6 @@
+import { BaseStringBlock, ObjectIdentifier } from "asn1js";
+import { childrenOf, parseBer, type Asn1Node } from "../../keys/asn1.js";
 import type { Certificate } from "./certificate.js";
-import { formatName } from "./name.js";
 
 /** How a message names a recipient's certificate: RFC 5652 section 6.2.1. */
 export type RecipientId =
@@ -35,4 +36,56 @@ function formatHex(serial: Uint8Array): string {
 
 function equal(a: Uint8Array, b: Uint8Array): boolean {
   return Buffer.compare(a, b) === 0;
+}
+
+/** RFC 4514 section 3, and the one further attribute that is in many names. */
+const ATTRIBUTES: ReadonlyMap<string, string> = /* @__PURE__ */ new Map([
+  ["2.5.4.3", "CN"],
+  ["2.5.4.6", "C"],
+  ["2.5.4.7", "L"],
+  ["2.5.4.8", "ST"],
+  ["2.5.4.9", "STREET"],
+  ["2.5.4.10", "O"],
+  ["2.5.4.11", "OU"],
+  ["0.9.2342.19200300.100.1.1", "UID"],
+  ["0.9.2342.19200300.100.1.25", "DC"],
+  ["1.2.840.113549.1.9.1", "emailAddress"],
+]);
+
+const MAX_LENGTH = 300;
+
+/**
+ * A distinguished name as a string: RFC 4514 section 2. What could confuse a terminal is escaped.
+ *
+ * @param der a Name of RFC 5280 section 4.1.2.4
+ */
+export function formatName(der: Uint8Array): string {
+  try {
+    const rdns = childrenOf(parseBer(der)).map((rdn) =>
+      childrenOf(rdn).map(formatAttribute).join("+"),
+    );
+    const name = rdns.reverse().join(",");
+    return name.length > MAX_LENGTH ? `${name.slice(0, MAX_LENGTH)}…` : name;
+  } catch {
+    return "an unreadable name";
+  }
+}
+
+function formatAttribute(attribute: Asn1Node): string {
+  const [type, value] = childrenOf(attribute);
+  if (!(type instanceof ObjectIdentifier) || value === undefined) throw new Error("no attribute");
+  const oid = type.getValue();
+  if (value instanceof BaseStringBlock) {
+    return `${ATTRIBUTES.get(oid) ?? oid}=${escapeValue(value.getValue())}`;
+  }
+  return `${oid}=#${Buffer.from(value.valueBeforeDecodeView).toString("hex")}`;
+}
+
+/** RFC 4514 section 2.4, with control and format characters among those that must be escaped. */
+function escapeValue(value: string): string {
+  return value
+    .replace(/["+,;<=>\\]|^[ #]| $/g, "\\$&")
+    .replace(/[\p{C}\p{Zl}\p{Zp}]/gu, (char) =>
+      Buffer.from(char, "utf8").toString("hex").replace(/../g, "\\$&"),
+    );
 }

@@ -1,13 +1,15 @@
 import { unrecognized } from "../../keys/material.js";
 import type { Recipient } from "../types.js";
-import { requireRecipientCertificate, type Pkcs7RecipientOptions } from "./certificate-checks.js";
 import {
   leavesOf,
   readCertificates,
   type Certificate,
   type CertificateInput,
+  certificateName,
 } from "./certificate.js";
 import { encodeEnvelopedData } from "./encode.js";
+import { OcicryptError } from "../../errors.js";
+import { requireRsaKey } from "./rsa-key.js";
 
 /**
  * Recipients for the certificates of a file: for a chain its leaf, for unrelated certificates each
@@ -75,4 +77,66 @@ function toRecipient(certificates: readonly Certificate[]): Recipient {
     wrap: (privateOptions) =>
       Promise.resolve().then(() => encodeEnvelopedData(privateOptions, certificates)),
   };
+}
+
+export interface Pkcs7RecipientOptions {
+  /** Refuses an expired certificate. Default: `false`, as peers do not look at the dates. */
+  strict?: boolean | undefined;
+  /** Is told of an expired certificate that is used nevertheless. */
+  onWarning?: ((message: string) => void) | undefined;
+}
+
+/**
+ * Whether a layer's key may be wrapped for a certificate, by its key, use and dates. Who signed it
+ * is not looked at: trust in it comes from whoever names it as a recipient.
+ *
+ * @throws {@link OcicryptError} `KEY_UNSUPPORTED`, `KEY_USE_FORBIDDEN`,
+ *   `CERTIFICATE_NOT_YET_VALID`, `CERTIFICATE_EXPIRED`, `KEY_UNRECOGNIZED` for dates that are none
+ */
+export function requireRecipientCertificate(
+  certificate: Certificate,
+  options: Pkcs7RecipientOptions,
+): void {
+  const name = certificateName(certificate);
+  requireRsaKey(certificate.publicKey, name);
+  // RFC 5280 section 4.2.1.3: an extension that is there limits the key to what it lists.
+  if (certificate.keyEncipherment === false) {
+    throw new OcicryptError("KEY_USE_FORBIDDEN", `${name} does not allow key encipherment`);
+  }
+  checkDates(certificate, name, options);
+}
+
+function checkDates({ x509 }: Certificate, name: string, options: Pkcs7RecipientOptions): void {
+  const from = Date.parse(x509.validFrom);
+  const to = Date.parse(x509.validTo);
+  if (Number.isNaN(from) || Number.isNaN(to)) {
+    throw new OcicryptError("KEY_UNRECOGNIZED", `${name} has dates that can not be read`);
+  }
+  const now = Date.now();
+  if (now < from) {
+    const message = `${name} is valid from ${x509.validFrom} on only`;
+    throw new OcicryptError("CERTIFICATE_NOT_YET_VALID", message);
+  }
+  if (now <= to) return;
+  const message = `${name} has expired on ${x509.validTo}`;
+  if (options.strict === true) throw new OcicryptError("CERTIFICATE_EXPIRED", message);
+  options.onWarning?.(message);
+}
+
+/**
+ * The identifiers that `listRecipients` has for a certificate: by issuer and serial number, and by
+ * subject key identifier where it has one. A message names it by one of these.
+ *
+ * @param input one X.509 certificate as PEM or DER, or a chain that starts with it
+ * @throws {@link OcicryptError} `KEY_UNRECOGNIZED`, `KEY_UNSUPPORTED`, `KEY_IS_PRIVATE`
+ */
+export async function keyIds(input: CertificateInput): Promise<string[]> {
+  const [certificate] = readCertificates(input);
+  if (certificate === undefined) return [];
+  // Loaded on demand, as it needs the ASN.1 parser.
+  const { formatRecipientId } = await import("./recipient-id.js");
+  const { issuer, serial, subjectKeyIdentifier } = certificate;
+  const ids = [formatRecipientId({ issuer, serial })];
+  if (subjectKeyIdentifier !== undefined) ids.push(formatRecipientId({ subjectKeyIdentifier }));
+  return ids;
 }

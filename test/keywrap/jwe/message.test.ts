@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it, vi } from "vitest";
 import { isOcicryptError } from "../../../src/errors.js";
-import { describe as describeJwe } from "../../../src/keywrap/jwe/describe.js";
+import { describe as describeJwe } from "../../../src/keywrap/jwe/message.js";
 import { jwe } from "../../../src/keywrap/jwe/index.js";
 import { parseJwe } from "../../../src/keywrap/jwe/message.js";
 import { expectCode } from "../../support/codes.js";

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { describe as describeMessage } from "../../../src/keywrap/pkcs7/describe.js";
+import { describe as describeMessage } from "../../../src/keywrap/pkcs7/message.js";
 import { readFixture, readMessage } from "./files.js";
 
 // The serial numbers and names are those that `openssl x509 -serial -issuer` prints.

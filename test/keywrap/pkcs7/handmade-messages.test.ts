@@ -7,8 +7,8 @@ import {
   OCTET_STRING,
   SEQUENCE,
   SET,
-} from "../../../src/keywrap/pkcs7/der.js";
-import { describe as describeMessage } from "../../../src/keywrap/pkcs7/describe.js";
+} from "../../../src/keys/der.js";
+import { describe as describeMessage } from "../../../src/keywrap/pkcs7/message.js";
 import { pkcs7 } from "../../../src/keywrap/pkcs7/index.js";
 import { outcome, PRIVATE_OPTIONS, readKey, VALID_DATE } from "./files.js";
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { encodeElement, OBJECT_IDENTIFIER, SEQUENCE, SET } from "../../../src/keywrap/pkcs7/der.js";
-import { formatName } from "../../../src/keywrap/pkcs7/name.js";
+import { encodeElement, OBJECT_IDENTIFIER, SEQUENCE, SET } from "../../../src/keys/der.js";
+import { formatName } from "../../../src/keywrap/pkcs7/recipient-id.js";
 
 const UTF8_STRING = 0x0c;
 const COMMON_NAME = "550403";

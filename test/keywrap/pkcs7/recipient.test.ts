@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { describe as describeMessage } from "../../../src/keywrap/pkcs7/describe.js";
+import { describe as describeMessage } from "../../../src/keywrap/pkcs7/message.js";
 import { pkcs7 } from "../../../src/keywrap/pkcs7/index.js";
 import {
   PRIVATE_OPTIONS,
