@@ -1,6 +1,6 @@
 import { createPrivateKey, createPublicKey, type KeyObject, createHash } from "node:crypto";
 import { OcicryptError } from "../errors.js";
-import { unrecognized, type AsymmetricKey } from "./material.js";
+import { requireSound, unrecognized, type AsymmetricKey } from "./material.js";
 
 type Jwk = Readonly<Record<string, unknown>>;
 type Half = "public" | "private";
@@ -78,7 +78,7 @@ function checkUse(jwk: Jwk, kty: "RSA" | "EC", half: Half): void {
 function importJwk(jwk: Jwk, half: Half): KeyObject {
   try {
     const input = { key: { ...jwk }, format: "jwk" } as const;
-    return half === "public" ? createPublicKey(input) : createPrivateKey(input);
+    return half === "public" ? createPublicKey(input) : requireSound(createPrivateKey(input));
   } catch {
     throw unrecognized("its JWK does not hold a valid key");
   }

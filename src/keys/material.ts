@@ -49,6 +49,23 @@ export function readKeyMaterial(input: KeyInput): KeyMaterial {
   throw unrecognized("it is neither PEM nor DER nor JWK");
 }
 
+/**
+ * Refuses an EC private key whose number is longer than its curve's order. OpenSSL imports such a
+ * key, and exporting it as a JWK, which jose does too, ends the process with a failed assertion
+ * (src/crypto/crypto_util.cc of Node.js, EncodeBignum). Exporting it as SEC1 only fails.
+ *
+ * @throws {@link OcicryptError} `KEY_UNRECOGNIZED`
+ */
+export function requireSound(key: KeyObject): KeyObject {
+  if (key.asymmetricKeyType !== "ec") return key;
+  try {
+    key.export({ type: "sec1", format: "der" }).fill(0);
+    return key;
+  } catch {
+    throw unrecognized("its private number does not fit its curve");
+  }
+}
+
 export function unrecognized(why: string): OcicryptError {
   return new OcicryptError("KEY_UNRECOGNIZED", `this is not a key that can be used here: ${why}`);
 }

@@ -1,7 +1,7 @@
 import { createPrivateKey, type KeyObject, type PrivateKeyInput } from "node:crypto";
 import { OcicryptError } from "../errors.js";
 import { readJwks } from "./jwk.js";
-import { readKeyMaterial, unrecognized, type KeyInput } from "./material.js";
+import { readKeyMaterial, requireSound, unrecognized, type KeyInput } from "./material.js";
 import { isEncryptedBlock, type PemBlock } from "./pem.js";
 import type { AsymmetricKey } from "./material.js";
 
@@ -61,7 +61,7 @@ function readBlocks(blocks: readonly PemBlock[], options: PrivateKeyOptions): As
 
 function parse(input: PrivateKeyInput): KeyObject {
   try {
-    return createPrivateKey(input);
+    return requireSound(createPrivateKey(input));
   } catch (cause) {
     throw new OcicryptError("KEY_UNRECOGNIZED", "the private key is damaged", { cause });
   }
@@ -78,8 +78,9 @@ function parseEncrypted(input: PrivateKeyInput, { password }: PrivateKeyOptions)
   if (Buffer.byteLength(passphrase) > MAX_PASSWORD_SIZE) {
     throw new OcicryptError("KEY_UNSUPPORTED", "passwords of more than 1024 bytes can not be used");
   }
+  let key: KeyObject;
   try {
-    return createPrivateKey({ ...input, passphrase });
+    key = createPrivateKey({ ...input, passphrase });
   } catch (cause) {
     if (isUnsupportedCipher(cause) || /^DEK-Info: *DES-CBC,/m.test(input.key.toString("latin1"))) {
       throw new OcicryptError(
@@ -92,6 +93,7 @@ function parseEncrypted(input: PrivateKeyInput, { password }: PrivateKeyOptions)
       cause,
     });
   }
+  return requireSound(key);
 }
 
 function isUnsupportedCipher(error: unknown): boolean {

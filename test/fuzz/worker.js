@@ -25,7 +25,7 @@ const outcomes = new Map();
 /** The input that runs, for the parent in case this process does not come back from it. */
 const current = openSync(options.current, "w");
 
-setPriority(constants.priority.PRIORITY_LOW);
+setPriority(constants.priority.PRIORITY_BELOW_NORMAL);
 let unhandled;
 process.on("unhandledRejection", (error) => (unhandled = error));
 

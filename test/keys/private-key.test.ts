@@ -189,6 +189,28 @@ describe("readPrivateKeys", () => {
     expect(readPrivateKeys(text).map(({ key }) => key.asymmetricKeyType)).toEqual(["ec", "rsa"]);
   });
 
+  // OpenSSL imports them, and exporting them as a JWK ends the process with a failed assertion.
+  describe("an EC key whose number is longer than its curve's order", () => {
+    const jwk = ecPair().privateKey.export({ format: "jwk" });
+    const sec1 = ecPair().privateKey.export({ type: "sec1", format: "der" });
+    const long = Buffer.alloc(40, 0xab);
+    // SEQUENCE, version 1, OCTET STRING of 32 bytes, parameters and public key.
+    const longer = Buffer.concat([
+      Buffer.of(0x30, sec1[1]! + 8, 2, 1, 1, 4, 40),
+      long,
+      sec1.subarray(7 + 32),
+    ]);
+    const pem = `-----BEGIN EC PRIVATE KEY-----\n${longer.toString("base64")}\n-----END EC PRIVATE KEY-----\n`;
+
+    it.each([
+      ["as a JWK", { ...jwk, d: long.toString("base64url") }],
+      ["as SEC1", longer],
+      ["as PEM", pem],
+    ] as [string, KeyInput][])("is refused %s", async (_, input) => {
+      await expectCode(() => readPrivateKeys(input), "KEY_UNRECOGNIZED");
+    });
+  });
+
   it("reads keys that JWE has no use for, for other schemes to judge", () => {
     for (const [name, make] of Object.entries(UNFIT_PAIRS)) {
       if (name.startsWith("RSA of")) continue;

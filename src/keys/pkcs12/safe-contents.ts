@@ -3,6 +3,7 @@ import { OctetString } from "asn1js";
 import { OcicryptError } from "../../errors.js";
 import { childrenOf, hasContextTag, octetsOf, type Asn1Node } from "../asn1.js";
 import { derKind } from "../der.js";
+import { requireSound } from "../material.js";
 import { identifierOf, readAlgorithm } from "./protection.js";
 import { decrypt, otherPassword } from "./protection.js";
 import type { PasswordForms } from "./key-derivation.js";
@@ -63,7 +64,7 @@ async function readShroudedKey(node: Asn1Node, password: PasswordForms): Promise
 function parsePrivateKey(pkcs8: Uint8Array): KeyObject {
   const key = Buffer.from(pkcs8.buffer, pkcs8.byteOffset, pkcs8.byteLength);
   try {
-    return createPrivateKey({ key, format: "der", type: "pkcs8" });
+    return requireSound(createPrivateKey({ key, format: "der", type: "pkcs8" }));
   } catch (cause) {
     const message = "a private key in the PKCS #12 file is damaged or of an unknown kind";
     throw new OcicryptError("KEY_UNRECOGNIZED", message, { cause });

@@ -64,9 +64,10 @@ export function leavesOf(certificates: readonly Certificate[]): Certificate[] {
 
 /** How to call a certificate in a message. */
 export function certificateName({ x509 }: Certificate): string {
-  // Node puts each part of a name on a line of its own and escapes what is not printable.
-  const subject = x509.subject.replaceAll("\n", ", ").slice(0, 200);
-  return `the certificate ${subject === "" ? x509.serialNumber : JSON.stringify(subject)}`;
+  // Node puts each part of a name on a line of its own and escapes what is not printable. For an
+  // empty name, which RFC 5280 section 4.1.2.6 allows, it has no text at all.
+  const subject = (x509.subject as string | undefined)?.replaceAll("\n", ", ").slice(0, 200);
+  return `the certificate ${subject === undefined ? x509.serialNumber : JSON.stringify(subject)}`;
 }
 
 function isIssuedBy(certificate: Certificate, issuer: Certificate): boolean {

@@ -55,6 +55,13 @@ describe("the message", () => {
 });
 
 describe("round trip", () => {
+  it("works with a certificate whose subject is empty", async () => {
+    const certificate = readFixture("nameless.pem");
+    const wrapped = await pkcs7.recipient(certificate).wrap(PRIVATE_OPTIONS);
+    const key = pkcs7.key(readKey("rsa2048.pkcs8.pem"), { certificate });
+    expect(Buffer.from((await key.unwrap(wrapped))!)).toEqual(PRIVATE_OPTIONS);
+  });
+
   it.each([
     { certificate: "cert-rsa2048.pem", privateKey: "rsa2048.pkcs1.der" },
     { certificate: "cert-rsa2048.der", privateKey: "rsa2048.pkcs8.pem" },
@@ -197,6 +204,11 @@ describe("dates", () => {
     );
     vi.setSystemTime(new Date("2026-11-21T16:49:54Z"));
     expect(() => pkcs7.recipient(certificate)).not.toThrow();
+  });
+
+  it("calls a certificate without a subject by its serial number", () => {
+    vi.setSystemTime(new Date("2000-01-01T00:00:00Z"));
+    expect(() => pkcs7.recipient(readFixture("nameless.pem"))).toThrow(/the certificate 0F1F/);
   });
 
   it("warns of an expired certificate, and refuses it when strict", async () => {
