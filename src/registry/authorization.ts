@@ -1,9 +1,8 @@
 import { OcicryptError } from "../errors.js";
-import { parseChallenges } from "./challenge.js";
+import { parseChallenges, type Challenge } from "./challenge.js";
 import type { CredentialRequest, Credentials, CredentialSource } from "./credentials.js";
-import type { Answer, HttpRequest } from "./http.js";
+import type { Answer, HttpRequest } from "./exchange.js";
 import { failure, invalidAnswer, showRequest } from "./failure.js";
-import { basicHeader, fetchToken, tokenService, type Token, type TokenService } from "./token.js";
 
 /** Keeps what a registry wants to see with each request. */
 export interface Authorization {
@@ -110,4 +109,127 @@ export function authorization({
       return scheme.header;
     },
   };
+}
+
+/** Where tokens are to be had, as a registry says. */
+export interface TokenService {
+  realm: URL;
+  service: string | undefined;
+}
+
+export interface Token {
+  header: string;
+  /** When it should not be used any more, on the clock of `performance.now()`. */
+  expires: number;
+}
+
+export const MAX_TOKEN_ANSWER: number = 1024 * 1024;
+
+// https://distribution.github.io/distribution/spec/auth/token/: 60 seconds if nothing is said.
+const DEFAULT_LIFETIME = 60;
+const MAX_LIFETIME = 24 * 60 * 60;
+/** Milliseconds before its end from which on a token is not used: a request takes its time. */
+const MARGIN = 10_000;
+
+/**
+ * @param isAllowed whether requests may go to a URL at all
+ * @throws {@link OcicryptError} `REGISTRY_INVALID_RESPONSE`
+ */
+export function tokenService(
+  { params }: Challenge,
+  request: HttpRequest,
+  isAllowed: (url: URL) => boolean,
+): TokenService {
+  const realm = params.get("realm") ?? "";
+  const url = URL.canParse(realm) ? new URL(realm) : undefined;
+  // It is about to get the password.
+  if (url === undefined || !isAllowed(url)) {
+    throw invalidAnswer(request, "it names no token service that is safe to use");
+  }
+  return { realm: url, service: params.get("service") };
+}
+
+/**
+ * Gets a token: with a password by GET
+ * (https://distribution.github.io/distribution/spec/auth/token/), with an identity token by OAuth 2
+ * (https://distribution.github.io/distribution/spec/auth/oauth/).
+ *
+ * @throws {@link OcicryptError} `REGISTRY_DENIED`, `REGISTRY_FAILED`, `REGISTRY_INVALID_RESPONSE`
+ */
+export async function fetchToken(
+  { realm, service }: TokenService,
+  scopes: readonly string[],
+  credentials: Credentials | undefined,
+  send: (request: HttpRequest) => Promise<Answer>,
+): Promise<Token> {
+  const query = new URLSearchParams();
+  for (const scope of scopes) query.append("scope", scope);
+  if (service !== undefined) query.set("service", service);
+  const request = tokenRequest(realm, query, credentials);
+  const asked = performance.now();
+  const answer = await send(request);
+  if (answer.status !== 200) {
+    // Of some services a refusal is a 400: https://www.rfc-editor.org/rfc/rfc6749#section-5.2
+    throw failure(request, answer, { 400: "REGISTRY_DENIED", 404: "REGISTRY_FAILED" });
+  }
+  const { token, lifetime } = readToken(answer, request);
+  return { header: `Bearer ${token}`, expires: asked + lifetime * 1000 - MARGIN };
+}
+
+function tokenRequest(
+  realm: URL,
+  query: URLSearchParams,
+  credentials: Credentials | undefined,
+): HttpRequest {
+  const url = new URL(realm);
+  if (credentials !== undefined && "identityToken" in credentials) {
+    // Here they are one list: https://www.rfc-editor.org/rfc/rfc6749#section-3.3
+    query.set("scope", query.getAll("scope").join(" "));
+    query.set("grant_type", "refresh_token");
+    query.set("client_id", "ocicrypt");
+    query.set("refresh_token", credentials.identityToken);
+    const headers = { "content-type": "application/x-www-form-urlencoded" };
+    return { method: "POST", url, headers, body: new TextEncoder().encode(query.toString()) };
+  }
+  for (const [name, value] of query) url.searchParams.append(name, value);
+  if (credentials === undefined) return { method: "GET", url };
+  url.searchParams.set("account", credentials.username);
+  return { method: "GET", url, headers: { authorization: basicHeader(credentials) } };
+}
+
+function readToken(answer: Answer, request: HttpRequest): { token: string; lifetime: number } {
+  let value: unknown;
+  try {
+    value = answer.isCut ? undefined : JSON.parse(Buffer.from(answer.bytes).toString("utf8"));
+  } catch {
+    value = undefined;
+  }
+  const members = (value ?? {}) as Partial<Record<string, unknown>>;
+  const { token: first, access_token: second } = members;
+  const token = typeof first === "string" && first !== "" ? first : second;
+  // It becomes part of a header.
+  if (typeof token !== "string" || !/^[\x21-\x7e]+$/.test(token)) {
+    throw invalidAnswer(request, "it has no token");
+  }
+  const { expires_in: seconds } = members;
+  const lifetime = typeof seconds === "number" && seconds > 0 ? seconds : DEFAULT_LIFETIME;
+  return { token, lifetime: Math.min(Math.max(lifetime, DEFAULT_LIFETIME), MAX_LIFETIME) };
+}
+
+/**
+ * https://www.rfc-editor.org/rfc/rfc7617.html
+ *
+ * @throws {@link OcicryptError} `CREDENTIALS_INVALID`
+ */
+export function basicHeader({
+  username,
+  password,
+}: {
+  username: string;
+  password: string;
+}): string {
+  if (username.includes(":")) {
+    throw new OcicryptError("CREDENTIALS_INVALID", "the user name holds a colon");
+  }
+  return `Basic ${Buffer.from(`${username}:${password}`).toString("base64")}`;
 }

@@ -2,10 +2,10 @@ import type { ErrorCode } from "../errors.js";
 import { abortable } from "../io/abort.js";
 import { authorization } from "./authorization.js";
 import { backoff, isBusy, retryAfter, type Backoff } from "./backoff.js";
-import { configuredCredentials } from "./configured-credentials.js";
+import { configuredCredentials } from "./credentials.js";
 import { exchange, readAnswer } from "./exchange.js";
 import { failure, invalidAnswer, isTransient, showRequest } from "./failure.js";
-import type { Answer, HttpRequest, OpenAnswer } from "./http.js";
+import type { Answer, HttpRequest, OpenAnswer } from "./exchange.js";
 import {
   atLeast,
   DEFAULT_RETRIES,
@@ -14,7 +14,7 @@ import {
   type RegistryOptions,
 } from "./options.js";
 import { apiUrl, checkReference, isLoopback, type RegistryReference } from "./reference.js";
-import { MAX_TOKEN_ANSWER } from "./token.js";
+import { MAX_TOKEN_ANSWER } from "./authorization.js";
 import { nodeFetch } from "./transport.js";
 
 /** How much is read of an answer that is not content, in bytes. */

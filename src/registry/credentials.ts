@@ -1,3 +1,12 @@
+import { homedir } from "node:os";
+import { join } from "node:path";
+import { readFile, stat } from "node:fs/promises";
+import { OcicryptError } from "../errors.js";
+import { errno } from "../io/files.js";
+import { DOCKER_HUB } from "./reference.js";
+import { execFile } from "node:child_process";
+import { printable } from "../text/printable.js";
+
 /** What opens a registry. */
 export type Credentials = PasswordCredentials | TokenCredentials;
 
@@ -19,3 +28,242 @@ export interface CredentialRequest {
 
 /** Finds credentials; without any, what the registry lets everybody do is tried. */
 export type CredentialSource = (request: CredentialRequest) => Promise<Credentials | undefined>;
+
+export interface ConfiguredCredentialsOptions {
+  /** `process.env` by default. */
+  env?: Readonly<Record<string, string | undefined>> | undefined;
+  /** The user's home directory by default. */
+  home?: string | undefined;
+}
+
+/**
+ * The credentials that `docker login`, `podman login` or `skopeo login` left, looked for as
+ * skopeo does (https://github.com/containers/image/blob/main/docs/containers-auth.json.5.md):
+ * in `$REGISTRY_AUTH_FILE` only, if it is set, or else in `$XDG_RUNTIME_DIR/containers/auth.json`,
+ * `$XDG_CONFIG_HOME/containers/auth.json` and `$DOCKER_CONFIG/config.json`, in this order, and in
+ * the credential helpers that they name. The first that has some for the most specific part of the
+ * name of the repository is taken.
+ *
+ * The source rejects with {@link OcicryptError} `CREDENTIALS_INVALID`.
+ */
+export function configuredCredentials({
+  env = process.env,
+  home = homedir(),
+}: ConfiguredCredentialsOptions = {}): CredentialSource {
+  return async (request) => {
+    for (const file of authFiles(env, home)) {
+      const found = await findInFile(file, request, env);
+      if (found !== undefined) return found;
+    }
+    return undefined;
+  };
+}
+
+function authFiles(env: Readonly<Record<string, string | undefined>>, home: string): string[] {
+  const variable = (name: string): string | undefined => (env[name] === "" ? undefined : env[name]);
+  const override = variable("REGISTRY_AUTH_FILE");
+  if (override !== undefined) return [override];
+  const runtime = variable("XDG_RUNTIME_DIR");
+  const own =
+    runtime === undefined
+      ? `/run/containers/${String(process.getuid?.() ?? 0)}`
+      : join(runtime, "containers");
+  const config = variable("XDG_CONFIG_HOME") ?? join(home, ".config");
+  const docker = variable("DOCKER_CONFIG") ?? join(home, ".docker");
+  return [
+    // Only Linux has a runtime directory.
+    ...(process.platform === "linux" ? [join(own, "auth.json")] : []),
+    join(config, "containers", "auth.json"),
+    join(docker, "config.json"),
+  ];
+}
+
+type JsonObject = Readonly<Record<string, unknown>>;
+
+const MAX_FILE_SIZE = 1024 * 1024;
+
+/** Under which `docker login` keeps what is for Docker Hub. */
+const HUB_KEY = "https://index.docker.io/v1/";
+const HUB_HOSTS = [DOCKER_HUB, "index.docker.io", "registry-1.docker.io"];
+
+/**
+ * The credentials for a repository in a `config.json` of Docker or an `auth.json`.
+ *
+ * @throws {@link OcicryptError} `CREDENTIALS_INVALID`
+ */
+async function findInFile(
+  path: string,
+  request: CredentialRequest,
+  env: Readonly<Record<string, string | undefined>>,
+): Promise<Credentials | undefined> {
+  const file = await readAuthFile(path);
+  if (file === undefined) return undefined;
+  const helpers = objectIn(file, "credHelpers", path);
+  for (const key of hostKeys(request.host)) {
+    const helper = ownString(helpers, key);
+    if (helper !== undefined) return askHelper(helper, helperKey(request.host), env);
+  }
+  const auths = objectIn(file, "auths", path);
+  for (const key of lookupOrder(request)) {
+    if (!Object.hasOwn(auths, key)) continue;
+    const found = decodeEntry(objectIn(auths, key, path), path);
+    // Where a helper keeps the secrets, entries of the file are empty.
+    if (found !== undefined) return found;
+  }
+  const store = ownString(file, "credsStore");
+  return store === undefined ? undefined : askHelper(store, helperKey(request.host), env);
+}
+
+/** From the most specific part of the name on; whole segments only. */
+function lookupOrder({ host, repository }: CredentialRequest): string[] {
+  const segments = repository.split("/");
+  const paths = segments.map(
+    (_, i) => `${host}/${segments.slice(0, segments.length - i).join("/")}`,
+  );
+  return [...paths, ...hostKeys(host)];
+}
+
+/** The keys that mean a host. Old versions of Docker wrote URLs. */
+function hostKeys(host: string): string[] {
+  if (host === DOCKER_HUB) return [...HUB_HOSTS, HUB_KEY];
+  const urls = ["https://", "http://"].flatMap((scheme) =>
+    ["", "/", "/v1/", "/v2/"].map((path) => `${scheme}${host}${path}`),
+  );
+  return [host, ...urls];
+}
+
+function helperKey(host: string): string {
+  return host === DOCKER_HUB ? HUB_KEY : host;
+}
+
+function decodeEntry(entry: JsonObject, path: string): Credentials | undefined {
+  const identityToken = ownString(entry, "identitytoken");
+  if (identityToken !== undefined) return { identityToken };
+  const auth = ownString(entry, "auth");
+  if (auth === undefined) return undefined;
+  const decoded = /^[A-Za-z0-9+/]+={0,2}$/.test(auth) ? Buffer.from(auth, "base64").toString() : "";
+  const colon = decoded.indexOf(":");
+  if (colon < 1) throw invalid(path, "an entry is not the base64 of a name and a password");
+  // Docker pads with zeros.
+  const password = decoded.slice(colon + 1).replace(/\0+$/, "");
+  return { username: decoded.slice(0, colon), password };
+}
+
+async function readAuthFile(path: string): Promise<JsonObject | undefined> {
+  let bytes: Buffer;
+  try {
+    if ((await stat(path)).size > MAX_FILE_SIZE) throw invalid(path, "it is too large");
+    bytes = await readFile(path);
+  } catch (error) {
+    const code = errno(error);
+    if (code === "ENOENT" || code === "ENOTDIR") return undefined;
+    if (error instanceof OcicryptError || code === undefined) throw error;
+    throw invalid(path, `it can not be read (${code})`);
+  }
+  let value: unknown;
+  try {
+    value = JSON.parse(bytes.toString("utf8"));
+  } catch {
+    // The parser's own message quotes the text, and the text has passwords.
+    throw invalid(path, "it is not JSON");
+  }
+  return requireObject(value, path);
+}
+
+function objectIn(object: JsonObject, name: string, path: string): JsonObject {
+  return Object.hasOwn(object, name) ? requireObject(object[name] ?? {}, path) : {};
+}
+
+function requireObject(value: unknown, path: string): JsonObject {
+  if (typeof value === "object" && value !== null && !Array.isArray(value)) {
+    return value as JsonObject;
+  }
+  throw invalid(path, "it does not have the form of such a file");
+}
+
+/** A member that is a string and has something in it. */
+function ownString(object: JsonObject, name: string): string | undefined {
+  const value = Object.hasOwn(object, name) ? object[name] : undefined;
+  return typeof value === "string" && value !== "" ? value : undefined;
+}
+
+function invalid(path: string, why: string): OcicryptError {
+  return new OcicryptError(
+    "CREDENTIALS_INVALID",
+    `the credentials in ${path} can not be used: ${why}`,
+  );
+}
+
+/** Milliseconds; a helper may have to ask the user to unlock a key ring. */
+const TIMEOUT = 60_000;
+const MAX_OUTPUT = 64 * 1024;
+
+/**
+ * Asks a program `docker-credential-NAME` for the credentials of a registry
+ * (https://github.com/docker/docker-credential-helpers).
+ *
+ * @returns `undefined` when it has none
+ * @throws {@link OcicryptError} `CREDENTIALS_INVALID`
+ */
+async function askHelper(
+  name: string,
+  registry: string,
+  env: Readonly<Record<string, string | undefined>>,
+): Promise<Credentials | undefined> {
+  // It becomes the name of a program: nothing in it may lead to another directory.
+  if (!/^[A-Za-z0-9][\w.-]{0,63}$/.test(name)) {
+    throw unusable(printable(name, 64), "that is not the name of a helper");
+  }
+  const output = await run(name, registry, env);
+  if (output === undefined) return undefined;
+  let value: unknown;
+  try {
+    value = JSON.parse(output);
+  } catch {
+    throw unusable(name, "its answer is not JSON");
+  }
+  const { Username, Secret } = (value ?? {}) as { Username?: unknown; Secret?: unknown };
+  if (typeof Username !== "string" || typeof Secret !== "string") {
+    throw unusable(name, "its answer has no name and secret");
+  }
+  if (Username === "" && Secret === "") return undefined;
+  return Username === "<token>"
+    ? { identityToken: Secret }
+    : { username: Username, password: Secret };
+}
+
+function run(
+  name: string,
+  registry: string,
+  env: Readonly<Record<string, string | undefined>>,
+): Promise<string | undefined> {
+  return new Promise((resolve, reject) => {
+    const options = { env, timeout: TIMEOUT, maxBuffer: MAX_OUTPUT, windowsHide: true };
+    const child = execFile(`docker-credential-${name}`, ["get"], options, (error, stdout) => {
+      if (error === null) {
+        resolve(stdout);
+        return;
+      }
+      // By the protocol, a helper says on its standard output that it has nothing.
+      if (stdout.trim().startsWith("credentials not found")) {
+        resolve(undefined);
+        return;
+      }
+      reject(unusable(name, reason(error)));
+    });
+    child.stdin?.on("error", () => undefined);
+    child.stdin?.end(`${registry}\n`);
+  });
+}
+
+function reason({ code, killed }: { code?: unknown; killed?: boolean }): string {
+  if (code === "ENOENT") return `there is no such program`;
+  if (code === "ERR_CHILD_PROCESS_STDIO_MAXBUFFER") return "its answer is too large";
+  if (killed === true) return `it gave no answer within ${String(TIMEOUT / 1000)} seconds`;
+  return typeof code === "number" ? `it ended with exit status ${String(code)}` : "it failed";
+}
+
+function unusable(name: string, why: string): OcicryptError {
+  const message = `docker-credential-${name} can not be used: ${why}`;
+  return new OcicryptError("CREDENTIALS_INVALID", message);
+}

@@ -1,6 +1,6 @@
 import { OcicryptError, type ErrorCode } from "../errors.js";
 import { printable } from "../text/printable.js";
-import type { Answer, HttpRequest } from "./http.js";
+import type { Answer, HttpRequest } from "./exchange.js";
 
 const MAX_CODES = 3;
 const MAX_WORDS = 300;

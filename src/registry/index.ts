@@ -1,8 +1,5 @@
 /** Images in registries, at `ocicrypt/registry`. */
-export {
-  configuredCredentials,
-  type ConfiguredCredentialsOptions,
-} from "./configured-credentials.js";
+export { configuredCredentials, type ConfiguredCredentialsOptions } from "./credentials.js";
 export { registryDestination } from "./destination.js";
 export { parseRegistryReference } from "./reference.js";
 export { listReferrers } from "./referrers.js";

@@ -9,7 +9,7 @@ import {
   MEDIA_TYPE_MANIFEST,
 } from "../spec/media-types.js";
 import { isSuccess, type RegistryClient } from "./client.js";
-import type { Answer, HttpRequest } from "./http.js";
+import type { Answer, HttpRequest } from "./exchange.js";
 import { failure, invalidAnswer } from "./failure.js";
 
 const MEDIA_TYPES = [

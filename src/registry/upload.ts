@@ -2,7 +2,7 @@ import { OcicryptError } from "../errors.js";
 import { abortable } from "../io/abort.js";
 import { isBusy, retryAfter } from "./backoff.js";
 import type { RegistryClient, RegistryRequest } from "./client.js";
-import type { Answer } from "./http.js";
+import type { Answer } from "./exchange.js";
 import { failure, invalidAnswer, isTransient } from "./failure.js";
 
 export interface UploadOptions {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { proxyFor } from "../../src/registry/proxy.js";
+import { proxyFor } from "../../src/registry/transport.js";
 
 const PROXY = "http://proxy.example:3128";
 const find = (url: string, env: Record<string, string>): string | undefined =>
