@@ -1,4 +1,4 @@
-// Lets one more person decrypt a layer: only annotations change, the blob stays as it is.
+// Gives one more person access to an encrypted layer. Only annotations change, not the blob.
 import { generateKeyPairSync } from "node:crypto";
 import {
   addRecipients,
@@ -17,7 +17,7 @@ const layer = encryptLayer(Buffer.from("a layer"), {
   descriptor: { mediaType: "application/vnd.oci.image.layer.v1.tar" },
   recipients: [jwe.recipient(publicPem(alice))],
 });
-for await (const _chunk of layer.stream); // goes to a registry, say
+for await (const _chunk of layer.stream); // upload it, for example
 const before = await layer.finalize();
 
 const after = await addRecipients(before, {

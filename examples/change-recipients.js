@@ -1,4 +1,5 @@
-// Hands every image of a repository from Alice to Bob: only manifests change, no layer moves.
+// Changes the recipient of every image in a repository from Alice to Bob. Only manifests change;
+// no layer is transferred.
 import { generateKeyPairSync } from "node:crypto";
 import { join } from "node:path";
 import { encryptImage, inspectImage, replaceImageRecipients } from "ocicrypt/image";
@@ -21,7 +22,7 @@ for (const tag of ["1", "2", "3"]) {
   await encryptImage(layoutSource(app), destination, { recipients: recipientsOf(alice) });
 }
 
-/** All tags, of which registries tell so many at once. */
+/** Lists all tags, page by page. */
 async function* listTags() {
   let url = new URL(`http://${host}/v2/${repository}/tags/list?n=2`);
   while (url) {
@@ -33,7 +34,8 @@ async function* listTags() {
   }
 }
 
-// Who has an old manifest and Alice's key can still open the blobs: rotateImage gives new keys.
+// Anyone with an old manifest and Alice's key can still open the blobs. rotateImage gives the
+// layers new keys.
 let changed = 0;
 for await (const tag of listTags()) {
   const image = { host, repository, tag };

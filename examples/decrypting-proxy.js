@@ -1,5 +1,5 @@
-// Serves the decrypted layers of an encrypted image to one client, which needs no key for them.
-// Layers are decrypted while they are sent; nothing plain is stored.
+// Serves the decrypted layers of an encrypted image to one client, which needs no key.
+// The proxy decrypts each layer while it sends it, and stores nothing in plaintext.
 import { createHash, generateKeyPairSync, randomBytes, timingSafeEqual } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
@@ -14,7 +14,7 @@ import { jwe } from "ocicrypt/jwe";
 import { layoutDestination, layoutSource } from "ocicrypt/store";
 import { makeImage } from "./make-image.js";
 
-/** A function from requests for `/layers/N` to responses, as web servers of many kinds take it. */
+/** Returns a request handler for `/layers/N`, from `Request` to `Response`. */
 async function decryptingProxy(source, { keys, token }) {
   const manifest = await buffer(source.read(await source.resolve()));
   const { layers } = JSON.parse(manifest.toString());
@@ -22,7 +22,7 @@ async function decryptingProxy(source, { keys, token }) {
   return async function handle(request) {
     const authorization = request.headers.get("authorization") ?? "";
     if (!timingSafeEqual(hash(authorization), hash(`Bearer ${token}`))) {
-      return new Response("who are you?\n", { status: 401 });
+      return new Response("unauthorized\n", { status: 401 });
     }
     const number = /^\/layers\/(\d+)$/.exec(new URL(request.url).pathname)?.[1];
     const descriptor = layers[number];
@@ -34,7 +34,7 @@ async function decryptingProxy(source, { keys, token }) {
   };
 }
 
-/** Lets Node's server answer with such a function. */
+/** Adapts such a function to Node's HTTP server. */
 function listener(handle) {
   return async (incoming, outgoing) => {
     const gone = new AbortController();
@@ -46,7 +46,7 @@ function listener(handle) {
       outgoing.writeHead(response.status, Object.fromEntries(response.headers));
       await pipeline(Readable.fromWeb(response.body), outgoing);
     } catch (error) {
-      // Cuts the connection. Only an answer that ends as it should is one that was verified.
+      // Closes the connection: only a response that ends normally has been verified.
       console.log(`  proxy: ${error.message}`);
       outgoing.destroy();
     }
@@ -79,12 +79,12 @@ for (const [index, { before }] of layers.entries()) {
   const bytes = Buffer.from(await (await get(`/layers/${index}`, token)).arrayBuffer());
   const digest = `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
   console.log(`layer ${index}: ${bytes.byteLength} bytes, ${digest}`);
-  if (digest !== before.digest) throw new Error("the layer did not come back");
+  if (digest !== before.digest) throw new Error("the layer differs from the original");
 }
 
 const { status } = await get("/layers/0", "a guess");
-console.log(`somebody else: ${status}`);
-if (status !== 401) throw new Error("only the client may have the layers");
+console.log(`another client: ${status}`);
+if (status !== 401) throw new Error("only the client may read the layers");
 
 const file = join(encrypted.path, "blobs", ...layers[1].after.digest.split(":"));
 const blob = readFileSync(file);
@@ -92,9 +92,9 @@ blob[400_000] ^= 1;
 writeFileSync(file, blob);
 const outcome = await get("/layers/1", token)
   .then((response) => response.arrayBuffer())
-  .catch(() => "refused");
-console.log(`a changed blob: ${outcome}`);
-if (outcome !== "refused") throw new Error("a changed blob must not look like a whole one");
+  .catch(() => "rejected");
+console.log(`a modified blob: ${outcome}`);
+if (outcome !== "rejected") throw new Error("a modified blob must not look complete");
 
 server.close();
 server.closeAllConnections();

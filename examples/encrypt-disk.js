@@ -1,4 +1,4 @@
-// Encrypts a disk of a virtual machine, which is the only layer of an artifact in an OCI layout.
+// Encrypts the disk of a virtual machine: the only layer of an artifact in an OCI layout.
 import { execFileSync } from "node:child_process";
 import { createHash, generateKeyPairSync, randomBytes } from "node:crypto";
 import { createReadStream, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
@@ -15,7 +15,7 @@ requireProgram("qemu-img");
 const directory = mkdtempSync(join(tmpdir(), "ocicrypt-example-"));
 const qemuImg = (...args) => execFileSync("qemu-img", args, { cwd: directory, encoding: "utf8" });
 
-// A disk with some data on it: 64 MiB, of which 8 are random.
+// A disk of 64 MiB with 8 MiB of random data.
 const disk = join(directory, "disk.qcow2");
 writeFileSync(join(directory, "data"), randomBytes(8 * 1024 * 1024));
 qemuImg("convert", "-f", "raw", "-O", "qcow2", "data", disk);

@@ -1,4 +1,4 @@
-// Encrypts an image in an OCI layout in place, as the last step of a build would.
+// Encrypts an image in an OCI layout in place, like the last step of a build.
 import { generateKeyPairSync } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -1,4 +1,4 @@
-// Encrypts an image from one repository of a registry into another, and decrypts it again.
+// Encrypts an image from one repository of a registry into another, then decrypts it.
 import { generateKeyPairSync } from "node:crypto";
 import { join } from "node:path";
 import { decryptImage, encryptImage, inspectImage } from "ocicrypt/image";
@@ -14,7 +14,7 @@ const app = { path: join(directory, "app"), tag: "latest" };
 await makeImage(app.path, app.tag);
 await copyImage(layoutSource(app), await registryDestination(at("app:1")));
 
-// Layers pass through as streams; what stays plain, the registry takes over by itself.
+// Layers pass through as streams. The registry itself mounts the blobs that stay plain.
 const { publicKey, privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
 const encrypted = await encryptImage(
   registrySource(at("app:1")),
@@ -32,5 +32,6 @@ const decrypted = await decryptImage(
 );
 console.log(`${host}/opened/app:1 is ${decrypted.image.digest}`);
 const original = await registrySource(at("app:1")).resolve();
-if (decrypted.image.digest !== original.digest) throw new Error("the image did not come back");
+if (decrypted.image.digest !== original.digest)
+  throw new Error("the image differs from the original");
 await stop();

@@ -1,4 +1,4 @@
-// Encrypts one layer as a stream and decrypts it again: what a registry tool does with each blob.
+// Encrypts one layer as a stream and decrypts it, as a registry tool does with each blob.
 import { createHash, generateKeyPairSync } from "node:crypto";
 import { createReadStream, createWriteStream, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -22,7 +22,7 @@ const { stream, finalize } = encryptLayer(createReadStream(join(directory, "laye
   recipients: [jwe.recipient(publicKey.export({ type: "spki", format: "pem" }))],
 });
 await pipeline(stream, createWriteStream(join(directory, "encrypted")));
-// Known only now: it goes into the manifest, in place of the plain layer's descriptor.
+// Known only now. In the manifest, it replaces the plain layer's descriptor.
 const encrypted = await finalize();
 console.log(encrypted.mediaType, encrypted.digest);
 
@@ -30,9 +30,9 @@ const decrypted = await decryptLayer(createReadStream(join(directory, "encrypted
   descriptor: encrypted,
   keys: [jwe.key(privateKey.export({ type: "pkcs8", format: "pem" }))],
 });
-// An error here means that nothing of what was written may be used.
+// If this throws, discard everything that was written.
 await pipeline(decrypted.stream, createWriteStream(join(directory, "decrypted")));
 const plain = await decrypted.finalize();
 console.log(plain.mediaType, plain.digest);
-if (plain.digest !== descriptor.digest) throw new Error("the layer did not come back");
+if (plain.digest !== descriptor.digest) throw new Error("the layer differs from the original");
 rmSync(directory, { recursive: true });

@@ -1,4 +1,4 @@
-// Encrypts the next version of an image; layers that did not change keep their encrypted blobs.
+// Encrypts the next version of an image. Layers that did not change keep their encrypted blobs.
 import { generateKeyPairSync } from "node:crypto";
 import { join } from "node:path";
 import { encryptImage } from "ocicrypt/image";
@@ -18,7 +18,7 @@ const { publicKey, privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256
 const recipients = [jwe.recipient(publicKey.export({ type: "spki", format: "pem" }))];
 await encryptImage(layoutSource(first), await registryDestination(app("1")), { recipients });
 
-// The key opens what is to be reused: without it, nobody can tell which layers are the same.
+// The key opens the earlier image: without it, nobody can tell which layers are the same.
 const keys = [jwe.key(privateKey.export({ type: "pkcs8", format: "pem" }))];
 const { layers, warnings } = await encryptImage(
   layoutSource(second),

@@ -1,9 +1,10 @@
 #!/usr/bin/env node
-// A key provider in few lines: AES-256-GCM under the 32 bytes in the file KEY_FILE.
+// A small key provider: AES-256-GCM with the 32-byte key in the file that KEY_FILE names.
 //
-// As a command, in the file that OCICRYPT_KEYPROVIDER_CONFIG names for skopeo, containerd and CRI-O:
+// To run it as a command, name it in the file that OCICRYPT_KEYPROVIDER_CONFIG points to. skopeo,
+// containerd and CRI-O read the same file:
 //   {"key-providers": {"local": {"cmd": {"path": "/path/to/key-provider.js"}}}}
-// As a server, with {"grpc": "127.0.0.1:7777"} there instead:
+// To run it as a server, write {"grpc": "127.0.0.1:7777"} instead of "cmd", and start it:
 //   KEY_FILE=... node key-provider.js --grpc 127.0.0.1:7777
 import { createCipheriv, createDecipheriv, randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";

@@ -1,4 +1,4 @@
-// The main job from end to end, with the command: npm run quickstart
+// Encrypts, inspects and decrypts an image with the command. Run it with: npm run quickstart
 import { execFileSync } from "node:child_process";
 import { createHash, generateKeyPairSync } from "node:crypto";
 import { mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -25,7 +25,7 @@ function ocicrypt(...args) {
   return output;
 }
 
-/** Every blob of a layout, by name, with the digest of what the file holds. */
+/** Lists the blobs of a layout, after checking each file's digest. */
 function digests(layout) {
   const folder = join(directory, layout, "blobs", "sha256");
   return readdirSync(folder)
@@ -46,12 +46,12 @@ writeFileSync(join(directory, "public.pem"), publicKey.export({ type: "spki", fo
 writeFileSync(join(directory, "private.pem"), privateKey.export({ type: "pkcs8", format: "pem" }), {
   mode: 0o600,
 });
-say("Made an image with two layers in app/, and a key pair in public.pem and private.pem.");
+say("Created an image with two layers in app/, and a key pair in public.pem and private.pem.");
 
-say("Encrypt it for the holder of private.pem; only the public key is needed:");
+say("Encrypt it for the holder of private.pem. This needs only the public key:");
 ocicrypt("encrypt", "oci:app:latest", "oci:app-encrypted:latest", "-r", "jwe:public.pem");
 
-say("Anyone can see that it is encrypted, and how; only the key tells whether it opens:");
+say("Anyone can see that it is encrypted, and how. With a key, inspect also shows what it opens:");
 ocicrypt("inspect", "oci:app-encrypted:latest", "-k", "private.pem");
 
 say("Decrypt it:");
@@ -60,12 +60,14 @@ ocicrypt("decrypt", "oci:app-encrypted:latest", "oci:app-decrypted:latest", "-k"
 const before = digests("app");
 const after = digests("app-decrypted");
 const encrypted = digests("app-encrypted");
-if (before.join() !== after.join()) throw new Error("the decrypted image is not the original one");
+if (before.join() !== after.join())
+  throw new Error("the decrypted image differs from the original");
 const shared = encrypted.filter((name) => before.includes(name));
-if (shared.length !== 1) throw new Error("more than the config is shared with the encrypted image");
+if (shared.length !== 1)
+  throw new Error("the encrypted image shares more than the config with the original");
 
 say(
-  `Proved: all ${before.length} blobs of the decrypted image (manifest, config and layers) have the
-digests of the original ones. Of the encrypted image only the config is the same: configs stay
-readable. Everything is in ${directory}; delete it when you have seen enough.`,
+  `Verified: all ${before.length} blobs of the decrypted image (manifest, config and layers) have the
+same digests as the originals. The encrypted image shares only the config with the original: configs
+stay readable. All files are in ${directory}; delete it when you are done.`,
 );

@@ -1,10 +1,10 @@
-// Runs every example, as CI does: npm run examples
+// Runs every example, as CI does. Run it with: npm run examples
 import { spawnSync } from "node:child_process";
 import { readdirSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
 const directory = fileURLToPath(new URL(".", import.meta.url));
-const notAlone = [
+const notStandalone = [
   "run.js",
   "make-image.js",
   "start-registry.js",
@@ -12,7 +12,7 @@ const notAlone = [
   "key-provider.js",
 ];
 const examples = readdirSync(directory).filter(
-  (name) => name.endsWith(".js") && !notAlone.includes(name),
+  (name) => name.endsWith(".js") && !notStandalone.includes(name),
 );
 for (const name of examples) {
   console.log(`\n== ${name}`);

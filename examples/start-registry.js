@@ -1,4 +1,4 @@
-// Starts a registry for the examples: the program docker-registry, on a free port of this machine.
+// Starts a registry for the examples: the program docker-registry, on a free local port.
 import { spawn, spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -6,14 +6,14 @@ import { join } from "node:path";
 import { buffer } from "node:stream/consumers";
 
 /**
- * Ends the example where a program is not installed; fails in CI, which must have it.
+ * Ends the example if a program is not installed. In CI, this is a failure.
  *
  * @param {string} program
  */
 export function requireProgram(program) {
   if (spawnSync(program, ["--version"]).error === undefined) return;
   const isCi = process.env.CI === "true";
-  console.log(`needs ${program}${isCi ? "" : ": skipped"}`);
+  console.log(`${program} is not installed${isCi ? "" : ": skipped"}`);
   process.exit(isCi ? 1 : 0);
 }
 
@@ -44,7 +44,7 @@ http: {addr: "127.0.0.1:0"}
     }
     closed.then(() => reject(new Error(`docker-registry ended: ${log}`)));
   });
-  // So that an example that fails ends, too.
+  // Stops the registry when an example fails.
   process.once("exit", () => registry.kill());
   return {
     host,
@@ -58,7 +58,7 @@ http: {addr: "127.0.0.1:0"}
 }
 
 /**
- * Copies an image of one platform as it is.
+ * Copies a single-platform image unchanged.
  *
  * @param {import("ocicrypt/store").ImageSource} source
  * @param {import("ocicrypt/store").ImageDestination} destination

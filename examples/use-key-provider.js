@@ -1,4 +1,4 @@
-// Keeps the keys in another program: key-provider.js, as skopeo or CRI-O would start it.
+// Keeps the keys in another program: key-provider.js, started as skopeo or CRI-O would start it.
 import { randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -11,13 +11,13 @@ const directory = mkdtempSync(join(tmpdir(), "ocicrypt-example-"));
 process.env.KEY_FILE = join(directory, "key");
 writeFileSync(process.env.KEY_FILE, randomBytes(32), { mode: 0o600 });
 
-// The content of the file that OCICRYPT_KEYPROVIDER_CONFIG would name.
+// The content of a file for OCICRYPT_KEYPROVIDER_CONFIG.
 const script = fileURLToPath(new URL("key-provider.js", import.meta.url));
 const config = {
   "key-providers": { local: { cmd: { path: process.execPath, args: [script] } } },
 };
 
-const layer = Buffer.from("what only the provider's key opens");
+const layer = Buffer.from("only the provider's key opens this");
 const { stream, finalize } = encryptLayer(layer, {
   descriptor: { mediaType: "application/vnd.oci.image.layer.v1.tar" },
   recipients: [provider.recipient("local", { config })],
@@ -32,5 +32,5 @@ const decrypted = await decryptLayer(encrypted, {
 });
 const plain = Buffer.from(await new Response(decrypted.stream).arrayBuffer());
 console.log(plain.toString());
-if (!plain.equals(layer)) throw new Error("the layer did not come back");
+if (!plain.equals(layer)) throw new Error("the layer differs from the original");
 rmSync(directory, { recursive: true });

@@ -1,20 +1,20 @@
 import type { Direction } from "./cells.js";
 
-/** What a peer can not do, and how it says so. */
+/** Something that a peer does not support, and how it fails. */
 export interface Limit {
-  /** Who: what has an ocicrypt below this version, or another program. */
+  /** Tools with an ocicrypt below this version, or another program. */
   peer: { ocicryptBelow: string } | "OpenSSL";
   schemes: RegExp;
   reason: string;
   /**
-   * The directions that fail, with what the peer says. The tests see that it still does, so that
-   * the end of a limit is noticed.
+   * The directions that fail, with the peer's message. The tests verify that it still fails, so
+   * that they notice when a limit is lifted.
    */
   messages: Partial<Record<Direction, RegExp>>;
 }
 
-const PKCS11_AND_PROVIDERS = "PKCS#11 and key providers came with ocicrypt 1.1";
-const CURVES = "OpenPGP keys of elliptic curves came with ocicrypt 1.3.2";
+const PKCS11_AND_PROVIDERS = "ocicrypt supports PKCS#11 and key providers from 1.1 on";
+const CURVES = "ocicrypt supports OpenPGP keys with elliptic curves from 1.3.2 on";
 
 export const LIMITS: readonly Limit[] = [
   {
@@ -56,7 +56,7 @@ export const LIMITS: readonly Limit[] = [
   {
     peer: "OpenSSL",
     schemes: /^PKCS#7/,
-    reason: "OpenSSL can not parse the AES-GCM parameters that the Go library writes and expects",
+    reason: "OpenSSL cannot parse the AES-GCM parameters that the Go library writes and expects",
     messages: { "theirs opens ours": /type not constructed/ },
   },
 ];

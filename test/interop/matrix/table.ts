@@ -11,7 +11,7 @@ export type Outcome = "works" | "failed" | "not run" | Limit;
 const PAGE = fileURLToPath(new URL("../../../docs/interop.md", import.meta.url));
 const MARKED = /(?<=<!-- matrix -->\n).*?(?=<!-- \/matrix -->)/s;
 
-/** The matrix as Markdown, with the reasons for its gaps below. */
+/** The matrix as Markdown, followed by the reasons for its gaps. */
 export async function table(
   schemes: readonly Scheme[],
   peers: readonly Peer[],
@@ -36,8 +36,8 @@ export async function table(
   ];
   const date = new Date().toISOString().slice(0, 10);
   const lines = [
-    `Run on ${date}. One answer holds for both directions; of two, the first says whether the peer`,
-    "opens what this library wrote, the second whether this library opens what the peer wrote.",
+    `Run on ${date}. A single answer applies to both directions. Of two answers, the first says whether`,
+    "the peer opens what this library wrote, the second whether this library opens what the peer wrote.",
     "",
     ...rows.map((row) => `| ${row.join(" | ")} |`),
     "",
@@ -46,10 +46,10 @@ export async function table(
   return format(`${lines.join("\n")}\n`, { ...(await resolveConfig(PAGE)), parser: "markdown" });
 }
 
-/** Writes the matrix between its marks in the documentation. */
+/** Writes the matrix between its markers in the documentation. */
 export function updatePage(markdown: string): void {
   const page = readFileSync(PAGE, "utf8");
-  if (!MARKED.test(page)) throw new Error(`${PAGE} has no place for the matrix`);
+  if (!MARKED.test(page)) throw new Error(`${PAGE} has no markers for the matrix`);
   writeFileSync(
     PAGE,
     page.replace(MARKED, () => `\n${markdown}\n`),

@@ -1,0 +1,106 @@
+import { readdirSync, readFileSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { describe, expect, it } from "vitest";
+
+const ROOT = fileURLToPath(new URL("../", import.meta.url));
+
+/** Files and folders whose text is checked. */
+const COVERED = [
+  "README.md",
+  "CHANGELOG.md",
+  "CONTRIBUTING.md",
+  "SECURITY.md",
+  "docs",
+  "examples",
+  "vectors/README.md",
+  "vectors/peers/README.md",
+];
+
+/** Pages that are being rewritten. */
+const EXCLUDED = ["docs/architecture.md", "docs/command.md", "docs/errors.md"];
+
+const TEXT_FILE = /\.(?:md|js|ts|json|sh)$/;
+
+/** Words that nearly always mark a sentence to rewrite. */
+const MARKERS = [
+  "can not",
+  "shall",
+  "is none",
+  "tells of",
+  "told of",
+  "to be had",
+  "somebody",
+  "stands",
+  "in passing",
+  "but for",
+  "besides",
+  "as what",
+  "of which",
+  "very",
+  "heeded",
+  "leads on",
+  "lets wait",
+];
+
+/** Hits that are right as they are: a path and the text around the marker. */
+const ALLOWED: readonly { path: string; text: string; reason: string }[] = [];
+
+/** What may separate two words: spaces, or a line break with the mark of a comment or quotation. */
+const GAP = String.raw`(?:[ \t]+|[ \t]*\n[ \t]*(?:\*|//|#|>)?[ \t]*)`;
+
+const words = MARKERS.map((marker) => marker.replaceAll(" ", GAP)).join("|");
+const MARKED = new RegExp(String.raw`(?<![\w-])(?:${words})(?![\w-])`, "gi");
+
+/** A subject clause, such as "Who has the key can …"; questions and headings are fine. */
+const CLAUSE =
+  /(?:^[ \t]*(?:\*|\/\/|\/\*\*|-|>|\|)?[ \t]*|[.:;!] |\| |["'`])Wh(?:at|o) [^.?]*[.|"'`]/gm;
+
+const files = COVERED.flatMap((path) => list(path)).filter((path) => !EXCLUDED.includes(path));
+
+function list(path: string): string[] {
+  if (!statSync(join(ROOT, path)).isDirectory()) return [path];
+  return readdirSync(join(ROOT, path))
+    .map((name) => `${path}/${name}`)
+    .flatMap((entry) =>
+      statSync(join(ROOT, entry)).isDirectory()
+        ? list(entry)
+        : TEXT_FILE.test(entry)
+          ? [entry]
+          : [],
+    );
+}
+
+/** Each hit of a text, as `LINE: TEXT AROUND IT`. */
+function hits(text: string): string[] {
+  return [...text.matchAll(MARKED), ...text.matchAll(CLAUSE)].map(({ 0: match, index }) => {
+    const line = text.slice(0, index).split("\n").length;
+    const around = text.slice(Math.max(0, index - 30), index + match.length + 30);
+    return `${String(line)}: ${around.replace(/\s+/g, " ").trim()}`;
+  });
+}
+
+const isAllowed = (path: string, hit: string): boolean =>
+  ALLOWED.some((entry) => entry.path === path && hit.includes(entry.text));
+
+describe("prose", () => {
+  it.for(files)("of %s has no marker word", (path) => {
+    const found = hits(readFileSync(join(ROOT, path), "utf8"));
+    expect(found.filter((hit) => !isAllowed(path, hit))).toEqual([]);
+  });
+
+  it("is found wanting where a marker word is, across a line break too", () => {
+    expect(hits("The tag can\n * not move.")).toHaveLength(1);
+    expect(hits("// Who has the key opens it.")).toHaveLength(1);
+    expect(hits("Layers are shallow; nobody outstands.")).toEqual([]);
+    expect(hits("## What is protected\n\nWho can read it?")).toEqual([]);
+  });
+
+  it("has no exception that nothing needs any more", () => {
+    const unused = ALLOWED.filter(
+      ({ path, text }) =>
+        !hits(readFileSync(join(ROOT, path), "utf8")).some((hit) => hit.includes(text)),
+    );
+    expect(unused).toEqual([]);
+  });
+});
