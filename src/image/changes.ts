@@ -4,27 +4,20 @@ import {
   replaceContent,
   type Descriptor,
 } from "../spec/descriptor.js";
-import type { NewConfig } from "./features/config-history.js";
 import { convertToOci } from "./features/docker-format.js";
-import type { ChangedParts, ChangedTypes, ManifestPart } from "./manifests/rewrite.js";
+import type { Changes, ManifestPart, NewConfig } from "./manifests/rewrite.js";
 import type { SelectedLayer } from "./manifests/select-layers.js";
 import type { ImageNode } from "./manifests/tree.js";
 
-/** What there is to rebuild. */
-export interface Changes {
-  parts: ChangedParts;
-  types?: ChangedTypes | undefined;
-}
-
-/** What changes in manifests besides their layers. */
+/** Changes of manifests apart from their layers. */
 export interface OtherChanges {
-  /** Configs that take the place of others; none by default. */
+  /** Configs that replace others; none by default. */
   configs?: readonly NewConfig[] | undefined;
-  /** Whether what is of Docker's format becomes OCI's; not by default. */
+  /** Whether Docker manifests are converted to OCI; false by default. */
   toOci?: boolean | undefined;
 }
 
-/** What there is to rebuild where layers get new descriptors. */
+/** The edits that give layers new descriptors. */
 export function changesOf(
   root: ImageNode,
   layers: ReadonlyMap<SelectedLayer, Descriptor>,
@@ -35,7 +28,7 @@ export function changesOf(
   return toOci ? convertToOci(root, parts) : { parts };
 }
 
-/** What was made of one layer, for a descriptor that shares the blob and has its own rest. */
+/** Gives the result of one layer to a descriptor of the same blob with annotations of its own. */
 export function mergeLayer(before: Descriptor, result: Descriptor): Descriptor {
   const annotations = { ...foreignAnnotations(before), ...encryptionAnnotations(result) };
   const { mediaType, digest, size } = result;

@@ -4,27 +4,24 @@ import { decryptLayer } from "../layer/decrypt.js";
 import { encryptionAnnotations, type Descriptor } from "../spec/descriptor.js";
 import { plainMediaType } from "../spec/media-types.js";
 import type { ImageDestination, ImageSource } from "../store/types.js";
-import { readDiffIds, withDiffId, type DiffIdCheck } from "./features/diff-id.js";
+import { mergeLayer } from "./changes.js";
+import { progressMeter, type ProgressMeter } from "./engine/progress.js";
+import { layerIdentity, runSteps, type LayerStep } from "./engine/run-steps.js";
 import {
   requireEncryptedLayers,
   requireLayerRecipients,
   type DecryptPolicy,
 } from "./features/decrypt-policy.js";
-import { progressMeter, type ImageProgress } from "./engine/progress.js";
-import { encryptedLayers } from "./edit-recipients.js";
-import { findReferrers } from "./features/stale-referrers.js";
+import { withDiffId, type DiffIdCheck } from "./features/diff-id.js";
+import { isImageConfig, parseImageConfig } from "./manifests/image-config.js";
+import { selectEncrypted, type SelectedLayer, type Selection } from "./manifests/select-layers.js";
+import { readDocument, readImage } from "./manifests/tree.js";
+import { writeImage, type OperationOptions } from "./operation.js";
 import { reportLayer, totalSize, type LayerResult } from "./results.js";
-import type { SelectedLayer, Selection } from "./manifests/select-layers.js";
-import { DEFAULT_CONCURRENCY, transformImage } from "./engine/run-steps.js";
-import { readDocument, readTree } from "./manifests/tree.js";
 
-export interface DecryptImageOptions extends Selection, DecryptPolicy {
+export interface DecryptImageOptions extends Selection, DecryptPolicy, OperationOptions {
   /** Tried on every wrapped key of every layer. */
   keys: readonly Key[];
-  /** How many layers are decrypted at once; 4 by default. */
-  concurrency?: number | undefined;
-  signal?: AbortSignal | undefined;
-  onProgress?: ((progress: ImageProgress) => void) | undefined;
 }
 
 export interface DecryptImageResult {
@@ -53,59 +50,66 @@ export async function decryptImage(
   destination: ImageDestination,
   options: DecryptImageOptions,
 ): Promise<DecryptImageResult> {
-  const { keys, onProgress, concurrency = DEFAULT_CONCURRENCY } = options;
-  try {
-    const root = await readTree(source, await source.resolve(options), options.signal);
+  const { keys, signal } = options;
+  return writeImage(source, destination, signal, async () => {
+    const root = await readImage(source, options);
     requireEncryptedLayers(root, options.requireEncrypted);
-    const selected = encryptedLayers(root, options);
+    const selected = selectEncrypted(root, options);
     await requireLayerRecipients(selected, options.requireRecipients);
     if (keys.length === 0) throw new OcicryptError("NO_KEYS", "no key was given");
-    const diffIds = await expectedDiffIds(source, selected, options.signal);
-
-    const meter = progressMeter(totalSize(root), onProgress);
-    const checks = new Map<string, DiffIdCheck>();
-    const name = (layer: SelectedLayer): string => stepName(layer.descriptor, diffIds.get(layer));
-    const { image, layers, former } = await transformImage({
-      ...{ source, destination, root, selected, meter, concurrency },
-      signal: options.signal,
-      step: {
-        name,
-        async run(layer, signal) {
-          const { descriptor } = layer;
-          const content = meter.count(source.read(descriptor, { signal }), descriptor, "decrypt");
-          const decrypted = await decryptLayer(content, { descriptor, keys, signal });
-          const mediaType = plainMediaType(descriptor.mediaType);
-          const diffId = withDiffId(decrypted.stream, mediaType, diffIds.get(layer));
-          const describe = async (): Promise<Descriptor> => {
-            checks.set(name(layer), await diffId.check());
-            return decrypted.finalize();
-          };
-          await destination.write(diffId.content, describe, { signal });
-          return decrypted.finalize();
-        },
-      },
+    const diffIds = await expectedDiffIds(source, selected, signal);
+    const meter = progressMeter(totalSize(root), options.onProgress);
+    const step = decryptionStep({ source, destination, keys, diffIds, meter });
+    const rewritten = await runSteps({
+      ...{ source, destination, root, selected, meter, step, signal },
+      changes: (parts) => ({ parts }),
+      concurrency: options.concurrency,
     });
-    const warnings = await findReferrers(source, root, former, options.signal);
-    options.signal?.throwIfAborted();
-    await destination.commit(image, { signal: options.signal });
-    return {
-      image,
-      layers: [...layers].map(([layer, after]) => ({
-        ...reportLayer(layer, after),
-        diffId: checks.get(name(layer)) ?? "skipped: not checked",
-      })),
-      warnings,
-    };
-  } catch (error) {
-    await destination.discard();
-    throw error;
-  }
+    const layers = [...rewritten.layers].map(([layer, after]) => ({
+      ...reportLayer(layer, after),
+      diffId: step.checks.get(step.identity(layer)) ?? "skipped: not checked",
+    }));
+    return { root, rewritten, report: { layers }, warnings: [] };
+  });
 }
 
-/** Layers with one blob and one set of keys share a run, unless their configs differ about them. */
-function stepName(layer: Descriptor, diffId?: string): string {
-  const { mediaType, digest, size } = layer;
-  return JSON.stringify([mediaType, digest, size, diffId, encryptionAnnotations(layer)]);
+interface DecryptionContext {
+  source: ImageSource;
+  destination: ImageDestination;
+  keys: readonly Key[];
+  diffIds: ReadonlyMap<SelectedLayer, string>;
+  meter: ProgressMeter;
+}
+
+interface DecryptionStep extends LayerStep {
+  /** The results by the identities of the layers. */
+  checks: Map<string, DiffIdCheck>;
+}
+
+function decryptionStep(context: DecryptionContext): DecryptionStep {
+  const { source, destination, keys, diffIds, meter } = context;
+  const checks = new Map<string, DiffIdCheck>();
+  /** Layers with one blob and one set of keys share a run, unless their configs disagree. */
+  const identity = (layer: SelectedLayer): string =>
+    layerIdentity(layer.descriptor, encryptionAnnotations(layer.descriptor), diffIds.get(layer));
+  return {
+    checks,
+    identity,
+    merge: mergeLayer,
+    async run([layer], signal) {
+      const { descriptor } = layer;
+      const content = meter.count(source.read(descriptor, { signal }), descriptor, "decrypt");
+      const decrypted = await decryptLayer(content, { descriptor, keys, signal });
+      const mediaType = plainMediaType(descriptor.mediaType);
+      const diffId = withDiffId(decrypted.stream, mediaType, diffIds.get(layer));
+      const describe = async (): Promise<Descriptor> => {
+        checks.set(identity(layer), await diffId.check());
+        return decrypted.finalize();
+      };
+      await destination.write(diffId.content, describe, { signal });
+      return decrypted.finalize();
+    },
+  };
 }
 
 async function expectedDiffIds(
@@ -116,7 +120,8 @@ async function expectedDiffIds(
   const expected = new Map<SelectedLayer, string>();
   for (const manifest of new Set(selected.map((layer) => layer.manifest))) {
     const { config, layers } = manifest.document;
-    const diffIds = readDiffIds(config, await readDocument(source, config, signal));
+    if (!isImageConfig(config)) continue;
+    const { diffIds } = parseImageConfig(await readDocument(source, config, signal));
     if (diffIds === undefined) continue;
     if (diffIds.length !== layers.length) {
       const counts = `${String(diffIds.length)} diffIDs for ${String(layers.length)} layers`;

@@ -1,27 +1,21 @@
-import { OcicryptError } from "../errors.js";
 import type { RecipientReport } from "../layer/explain.js";
 import { applyChange, type RecipientsChange } from "../layer/recipient-changes.js";
-import {
-  encryptionAnnotations,
-  foreignAnnotations,
-  isEncryptedDescriptor,
-  type Descriptor,
-} from "../spec/descriptor.js";
-import type { LocatedDescriptor } from "../spec/manifest.js";
+import { encryptionAnnotations, foreignAnnotations, type Descriptor } from "../spec/descriptor.js";
 import type { ImageDestination, ImageSource } from "../store/types.js";
 import { blobsOf, copyBlob, isSameImage, keepsBlobsOf } from "./engine/copy-blobs.js";
 import { progressMeter, type ImageProgress } from "./engine/progress.js";
-import { rebuildImage } from "./manifests/rewrite.js";
-import { findReferrers } from "./features/stale-referrers.js";
+import { layerIdentity } from "./engine/run-steps.js";
+import { rewriteImage, type Changes } from "./manifests/rewrite.js";
+import { writeImage } from "./operation.js";
 import { totalSize } from "./results.js";
 import { requireRoom } from "./size-check.js";
 import {
   formatPlatform,
-  selectLayers,
+  selectEncrypted,
   type SelectedLayer,
   type Selection,
 } from "./manifests/select-layers.js";
-import { imageManifests, readTree, type ImageNode } from "./manifests/tree.js";
+import { readImage, type ImageNode } from "./manifests/tree.js";
 
 export interface EditRecipientsOptions extends Selection {
   signal?: AbortSignal | undefined;
@@ -81,49 +75,24 @@ export async function editRecipients(
   options: EditRecipientsOptions = {},
 ): Promise<EditRecipientsResult> {
   const { signal } = options;
-  try {
-    const before = await source.resolve(options);
-    const root = await readTree(source, before, signal);
-    const selected = encryptedLayers(root, options);
+  return writeImage(source, destination, signal, async () => {
+    const root = await readImage(source, options);
+    const selected = selectEncrypted(root, options);
     edit.prepare?.(selected.map(({ descriptor }) => descriptor.mediaType));
     const changes = await changeLayers(selected, edit);
     edit.check?.([...changes.values()]);
     const after = changedLayers(changes);
     const changed = [...after].some(([{ descriptor }, layer]) => differ(descriptor, layer));
-    await requireRoom(root, mostWrapped(changes), (count) => ({ parts: changedLayers(changes, count) }), signal); // prettier-ignore
+    const room = (count: number): Changes => ({ parts: changedLayers(changes, count) });
+    await requireRoom(root, mostWrapped(changes), room, signal);
     signal?.throwIfAborted();
 
-    const layers = [...changes].map(report);
-    if (!changed && isSameImage(source, destination)) {
-      await destination.discard();
-      return { image: before, changed, layers, warnings: [] };
-    }
+    const report = { changed, layers: [...changes].map(reportChange) };
+    if (!changed && isSameImage(source, destination)) return { root, report, warnings: [] };
     if (!keepsBlobsOf(source, destination)) await copyAllBlobs(root, source, destination, options);
-    const { image, former } = await rebuildImage(root, after, destination);
-    const warnings = await findReferrers(source, root, former, signal);
-    signal?.throwIfAborted();
-    await destination.commit(image, { signal });
-    return { image, changed, layers, warnings };
-  } catch (error) {
-    await destination.discard();
-    throw error;
-  }
-}
-
-/**
- * The encrypted layers of a selection.
- *
- * @throws {@link OcicryptError} `NOTHING_SELECTED`; `NOT_ENCRYPTED` when there is none
- */
-export function encryptedLayers(root: ImageNode, selection: Selection): SelectedLayer[] {
-  const manifests = imageManifests(root);
-  const isEncrypted = ({ descriptor }: LocatedDescriptor): boolean =>
-    isEncryptedDescriptor(descriptor);
-  const selected = selectLayers(manifests, selection).filter(isEncrypted);
-  if (selected.length > 0) return selected;
-  const others = manifests.some(({ document }) => document.layers.some(isEncrypted));
-  const what = others ? "none of the selected layers" : "no layer of the image";
-  throw new OcicryptError("NOT_ENCRYPTED", `${what} is encrypted`);
+    const rewritten = await rewriteImage(root, { parts: after }, destination);
+    return { root, rewritten, report, warnings: [] };
+  });
 }
 
 /** Layers with one blob and one set of keys get the same new wrapped keys. */
@@ -131,20 +100,16 @@ async function changeLayers(
   selected: readonly SelectedLayer[],
   edit: RecipientsEdit,
 ): Promise<Map<SelectedLayer, RecipientsChange>> {
-  const byName = new Map<string, RecipientsChange>();
+  const byIdentity = new Map<string, RecipientsChange>();
   const changes = new Map<SelectedLayer, RecipientsChange>();
   for (const layer of selected) {
-    const name = nameOf(layer.descriptor);
-    const change = byName.get(name) ?? (await edit.change(layer.descriptor));
-    byName.set(name, change);
+    const { descriptor } = layer;
+    const identity = layerIdentity(descriptor, encryptionAnnotations(descriptor));
+    const change = byIdentity.get(identity) ?? (await edit.change(descriptor));
+    byIdentity.set(identity, change);
     changes.set(layer, change);
   }
   return changes;
-}
-
-function nameOf(layer: Descriptor): string {
-  const { mediaType, digest, size } = layer;
-  return JSON.stringify([mediaType, digest, size, encryptionAnnotations(layer)]);
 }
 
 /** The layers as they get with all of the new recipients, or with the first few. */
@@ -187,7 +152,7 @@ async function copyAllBlobs(
   for (const blob of blobsOf(root)) await copyBlob(source, destination, blob, { meter, signal });
 }
 
-function report([layer, change]: [SelectedLayer, RecipientsChange]): LayerRecipientsResult {
+function reportChange([layer, change]: [SelectedLayer, RecipientsChange]): LayerRecipientsResult {
   const { manifest, index, descriptor } = layer;
   const { added, present, removed, kept } = change;
   const platform = formatPlatform(manifest.platform);

@@ -1,22 +1,19 @@
 import { OcicryptError } from "../errors.js";
-import type { Profile } from "../keywrap/compat.js";
+import { requireCompatible, type Profile } from "../keywrap/compat.js";
 import type { Recipient } from "../keywrap/types.js";
 import { encryptLayer } from "../layer/encrypt.js";
-import { requireRecipients } from "../layer/wrap.js";
+import { distinctRecipients } from "../layer/wrap.js";
 import { isEncryptedDescriptor, type Descriptor } from "../spec/descriptor.js";
 import { encryptedMediaType } from "../spec/media-types.js";
 import type { ImageDestination, ImageSource } from "../store/types.js";
+import { changesOf, mergeLayer } from "./changes.js";
+import { progressMeter, type ProgressMeter } from "./engine/progress.js";
+import { layerIdentity, runSteps, type LayerStep } from "./engine/run-steps.js";
 import { findBaseLayers, type BaseMatch } from "./features/base-image.js";
-import { requireCompatible } from "./compat.js";
-import { findHistoryLeft, readConfigs } from "./features/config-history.js";
+import { findHistoryLeft, readConfigs, type ReadConfigs } from "./features/config-history.js";
 import { CONVERTED_WARNING, hasDockerFormat } from "./features/docker-format.js";
 import { findCopies, type CopyWords } from "./features/leftover-blobs.js";
-import { distinctRecipients } from "./distinct-recipients.js";
-import { progressMeter, type ImageProgress } from "./engine/progress.js";
-import { findReferrers } from "./features/stale-referrers.js";
-import { reportLayer, totalSize, type LayerResult } from "./results.js";
 import { readEarlier, type EarlierLayers, type Reuse } from "./features/reuse.js";
-import { requireRoomForKeys } from "./size-check.js";
 import {
   formatPlatform,
   selectLayers,
@@ -24,10 +21,18 @@ import {
   type SelectedLayer,
   type Selection,
 } from "./manifests/select-layers.js";
-import { DEFAULT_CONCURRENCY, transformImage } from "./engine/run-steps.js";
-import { hasAttestations, imageManifests, readTree, type ManifestNode } from "./manifests/tree.js";
+import {
+  hasAttestations,
+  imageManifests,
+  readImage,
+  type ImageNode,
+  type ManifestNode,
+} from "./manifests/tree.js";
+import { writeImage, type OperationOptions } from "./operation.js";
+import { reportLayer, totalSize, type LayerResult } from "./results.js";
+import { requireRoomForKeys } from "./size-check.js";
 
-export interface EncryptImageOptions extends Selection {
+export interface EncryptImageOptions extends Selection, OperationOptions {
   /** Who shall be able to decrypt; at least one. A public key that is there twice counts once. */
   recipients: readonly Recipient[];
   /**
@@ -48,10 +53,6 @@ export interface EncryptImageOptions extends Selection {
   redactHistory?: boolean | undefined;
   /** Refuse what the readers of a profile could not decrypt; nothing is refused by default. */
   compat?: Profile | undefined;
-  /** How many layers are encrypted at once; 4 by default. */
-  concurrency?: number | undefined;
-  signal?: AbortSignal | undefined;
-  onProgress?: ((progress: ImageProgress) => void) | undefined;
 }
 
 export interface EncryptImageResult {
@@ -98,99 +99,123 @@ export async function encryptImage(
   destination: ImageDestination,
   options: EncryptImageOptions,
 ): Promise<EncryptImageResult> {
-  const { onProgress, signal, concurrency = DEFAULT_CONCURRENCY } = options;
+  const { signal } = options;
   let earlier: EarlierLayers | undefined;
   try {
-    const recipients = distinctRecipients(options.recipients);
-    requireRecipients(recipients);
-    const root = await readTree(source, await source.resolve(options), signal);
-    const manifests = imageManifests(root);
-    const chosen = selectManifests(manifests, options);
-    const base = await baseOf(source, chosen, options);
-    const selected = selectLayers(manifests, options, base && countsOf(base));
-    requirePlain(selected);
-    requireCompatible(options.compat, recipients, selected.map(typeAfter));
-    const redact = options.redactHistory ?? false;
-    const configs = await readConfigs(source, chosen, { redact, signal });
-    const changes = { root, selected, configs: configs.redacted, toOci: true, signal };
-    await requireRoomForKeys({ ...changes, recipients });
-    if (options.reuse !== undefined) earlier = await readEarlier(options.reuse, signal);
+    return await writeImage(source, destination, signal, async () => {
+      const recipients = distinctRecipients(options.recipients);
+      const root = await readImage(source, options);
+      const plan = await planEncryption(source, root, options);
+      const { selected, configs } = plan;
+      requireCompatible(options.compat, recipients, selected.map(typeAfter));
+      const others = { configs: configs.redacted, toOci: true };
+      await requireRoomForKeys({ root, selected, recipients, ...others, signal });
+      if (options.reuse !== undefined) earlier = await readEarlier(options.reuse, signal);
 
-    const compared = earlier === undefined ? 0 : sizeOf(selected);
-    const meter = progressMeter(totalSize(root) + compared, onProgress);
-    const reused = new Set<string>();
-    const { image, layers, former } = await transformImage({
-      ...{ ...changes, source, destination, meter, concurrency },
-      step: {
-        name: ({ descriptor }) => stepName(descriptor),
-        async run({ descriptor }, stepSignal) {
-          const context = { source, destination, recipients, meter, signal: stepSignal };
-          const same = await earlier?.encrypt(descriptor, context);
-          if (same !== undefined) {
-            reused.add(stepName(descriptor));
-            return same;
-          }
-          const blob = source.read(descriptor, { signal: stepSignal });
-          const content = meter.count(blob, descriptor, "encrypt");
-          const layer = encryptLayer(content, { descriptor, recipients, signal: stepSignal });
-          await destination.write(layer.stream, () => layer.finalize(), { signal: stepSignal });
-          return layer.finalize();
-        },
-      },
+      const compared = earlier === undefined ? 0 : sizeOf(selected);
+      const meter = progressMeter(totalSize(root) + compared, options.onProgress);
+      const step = encryptionStep({ source, destination, recipients, earlier, meter });
+      const rewritten = await runSteps({
+        ...{ source, destination, root, selected, meter, step, signal },
+        configs: configs.redacted,
+        changes: (layers) => changesOf(root, layers, others),
+        concurrency: options.concurrency,
+      });
+      const report = {
+        layers: [...rewritten.layers].map(([layer, after]) => ({
+          ...reportLayer(layer, after),
+          ...(step.reused.has(step.identity(layer)) && { reused: true as const }),
+        })),
+        ...(plan.base && { base: reportBase(plan.base) }),
+      };
+      const leftovers = await findCopies(selected, imageManifests(root), destination, PLAIN_COPIES);
+      const history = await findHistoryLeft(configs.redacted, hasAttestations(root), destination);
+      const warnings = [...plan.warnings, ...(earlier?.warnings ?? []), ...leftovers, ...history];
+      return { root, rewritten, report, warnings };
     });
-    const warnings = [
-      ...(hasDockerFormat(root) ? [CONVERTED_WARNING] : []),
-      ...configs.warnings,
-      ...(base === undefined ? [] : findBaseChanged(base)),
-      ...(earlier?.warnings ?? []),
-      ...(await findCopies(selected, manifests, destination, PLAIN_COPIES)),
-      ...(await findHistoryLeft(configs.redacted, hasAttestations(root), destination)),
-      ...(await findReferrers(source, root, former, signal)),
-    ];
-    signal?.throwIfAborted();
-    await destination.commit(image, { signal });
-    return {
-      image,
-      layers: [...layers].map(([layer, after]) => ({
-        ...reportLayer(layer, after),
-        ...(reused.has(stepName(layer.descriptor)) && { reused: true }),
-      })),
-      ...(base && { base: reportBase(base) }),
-      warnings,
-    };
-  } catch (error) {
-    await destination.discard();
-    throw error;
   } finally {
     await earlier?.wipe();
   }
+}
+
+interface EncryptionPlan {
+  selected: SelectedLayer[];
+  configs: ReadConfigs;
+  base: Bases | undefined;
+  warnings: string[];
+}
+
+/** Decides which layers are encrypted, before anything is written. */
+async function planEncryption(
+  source: ImageSource,
+  root: ImageNode,
+  options: EncryptImageOptions,
+): Promise<EncryptionPlan> {
+  const { skipBase = false, redactHistory: redact = false, signal } = options;
+  const manifests = imageManifests(root);
+  const chosen = selectManifests(manifests, options);
+  const configs = await readConfigs(source, chosen, { redact, signal });
+  const base =
+    skipBase === false
+      ? undefined
+      : await findBaseLayers(source, chosen, {
+          ...{ base: skipBase === true ? undefined : skipBase, configs: configs.configs, signal },
+        });
+  const selected = selectLayers(manifests, options, base && countsOf(base));
+  requirePlain(selected);
+  const converted = hasDockerFormat(root) ? [CONVERTED_WARNING] : [];
+  const baseWarnings = base === undefined ? [] : findBaseChanged(base);
+  const warnings = [...converted, ...configs.warnings, ...baseWarnings];
+  return { selected, configs, base, warnings };
+}
+
+interface EncryptionStep extends LayerStep {
+  /** Identities of the layers that took the blob of an earlier image. */
+  reused: Set<string>;
+}
+
+interface EncryptionContext {
+  source: ImageSource;
+  destination: ImageDestination;
+  recipients: readonly Recipient[];
+  earlier: EarlierLayers | undefined;
+  meter: ProgressMeter;
+}
+
+function encryptionStep({ earlier, ...context }: EncryptionContext): EncryptionStep {
+  const { source, destination, recipients, meter } = context;
+  const reused = new Set<string>();
+  return {
+    reused,
+    identity: ({ descriptor }) => layerIdentity(descriptor),
+    merge: mergeLayer,
+    async run([{ descriptor }], signal) {
+      const same = await earlier?.encrypt(descriptor, { ...context, signal });
+      if (same !== undefined) {
+        reused.add(layerIdentity(descriptor));
+        return same;
+      }
+      const content = meter.count(source.read(descriptor, { signal }), descriptor, "encrypt");
+      const layer = encryptLayer(content, { descriptor, recipients, signal });
+      await destination.write(layer.stream, () => layer.finalize(), { signal });
+      return layer.finalize();
+    },
+  };
 }
 
 function typeAfter({ descriptor }: SelectedLayer): string {
   return encryptedMediaType(descriptor.mediaType);
 }
 
-/** Everything that decides about the new blob. */
-function stepName({ mediaType, digest, size }: Descriptor): string {
-  return JSON.stringify([mediaType, digest, size]);
-}
-
 /** The bytes of the distinct blobs among layers. */
 function sizeOf(layers: readonly SelectedLayer[]): number {
-  const sizes = new Map(layers.map(({ descriptor }) => [stepName(descriptor), descriptor.size]));
+  const sizes = new Map(
+    layers.map(({ descriptor }) => [layerIdentity(descriptor), descriptor.size]),
+  );
   return [...sizes.values()].reduce((sum, size) => sum + size, 0);
 }
 
 type Bases = ReadonlyMap<ManifestNode, BaseMatch>;
-
-async function baseOf(
-  source: ImageSource,
-  manifests: readonly ManifestNode[],
-  { skipBase = false, signal }: EncryptImageOptions,
-): Promise<Bases | undefined> {
-  if (skipBase === false) return undefined;
-  return findBaseLayers(source, manifests, { base: skipBase === true ? undefined : skipBase, signal }); // prettier-ignore
-}
 
 function countsOf(bases: Bases): Map<ManifestNode, number> {
   return new Map([...bases].map(([manifest, { layers }]) => [manifest, layers]));

@@ -4,9 +4,9 @@ import { explainKey, listRecipients, type RecipientReport } from "../layer/expla
 import { encryptionSchemes, isEncryptedDescriptor, type Descriptor } from "../spec/descriptor.js";
 import type { ImageSource } from "../store/types.js";
 import { lintConfig, type ConfigReport } from "./features/config-lint.js";
-import { isImageConfig } from "./features/diff-id.js";
+import { isImageConfig } from "./manifests/image-config.js";
 import { formatPlatform } from "./manifests/select-layers.js";
-import { imageManifests, readDocument, readTree, type ManifestNode } from "./manifests/tree.js";
+import { imageManifests, readDocument, readImage, type ManifestNode } from "./manifests/tree.js";
 
 export interface InspectImageOptions {
   /** Each is tried on each encrypted layer. */
@@ -80,13 +80,13 @@ export async function inspectImage(
   options: InspectImageOptions = {},
 ): Promise<ImageReport> {
   const { signal } = options;
-  const image = await source.resolve({ signal });
-  const root = await readTree(source, image, signal);
+  const root = await readImage(source, { signal });
   const manifests: ManifestReport[] = [];
   for (const node of imageManifests(root)) {
     manifests.push(await inspectManifest(source, node, options));
   }
-  return { digest: image.digest, mediaType: image.mediaType, manifests };
+  const { digest, mediaType } = root.descriptor;
+  return { digest, mediaType, manifests };
 }
 
 async function inspectManifest(

@@ -1,4 +1,4 @@
-import type { Profile } from "../keywrap/compat.js";
+import { requireCompatible, type Profile } from "../keywrap/compat.js";
 import type { Key, Recipient } from "../keywrap/types.js";
 import { listRecipients, type RecipientReport } from "../layer/explain.js";
 import { planAddition } from "../layer/recipient-changes.js";
@@ -13,7 +13,6 @@ import { planReplacement } from "../layer/recipient-changes.js";
 import { requireRecipients } from "../layer/wrap.js";
 import { isEncryptedDescriptor } from "../spec/descriptor.js";
 import type { ImageDestination, ImageSource } from "../store/types.js";
-import { requireCompatible } from "./compat.js";
 import { keepsBlobsOf } from "./engine/copy-blobs.js";
 import {
   editRecipients,
@@ -21,7 +20,7 @@ import {
   type EditRecipientsResult,
 } from "./edit-recipients.js";
 import { formatPlatform, selectLayers, type Selection } from "./manifests/select-layers.js";
-import { imageManifests, readTree } from "./manifests/tree.js";
+import { imageManifests, readImage } from "./manifests/tree.js";
 
 export interface ListImageRecipientsOptions extends Selection {
   signal?: AbortSignal | undefined;
@@ -65,8 +64,7 @@ export async function listImageRecipients(
   source: ImageSource,
   options: ListImageRecipientsOptions = {},
 ): Promise<ImageRecipients> {
-  const image = await source.resolve(options);
-  const root = await readTree(source, image, options.signal);
+  const root = await readImage(source, options);
   const layers: LayerRecipients[] = [];
   for (const { manifest, index, descriptor } of selectLayers(imageManifests(root), options)) {
     if (!isEncryptedDescriptor(descriptor)) continue;
@@ -74,7 +72,7 @@ export async function listImageRecipients(
     const platform = formatPlatform(manifest.platform);
     layers.push({ platform, index, digest: descriptor.digest, recipients });
   }
-  return { digest: image.digest, layers };
+  return { digest: root.descriptor.digest, layers };
 }
 
 /**

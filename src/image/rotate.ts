@@ -1,27 +1,25 @@
 import { OcicryptError, shown } from "../errors.js";
-import type { Profile } from "../keywrap/compat.js";
+import { requireCompatible, type Profile } from "../keywrap/compat.js";
 import type { Key, Recipient } from "../keywrap/types.js";
 import { decryptLayer } from "../layer/decrypt.js";
 import { encryptLayer } from "../layer/encrypt.js";
-import { requireRecipients } from "../layer/wrap.js";
+import { distinctRecipients } from "../layer/wrap.js";
 import { PUBLIC_OPTIONS } from "../spec/annotations.js";
 import { foreignAnnotations, type Descriptor, type DescriptorLike } from "../spec/descriptor.js";
 import { encryptedMediaType, isEncryptedMediaType, plainMediaType } from "../spec/media-types.js";
 import type { ImageDestination, ImageSource } from "../store/types.js";
-import { requireCompatible } from "./compat.js";
-import { findCopies, type CopyWords } from "./features/leftover-blobs.js";
-import { distinctRecipients } from "./distinct-recipients.js";
+import { mergeLayer } from "./changes.js";
 import type { EncryptImageResult } from "./encrypt.js";
-import { progressMeter, type ImageProgress } from "./engine/progress.js";
-import { encryptedLayers } from "./edit-recipients.js";
-import { findReferrers } from "./features/stale-referrers.js";
+import { progressMeter, type ProgressMeter } from "./engine/progress.js";
+import { layerIdentity, runSteps, type LayerStep } from "./engine/run-steps.js";
+import { findCopies, type CopyWords } from "./features/leftover-blobs.js";
+import { selectEncrypted, type SelectedLayer, type Selection } from "./manifests/select-layers.js";
+import { imageManifests, readImage } from "./manifests/tree.js";
+import { writeImage, type OperationOptions } from "./operation.js";
 import { reportLayer, totalSize } from "./results.js";
 import { requireRoomForKeys } from "./size-check.js";
-import type { SelectedLayer, Selection } from "./manifests/select-layers.js";
-import { DEFAULT_CONCURRENCY, transformImage } from "./engine/run-steps.js";
-import { imageManifests, readTree } from "./manifests/tree.js";
 
-export interface RotateImageOptions extends Selection {
+export interface RotateImageOptions extends Selection, OperationOptions {
   /** Tried on every wrapped key of every layer. */
   keys: readonly Key[];
   /**
@@ -32,10 +30,6 @@ export interface RotateImageOptions extends Selection {
   recipients: readonly Recipient[];
   /** Refuse what the readers of a profile could not decrypt; nothing is refused by default. */
   compat?: Profile | undefined;
-  /** How many layers are worked on at once; 4 by default. */
-  concurrency?: number | undefined;
-  signal?: AbortSignal | undefined;
-  onProgress?: ((progress: ImageProgress) => void) | undefined;
 }
 
 /**
@@ -54,51 +48,56 @@ export async function rotateImage(
   destination: ImageDestination,
   options: RotateImageOptions,
 ): Promise<EncryptImageResult> {
-  const { keys, onProgress, concurrency = DEFAULT_CONCURRENCY } = options;
-  try {
+  const { keys, signal } = options;
+  return writeImage(source, destination, signal, async () => {
     const recipients = distinctRecipients(options.recipients);
-    requireRecipients(recipients);
-    const root = await readTree(source, await source.resolve(options), options.signal);
-    const selected = encryptedLayers(root, options);
+    const root = await readImage(source, options);
+    const selected = selectEncrypted(root, options);
     requireEncryptedOnce(selected);
     requireCompatible(options.compat, recipients, selected.map(typeAfter));
-    await requireRoomForKeys({ root, selected, recipients, signal: options.signal });
-    const meter = progressMeter(totalSize(root), onProgress);
-    const { image, layers, former } = await transformImage({
-      ...{ source, destination, root, selected, meter, concurrency },
-      signal: options.signal,
-      step: {
-        name: ({ descriptor }) => stepName(descriptor),
-        async run({ descriptor }, signal) {
-          const content = meter.count(source.read(descriptor, { signal }), descriptor, "encrypt");
-          const old = await decryptLayer(content, { descriptor, keys, signal });
-          // The stream of `old` fails at its end if it is not verified; that of `layer` with it, so
-          // that the destination drops what it has got.
-          const layer = encryptLayer(old.stream, {
-            descriptor: plainDescriptor(descriptor),
-            recordedDigest: old.recordedDigest,
-            ...{ recipients, signal },
-          });
-          await destination.write(layer.stream, () => layer.finalize(), { signal });
-          return layer.finalize();
-        },
-      },
+    await requireRoomForKeys({ root, selected, recipients, signal });
+    const meter = progressMeter(totalSize(root), options.onProgress);
+    const rewritten = await runSteps({
+      ...{ source, destination, root, selected, meter, signal },
+      step: rotationStep({ source, destination, recipients, keys, meter }),
+      changes: (parts) => ({ parts }),
+      concurrency: options.concurrency,
     });
-    const warnings = [
-      ...(await findCopies(selected, imageManifests(root), destination, OLD_COPIES)),
-      ...(await findReferrers(source, root, former, options.signal)),
-    ];
-    options.signal?.throwIfAborted();
-    await destination.commit(image, { signal: options.signal });
-    return {
-      image,
-      layers: [...layers].map(([layer, after]) => reportLayer(layer, after)),
-      warnings,
-    };
-  } catch (error) {
-    await destination.discard();
-    throw error;
-  }
+    const layers = [...rewritten.layers].map(([layer, after]) => reportLayer(layer, after));
+    const warnings = await findCopies(selected, imageManifests(root), destination, OLD_COPIES);
+    return { root, rewritten, report: { layers }, warnings };
+  });
+}
+
+interface RotationContext {
+  source: ImageSource;
+  destination: ImageDestination;
+  recipients: readonly Recipient[];
+  keys: readonly Key[];
+  meter: ProgressMeter;
+}
+
+function rotationStep(context: RotationContext): LayerStep {
+  const { source, destination, recipients, keys, meter } = context;
+  return {
+    // Layers with one blob and one HMAC have one key, whoever it is wrapped for, and go on sharing the blob.
+    identity: ({ descriptor }) =>
+      layerIdentity(descriptor, descriptor.annotations?.[PUBLIC_OPTIONS]),
+    merge: mergeLayer,
+    async run([{ descriptor }], signal) {
+      const content = meter.count(source.read(descriptor, { signal }), descriptor, "encrypt");
+      const old = await decryptLayer(content, { descriptor, keys, signal });
+      // The stream of `old` fails at its end if it is not verified; that of `layer` with it, so
+      // that the destination drops what it has got.
+      const layer = encryptLayer(old.stream, {
+        descriptor: plainDescriptor(descriptor),
+        recordedDigest: old.recordedDigest,
+        ...{ recipients, signal },
+      });
+      await destination.write(layer.stream, () => layer.finalize(), { signal });
+      return layer.finalize();
+    },
+  };
 }
 
 /** What is to be encrypted again must be plain once it is decrypted. */
@@ -113,14 +112,6 @@ function requireEncryptedOnce(selected: readonly SelectedLayer[]): void {
 
 function typeAfter({ descriptor }: SelectedLayer): string {
   return encryptedMediaType(plainMediaType(descriptor.mediaType));
-}
-
-/**
- * Layers with one blob and one HMAC have one key, whoever it is wrapped for; they go on sharing
- * the blob.
- */
-function stepName({ mediaType, digest, size, annotations }: Descriptor): string {
-  return JSON.stringify([mediaType, digest, size, annotations?.[PUBLIC_OPTIONS]]);
 }
 
 /** Without a digest: that of the plain layer is not known before it is decrypted. */

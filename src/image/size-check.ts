@@ -9,8 +9,8 @@ import { wrapForAll, type WrappedElement } from "../layer/wrap.js";
 import { isEncryptedDescriptor, type Descriptor } from "../spec/descriptor.js";
 import { MAX_ANNOTATION_LENGTH, MAX_MANIFEST_SIZE } from "../spec/limits.js";
 import { encryptedMediaType, plainMediaType } from "../spec/media-types.js";
-import { changesOf, mergeLayer, type Changes, type OtherChanges } from "./changes.js";
-import { rebuildManifests } from "./manifests/rewrite.js";
+import { changesOf, mergeLayer, type OtherChanges } from "./changes.js";
+import { rewriteManifests, type Changes } from "./manifests/rewrite.js";
 import type { SelectedLayer } from "./manifests/select-layers.js";
 import { tooLarge, type ImageNode, type ManifestNode } from "./manifests/tree.js";
 
@@ -146,7 +146,7 @@ function describeAll(
 
 async function hasRoom(
   root: ImageNode,
-  { parts, types }: Changes,
+  changes: Changes,
   signal: AbortSignal | undefined,
 ): Promise<boolean> {
   /** Others have their turn between manifests, which can be many and large. */
@@ -156,7 +156,7 @@ async function hasRoom(
   }
   await pause();
   try {
-    await rebuildManifests(root, parts, { writeManifest: pause }, types);
+    await rewriteManifests(root, changes, { writeManifest: pause });
     return true;
   } catch (error) {
     if (isOcicryptError(error, "MANIFEST_TOO_LARGE")) return false;

@@ -1,4 +1,6 @@
+import { OcicryptError } from "../errors.js";
 import { isEncryptedMediaType, plainMediaType } from "../spec/media-types.js";
+import type { Recipient } from "./types.js";
 
 /**
  * Whose readers an image is made for: `go` is containers/ocicrypt, in skopeo, buildah, podman,
@@ -43,4 +45,24 @@ export function layerProblem(profile: Profile, mediaType: string): string | unde
   }
   if (profile === "go" || COCO_LAYER.test(plainMediaType(mediaType))) return undefined;
   return `confidential containers decrypt no layers of type ${mediaType}`;
+}
+
+/**
+ * Refuses what the readers of a profile could not decrypt.
+ *
+ * @param mediaTypes of the encrypted layers, as they are or will be
+ * @throws {@link OcicryptError} `PROFILE_IMPOSSIBLE`
+ */
+export function requireCompatible(
+  profile: Profile | undefined,
+  recipients: readonly Recipient[],
+  mediaTypes: readonly string[],
+): void {
+  if (profile === undefined) return;
+  const problems = [
+    ...recipients.map((recipient) => recipientProblem(profile, recipient)),
+    ...mediaTypes.map((mediaType) => layerProblem(profile, mediaType)),
+  ].filter((problem) => problem !== undefined);
+  if (problems.length === 0) return;
+  throw new OcicryptError("PROFILE_IMPOSSIBLE", [...new Set(problems)].join("; "));
 }

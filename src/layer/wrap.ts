@@ -49,6 +49,22 @@ async function wrapFor(
   throw new OcicryptError("WRAP_FAILED", `the ${scheme} recipient returned an empty key`);
 }
 
+/**
+ * The recipients without repetitions of one public key in one scheme with one algorithm; the first
+ * stays. Recipients without a thumbprint cannot be compared and are kept.
+ *
+ * @throws {@link OcicryptError} `NO_RECIPIENTS`
+ */
+export function distinctRecipients(recipients: readonly Recipient[]): Recipient[] {
+  requireRecipients(recipients);
+  const seen = new Set<string>();
+  return recipients.filter(({ scheme, algorithm, thumbprint }) => {
+    if (thumbprint === undefined) return true;
+    const name = JSON.stringify([scheme, algorithm, thumbprint]);
+    return !seen.has(name) && seen.add(name);
+  });
+}
+
 /** @throws {@link OcicryptError} `NO_RECIPIENTS` */
 export function requireRecipients(recipients: readonly Recipient[]): void {
   if (recipients.length === 0) {

@@ -1,8 +1,8 @@
 import type { Descriptor } from "../../spec/descriptor.js";
 import type { ImageDestination, ImageSource } from "../../store/types.js";
+import { isOcicryptError } from "../../errors.js";
 import { verified } from "../../io/content.js";
 import type { ProgressMeter } from "./progress.js";
-import { restarting } from "./restart.js";
 import type { ImageNode } from "../manifests/tree.js";
 
 /**
@@ -53,4 +53,22 @@ export async function copyBlob(
     const content = verified(source.read(blob, { signal }), blob, signal);
     await destination.write(meter.count(content, blob, "copy"), () => blob, { signal });
   });
+}
+
+/** Each restart reads and sends a whole layer once more. */
+const MAX_RESTARTS = 2;
+
+/**
+ * Writes a blob, and starts over when the registry has lost the part that it had. Docker's registry
+ * and zot lose it when a connection breaks within a chunk after the first.
+ */
+export async function restarting<T>(write: () => Promise<T>): Promise<T> {
+  for (let count = 0; ; count++) {
+    try {
+      return await write();
+    } catch (error) {
+      const isLost = isOcicryptError(error, "REGISTRY_UPLOAD_LOST");
+      if (!isLost || count === MAX_RESTARTS) throw error;
+    }
+  }
 }

@@ -1,62 +1,89 @@
 import pLimit from "p-limit";
-import type { Descriptor } from "../../spec/descriptor.js";
-import type { ImageDestination, ImageSource } from "../../store/types.js";
 import { anySignal } from "../../io/abort.js";
 import { single } from "../../io/source.js";
-import type { NewConfig } from "../features/config-history.js";
-import { blobsOf, copyBlob } from "./copy-blobs.js";
-import { changesOf, mergeLayer, type OtherChanges } from "../changes.js";
-import type { ProgressMeter } from "./progress.js";
-import { rebuildImage, type RebuiltImage } from "../manifests/rewrite.js";
-import { restarting } from "./restart.js";
+import type { Descriptor } from "../../spec/descriptor.js";
+import type { ImageDestination, ImageSource } from "../../store/types.js";
+import {
+  rewriteImage,
+  type Changes,
+  type NewConfig,
+  type RewrittenImage,
+} from "../manifests/rewrite.js";
 import type { SelectedLayer } from "../manifests/select-layers.js";
 import type { ImageNode } from "../manifests/tree.js";
+import { blobsOf, copyBlob, restarting } from "./copy-blobs.js";
+import type { ProgressMeter } from "./progress.js";
 
-/** How many layers are worked on at once where the caller does not say. */
-export const DEFAULT_CONCURRENCY = 4;
+/** The number of layers processed at once where the caller gives none. */
+const DEFAULT_CONCURRENCY = 4;
 
-/** What is done to the selected layers. */
+/** Layers with one identity, at least one: platforms share layers and go on sharing them. */
+export type SameLayers = readonly [SelectedLayer, ...SelectedLayer[]];
+
+/** How one operation changes the selected layers. */
 export interface LayerStep {
-  /** Layers with equal names share one run: platforms share layers, and shall go on sharing them. */
-  name(layer: SelectedLayer): string;
+  /** Layers with equal identities share one run. */
+  identity(layer: SelectedLayer): string;
   /** Writes the new blob and returns its descriptor. */
-  run(layer: SelectedLayer, signal: AbortSignal): Promise<Descriptor>;
+  run(layers: SameLayers, signal: AbortSignal): Promise<Descriptor>;
+  /** Gives the result of a run to one of the layers that share it. */
+  merge(before: Descriptor, result: Descriptor): Descriptor;
 }
 
-export interface Transformation extends OtherChanges {
+export interface Steps {
   source: ImageSource;
   destination: ImageDestination;
   root: ImageNode;
   selected: readonly SelectedLayer[];
   step: LayerStep;
+  /** The edits of the manifests, from the new descriptors of the layers. */
+  changes: (layers: ReadonlyMap<SelectedLayer, Descriptor>) => Changes;
+  /** Configs to write in place of others; none by default. */
+  configs?: readonly NewConfig[] | undefined;
   meter: ProgressMeter;
-  concurrency: number;
+  /** Default: 4. */
+  concurrency?: number | undefined;
   signal?: AbortSignal | undefined;
 }
 
-export interface TransformedImage extends RebuiltImage {
+export interface SteppedImage extends RewrittenImage {
   /** The new descriptor of each selected layer. */
   layers: ReadonlyMap<SelectedLayer, Descriptor>;
 }
 
-/** Writes an image with some of its layers replaced; everything else is copied. */
-export async function transformImage(transformation: Transformation): Promise<TransformedImage> {
-  const { source, destination, root, selected, configs = [], step, meter } = transformation;
+/** Identifies a layer by its content and by whatever else decides what is made of it. */
+export function layerIdentity(
+  { mediaType, digest, size }: Descriptor,
+  ...others: readonly unknown[]
+): string {
+  return JSON.stringify([mediaType, digest, size, ...others]);
+}
+
+/** Writes an image with some of its layers replaced, and copies all other blobs. */
+export async function runSteps(steps: Steps): Promise<SteppedImage> {
+  const { source, destination, root, selected, configs = [], step, meter } = steps;
   const replaced = new Set<unknown>([
     ...selected.map(({ node }) => node),
     ...configs.map(({ manifest }) => manifest),
   ]);
-  const steps = new Map(selected.map((layer) => [step.name(layer), layer]));
-  const results = new Map<string, Descriptor>();
+  const runs = new Map<string, [SelectedLayer, ...SelectedLayer[]]>();
+  for (const layer of selected) {
+    const identity = step.identity(layer);
+    const same = runs.get(identity);
+    if (same === undefined) runs.set(identity, [layer]);
+    else same.push(layer);
+  }
+  const layers = new Map<SelectedLayer, Descriptor>();
 
   async function writeConfig({ after, bytes }: NewConfig, signal: AbortSignal): Promise<void> {
     if (await destination.contains(after)) return;
     await restarting(() => destination.write(single(bytes), () => after, { signal }));
   }
 
-  await runAll(transformation, [
-    ...[...steps].map(([name, layer]) => async (signal: AbortSignal) => {
-      results.set(name, await restarting(() => step.run(layer, signal)));
+  await runAll(steps, [
+    ...[...runs.values()].map((same) => async (signal: AbortSignal) => {
+      const result = await restarting(() => step.run(same, signal));
+      for (const layer of same) layers.set(layer, step.merge(layer.descriptor, result));
     }),
     ...blobsOf(root, replaced).map(
       (blob) => (signal: AbortSignal) => copyBlob(source, destination, blob, { meter, signal }),
@@ -66,21 +93,18 @@ export async function transformImage(transformation: Transformation): Promise<Tr
     ),
   ]);
 
-  const layers = new Map<SelectedLayer, Descriptor>();
-  for (const layer of selected) {
-    const result = results.get(step.name(layer));
-    if (result !== undefined) layers.set(layer, mergeLayer(layer.descriptor, result));
-  }
-  const { parts, types } = changesOf(root, layers, transformation);
-  return { ...(await rebuildImage(root, parts, destination, types)), layers };
+  const inOrder = new Map<SelectedLayer, Descriptor>();
+  for (const layer of selected) inOrder.set(layer, layers.get(layer) ?? layer.descriptor);
+  const rewritten = await rewriteImage(root, steps.changes(inOrder), destination);
+  return { ...rewritten, layers: inOrder };
 }
 
 /**
- * Runs jobs, a bounded number at a time. The first failure stops the others, whose work can not be
- * used any more, and is reported once nothing runs.
+ * Runs jobs, a bounded number at a time. The first failure stops the others, whose work is useless
+ * by then, and is thrown once nothing runs.
  */
 async function runAll(
-  { concurrency, signal }: Transformation,
+  { concurrency = DEFAULT_CONCURRENCY, signal }: Steps,
   jobs: readonly ((signal: AbortSignal) => Promise<void>)[],
 ): Promise<void> {
   const failed = new AbortController();

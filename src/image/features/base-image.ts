@@ -11,7 +11,7 @@ import {
 } from "../../spec/media-types.js";
 import type { ImageSource } from "../../store/types.js";
 import { checkContent } from "../../io/content.js";
-import { isImageConfig, readDiffIds } from "./diff-id.js";
+import { isImageConfig, parseImageConfig, type ImageConfig } from "../manifests/image-config.js";
 import { formatPlatform } from "../manifests/select-layers.js";
 import { readDocument, tooLarge, type ManifestNode } from "../manifests/tree.js";
 
@@ -23,6 +23,18 @@ export interface BaseMatch {
   layers: number;
   /** How many layers the base image has. */
   of: number;
+}
+
+export interface BaseOptions {
+  /**
+   * The base image; without it, the image that each manifest names by the annotation
+   * `org.opencontainers.image.base.digest`, if the source holds it. An annotation is a claim: whoever
+   * wrote it decides which layers stay plain.
+   */
+  base?: ImageSource | undefined;
+  /** The configs of the manifests, as far as they can be read. */
+  configs: ReadonlyMap<ManifestNode, ImageConfig>;
+  signal?: AbortSignal | undefined;
 }
 
 interface BaseManifest {
@@ -47,30 +59,28 @@ const MAX_DEPTH = 3;
  * first one on, by their digests, or by their diffIDs where blobs were compressed again. Base
  * images may be of Docker's format.
  *
- * @param base the base image; without it, the one that each manifest names by the annotation
- *   `org.opencontainers.image.base.digest`, if the source holds it. An annotation is a claim:
- *   whoever wrote it decides which layers stay plain.
  * @throws {@link OcicryptError} `BASE_NOT_FOUND`, `BASE_MISMATCH`, and what reading throws
  */
 export async function findBaseLayers(
   source: ImageSource,
   manifests: readonly ManifestNode[],
-  { base, signal }: { base?: ImageSource | undefined; signal?: AbortSignal | undefined },
+  { base, configs, signal }: BaseOptions,
 ): Promise<Map<ManifestNode, BaseMatch>> {
   const image = await base?.resolve({ signal });
   const found = new Map<ManifestNode, BaseMatch>();
   for (const manifest of manifests) {
     const named = image ?? (await namedBase(source, manifest, signal));
-    const platform = manifest.platform ?? (await configPlatform(source, manifest, signal));
+    const config = configs.get(manifest);
+    const platform = manifest.platform ?? config?.platform;
     const read = await readBase(base ?? source, named, platform, signal);
-    found.set(manifest, await compare(source, manifest, read, signal));
+    found.set(manifest, await compare(manifest, config, read, signal));
   }
   return found;
 }
 
 async function compare(
-  source: ImageSource,
   { document }: ManifestNode,
+  config: ImageConfig | undefined,
   base: BaseManifest,
   signal: AbortSignal | undefined,
 ): Promise<BaseMatch> {
@@ -78,8 +88,8 @@ async function compare(
   const isSame = (i: number): boolean => layers[i]?.digest === base.layers[i]?.digest;
   let count = prefix(base.layers.length, isSame);
   if (count < base.layers.length && count < layers.length) {
-    const own = await diffIds(source, document.config, layers.length, signal);
-    const other = await diffIds(base.source, base.config, base.layers.length, signal);
+    const own = diffIdsFor(layers.length, config);
+    const other = diffIdsFor(base.layers.length, await readConfig(base, signal));
     count = prefix(base.layers.length, (i) => {
       const layer = base.layers[i];
       // What the base image keeps secret is no reason to leave it plain here.
@@ -98,16 +108,17 @@ function prefix(length: number, isSame: (index: number) => boolean): number {
   return count;
 }
 
-/** Empty where the config does not have one for each layer. */
-async function diffIds(
-  source: ImageSource,
-  config: Descriptor,
-  count: number,
+/** Empty where the config does not have one diffID for each layer. */
+function diffIdsFor(count: number, config: ImageConfig | undefined): readonly string[] {
+  return config?.diffIds?.length === count ? config.diffIds : [];
+}
+
+async function readConfig(
+  { source, config }: BaseManifest,
   signal: AbortSignal | undefined,
-): Promise<readonly string[]> {
-  if (!isImageConfig(config)) return [];
-  const found = readDiffIds(config, await readDocument(source, config, signal));
-  return found?.length === count ? found : [];
+): Promise<ImageConfig | undefined> {
+  if (!isImageConfig(config)) return undefined;
+  return parseImageConfig(await readDocument(source, config, signal));
 }
 
 /** The base image that a manifest, or its entry in the index, names. */
@@ -230,19 +241,6 @@ function isSamePlatform(one: Platform | undefined, other: Platform | undefined):
   if (one === undefined || other === undefined) return false;
   if (one.os !== other.os || one.architecture !== other.architecture) return false;
   return one.variant === undefined || other.variant === undefined || one.variant === other.variant;
-}
-
-/** The platform of an image that is in no index. */
-async function configPlatform(
-  source: ImageSource,
-  { document: { config } }: ManifestNode,
-  signal: AbortSignal | undefined,
-): Promise<Platform | undefined> {
-  if (!isImageConfig(config)) return undefined;
-  const bytes = await readDocument(source, config, signal);
-  const { os, architecture, variant } = parseJson(bytes, "the image's config").value;
-  if (typeof os !== "string" || typeof architecture !== "string") return undefined;
-  return { os, architecture, ...(typeof variant === "string" && variant !== "" && { variant }) };
 }
 
 function readAnnotation(annotations: unknown, name: string): string | undefined {

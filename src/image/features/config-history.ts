@@ -6,21 +6,17 @@ import { MAX_MANIFEST_SIZE } from "../../spec/limits.js";
 import type { ImageDestination, ImageSource } from "../../store/types.js";
 import { formatFinding, lintConfig } from "./config-lint.js";
 import { exposes, notKnown } from "./leftover-blobs.js";
-import { isImageConfig } from "./diff-id.js";
-import type { ManifestPart } from "../manifests/rewrite.js";
+import { isImageConfig, parseImageConfig, type ImageConfig } from "../manifests/image-config.js";
+import type { NewConfig } from "../manifests/rewrite.js";
 import { readDocument, type ManifestNode } from "../manifests/tree.js";
 import { parseJson } from "../../spec/manifest.js";
-
-/** A config that takes the place of another one. */
-export interface NewConfig extends ManifestPart {
-  after: Descriptor;
-  bytes: Uint8Array;
-}
 
 export interface ReadConfigs {
   /** What the configs as they will be reveal. */
   warnings: string[];
   redacted: NewConfig[];
+  /** The configs that can be read, as they were. */
+  configs: ReadonlyMap<ManifestNode, ImageConfig>;
 }
 
 /** All redacted configs are held in memory at once. */
@@ -41,6 +37,7 @@ export async function readConfigs(
 ): Promise<ReadConfigs> {
   const warnings = new Set<string>();
   const redacted: NewConfig[] = [];
+  const configs = new Map<ManifestNode, ImageConfig>();
   let size = 0;
   for (const manifest of manifests) {
     const { config } = manifest.document;
@@ -50,6 +47,8 @@ export async function readConfigs(
       continue;
     }
     const before = await readDocument(source, config, signal);
+    const parsed = parseIfPossible(before);
+    if (parsed !== undefined) configs.set(manifest, parsed);
     const bytes = redact ? redactHistory(before) : undefined;
     if (bytes !== undefined) {
       size += bytes.byteLength;
@@ -60,7 +59,16 @@ export async function readConfigs(
     }
     for (const warning of lint(bytes ?? before, config)) warnings.add(warning);
   }
-  return { warnings: limited([...warnings]), redacted };
+  return { warnings: limited([...warnings]), redacted, configs };
+}
+
+function parseIfPossible(bytes: Uint8Array): ImageConfig | undefined {
+  try {
+    return parseImageConfig(bytes);
+  } catch (error) {
+    if (isOcicryptError(error, "MANIFEST_INVALID")) return undefined;
+    throw error;
+  }
 }
 
 function lint(bytes: Uint8Array, { digest }: Descriptor): string[] {

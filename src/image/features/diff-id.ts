@@ -3,45 +3,11 @@ import { PassThrough, type Transform } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import * as zlib from "node:zlib";
 import { OcicryptError } from "../../errors.js";
-import type { Descriptor } from "../../spec/descriptor.js";
 import { parseDigest } from "../../spec/digest.js";
-import { parseJson } from "../../spec/manifest.js";
-import {
-  layerCompression,
-  MEDIA_TYPE_CONFIG,
-  MEDIA_TYPE_DOCKER_CONFIG,
-  type Compression,
-} from "../../spec/media-types.js";
+import { layerCompression, type Compression } from "../../spec/media-types.js";
 
 /** Whether a layer's content was compared with the diffID in the image's config, or why not. */
 export type DiffIdCheck = "verified" | `skipped: ${string}`;
-
-/** Whether a config is that of an image and not of some artifact. */
-export function isImageConfig({ mediaType }: Descriptor): boolean {
-  return mediaType === MEDIA_TYPE_CONFIG || mediaType === MEDIA_TYPE_DOCKER_CONFIG;
-}
-
-/**
- * The diffIDs in a config: digests of the uncompressed layers, in their order.
- * https://github.com/opencontainers/image-spec/blob/main/config.md#layer-diffid
- *
- * @returns `undefined` for a config that has none, such as an artifact's
- * @throws {@link OcicryptError} `MANIFEST_INVALID`
- */
-export function readDiffIds(config: Descriptor, bytes: Uint8Array): string[] | undefined {
-  if (!isImageConfig(config)) return undefined;
-  const { rootfs } = parseJson(bytes, "the image's config").value;
-  if (typeof rootfs !== "object" || rootfs === null || !("diff_ids" in rootfs)) return undefined;
-  const diffIds: unknown = rootfs.diff_ids;
-  // What Go writes for an empty list.
-  if (diffIds === null) return undefined;
-  if (Array.isArray(diffIds) && diffIds.every(isDigest)) return diffIds;
-  throw new OcicryptError("MANIFEST_INVALID", "the diffIDs of the image's config are malformed");
-}
-
-function isDigest(value: unknown): value is string {
-  return typeof value === "string" && /^(?:sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$/.test(value);
-}
 
 /**
  * Passes a plain layer through while computing its diffID.

@@ -1,14 +1,8 @@
 import { locate, member } from "../../text/json-edits.js";
 import type { LocatedDescriptor } from "../../spec/manifest.js";
 import { ociMediaType } from "../../spec/media-types.js";
-import type { ChangedParts, ChangedTypes, ManifestPart } from "../manifests/rewrite.js";
+import type { Changes, ChangedParts, ManifestPart } from "../manifests/rewrite.js";
 import { documentNodes, type ImageNode, type ManifestNode } from "../manifests/tree.js";
-
-/** What there is to rebuild for an image to be of OCI's format. */
-export interface OciConversion {
-  parts: ChangedParts;
-  types: ChangedTypes;
-}
 
 export const CONVERTED_WARNING =
   "converted from Docker's format: decryption gives back the layers, not the manifest's digest";
@@ -25,7 +19,7 @@ export function hasDockerFormat(root: ImageNode): boolean {
  *
  * @param changed parts of manifests that change in other ways, too
  */
-export function convertToOci(root: ImageNode, changed: ChangedParts): OciConversion {
+export function convertToOci(root: ImageNode, changed: ChangedParts): Changes {
   const docker = documentNodes(root).filter(isDockerDocument);
   const parts = new Map(changed);
   const known = byPlace(changed.keys());

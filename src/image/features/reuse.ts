@@ -10,7 +10,8 @@ import { isEncryptedDescriptor, type Descriptor } from "../../spec/descriptor.js
 import { encryptedMediaType, ociMediaType, plainMediaType } from "../../spec/media-types.js";
 import type { ImageDestination, ImageSource } from "../../store/types.js";
 import type { ProgressMeter } from "../engine/progress.js";
-import { imageManifests, readTree } from "../manifests/tree.js";
+import { layerIdentity } from "../engine/run-steps.js";
+import { imageManifests, readImage } from "../manifests/tree.js";
 
 /** An earlier encrypted image, whose blobs stand for the layers that have not changed since. */
 export interface Reuse {
@@ -69,13 +70,12 @@ export async function readEarlier(
   signal: AbortSignal | undefined,
 ): Promise<EarlierLayers> {
   if (keys.length === 0) throw new OcicryptError("NO_KEYS", "no key for the earlier image");
-  const root = await readTree(image, await image.resolve({ signal }), signal);
+  const root = await readImage(image, { signal });
   const layers = new Map<string, EarlierLayer>();
   for (const { document } of imageManifests(root)) {
     for (const { descriptor } of document.layers) {
-      const { mediaType, digest, size, annotations } = descriptor;
       if (!isEncryptedDescriptor(descriptor)) continue;
-      layers.set(JSON.stringify([mediaType, digest, size, annotations]), { descriptor });
+      layers.set(layerIdentity(descriptor, descriptor.annotations), { descriptor });
     }
   }
   const warnings: string[] = [];

@@ -21,7 +21,19 @@ export type ChangedParts = ReadonlyMap<ManifestPart, Descriptor>;
 /** The new media types of some manifests and indexes. */
 export type ChangedTypes = ReadonlyMap<ImageNode, string>;
 
-/** Where manifests go; the blobs that they name are no concern here. */
+/** The edits of an image's manifests. */
+export interface Changes {
+  parts: ChangedParts;
+  types?: ChangedTypes | undefined;
+}
+
+/** A config that replaces another one. */
+export interface NewConfig extends ManifestPart {
+  after: Descriptor;
+  bytes: Uint8Array;
+}
+
+/** Where manifests are written. */
 export type ManifestWriter = Pick<ImageDestination, "writeManifest">;
 
 /** A descriptor in a manifest: of a layer, or of the config. */
@@ -29,25 +41,24 @@ export interface ManifestPart extends LocatedDescriptor {
   manifest: ManifestNode;
 }
 
-export interface RebuiltImage {
+export interface RewrittenImage {
   /** Of the new manifest or index, which is not visible in the destination yet. */
   image: Descriptor;
-  /** Digests of manifests and indexes that others have taken the place of, the image's first. */
+  /** Digests of the manifests and indexes that were replaced, the image's own first. */
   former: string[];
 }
 
 /**
- * Writes the manifests of an image anew, as {@link rebuildManifests} does, and tells which of the
- * old ones have no place in the new image.
+ * Writes the manifests of an image with changes, as {@link rewriteManifests} does, and lists the
+ * manifests that are no longer part of the image.
  *
- * @throws {@link OcicryptError} as {@link rebuildManifests}
+ * @throws {@link OcicryptError} as {@link rewriteManifests}
  */
-export async function rebuildImage(
+export async function rewriteImage(
   root: ImageNode,
-  changed: ChangedParts,
+  changes: Changes,
   destination: ManifestWriter,
-  types?: ChangedTypes,
-): Promise<RebuiltImage> {
+): Promise<RewrittenImage> {
   const written = new Set<string>();
   const writer: ManifestWriter = {
     writeManifest(bytes, after) {
@@ -55,24 +66,22 @@ export async function rebuildImage(
       return destination.writeManifest(bytes, after);
     },
   };
-  const image = await rebuildManifests(root, changed, writer, types);
+  const image = await rewriteManifests(root, changes, writer);
   const before = documentNodes(root).map(({ descriptor }) => descriptor.digest);
   return { image, former: [...new Set(before)].filter((digest) => !written.has(digest)) };
 }
 
 /**
- * Writes the manifests of an image anew, from the leaves up, with new descriptors for some of
- * their parts. Every byte that need not change stays.
+ * Writes the manifests of an image from the leaves up, with new descriptors for some of their parts.
+ * Every other byte stays.
  *
- * @param types none by default
  * @returns the descriptor of the new manifest or index
  * @throws {@link OcicryptError} `MANIFEST_TOO_LARGE`, `DESTINATION_FULL`, `DESTINATION_UNWRITABLE`
  */
-export async function rebuildManifests(
+export async function rewriteManifests(
   root: ImageNode,
-  changed: ChangedParts,
+  { parts: changed, types = new Map() }: Changes,
   destination: ManifestWriter,
-  types: ChangedTypes = new Map(),
 ): Promise<Descriptor> {
   const parts = new Map<ManifestNode, [ManifestPart, Descriptor][]>();
   for (const change of changed) {
@@ -81,12 +90,12 @@ export async function rebuildManifests(
     if (own === undefined) parts.set(manifest, [change]);
     else own.push(change);
   }
-  return rebuildNode(root, parts, destination, types);
+  return rewriteNode(root, parts, destination, types);
 }
 
 type PartsByManifest = ReadonlyMap<ManifestNode, readonly [ManifestPart, Descriptor][]>;
 
-async function rebuildNode(
+async function rewriteNode(
   node: ImageNode,
   changed: PartsByManifest,
   destination: ManifestWriter,
@@ -140,13 +149,13 @@ async function entryEdits(
   destination: ManifestWriter,
   types: ChangedTypes,
 ): Promise<Edit[]> {
-  const rebuilt: Descriptor[] = [];
+  const rewritten: Descriptor[] = [];
   for (const child of children) {
-    rebuilt.push(await rebuildNode(child, changed, destination, types));
+    rewritten.push(await rewriteNode(child, changed, destination, types));
   }
-  const renamed = new Map(children.map(({ descriptor }, i) => [descriptor.digest, rebuilt[i]]));
+  const renamed = new Map(children.map(({ descriptor }, i) => [descriptor.digest, rewritten[i]]));
   return document.manifests.flatMap((entry, i) => {
-    const descriptor = rebuilt[i];
+    const descriptor = rewritten[i];
     if (descriptor === undefined) return [];
     return descriptorEdits(entry, followReference(descriptor, renamed), document.text);
   });

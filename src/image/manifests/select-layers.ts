@@ -1,8 +1,8 @@
 import { OcicryptError, shown } from "../../errors.js";
-import type { Platform } from "../../spec/descriptor.js";
+import { isEncryptedDescriptor, type Platform } from "../../spec/descriptor.js";
 import type { LocatedDescriptor } from "../../spec/manifest.js";
 import { plainMediaType } from "../../spec/media-types.js";
-import type { ManifestNode } from "./tree.js";
+import { imageManifests, type ImageNode, type ManifestNode } from "./tree.js";
 
 /**
  * Which layers of an image are meant; all where nothing is given. A layer must fit each kind of
@@ -69,6 +69,22 @@ export function selectLayers(
     throw nothing(own.length === 0 ? `${BASE}nothing` : "the selection is empty");
   }
   return selected;
+}
+
+/**
+ * The encrypted layers of a selection.
+ *
+ * @throws {@link OcicryptError} `NOTHING_SELECTED`; `NOT_ENCRYPTED` where no layer is encrypted
+ */
+export function selectEncrypted(root: ImageNode, selection: Selection): SelectedLayer[] {
+  const manifests = imageManifests(root);
+  const isEncrypted = ({ descriptor }: LocatedDescriptor): boolean =>
+    isEncryptedDescriptor(descriptor);
+  const selected = selectLayers(manifests, selection).filter(isEncrypted);
+  if (selected.length > 0) return selected;
+  const others = manifests.some(({ document }) => document.layers.some(isEncrypted));
+  const what = others ? "none of the selected layers" : "no layer of the image";
+  throw new OcicryptError("NOT_ENCRYPTED", `${what} is encrypted`);
 }
 
 /**

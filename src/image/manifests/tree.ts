@@ -11,7 +11,7 @@ import {
 } from "../../spec/manifest.js";
 import type { ImageSource } from "../../store/types.js";
 import { verified } from "../../io/content.js";
-import { isImageConfig } from "../features/diff-id.js";
+import { isImageConfig } from "./image-config.js";
 
 /** An image with all its manifests read: what is to be done is decided before anything is done. */
 export type ImageNode = ManifestNode | IndexNode | OtherNode;
@@ -117,6 +117,14 @@ export async function readDocument(
     chunks.push(chunk);
   }
   return Buffer.concat(chunks);
+}
+
+/** Reads the manifests of the image that a source resolves to; see {@link readTree}. */
+export async function readImage(
+  source: ImageSource,
+  options: { signal?: AbortSignal | undefined },
+): Promise<ImageNode> {
+  return readTree(source, await source.resolve(options), options.signal);
 }
 
 /** The image manifests of a tree, those of attestations left out, in the order of their indexes. */

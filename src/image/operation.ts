@@ -1,0 +1,57 @@
+import type { Descriptor } from "../spec/descriptor.js";
+import type { ImageDestination, ImageSource } from "../store/types.js";
+import type { ImageProgress } from "./engine/progress.js";
+import { findReferrers } from "./features/stale-referrers.js";
+import type { RewrittenImage } from "./manifests/rewrite.js";
+import type { ImageNode } from "./manifests/tree.js";
+
+/** Options of every operation that processes layers. */
+export interface OperationOptions {
+  /** The number of layers processed at once; 4 by default. */
+  concurrency?: number | undefined;
+  /** Aborts the operation; the destination is left as it was. */
+  signal?: AbortSignal | undefined;
+  onProgress?: ((progress: ImageProgress) => void) | undefined;
+}
+
+/** An image that is written, but not visible yet. */
+export interface Outcome<Report> {
+  root: ImageNode;
+  /** Absent where nothing had to be written. */
+  rewritten?: RewrittenImage | undefined;
+  report: Report;
+  warnings: readonly string[];
+}
+
+export type OperationResult<Report> = {
+  image: Descriptor;
+  warnings: string[];
+} & Report;
+
+/**
+ * Runs an operation that writes an image: `work` writes it, then the artifacts that refer to replaced
+ * manifests are looked up, and the image becomes visible. On any failure the destination is as it was.
+ */
+export async function writeImage<Report extends object>(
+  source: ImageSource,
+  destination: ImageDestination,
+  signal: AbortSignal | undefined,
+  work: () => Promise<Outcome<Report>>,
+): Promise<OperationResult<Report>> {
+  try {
+    const { root, rewritten, report, warnings } = await work();
+    if (rewritten === undefined) {
+      signal?.throwIfAborted();
+      await destination.discard();
+      return { image: root.descriptor, ...report, warnings: [...warnings] };
+    }
+    const { image, former } = rewritten;
+    const referrers = await findReferrers(source, root, former, signal);
+    signal?.throwIfAborted();
+    await destination.commit(image, { signal });
+    return { image, ...report, warnings: [...warnings, ...referrers] };
+  } catch (error) {
+    await destination.discard();
+    throw error;
+  }
+}
