@@ -1,28 +1,23 @@
 import { OcicryptError, type ErrorCode } from "../errors.js";
 import { decodeBase64 } from "../spec/base64.js";
+import { MAX_ANNOTATION_LENGTH } from "../spec/limits.js";
+import { asObject, parseJson, requireObject, type JsonObject, type Shape } from "../text/json.js";
 
 /**
- * The members of a JSON object by lower-case name: Go reads names in any case, and writers have
- * relied on it. Two names that differ in case only are refused, as readers would disagree.
+ * The object in the JSON of public or private options. Its names may be in any case: Go reads
+ * names so, and writers have relied on it.
  */
-export function readMembers(json: Uint8Array, what: string, code: ErrorCode): Map<string, unknown> {
-  let value: unknown;
-  try {
-    value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(json));
-  } catch {
-    // The parser's own message quotes the text, which can be a secret.
-    throw new OcicryptError(code, `the ${what} are not JSON`);
-  }
-  if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw new OcicryptError(code, `the ${what} are not a JSON object`);
-  }
-  const members = new Map<string, unknown>();
-  for (const [name, member] of Object.entries(value)) {
-    const key = name.toLowerCase();
-    if (members.has(key)) throw new OcicryptError(code, `the ${what} name one member twice`);
-    members.set(key, member);
-  }
-  return members;
+export function readOptions(
+  json: Uint8Array,
+  what: string,
+  shape: Shape,
+  code: ErrorCode,
+): JsonObject {
+  // Reasons that quote the text are left out, as it can be a secret.
+  const refuse = (): OcicryptError =>
+    new OcicryptError(code, `the ${what} are not JSON that all readers read alike`);
+  const value = parseJson(json, { shape, maxSize: MAX_ANNOTATION_LENGTH, refuse });
+  return requireObject(value, () => new OcicryptError(code, `the ${what} are not a JSON object`));
 }
 
 /** Go writes byte arrays as base64 and an absent one as `null`; `undefined` for an absent one. */
@@ -39,9 +34,9 @@ export function readCipherOptions(
   what: string,
   code: ErrorCode,
 ): ReadonlyMap<string, unknown> {
-  if (value === undefined || value === null) return new Map();
-  if (typeof value !== "object" || Array.isArray(value)) {
+  const object = asObject(value ?? {});
+  if (object === undefined) {
     throw new OcicryptError(code, `the cipheroptions of the ${what} are not a JSON object`);
   }
-  return new Map(Object.entries(value));
+  return new Map(Object.entries(object));
 }

@@ -1,7 +1,10 @@
 import { KEY_SIZE, NONCE_SIZE } from "./aes-ctr-hmac.js";
 import { OcicryptError } from "../errors.js";
 import { encodeBase64 } from "../spec/base64.js";
-import { readBytes, readCipherOptions, readMembers } from "./options-json.js";
+import { readBytes, readCipherOptions, readOptions } from "./options-json.js";
+import { ANY, MAP, struct } from "../text/json.js";
+
+const SHAPE = /* @__PURE__ */ struct({ symkey: ANY, digest: ANY, cipheroptions: MAP }, true);
 
 /** The secret of a layer: what key wrappers wrap for each recipient. */
 export interface PrivateOptions {
@@ -38,15 +41,15 @@ export function serializePrivateOptions(options: PrivateOptions): Uint8Array {
  */
 export function parsePrivateOptions(json: Uint8Array): PrivateOptions {
   const invalid = "PRIVATE_OPTIONS_INVALID";
-  const members = readMembers(json, "private options", invalid);
-  const symkey = readBytes(members.get("symkey"), "the layer's key", invalid);
+  const members = readOptions(json, "private options", SHAPE, invalid);
+  const symkey = readBytes(members.symkey, "the layer's key", invalid);
   if (symkey?.byteLength !== KEY_SIZE) {
     throw new OcicryptError(
       "SYMKEY_INVALID",
       `the layer's key is not of ${String(KEY_SIZE)} bytes`,
     );
   }
-  const cipherOptions = readCipherOptions(members.get("cipheroptions"), "private options", invalid);
+  const cipherOptions = readCipherOptions(members.cipheroptions, "private options", invalid);
   const nonce = readBytes(cipherOptions.get("nonce"), "the layer's nonce", invalid);
   if (nonce === undefined) {
     throw new OcicryptError("NONCE_MISSING", "the private options hold no nonce");
@@ -57,7 +60,7 @@ export function parsePrivateOptions(json: Uint8Array): PrivateOptions {
       `the nonce has ${String(nonce.byteLength)} bytes instead of ${String(NONCE_SIZE)}`,
     );
   }
-  const digest = members.get("digest") ?? "";
+  const digest = members.digest ?? "";
   if (typeof digest !== "string") {
     throw new OcicryptError(invalid, "the digest in the private options is not a string");
   }

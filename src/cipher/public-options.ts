@@ -4,7 +4,10 @@ import { PUBLIC_OPTIONS } from "../spec/annotations.js";
 import { decodeBase64, encodeBase64 } from "../spec/base64.js";
 import type { DescriptorLike } from "../spec/descriptor.js";
 import { MAX_ANNOTATION_LENGTH } from "../spec/limits.js";
-import { readBytes, readCipherOptions, readMembers } from "./options-json.js";
+import { readBytes, readCipherOptions, readOptions } from "./options-json.js";
+import { ANY, MAP, struct } from "../text/json.js";
+
+const SHAPE = /* @__PURE__ */ struct({ cipher: ANY, hmac: ANY, cipheroptions: MAP }, true);
 
 /** What anyone may see of a layer's encryption. */
 export interface PublicOptions {
@@ -49,19 +52,19 @@ export function parsePublicOptions(descriptor: DescriptorLike): PublicOptions {
   if (json === null) {
     throw new OcicryptError("ANNOTATION_BASE64", `the annotation ${PUBLIC_OPTIONS} is not base64`);
   }
-  const members = readMembers(json, "public options", invalid);
-  const cipher = members.get("cipher");
+  const members = readOptions(json, "public options", SHAPE, invalid);
+  const cipher = members.cipher;
   if (cipher !== CIPHER) {
     const named = typeof cipher === "string" ? JSON.stringify(cipher.slice(0, 80)) : "none";
     throw new OcicryptError("CIPHER_UNSUPPORTED", `the layer's cipher is ${named}, not ${CIPHER}`);
   }
-  const cipherOptions = readCipherOptions(members.get("cipheroptions"), "public options", invalid);
+  const cipherOptions = readCipherOptions(members.cipheroptions, "public options", invalid);
   if (cipherOptions.has("nonce")) {
     // Go and Rust let this one win over the private nonce, so whoever can edit the manifest could
     // turn the layer into garbage that still has a right HMAC.
     throw new OcicryptError("NONCE_OVERRIDDEN", "the public options hold a nonce");
   }
-  const hmac = readBytes(members.get("hmac"), "the HMAC in the public options", invalid);
+  const hmac = readBytes(members.hmac, "the HMAC in the public options", invalid);
   if (hmac === undefined)
     throw new OcicryptError("HMAC_MISSING", "the public options hold no HMAC");
   if (hmac.byteLength !== HMAC_SIZE) {

@@ -1,4 +1,4 @@
-import { OcicryptError } from "../errors.js";
+import { OcicryptError, shown } from "../errors.js";
 import type { Descriptor } from "./descriptor.js";
 import { parseDigest } from "./digest.js";
 import {
@@ -7,7 +7,19 @@ import {
   MEDIA_TYPE_INDEX,
   MEDIA_TYPE_MANIFEST,
 } from "./media-types.js";
-import { locate, member, type JsonNode } from "../text/json-edits.js";
+import {
+  ANY,
+  MAP,
+  parseJson,
+  parseWithPlaces,
+  requireObject,
+  stringIn,
+  struct,
+  type JsonNode,
+  type JsonObject,
+} from "../text/json.js";
+import { member } from "../text/json-edits.js";
+import { MAX_MANIFEST_SIZE } from "./limits.js";
 
 /** An image manifest, of OCI's format or Docker's, as it is stored, with what this library looks at. */
 export interface Manifest {
@@ -32,7 +44,39 @@ export interface LocatedDescriptor {
   node: JsonNode;
 }
 
-type JsonObject = Readonly<Record<string, unknown>>;
+const PLATFORM = /* @__PURE__ */ struct({
+  architecture: ANY,
+  os: ANY,
+  "os.version": ANY,
+  "os.features": ANY,
+  variant: ANY,
+});
+
+const DESCRIPTOR = /* @__PURE__ */ struct({
+  mediaType: ANY,
+  digest: ANY,
+  size: ANY,
+  urls: ANY,
+  annotations: MAP,
+  data: ANY,
+  platform: PLATFORM,
+  artifactType: ANY,
+});
+
+/**
+ * Manifests and indexes: a document can be read as either.
+ * https://github.com/opencontainers/image-spec/tree/main/specs-go/v1
+ */
+const DOCUMENT = /* @__PURE__ */ struct({
+  schemaVersion: ANY,
+  mediaType: ANY,
+  artifactType: ANY,
+  config: DESCRIPTOR,
+  layers: DESCRIPTOR,
+  manifests: DESCRIPTOR,
+  subject: DESCRIPTOR,
+  annotations: MAP,
+});
 
 /** Whether a descriptor's media type is that of a document that {@link parseDocument} reads. */
 export function isDocumentType(mediaType: string): boolean {
@@ -59,24 +103,22 @@ export function isManifestType(mediaType: string): boolean {
  * @throws {@link OcicryptError} `MANIFEST_INVALID`, `DESCRIPTOR_INVALID`
  */
 export function parseDocument(bytes: Uint8Array, mediaType: string): Manifest | Index {
-  const { text, value } = parseJson(bytes, "the manifest");
+  const { text, value: parsed, root } = parseWithPlaces(bytes, READING);
+  const value = requireObject(parsed, notAnObject("it"));
   if (value.mediaType !== undefined && value.mediaType !== mediaType) {
     throw invalid(`it says it is ${show(value.mediaType)}, its descriptor says ${show(mediaType)}`);
   }
-  if (value.layers !== undefined && value.manifests !== undefined) {
+  // By name: containerd takes a document for both even if one of them is null.
+  if (member(root, "layers") !== undefined && member(root, "manifests") !== undefined) {
     throw invalid("it has both layers and manifests");
   }
-  requireExactNames(value, "it");
-  const root = locate(text);
   requireDigits(text, root);
   if (mediaType === MEDIA_TYPE_INDEX || mediaType === MEDIA_TYPE_DOCKER_LIST) {
     return { kind: "index", text, manifests: descriptors(value, root, "manifests") };
   }
   const config = readDescriptor(value.config, "config");
   const layers = descriptors(value, root, "layers");
-  if (value.subject === undefined || value.subject === null) {
-    return { kind: "manifest", text, config, layers };
-  }
+  if (value.subject === undefined) return { kind: "manifest", text, config, layers };
   const subject = readDescriptor(value.subject, "subject");
   return { kind: "manifest", text, config, layers, subject };
 }
@@ -88,34 +130,26 @@ export interface Subject {
   artifactType?: string | undefined;
 }
 
-/** @throws {@link OcicryptError} `MANIFEST_INVALID` for what is not a JSON object */
+/**
+ * Reads what a manifest is about.
+ *
+ * @throws {@link OcicryptError} `MANIFEST_INVALID` for anything but a JSON object
+ */
 export function readSubject(bytes: Uint8Array): Subject {
-  const { subject, artifactType, config } = parseJson(bytes, "the manifest").value;
+  const { subject, artifactType, config } = readManifestObject(bytes);
   return {
-    subject: textIn(subject, "digest"),
-    artifactType: typeof artifactType === "string" ? artifactType : textIn(config, "mediaType"),
+    subject: stringIn(subject, "digest"),
+    artifactType: typeof artifactType === "string" ? artifactType : stringIn(config, "mediaType"),
   };
 }
 
-function textIn(value: unknown, name: string): string | undefined {
-  if (typeof value !== "object" || value === null || !Object.hasOwn(value, name)) return undefined;
-  const text = (value as JsonObject)[name];
-  return typeof text === "string" ? text : undefined;
-}
-
 /**
- * Parses JSON text that must come back byte for byte.
+ * The members of a manifest or index whose type is not known yet.
  *
  * @throws {@link OcicryptError} `MANIFEST_INVALID`
  */
-export function parseJson(bytes: Uint8Array, what: string): { text: string; value: JsonObject } {
-  try {
-    const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
-    return { text, value: requireObject(JSON.parse(text), what) };
-  } catch (cause) {
-    if (cause instanceof OcicryptError) throw cause;
-    throw new OcicryptError("MANIFEST_INVALID", `${what} is not JSON`, { cause });
-  }
+export function readManifestObject(bytes: Uint8Array): JsonObject {
+  return requireObject(parseJson(bytes, READING), notAnObject("it"));
 }
 
 /** The descriptors in an array of a document, each with its place. */
@@ -136,8 +170,7 @@ export function descriptors(value: JsonObject, root: JsonNode, name: string): Lo
  * @throws {@link OcicryptError} `MANIFEST_INVALID`, `DESCRIPTOR_INVALID`
  */
 export function readDescriptor(value: unknown, where: string): Descriptor {
-  const object = requireObject(value, where);
-  requireExactNames(object, where);
+  const object = requireObject(value, notAnObject(where));
   const { mediaType, digest, size, annotations } = object;
   if (typeof mediaType !== "string" || mediaType === "") {
     throw invalid(`${where} has no media type`);
@@ -147,27 +180,14 @@ export function readDescriptor(value: unknown, where: string): Descriptor {
   if (!Number.isSafeInteger(size) || (size as number) < 0) throw invalid(`${where} has no size`);
   if (object.platform !== undefined) requirePlatform(object.platform, where);
   if (annotations !== undefined) {
-    const texts = Object.values(requireObject(annotations, `the annotations of ${where}`));
+    const texts = Object.values(
+      requireObject(annotations, notAnObject(`the annotations of ${where}`)),
+    );
     if (!texts.every((text) => typeof text === "string")) {
       throw invalid(`an annotation of ${where} is not a string`);
     }
   }
   return object as unknown as Descriptor;
-}
-
-const EXACT_NAMES: ReadonlySet<string> = new Set([
-  ...["schemaVersion", "mediaType", "artifactType", "config", "layers", "manifests", "subject"],
-  ...["digest", "size", "annotations", "platform", "urls", "data"],
-]);
-const NAMES: ReadonlySet<string> = new Set([...EXACT_NAMES].map((name) => name.toLowerCase()));
-
-/** Go matches names in any case and would take another member than is read here. */
-function requireExactNames(object: JsonObject, where: string): void {
-  for (const name of Object.keys(object)) {
-    if (NAMES.has(name.toLowerCase()) && !EXACT_NAMES.has(name)) {
-      throw invalid(`${where} has a member ${show(name)}, which readers take for different ones`);
-    }
-  }
 }
 
 /** Go refuses a size such as 1e3 or 1000.0, so that only some readers would take the document. */
@@ -182,22 +202,22 @@ function requireDigits(text: string, root: JsonNode): void {
 }
 
 function requirePlatform(value: unknown, where: string): void {
-  const { os, architecture, variant = "" } = requireObject(value, `the platform of ${where}`);
+  const what = `the platform of ${where}`;
+  const { os, architecture, variant = "" } = requireObject(value, notAnObject(what));
   if ([os, architecture, variant].every((text) => typeof text === "string")) return;
-  throw invalid(`the platform of ${where} is malformed`);
+  throw invalid(`${what} is malformed`);
 }
 
-function requireObject(value: unknown, what: string): JsonObject {
-  if (typeof value === "object" && value !== null && !Array.isArray(value)) {
-    return value as JsonObject;
-  }
-  throw invalid(`${what} is not an object`);
+function notAnObject(what: string): () => OcicryptError {
+  return () => invalid(`${what} is not an object`);
 }
 
 function show(value: unknown): string {
-  return JSON.stringify(value).slice(0, 100);
+  return typeof value === "string" ? shown(value) : "not a string";
 }
 
 function invalid(why: string): OcicryptError {
-  return new OcicryptError("MANIFEST_INVALID", `the manifest can not be used: ${why}`);
+  return new OcicryptError("MANIFEST_INVALID", `the manifest cannot be used: ${why}`);
 }
+
+const READING = { shape: DOCUMENT, maxSize: MAX_MANIFEST_SIZE, refuse: invalid };

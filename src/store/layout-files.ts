@@ -1,8 +1,10 @@
 import { join } from "node:path";
 import { OcicryptError } from "../errors.js";
 import { parseDigest } from "../spec/digest.js";
-import { parseJson } from "../spec/manifest.js";
+import { ANY, asObject, parseJson, struct } from "../text/json.js";
 import { readSmallFile } from "../io/files.js";
+
+const MAX_MARK_SIZE = 4096;
 
 /** Reads a small file of a layout by its name in it; `undefined` when it is not there. */
 export type ReadLayoutFile = (name: string, limit: number) => Promise<Uint8Array | undefined>;
@@ -33,19 +35,18 @@ export async function requireLayout(
   path: string,
   read: ReadLayoutFile = readIn(path),
 ): Promise<void> {
-  const mark = await read("oci-layout", 4096);
+  const mark = await read("oci-layout", MAX_MARK_SIZE);
   if (mark === undefined) {
     throw new OcicryptError("IMAGE_NOT_FOUND", `there is no OCI layout at ${path}`);
   }
-  if (versionOf(mark) !== "1.0.0") {
+  if (versionOf(path, mark) !== "1.0.0") {
     throw new OcicryptError("LAYOUT_INVALID", `${path} is not an OCI layout of version 1.0.0`);
   }
 }
 
-function versionOf(mark: Uint8Array): unknown {
-  try {
-    return parseJson(mark, "the mark").value.imageLayoutVersion;
-  } catch {
-    return undefined;
-  }
+function versionOf(path: string, mark: Uint8Array): unknown {
+  const refuse = (why: string): OcicryptError =>
+    new OcicryptError("LAYOUT_INVALID", `the file oci-layout of ${path} cannot be used: ${why}`);
+  const shape = struct({ imageLayoutVersion: ANY });
+  return asObject(parseJson(mark, { shape, maxSize: MAX_MARK_SIZE, refuse }))?.imageLayoutVersion;
 }

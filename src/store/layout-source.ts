@@ -1,7 +1,7 @@
 import { OcicryptError } from "../errors.js";
 import type { Descriptor } from "../spec/descriptor.js";
 import { MAX_MANIFEST_SIZE } from "../spec/limits.js";
-import { parseJson } from "../spec/manifest.js";
+import { readManifestObject } from "../spec/manifest.js";
 import { MEDIA_TYPE_INDEX, MEDIA_TYPE_MANIFEST } from "../spec/media-types.js";
 import { errno, readChunks } from "../io/files.js";
 import { blobName, blobPath, readIn, requireLayout, type ReadLayoutFile } from "./layout-files.js";
@@ -73,7 +73,7 @@ async function describeManifest(
   if (bytes === undefined) {
     throw new OcicryptError("IMAGE_NOT_FOUND", `${layout} holds no manifest ${digest}`);
   }
-  const { value } = parseJson(bytes, digest);
+  const value = readManifestObject(bytes);
   const fallback = Array.isArray(value.manifests) ? MEDIA_TYPE_INDEX : MEDIA_TYPE_MANIFEST;
   const mediaType = typeof value.mediaType === "string" ? value.mediaType : fallback;
   return { mediaType, digest, size: bytes.byteLength };

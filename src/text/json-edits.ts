@@ -1,24 +1,5 @@
 import { OcicryptError } from "../errors.js";
-
-/**
- * A JSON value with its place in the text, so that one member can be changed and every other byte
- * of the document stays: a manifest's digest is over its bytes.
- */
-export interface JsonNode {
-  start: number;
-  end: number;
-  /** Of an object, in the order of the text. */
-  members?: JsonMember[];
-  /** Of an array. */
-  items?: JsonNode[];
-}
-
-export interface JsonMember {
-  name: string;
-  /** Where the name starts. */
-  start: number;
-  value: JsonNode;
-}
+import { MAP, parseWithPlaces, type JsonNode } from "./json.js";
 
 /** One change of a text; an insertion where `start` is `end`. */
 export interface Edit {
@@ -27,92 +8,19 @@ export interface Edit {
   text: string;
 }
 
-/** Real manifests nest four deep. */
-const MAX_DEPTH = 32;
-
 /**
- * Finds the places of all values of a text that `JSON.parse` has accepted.
+ * The places of all values of a text that {@link parseJson} has accepted, with a shape or without,
+ * so that one member can be changed and every other byte of the document stays: a manifest's digest
+ * is over its bytes.
  *
- * @throws {@link OcicryptError} `MANIFEST_INVALID` for objects that name a member twice, of which
- *   readers take different ones, and for absurd nesting
+ * @throws {@link OcicryptError} `MANIFEST_INVALID` for any other text
  */
 export function locate(text: string): JsonNode {
-  let position = 0;
-
-  function skipSpace(): void {
-    while (/[ \t\r\n]/.test(text.charAt(position))) position++;
-  }
-
-  function string(): string {
-    const start = position;
-    position++;
-    while (text.charAt(position) !== '"') position += text.charAt(position) === "\\" ? 2 : 1;
-    position++;
-    return JSON.parse(text.slice(start, position)) as string;
-  }
-
-  /** Moves behind the next comma, or behind the bracket that ends the list. */
-  function more(): boolean {
-    skipSpace();
-    return text.charAt(position++) === ",";
-  }
-
-  function isEmpty(): boolean {
-    position++;
-    skipSpace();
-    if (!/[}\]]/.test(text.charAt(position))) return false;
-    position++;
-    return true;
-  }
-
-  function members(depth: number): JsonMember[] {
-    const found: JsonMember[] = [];
-    const names = new Set<string>();
-    if (isEmpty()) return found;
-    do {
-      skipSpace();
-      const start = position;
-      const name = string();
-      if (names.has(name)) throw invalid(`names ${JSON.stringify(name.slice(0, 80))} twice`);
-      names.add(name);
-      skipSpace();
-      position++;
-      found.push({ name, start, value: value(depth) });
-    } while (more());
-    return found;
-  }
-
-  function items(depth: number): JsonNode[] {
-    const found: JsonNode[] = [];
-    if (isEmpty()) return found;
-    do found.push(value(depth));
-    while (more());
-    return found;
-  }
-
-  function value(depth: number): JsonNode {
-    if (depth > MAX_DEPTH) throw invalid("is nested too deep");
-    skipSpace();
-    const start = position;
-    const first = text.charAt(position);
-    if (first === "{") {
-      const found = members(depth + 1);
-      return { start, end: position, members: found };
-    }
-    if (first === "[") {
-      const found = items(depth + 1);
-      return { start, end: position, items: found };
-    }
-    if (first === '"') string();
-    else while (position < text.length && !/[\s,}\]]/.test(text.charAt(position))) position++;
-    return { start, end: position };
-  }
-
-  return value(0);
+  return parseWithPlaces(text, { shape: MAP, maxSize: text.length, refuse: invalid }).root;
 }
 
 function invalid(why: string): OcicryptError {
-  return new OcicryptError("MANIFEST_INVALID", `a JSON document ${why}`);
+  return new OcicryptError("MANIFEST_INVALID", `a JSON document can not be used: ${why}`);
 }
 
 /** The value of an object's member. */

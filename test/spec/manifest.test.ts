@@ -3,7 +3,7 @@ import {
   isDocumentType,
   isManifestType,
   parseDocument,
-  parseJson,
+  readManifestObject,
 } from "../../src/spec/manifest.js";
 import { expectCode } from "../support/codes.js";
 import { TAR } from "../support/layers.js";
@@ -84,7 +84,6 @@ describe("parseDocument", () => {
     ["a size above 2^53", JSON.stringify(right).replace('"size":3', '"size":9007199254740993')],
     ["an annotation that is a number", { ...right, layers: [{ ...layer, annotations: { a: 1 } }] }],
     ["annotations that are an array", { ...right, layers: [{ ...layer, annotations: ["a"] }] }],
-    ["annotations that are null", { ...right, layers: [{ ...layer, annotations: null }] }],
     ["another media type", { ...right, mediaType: INDEX }],
     ["a media type that is an object", { ...right, mediaType: {} }],
     ["an index as well", { ...right, manifests: [] }],
@@ -133,20 +132,59 @@ describe("parseDocument", () => {
     }
   });
 
+  it("takes members that are null for absent", () => {
+    const nulls = { annotations: null, platform: null, urls: null, data: null, artifactType: null };
+    const document = { ...right, annotations: null, config: { ...config, ...nulls }, layers: [{ ...layer, ...nulls }] };
+    const { annotations: _, ...bare } = layer;
+    expect(parseDocument(bytes(document), MANIFEST)).toMatchObject({ config, layers: [{ descriptor: bare }] });
+    const entry = { mediaType: MANIFEST, digest: DIGEST, size: 9 };
+    const index = parseDocument(bytes({ mediaType: null, manifests: [{ ...entry, ...nulls }] }), INDEX);
+    expect(index).toMatchObject({ manifests: [{ descriptor: entry }] });
+  }); // prettier-ignore
+
+  it.each([
+    ["layers", '"layer\u017f":[]'],
+    ["layers in capitals", '"LAYERS":[]'],
+    ["the media type", '"MediaType":"x"'],
+    ["manifests, which is not there", '"manifest\u017f":[]'],
+    ["annotations of a layer", '"layers":[{"annotation\u017f":{}}]'],
+    ["the size of a config", '"config":{"\u017fize":1}'],
+    ["a platform", '"layers":[{"platform":{"o\u017f":"linux"}}]'],
+    ["the digest of a subject", '"subject":{"Digest":"x"}'],
+  ])("refuses another spelling of a member: %s", async (_, member) => {
+    const text = JSON.stringify(right);
+    const escaped = member.replace(/\u017f/g, "\\u017f");
+    for (const extra of [member, escaped]) {
+      const document = `{${extra},${text.slice(1).replace(/"(layers|config)":/, '"x$1":')}`;
+      const error = await expectCode(() => parseDocument(bytes(document), MANIFEST), "MANIFEST_INVALID");
+      expect(error.message).toContain("to some readers");
+    }
+  }); // prettier-ignore
+
+  it("keeps annotations whose names differ in case only, as Go does", () => {
+    const annotations = { Name: "a", name: "b" };
+    const document = parseDocument(bytes({ ...right, layers: [{ ...layer, annotations }] }), MANIFEST);
+    expect(document).toMatchObject({ layers: [{ descriptor: { annotations } }] });
+  }); // prettier-ignore
+
+  it("refuses a media type nested deeply, by its code", async () => {
+    const deep = "[".repeat(200_000) + "]".repeat(200_000);
+    const document = bytes(`{"mediaType":${deep},"layers":[]}`);
+    await expectCode(() => parseDocument(document, MANIFEST), "MANIFEST_INVALID");
+  });
+
   it("is not led to other members by __proto__", async () => {
     const text = `{"__proto__":${JSON.stringify(right)}}`;
     await expectCode(() => parseDocument(bytes(text), MANIFEST), "MANIFEST_INVALID");
   });
 });
 
-describe("parseJson", () => {
-  it("gives text and value, and calls the document by its name when it fails", async () => {
-    expect(parseJson(bytes(' {"a":1}'), "the config")).toEqual({
-      text: ' {"a":1}',
-      value: { a: 1 },
-    });
-    const error = await expectCode(() => parseJson(bytes("["), "the config"), "MANIFEST_INVALID");
-    expect(error.message).toContain("the config");
+describe("readManifestObject", () => {
+  it("returns the members of a document of any type, and refuses anything but an object", async () => {
+    expect(readManifestObject(bytes(' {"a":1}'))).toEqual({ a: 1 });
+    for (const text of ["[", "[]", "1", '{"LAYERS":[]}']) {
+      await expectCode(() => readManifestObject(bytes(text)), "MANIFEST_INVALID");
+    }
   });
 });
 

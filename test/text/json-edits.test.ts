@@ -6,8 +6,8 @@ import {
   locate,
   member,
   removeMembers,
-  type JsonNode,
 } from "../../src/text/json-edits.js";
+import type { JsonNode } from "../../src/text/json.js";
 import { expectCode } from "../support/codes.js";
 
 const slice = (text: string, node: JsonNode | undefined): string | undefined =>

@@ -2,7 +2,7 @@ import { OcicryptError, isOcicryptError, shown } from "../../errors.js";
 import { BASE_DIGEST } from "../../spec/annotations.js";
 import { isEncryptedDescriptor, type Descriptor, type Platform } from "../../spec/descriptor.js";
 import { MAX_MANIFEST_SIZE } from "../../spec/limits.js";
-import { isDocumentType, parseJson, readDescriptor } from "../../spec/manifest.js";
+import { isDocumentType, readDescriptor, readManifestObject } from "../../spec/manifest.js";
 import {
   MEDIA_TYPE_DOCKER_LIST,
   MEDIA_TYPE_DOCKER_MANIFEST,
@@ -127,7 +127,7 @@ async function namedBase(
   { descriptor, document }: ManifestNode,
   signal: AbortSignal | undefined,
 ): Promise<Descriptor> {
-  const { annotations } = parseJson(Buffer.from(document.text), "the manifest").value;
+  const { annotations } = readManifestObject(Buffer.from(document.text));
   const digest =
     readAnnotation(annotations, BASE_DIGEST) ?? readAnnotation(descriptor.annotations, BASE_DIGEST);
   if (digest === undefined) {
@@ -153,7 +153,7 @@ async function describe(
   signal: AbortSignal | undefined,
 ): Promise<Descriptor> {
   const bytes = await readUnknown(source, digest, signal);
-  const { mediaType, manifests } = parseJson(bytes, "the base image").value;
+  const { mediaType, manifests } = readManifestObject(bytes);
   const fallback = Array.isArray(manifests) ? MEDIA_TYPE_INDEX : MEDIA_TYPE_MANIFEST;
   return {
     mediaType: typeof mediaType === "string" ? mediaType : fallback,
@@ -214,7 +214,7 @@ async function readBase(
     throw mismatch(`the base image ${digest} is neither a manifest nor an index of some`);
   }
   const bytes = await readDocument(source, descriptor, signal);
-  const { value } = parseJson(bytes, "the base image's manifest");
+  const value = readManifestObject(bytes);
   if (mediaType !== MEDIA_TYPE_INDEX && mediaType !== MEDIA_TYPE_DOCKER_LIST) {
     const config = readDescriptor(value.config, "config");
     return { source, digest, config, layers: readDescriptors(value.layers, "layers") };

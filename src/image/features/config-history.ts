@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { isOcicryptError, OcicryptError } from "../../errors.js";
 import { replaceContent, type Descriptor } from "../../spec/descriptor.js";
-import { locate, member, applyEdits, removeMembers, type JsonNode } from "../../text/json-edits.js";
+import { applyEdits, locate, member, removeMembers } from "../../text/json-edits.js";
 import { MAX_MANIFEST_SIZE } from "../../spec/limits.js";
 import type { ImageDestination, ImageSource } from "../../store/types.js";
 import { formatFinding, lintConfig } from "./config-lint.js";
@@ -9,7 +9,7 @@ import { exposes, notKnown } from "./leftover-blobs.js";
 import { isImageConfig, parseImageConfig, type ImageConfig } from "../manifests/image-config.js";
 import type { NewConfig } from "../manifests/rewrite.js";
 import { readDocument, type ManifestNode } from "../manifests/tree.js";
-import { parseJson } from "../../spec/manifest.js";
+import { parseConfig } from "../../spec/config.js";
 
 export interface ReadConfigs {
   /** What the configs as they will be reveal. */
@@ -124,7 +124,6 @@ export async function findHistoryLeft(
   return warnings;
 }
 
-/** In lower case, as Go reads the names of members in any. */
 const REDACTED = ["created_by", "comment"];
 
 /**
@@ -135,13 +134,10 @@ const REDACTED = ["created_by", "comment"];
  * @throws {@link OcicryptError} `MANIFEST_INVALID`
  */
 export function redactHistory(config: Uint8Array): Uint8Array | undefined {
-  const { text } = parseJson(config, "the image's config");
-  const edits = membersCalled(locate(text), "history")
-    .flatMap(({ items = [] }) => items)
-    .flatMap((entry) => removeMembers(entry, (name) => REDACTED.includes(name.toLowerCase())));
+  parseConfig(config);
+  const text = Buffer.from(config).toString("utf8");
+  const edits = (member(locate(text), "history")?.items ?? []).flatMap((entry) =>
+    removeMembers(entry, (name) => REDACTED.includes(name)),
+  );
   return edits.length === 0 ? undefined : Buffer.from(applyEdits(text, edits), "utf8");
-}
-
-function membersCalled({ members = [] }: JsonNode, wanted: string): JsonNode[] {
-  return members.flatMap(({ name, value }) => (name.toLowerCase() === wanted ? [value] : []));
 }

@@ -1,5 +1,5 @@
 import { shown } from "../../errors.js";
-import { parseJson } from "../../spec/manifest.js";
+import { parseConfig } from "../../spec/config.js";
 
 /** What the config of an image tells anyone who can read it. No value is part of this. */
 export interface ConfigReport {
@@ -85,7 +85,7 @@ const KINDS: Readonly<Record<SecretKind, string>> = {
  * @throws {@link OcicryptError} `MANIFEST_INVALID` for what is not a JSON object
  */
 export function lintConfig(config: Uint8Array): ConfigReport {
-  const { value } = parseJson(config, "the image's config");
+  const value = parseConfig(config);
   const { Env: env, Labels: labels } = objectOf(value.config);
   const variables = textsOf(env).map(splitPair);
   const labelPairs = Object.entries(objectOf(labels)).map(([name, text]): Pair => [

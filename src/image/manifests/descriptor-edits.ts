@@ -1,12 +1,7 @@
 import { ENCRYPTION_PREFIX } from "../../spec/annotations.js";
 import type { Descriptor } from "../../spec/descriptor.js";
-import {
-  insertMembers,
-  member,
-  removeMembers,
-  type Edit,
-  type JsonNode,
-} from "../../text/json-edits.js";
+import type { JsonNode } from "../../text/json.js";
+import { insertMembers, member, removeMembers, type Edit } from "../../text/json-edits.js";
 import type { LocatedDescriptor } from "../../spec/manifest.js";
 
 /**
@@ -14,6 +9,9 @@ import type { LocatedDescriptor } from "../../spec/manifest.js";
  * encryption, so that decryption leaves the empty object and not none: the original digest.
  */
 const WAS_EMPTY = "\t";
+
+/** The same for `annotations` that were null, which readers take for absent. */
+const WAS_NULL = "\r";
 
 /** The edits that turn a descriptor, where it stands in a document, into another one. */
 export function descriptorEdits(
@@ -45,13 +43,14 @@ function isOnlyEncryption(annotations: JsonNode, after: Descriptor, text: string
     after.annotations === undefined &&
     members.length > 0 &&
     members.every(({ name }) => name.startsWith(ENCRYPTION_PREFIX)) &&
-    !hasMark(annotations, text)
+    !hasMark(annotations, WAS_EMPTY, text) &&
+    !hasMark(annotations, `${WAS_NULL}}`, text)
   );
 }
 
-function hasMark({ members = [] }: JsonNode, text: string): boolean {
+function hasMark({ members = [] }: JsonNode, mark: string, text: string): boolean {
   const last = members.at(-1)?.value.end;
-  return last !== undefined && text.startsWith(WAS_EMPTY, last);
+  return last !== undefined && text.startsWith(mark, last);
 }
 
 function annotationEdits(
@@ -66,6 +65,11 @@ function annotationEdits(
     return added.length === 0 ? [] : insertMembers(descriptor, [["annotations", after]]);
   }
   const { members = [], start, end } = annotations;
+  if (annotations.members === undefined) {
+    if (added.length === 0) return [];
+    const object = JSON.stringify(Object.fromEntries(added));
+    return [{ start, end, text: `${object.slice(0, -1)}${WAS_NULL}}` }];
+  }
   if (members.length === 0) {
     return insertMembers(annotations, added).map((edit) => ({
       ...edit,
@@ -75,7 +79,10 @@ function annotationEdits(
   const isGone = (name: string): boolean => !Object.hasOwn(after, name);
   if (members.every(({ name }) => isGone(name))) {
     const last = members.at(-1)?.value.end ?? start;
-    return added.length === 0 && hasMark(annotations, text)
+    if (added.length === 0 && hasMark(annotations, `${WAS_NULL}}`, text)) {
+      return [{ start, end, text: "null" }];
+    }
+    return added.length === 0 && hasMark(annotations, WAS_EMPTY, text)
       ? [{ start: start + 1, end: last + WAS_EMPTY.length, text: "" }]
       : [{ start, end, text: JSON.stringify(after) }];
   }

@@ -1,7 +1,8 @@
 import { OcicryptError } from "../../errors.js";
 import type { Descriptor, Platform } from "../../spec/descriptor.js";
-import { parseJson } from "../../spec/manifest.js";
+import { parseConfig } from "../../spec/config.js";
 import { MEDIA_TYPE_CONFIG, MEDIA_TYPE_DOCKER_CONFIG } from "../../spec/media-types.js";
+import { asObject } from "../../text/json.js";
 
 /** The members of an image config that decide how layers are treated. */
 export interface ImageConfig {
@@ -20,7 +21,7 @@ export function isImageConfig({ mediaType }: Descriptor): boolean {
 
 /** @throws {@link OcicryptError} `MANIFEST_INVALID` for text that is not JSON, or malformed diffIDs */
 export function parseImageConfig(bytes: Uint8Array): ImageConfig {
-  const { value } = parseJson(bytes, "the image's config");
+  const value = parseConfig(bytes);
   const platform = readPlatform(value);
   const diffIds = readDiffIds(value.rootfs);
   return { ...(platform && { platform }), ...(diffIds && { diffIds }) };
@@ -33,10 +34,8 @@ function readPlatform({ os, architecture, variant }: Readonly<Record<string, unk
 }
 
 function readDiffIds(rootfs: unknown): readonly string[] | undefined {
-  if (typeof rootfs !== "object" || rootfs === null || !("diff_ids" in rootfs)) return undefined;
-  const diffIds: unknown = rootfs.diff_ids;
-  // Go writes null for an empty list.
-  if (diffIds === null) return undefined;
+  const diffIds = asObject(rootfs)?.diff_ids;
+  if (diffIds === undefined) return undefined;
   if (Array.isArray(diffIds) && diffIds.every(isDigest)) return diffIds;
   throw new OcicryptError("MANIFEST_INVALID", "the diffIDs of the image's config are malformed");
 }

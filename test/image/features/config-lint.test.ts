@@ -251,8 +251,8 @@ describe("lintConfig", () => {
     ["names", "pwd"],
     ["base64 and its end", "A1="],
     ["spaces", " "],
-  ])("is not slow for a megabyte of %s", (_, unit) => {
-    const text = unit.repeat((1024 * 1024) / unit.length);
+  ])("is not slow for 300 KiB of %s", (_, unit) => {
+    const text = unit.repeat((300 * 1024) / unit.length);
     const config = { Env: [`TOKEN=${text}`, `${text}=x`, text], Labels: { [text]: text } };
     const history = [`ENV ${text}`, `RUN |999 ${text}`, text].map((created_by) => ({ created_by }));
     const started = performance.now();
@@ -268,7 +268,6 @@ describe("redactHistory", () => {
     ["both", '{"created":"t","created_by":"x","empty_layer":true,"comment":"y"}', '{"created":"t","empty_layer":true}'],
     ["alone", '{"created_by":"x"}', "{}"],
     ["with spaces", '{ "created_by" : "x" ,\n "empty_layer" : true }', '{ "empty_layer" : true }'],
-    ["in another case, as Go reads it", '{"Created_By":"x","COMMENT":"y","a":1}', '{"a":1}'],
     ["of another type", '{"created_by":{"a":["x"]},"a":1}', '{"a":1}'],
     ["with escapes in its name", '{"created\\u005fby":"x","a":1}', '{"a":1}'],
   ])("removes members: %s", (_, before, after) => {
@@ -277,11 +276,6 @@ describe("redactHistory", () => {
     expect(Buffer.from(redacted!).toString()).toBe(wrap(after));
   }); // prettier-ignore
 
-  it("knows the history in another case too", () => {
-    const redacted = redactHistory(Buffer.from('{"History":[{"comment":"x"}]}'));
-    expect(Buffer.from(redacted!).toString()).toBe('{"History":[{}]}');
-  });
-
   it.each(["{}", '{"history":[]}', '{"history":null}', '{"history":[1,{"created":"t"}]}'])(
     "has nothing to remove from %s",
     (text) => {
@@ -289,7 +283,12 @@ describe("redactHistory", () => {
     },
   );
 
-  it.each(["x", '{"history":[{"comment":"x","comment":"y"}]}'])("refuses %s", async (text) => {
+  it.each([
+    "x",
+    '{"history":[{"comment":"x","comment":"y"}]}',
+    '{"history":[{"Created_By":"x"}]}',
+    '{"History":[{"comment":"x"}]}',
+  ])("refuses %s", async (text) => {
     await expectCode(() => redactHistory(Buffer.from(text)), "MANIFEST_INVALID");
   });
 });

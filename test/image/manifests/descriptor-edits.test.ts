@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { descriptorEdits } from "../../../src/image/manifests/descriptor-edits.js";
 import type { Descriptor } from "../../../src/spec/descriptor.js";
+import { foldName } from "../../../src/text/json.js";
 import { applyEdits, type Edit } from "../../../src/text/json-edits.js";
 import { parseDocument, type LocatedDescriptor } from "../../../src/spec/manifest.js";
 import { CONFIG, digestOf, MANIFEST, TAR, TAR_GZIP } from "../../support/image.js";
@@ -34,22 +35,36 @@ function write(value: Json, spaces: readonly string[]): string {
   return space() + visit(value) + space();
 }
 
+function isUnambiguous(part: Json): boolean {
+  if (typeof part !== "object" || part === null) return true;
+  const names = Array.isArray(part) ? [] : Object.keys(part).map(foldName);
+  return new Set(names).size === names.length && Object.values(part).every(isUnambiguous);
+}
+
 function objectOf(members: Members): Record<string, Json> {
   return Object.fromEntries(members);
 }
 
-const KNOWN = ["mediaType", "digest", "size", "annotations", "data", "urls"];
+const RESERVED = new Set(
+  ["mediaType", "digest", "size", "annotations", "data", "urls", "platform", "artifactType"]
+    .concat(["schemaVersion", "config", "layers", "manifests", "subject"])
+    .map(foldName),
+);
 const name = fc.oneof(
   fc.string({ unit: "binary" }),
   fc.constantFrom("__proto__", "size ", "data2"),
 );
-const value = fc.jsonValue({ maxDepth: 3 }).map((any) => any as Json);
+/** Two names that differ in case only are refused wherever they are. */
+const value = fc
+  .jsonValue({ maxDepth: 3 })
+  .map((any) => any as Json)
+  .filter(isUnambiguous);
 const extras = fc.uniqueArray(
   fc.tuple(
-    name.filter((candidate) => !KNOWN.includes(candidate)),
+    name.filter((candidate) => !RESERVED.has(foldName(candidate))),
     value,
   ),
-  { maxLength: 3, selector: ([each]) => each },
+  { maxLength: 3, selector: ([each]) => foldName(each) },
 );
 const annotations = fc
   .uniqueArray(
@@ -70,7 +85,7 @@ const layer = fc
   .record({
     content: fc.string(),
     mediaType: fc.constantFrom(TAR, TAR_GZIP, "application/x-é"),
-    annotations: fc.option(annotations, { nil: undefined }),
+    annotations: fc.oneof(fc.constantFrom(undefined, null), annotations),
     extras,
   })
   .chain(({ content, mediaType, extras: more, ...rest }) => {
@@ -85,10 +100,7 @@ const layer = fc
   });
 
 const manifest = fc
-  .tuple(
-    fc.array(layer, { minLength: 1, maxLength: 4 }),
-    extras.map((members) => members.filter(([each]) => !/^(layers|manifests|config)$/.test(each))),
-  )
+  .tuple(fc.array(layer, { minLength: 1, maxLength: 4 }), extras)
   .chain(([layers, more]) => {
     const config: Json = { mediaType: CONFIG, digest: digestOf("{}"), size: 2 };
     const members: Members = [["config", config], ["layers", layers.map(objectOf)], ...more];

@@ -1,0 +1,316 @@
+/** The deepest nesting of a JSON document; real ones have less than ten levels. */
+export const MAX_JSON_DEPTH = 32;
+
+/** The most values in a JSON document; a manifest of 4 MiB has about 100,000. */
+export const MAX_JSON_VALUES = 500_000;
+
+/** An object of a document. Names that stand for Go's struct fields are absent where they are null. */
+export type JsonObject = Readonly<Record<string, unknown>>;
+
+/** A JSON value with its place in the text. */
+export interface JsonNode {
+  start: number;
+  end: number;
+  /** The members of an object, in the order of the text. */
+  members?: JsonMember[];
+  /** The items of an array. */
+  items?: JsonNode[];
+}
+
+export interface JsonMember {
+  name: string;
+  /** Where the name starts. */
+  start: number;
+  value: JsonNode;
+}
+
+/**
+ * The names that Go's type for a value has, and the shapes of their values. Arrays have the shape
+ * of their items.
+ */
+export interface Shape {
+  /** By {@link foldName} of the name; `undefined` for a map, whose names are data. */
+  fields?: ReadonlyMap<string, { name: string; shape: Shape }>;
+  /** The shape of a map's values; by default they are maps too. */
+  values?: Shape;
+  /** Whether a name in other letters is read as the field, instead of refused. */
+  isAnyCase?: boolean;
+}
+
+/** The shape of values whose members nobody here or in Go looks at. */
+export const ANY: Shape = { fields: new Map() };
+
+/** The shape of a Go struct. */
+export function struct(fields: Readonly<Record<string, Shape>>, isAnyCase = false): Shape {
+  const entries = Object.entries(fields).map(
+    ([name, shape]) => [foldName(name), { name, shape }] as const,
+  );
+  return { fields: new Map(entries), isAnyCase };
+}
+
+/** The shape of a Go map, whose names differ as soon as one letter does. */
+export function mapOf(values: Shape): Shape {
+  return { values };
+}
+
+/** The shape of maps and their values in which all names are data. */
+export const MAP: Shape = {};
+
+/** How a document is read. */
+export interface JsonOptions {
+  /** The error for a document that is refused, from a reason such as `it is not JSON`. */
+  refuse: (why: string) => Error;
+  /** What the document's type is in Go; by default {@link ANY}. */
+  shape?: Shape;
+  /** The largest document, in bytes. */
+  maxSize: number;
+}
+
+/**
+ * Reads a JSON document so that no other reader can see something else in it. Go's encoding/json
+ * matches names under Unicode case folding and takes the last of several; other readers compare
+ * exactly, or take the first. So a document is refused when
+ *
+ * - two names of an object are equal, or equal under folding (exactly equal in a map);
+ * - a name equals a field of the {@link Shape} under folding only;
+ * - it is not UTF-8, starts with a byte order mark, or holds half of a surrogate pair;
+ * - it is larger, more deeply nested or has more values than the limits allow.
+ *
+ * Fields that are null are absent, as in Go (https://pkg.go.dev/encoding/json#Unmarshal); names of
+ * maps and items of arrays are not, as Go reads a zero value there.
+ *
+ * @throws what `refuse` returns; reasons quote names of the document, never its values
+ */
+export function parseJson(document: Uint8Array | string, options: JsonOptions): unknown {
+  return read(decode(document, options), options, false).value;
+}
+
+/** Reads a document as {@link parseJson} does, with the places of its values. */
+export function parseWithPlaces(
+  document: Uint8Array | string,
+  options: JsonOptions,
+): { text: string; value: unknown; root: JsonNode } {
+  const text = decode(document, options);
+  const { value, node } = read(text, options, true);
+  return { text, value, root: node };
+}
+
+/** The object that a value is; `undefined` for arrays and all else. */
+export function asObject(value: unknown): JsonObject | undefined {
+  const isObject = typeof value === "object" && value !== null && !Array.isArray(value);
+  return isObject ? (value as JsonObject) : undefined;
+}
+
+/** The object that a value is, or else throws what `refuse` returns. */
+export function requireObject(value: unknown, refuse: () => Error): JsonObject {
+  const object = asObject(value);
+  if (object === undefined) throw refuse();
+  return object;
+}
+
+/** The own member of an object that is a string; `undefined` for all else. */
+export function stringIn(value: unknown, name: string): string | undefined {
+  const object = asObject(value);
+  if (object === undefined || !Object.hasOwn(object, name)) return undefined;
+  const text = object[name];
+  return typeof text === "string" ? text : undefined;
+}
+
+/**
+ * Equal for all names that Go takes for the same field: coarser than the simple case folding of
+ * https://go.dev/src/encoding/json/fold.go.
+ */
+export function foldName(name: string): string {
+  return name.toLowerCase().toUpperCase();
+}
+
+function decode(document: Uint8Array | string, { refuse, maxSize }: JsonOptions): string {
+  if (document.length > maxSize) throw refuse(`it is larger than ${String(maxSize)} bytes`);
+  if (typeof document === "string") return document;
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(document);
+  } catch {
+    throw refuse("it is not UTF-8");
+  }
+}
+
+const NUMBER = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y;
+// eslint-disable-next-line no-control-regex -- JSON forbids them in strings
+const NEEDS_PARSER = /[\\\u0000-\u001f\ud800-\udfff]/;
+const [SPACE, TAB, LINE_FEED, RETURN] = [0x20, 0x09, 0x0a, 0x0d];
+const [QUOTE, COMMA, COLON, OPEN_ARRAY, CLOSE_ARRAY] = [0x22, 0x2c, 0x3a, 0x5b, 0x5d];
+const [OPEN_OBJECT, CLOSE_OBJECT] = [0x7b, 0x7d];
+
+/** Reads a text in one pass. Recursion is as deep as the document, which is bounded. */
+function read(
+  text: string,
+  { refuse, shape: rootShape = ANY }: JsonOptions,
+  hasPlaces: boolean,
+): { value: unknown; node: JsonNode } {
+  let position = 0;
+  let values = 0;
+  /** The place of the value that was read last. */
+  let node: JsonNode = { start: 0, end: 0 };
+  const foldedNames = new Map<string, string>();
+
+  function skipSpace(): void {
+    for (;;) {
+      const code = text.charCodeAt(position);
+      if (code !== SPACE && code !== LINE_FEED && code !== RETURN && code !== TAB) return;
+      position++;
+    }
+  }
+
+  /** Takes a character, or says that it is not there. */
+  function take(code: number): boolean {
+    skipSpace();
+    if (text.charCodeAt(position) !== code) return false;
+    position++;
+    return true;
+  }
+
+  function require(code: number): void {
+    if (!take(code)) throw refuse("it is not JSON");
+  }
+
+  function string(): string {
+    const start = position;
+    let end = text.indexOf('"', start + 1);
+    while (end >= 0 && isEscaped(text, end)) end = text.indexOf('"', end + 1);
+    if (end < 0) throw refuse("it is not JSON");
+    position = end + 1;
+    const content = text.slice(start + 1, end);
+    if (!NEEDS_PARSER.test(content)) return content;
+    let parsed: string;
+    try {
+      parsed = JSON.parse(text.slice(start, position)) as string;
+    } catch {
+      throw refuse("it is not JSON");
+    }
+    if (/\p{Cs}/u.test(parsed)) throw refuse("it holds half of a surrogate pair");
+    return parsed;
+  }
+
+  /** The same few names come again and again. */
+  function fold(name: string): string {
+    let folded = foldedNames.get(name);
+    if (folded === undefined) {
+      folded = foldName(name);
+      if (foldedNames.size < 1000) foldedNames.set(name, folded);
+    }
+    return folded;
+  }
+
+  function object(shape: Shape, depth: number, start: number): Record<string, unknown> {
+    const value: Record<string, unknown> = {};
+    const members: JsonMember[] = [];
+    const seen = new Map<string, string>();
+    position++;
+    if (!take(CLOSE_OBJECT)) {
+      do {
+        skipSpace();
+        const nameStart = position;
+        if (text.charCodeAt(position) !== QUOTE) throw refuse("it is not JSON");
+        const written = string();
+        const folded = shape.fields === undefined ? written : fold(written);
+        const field = shape.fields?.get(folded);
+        if (field !== undefined && field.name !== written && shape.isAnyCase !== true) {
+          throw refuse(`its member ${quote(written)} is ${quote(field.name)} to some readers`);
+        }
+        const other = seen.get(folded);
+        if (other === written) throw refuse(`it names ${quote(written)} twice`);
+        if (other !== undefined) {
+          throw refuse(`its members ${quote(other)} and ${quote(written)} are one to some readers`);
+        }
+        seen.set(folded, written);
+        require(COLON);
+        const name = field?.name ?? written;
+        const member = any(field?.shape ?? shape.values ?? (shape.fields ? ANY : shape), depth);
+        if (member !== null || shape.fields === undefined) setOwn(value, name, member);
+        if (hasPlaces) members.push({ name, start: nameStart, value: node });
+      } while (take(COMMA));
+      require(CLOSE_OBJECT);
+    }
+    if (hasPlaces) node = { start, end: position, members };
+    return value;
+  }
+
+  function array(shape: Shape, depth: number, start: number): unknown[] {
+    const value: unknown[] = [];
+    const items: JsonNode[] = [];
+    position++;
+    if (!take(CLOSE_ARRAY)) {
+      do {
+        value.push(any(shape, depth));
+        if (hasPlaces) items.push(node);
+      } while (take(COMMA));
+      require(CLOSE_ARRAY);
+    }
+    if (hasPlaces) node = { start, end: position, items };
+    return value;
+  }
+
+  function literal(name: string, value: unknown): unknown {
+    if (!text.startsWith(name, position)) throw refuse("it is not JSON");
+    position += name.length;
+    return value;
+  }
+
+  function number(): number {
+    NUMBER.lastIndex = position;
+    const digits = NUMBER.exec(text)?.[0];
+    if (digits === undefined) throw refuse("it is not JSON");
+    position += digits.length;
+    return Number(digits);
+  }
+
+  function scalar(code: number): unknown {
+    if (code === QUOTE) return string();
+    if (code === 0x74) return literal("true", true);
+    if (code === 0x66) return literal("false", false);
+    if (code === 0x6e) return literal("null", null);
+    return number();
+  }
+
+  function any(shape: Shape, depth: number): unknown {
+    if (depth > MAX_JSON_DEPTH) throw refuse("it is nested too deeply");
+    if (++values > MAX_JSON_VALUES) throw refuse("it has too many values");
+    skipSpace();
+    const start = position;
+    const code = text.charCodeAt(start);
+    if (code === OPEN_OBJECT) return object(shape, depth + 1, start);
+    if (code === OPEN_ARRAY) return array(shape, depth + 1, start);
+    const value = scalar(code);
+    if (hasPlaces) node = { start, end: position };
+    return value;
+  }
+
+  if (text.startsWith("\uFEFF")) throw refuse("it starts with a byte order mark");
+  const value = any(rootShape, 0);
+  skipSpace();
+  if (position < text.length) throw refuse("it is not JSON");
+  return { value, node };
+}
+
+/** A member can be called __proto__, which an assignment would take for another thing. */
+function setOwn(object: Record<string, unknown>, name: string, value: unknown): void {
+  if (name !== "__proto__") object[name] = value;
+  else
+    Object.defineProperty(object, name, {
+      value,
+      enumerable: true,
+      configurable: true,
+      writable: true,
+    });
+}
+
+/** Whether an odd number of backslashes is before a quotation mark. */
+function isEscaped(text: string, position: number): boolean {
+  let start = position;
+  while (text[start - 1] === "\\") start--;
+  return (position - start) % 2 === 1;
+}
+
+function quote(name: string): string {
+  return JSON.stringify(name.slice(0, 80));
+}
