@@ -1,5 +1,6 @@
 import type { KeyObject } from "node:crypto";
 import { OcicryptError } from "../errors.js";
+import { parseJson, requireObject } from "../text/json.js";
 import { derKind, type DerKind } from "./der.js";
 import { pemBlocks, type PemBlock } from "./pem.js";
 
@@ -71,10 +72,7 @@ export function unrecognized(why: string): OcicryptError {
 }
 
 function parseJwk(text: string): Readonly<Record<string, unknown>> {
-  try {
-    return JSON.parse(text) as Record<string, unknown>;
-  } catch {
-    // The parser's message quotes the text, which can be a private key.
-    throw unrecognized("it starts like a JWK and is not JSON");
-  }
+  // The reason can quote the text, which can be a private key.
+  const refuse = (): OcicryptError => unrecognized("it starts like a JWK and is not valid JSON");
+  return requireObject(parseJson(text, { maxSize: MAX_SIZE, refuse }), refuse);
 }

@@ -1,4 +1,5 @@
 import { OcicryptError } from "../errors.js";
+import { asObject, parseJson } from "../text/json.js";
 import { parseChallenges, type Challenge } from "./challenge.js";
 import type { CredentialRequest, Credentials, CredentialSource } from "./credentials.js";
 import type { Answer, HttpRequest } from "./exchange.js";
@@ -198,13 +199,9 @@ function tokenRequest(
 }
 
 function readToken(answer: Answer, request: HttpRequest): { token: string; lifetime: number } {
-  let value: unknown;
-  try {
-    value = answer.isCut ? undefined : JSON.parse(Buffer.from(answer.bytes).toString("utf8"));
-  } catch {
-    value = undefined;
-  }
-  const members = (value ?? {}) as Partial<Record<string, unknown>>;
+  const refuse = (why: string): OcicryptError => invalidAnswer(request, why);
+  if (answer.isCut) throw refuse("it is too large");
+  const members = asObject(parseJson(answer.bytes, { maxSize: MAX_TOKEN_ANSWER, refuse })) ?? {};
   const { token: first, access_token: second } = members;
   const token = typeof first === "string" && first !== "" ? first : second;
   // It becomes part of a header.

@@ -2,6 +2,16 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 import { readFile, stat } from "node:fs/promises";
 import { OcicryptError } from "../errors.js";
+import {
+  ANY,
+  asObject,
+  MAP,
+  mapOf,
+  parseJson,
+  requireObject,
+  struct,
+  type JsonObject,
+} from "../text/json.js";
 import { errno } from "../io/files.js";
 import { DOCKER_HUB } from "./reference.js";
 import { execFile } from "node:child_process";
@@ -77,8 +87,6 @@ function authFiles(env: Readonly<Record<string, string | undefined>>, home: stri
     join(docker, "config.json"),
   ];
 }
-
-type JsonObject = Readonly<Record<string, unknown>>;
 
 const MAX_FILE_SIZE = 1024 * 1024;
 
@@ -160,26 +168,24 @@ async function readAuthFile(path: string): Promise<JsonObject | undefined> {
     if (error instanceof OcicryptError || code === undefined) throw error;
     throw invalid(path, `it can not be read (${code})`);
   }
-  let value: unknown;
-  try {
-    value = JSON.parse(bytes.toString("utf8"));
-  } catch {
-    // The parser's own message quotes the text, and the text has passwords.
-    throw invalid(path, "it is not JSON");
-  }
-  return requireObject(value, path);
+  const refuse = (why: string): OcicryptError => invalid(path, why);
+  return objectOf(parseJson(bytes, { shape: AUTH_FILE, maxSize: MAX_FILE_SIZE, refuse }), path);
 }
 
 function objectIn(object: JsonObject, name: string, path: string): JsonObject {
-  return Object.hasOwn(object, name) ? requireObject(object[name] ?? {}, path) : {};
+  return Object.hasOwn(object, name) ? objectOf(object[name] ?? {}, path) : {};
 }
 
-function requireObject(value: unknown, path: string): JsonObject {
-  if (typeof value === "object" && value !== null && !Array.isArray(value)) {
-    return value as JsonObject;
-  }
-  throw invalid(path, "it does not have the form of such a file");
+function objectOf(value: unknown, path: string): JsonObject {
+  return requireObject(value, () => invalid(path, "it does not have the form of such a file"));
 }
+
+/** `ConfigFile` and `AuthConfig` of github.com/docker/cli/cli/config. */
+const AUTH_FILE = /* @__PURE__ */ struct({
+  auths: mapOf(struct({ auth: ANY, username: ANY, password: ANY, identitytoken: ANY })),
+  credsStore: ANY,
+  credHelpers: MAP,
+});
 
 /** A member that is a string and has something in it. */
 function ownString(object: JsonObject, name: string): string | undefined {
@@ -216,13 +222,8 @@ async function askHelper(
   }
   const output = await run(name, registry, env);
   if (output === undefined) return undefined;
-  let value: unknown;
-  try {
-    value = JSON.parse(output);
-  } catch {
-    throw unusable(name, "its answer is not JSON");
-  }
-  const { Username, Secret } = (value ?? {}) as { Username?: unknown; Secret?: unknown };
+  const refuse = (): OcicryptError => unusable(name, "its answer is not JSON");
+  const { Username, Secret } = asObject(parseJson(output, { maxSize: MAX_OUTPUT, refuse })) ?? {};
   if (typeof Username !== "string" || typeof Secret !== "string") {
     throw unusable(name, "its answer has no name and secret");
   }

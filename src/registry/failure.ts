@@ -1,4 +1,5 @@
 import { OcicryptError, type ErrorCode } from "../errors.js";
+import { asObject, parseJson } from "../text/json.js";
 import { printable } from "../text/printable.js";
 import type { Answer, HttpRequest } from "./exchange.js";
 
@@ -35,15 +36,16 @@ export function invalidAnswer(
 function registryErrors(bytes: Uint8Array): string[] {
   let value: unknown;
   try {
-    value = JSON.parse(Buffer.from(bytes).toString("utf8"));
+    const refuse = (why: string): Error => new SyntaxError(why);
+    value = parseJson(bytes, { maxSize: bytes.byteLength, refuse });
   } catch {
     // A page for people, from something before the registry.
     return [];
   }
-  const errors = (value as { errors?: unknown } | null)?.errors;
+  const errors = asObject(value)?.errors;
   if (!Array.isArray(errors)) return [];
   return (errors as unknown[]).slice(0, MAX_CODES).map((error) => {
-    const { code, message } = (error ?? {}) as { code?: unknown; message?: unknown };
+    const { code, message } = asObject(error) ?? {};
     const words = [code, message].filter((word) => typeof word === "string" && word !== "");
     return words.map((word) => printable(String(word), MAX_WORDS)).join(" ");
   });

@@ -1,6 +1,7 @@
 import type { FlattenedJWE } from "jose";
 import { OcicryptError } from "../../errors.js";
-import { MAX_WRAPPED_KEYS } from "../../spec/limits.js";
+import { MAX_WRAPPED_KEY_SIZE, MAX_WRAPPED_KEYS } from "../../spec/limits.js";
+import { parseJson, requireObject, type JsonObject } from "../../text/json.js";
 import type { RecipientInfo } from "../types.js";
 
 /** One recipient of a JWE, with the JWE as it would be if there were no other. */
@@ -12,10 +13,6 @@ export interface JweRecipient {
   flattened: FlattenedJWE;
 }
 
-type JsonObject = Readonly<Record<string, unknown>>;
-
-/** Far above what wraps two hundred bytes for one or for many. */
-const MAX_SIZE = 1024 * 1024;
 const MAX_PART = 16 * 1024;
 
 /**
@@ -24,7 +21,7 @@ const MAX_PART = 16 * 1024;
  * @throws {@link OcicryptError} `WRAPPED_KEY_INVALID`
  */
 export function parseJwe(bytes: Uint8Array): JweRecipient[] {
-  if (bytes.byteLength > MAX_SIZE) throw invalid("it is larger than any wrapped key");
+  if (bytes.byteLength > MAX_WRAPPED_KEY_SIZE) throw invalid("it is larger than any wrapped key");
   const text = Buffer.from(bytes).toString("utf8").trim();
   // go-jose drops white space from the compact form (jose-util in its parser).
   const jwe = text.startsWith("{") ? parseObject(text) : fromCompact(text.replace(/\s/g, ""));
@@ -36,7 +33,7 @@ export function parseJwe(bytes: Uint8Array): JweRecipient[] {
     return named([readRecipient(jwe, shared, jwe)]);
   if (!Array.isArray(recipients) || recipients.length === 0) throw invalid("it has no recipients");
   if (recipients.length > MAX_WRAPPED_KEYS) throw invalid("it has too many recipients");
-  return named(recipients.map((recipient) => readRecipient(jwe, shared, requireObject(recipient))));
+  return named(recipients.map((recipient) => readRecipient(jwe, shared, objectOf(recipient))));
 }
 
 /** One recipient without an algorithm does not hide the others. */
@@ -97,26 +94,18 @@ function fromCompact(text: string): JsonObject {
   return { protected: header, encrypted_key: encryptedKey, iv, ciphertext, tag };
 }
 
+/** go-jose compares names exactly (its fork of encoding/json), as every other JOSE library does. */
 function parseObject(text: string): JsonObject {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    throw invalid("its JSON is damaged");
-  }
-  return requireObject(value);
+  return objectOf(parseJson(text, { maxSize: MAX_WRAPPED_KEY_SIZE, refuse: invalid }));
 }
 
-function requireObject(value: unknown): JsonObject {
-  if (typeof value === "object" && value !== null && !Array.isArray(value)) {
-    return value as JsonObject;
-  }
-  throw invalid("a member that must be an object is none");
+function objectOf(value: unknown): JsonObject {
+  return requireObject(value, () => invalid("a member that must be an object is not one"));
 }
 
 function optionalObject(object: JsonObject, name: string): JsonObject | undefined {
   const value = object[name] ?? undefined;
-  return value === undefined ? undefined : requireObject(value);
+  return value === undefined ? undefined : objectOf(value);
 }
 
 function optionalString(object: JsonObject, name: string): string | undefined {

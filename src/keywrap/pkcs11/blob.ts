@@ -1,6 +1,7 @@
 import { OcicryptError } from "../../errors.js";
 import { decodeBase64, encodeBase64 } from "../../spec/base64.js";
-import { MAX_WRAPPED_KEYS } from "../../spec/limits.js";
+import { MAX_WRAPPED_KEY_SIZE, MAX_WRAPPED_KEYS } from "../../spec/limits.js";
+import { ANY, parseJson, requireObject, struct, type JsonObject } from "../../text/json.js";
 import type { OaepHash } from "./oaep.js";
 
 /** What one recipient has got: the layer's private options, encrypted with RSA-OAEP. */
@@ -9,10 +10,14 @@ export interface Pkcs11Recipient {
   ciphertext: Uint8Array;
 }
 
-type JsonObject = Readonly<Record<string, unknown>>;
+/** `Pkcs11Blob` and `Pkcs11Recipient` of Go's crypto/pkcs11/pkcs11helpers.go. */
+const SHAPE = /* @__PURE__ */ struct({
+  version: ANY,
+  recipients: struct({ version: ANY, blob: ANY, hash: ANY }),
+});
 
-/** Far above what wraps two hundred bytes for one or for many. */
-const MAX_SIZE = 1024 * 1024;
+const READING = { shape: SHAPE, maxSize: MAX_WRAPPED_KEY_SIZE, refuse: invalid };
+
 /** RSA-16384, the largest that OpenSSL takes. */
 const MAX_CIPHERTEXT_SIZE = 2048;
 
@@ -29,12 +34,11 @@ export function serializeBlob({ hash, ciphertext }: Pkcs11Recipient): Uint8Array
  *   version or hash
  */
 export function parseBlob(bytes: Uint8Array): Pkcs11Recipient[] {
-  if (bytes.byteLength > MAX_SIZE) throw invalid("it is larger than any wrapped key");
-  const { version, recipients } = requireObject(parseJson(bytes));
+  const { version, recipients } = objectOf(parseJson(bytes, READING));
   requireVersion(version);
   if (!Array.isArray(recipients) || recipients.length === 0) throw invalid("it has no recipients");
   if (recipients.length > MAX_WRAPPED_KEYS) throw invalid("it has too many recipients");
-  return recipients.map((recipient) => readRecipient(requireObject(recipient)));
+  return recipients.map((recipient) => readRecipient(objectOf(recipient)));
 }
 
 function readRecipient({ version, blob, hash }: JsonObject): Pkcs11Recipient {
@@ -61,19 +65,8 @@ function requireVersion(version: unknown): void {
   throw unsupported(`version ${String(version)}`);
 }
 
-function parseJson(bytes: Uint8Array): unknown {
-  try {
-    return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
-  } catch {
-    throw invalid("its JSON is damaged");
-  }
-}
-
-function requireObject(value: unknown): JsonObject {
-  if (typeof value === "object" && value !== null && !Array.isArray(value)) {
-    return value as JsonObject;
-  }
-  throw invalid("what must be an object is none");
+function objectOf(value: unknown): JsonObject {
+  return requireObject(value, () => invalid("a part of it is not an object"));
 }
 
 function invalid(why: string): OcicryptError {

@@ -1,6 +1,7 @@
 import { readFileSync, statSync } from "node:fs";
 import { OcicryptError } from "../../errors.js";
-import { asObject, parseObject, type JsonObject } from "./messages.js";
+import { ANY, asObject, mapOf, struct, type JsonObject } from "../../text/json.js";
+import { parseObject } from "./messages.js";
 import { printable } from "../../text/printable.js";
 
 /**
@@ -40,6 +41,22 @@ export type Invocation =
 const ENVIRONMENT_VARIABLE = "OCICRYPT_KEYPROVIDER_CONFIG";
 
 const MAX_FILE_SIZE = 1024 * 1024;
+
+const CONFIG = /* @__PURE__ */ struct({
+  "key-providers": mapOf(
+    struct({
+      cmd: struct({ path: ANY, args: ANY }),
+      grpc: ANY,
+      "grpc-tls": struct({
+        "root-ca-file": ANY,
+        "cert-file": ANY,
+        "key-file": ANY,
+        "server-name": ANY,
+        "insecure-skip-verify": ANY,
+      }),
+    }),
+  ),
+});
 
 const ENTRY_MEMBERS = ["cmd", "grpc", "grpc-tls"];
 const TLS_TEXTS = ["root-ca-file", "cert-file", "key-file", "server-name"] as const;
@@ -89,7 +106,7 @@ function readFile(path: string, where: string): unknown {
     const code = error instanceof Error && "code" in error ? String(error.code) : "unknown reason";
     throw invalid(where, `it can not be read (${code})`, error);
   }
-  const content = parseObject(bytes);
+  const content = parseObject(bytes, CONFIG);
   if (content === undefined) throw invalid(where, "it is not a JSON object");
   return content;
 }

@@ -1,4 +1,5 @@
 import type { RecipientInfo } from "../types.js";
+import { ANY } from "../../text/json.js";
 import { parseObject } from "./messages.js";
 import { printable } from "../../text/printable.js";
 
@@ -9,7 +10,7 @@ const MAX_LENGTH = 200;
  * and of ocicrypt's documentation (`key_url`) write JSON that names the key.
  */
 export function describe(wrapped: Uint8Array): RecipientInfo[] {
-  const packet = parseObject(wrapped);
+  const packet = parseObject(wrapped, ANY);
   const keyId = readText(packet?.kid) ?? readText(packet?.key_url);
   if (keyId === undefined) return [{ algorithm: "provider" }];
   return [{ algorithm: readText(packet?.wrap_type) ?? "provider", keyId }];

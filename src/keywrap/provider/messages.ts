@@ -1,5 +1,14 @@
 import { OcicryptError } from "../../errors.js";
 import { encodeBase64, decodeBase64 } from "../../spec/base64.js";
+import {
+  ANY,
+  asObject,
+  MAP,
+  parseJson,
+  struct,
+  type JsonObject,
+  type Shape,
+} from "../../text/json.js";
 import { MAX_MESSAGE_SIZE, type AnswerEncoding } from "./types.js";
 
 /** The two operations of the protocol, by their names in `op`. */
@@ -66,7 +75,7 @@ export function encodeRequest(
  * @throws {@link OcicryptError} `PROVIDER_INVALID_REQUEST`
  */
 export function parseRequest(message: Uint8Array, name: string | undefined): Request {
-  const request = parseObject(message);
+  const request = parseObject(message, REQUEST);
   if (request === undefined) throw invalidRequest("it is not a JSON object");
   const { op } = request;
   if (op !== "keywrap" && op !== "keyunwrap") throw invalidRequest('"op" is unknown');
@@ -135,7 +144,7 @@ export function encodeAnswer(
  */
 export function parseAnswer(operation: Operation, message: Uint8Array, who: string): Uint8Array {
   if (message.byteLength === 0) throw invalidAnswer(who, "it is empty");
-  const answer = parseObject(message);
+  const answer = parseObject(message, ANSWER);
   if (answer === undefined) throw invalidAnswer(who, "it is not a JSON object");
   const [half, member] =
     operation === "keywrap" ? ["keywrapresults", "annotation"] : ["keyunwrapresults", "optsdata"];
@@ -153,21 +162,33 @@ export function invalidAnswer(who: string, why: string): OcicryptError {
   return new OcicryptError("PROVIDER_INVALID_RESPONSE", `the answer of ${who} is invalid: ${why}`);
 }
 
-export type JsonObject = Readonly<Record<string, unknown>>;
+const PARAMETERS = /* @__PURE__ */ struct({ Parameters: MAP });
 
-/** A message's JSON object; `undefined` for all else, as the parser's error would quote secrets. */
-export function parseObject(bytes: Uint8Array): JsonObject | undefined {
-  if (bytes.byteLength > MAX_MESSAGE_SIZE) return undefined;
+/** `KeyProviderKeyWrapProtocolInput` of ocicrypt keywrap/keyprovider/keyprovider.go. */
+const REQUEST = /* @__PURE__ */ struct({
+  op: ANY,
+  keywrapparams: struct({
+    ec: struct({ Parameters: MAP, DecryptConfig: PARAMETERS }),
+    optsdata: ANY,
+  }),
+  keyunwrapparams: struct({ dc: PARAMETERS, annotation: ANY }),
+});
+
+/** `KeyProviderKeyWrapProtocolOutput` of the same file. */
+const ANSWER = /* @__PURE__ */ struct({
+  keywrapresults: struct({ annotation: ANY }),
+  keyunwrapresults: struct({ optsdata: ANY }),
+});
+
+/** The JSON object of a message; `undefined` for anything else. */
+export function parseObject(bytes: Uint8Array, shape: Shape): JsonObject | undefined {
+  const refuse = (why: string): Error => new SyntaxError(why);
   try {
-    return asObject(JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes)));
+    return asObject(parseJson(bytes, { shape, maxSize: MAX_MESSAGE_SIZE, refuse }));
   } catch {
+    // The reason can quote a name of the message, which may hold a secret.
     return undefined;
   }
-}
-
-export function asObject(value: unknown): JsonObject | undefined {
-  const isObject = typeof value === "object" && value !== null && !Array.isArray(value);
-  return isObject ? (value as JsonObject) : undefined;
 }
 
 /**

@@ -25,12 +25,14 @@ describe("parseBlob", () => {
       { version: 0, blob: "BAUG", hash: "sha256" },
       { version: 0, blob: "Bw==" },
       { version: 0, blob: "CA==", hash: "" },
+      { version: 0, blob: "CQ==", hash: null },
     ];
     expect(parseBlob(bytes({ version: 0, recipients }))).toEqual([
       { hash: "sha1", ciphertext: Buffer.from([1, 2, 3]) },
       { hash: "sha256", ciphertext: Buffer.from([4, 5, 6]) },
       { hash: "sha1", ciphertext: Buffer.from([7]) },
       { hash: "sha1", ciphertext: Buffer.from([8]) },
+      { hash: "sha1", ciphertext: Buffer.from([9]) },
     ]);
   });
 
@@ -55,7 +57,8 @@ describe("parseBlob", () => {
     { why: "a blob in base64url", value: recipient({ blob: "_-_-" }) },
     { why: "a blob beyond any RSA key", value: recipient({ blob: "AAAA".repeat(683) }) },
     { why: "a hash that is no string", value: recipient({ hash: 1 }) },
-    { why: "null as the hash", value: recipient({ hash: null }) },
+    { why: "a member in other letters", value: recipient({ hash: "sha1", "Ha\u017fh": "sha256" }) },
+    { why: "another spelling alone", value: recipient({ Version: 0, Hash: "sha256" }) },
     { why: "its size", value: `{"version":0,"recipients":[]}${" ".repeat(1024 * 1024)}` },
   ])("refuses $why", async ({ value }) => {
     const blob = Buffer.isBuffer(value) ? value : bytes(value);
