@@ -1,8 +1,8 @@
 /** Where images live, at `ocicrypt/store`. */
-export { archiveDestination } from "./archive-destination.js";
-export { archiveSource } from "./archive-source.js";
-export { layoutDestination } from "./layout-destination.js";
-export { layoutSource } from "./layout-source.js";
+export { archiveDestination } from "./archive/destination.js";
+export { archiveSource } from "./archive/source.js";
+export { layoutDestination } from "./layout/destination.js";
+export { layoutSource } from "./layout/source.js";
 export { parseArchiveReference, parseReference } from "./reference.js";
 
 export type { Reference } from "./reference.js";

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { inspectImage, type ImageReport } from "../../src/image/inspect.js";
 import { jwe } from "../../src/keywrap/jwe/index.js";
 import type { Key } from "../../src/keywrap/types.js";
-import { layoutSource } from "../../src/store/layout-source.js";
+import { layoutSource } from "../../src/store/layout/source.js";
 import {
   blobFile,
   layer,

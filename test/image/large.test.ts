@@ -8,8 +8,8 @@ import {
 import { jwe } from "../../src/keywrap/jwe/index.js";
 import type { Recipient } from "../../src/keywrap/types.js";
 import type { Descriptor } from "../../src/spec/descriptor.js";
-import { layoutDestination } from "../../src/store/layout-destination.js";
-import { layoutSource } from "../../src/store/layout-source.js";
+import { layoutDestination } from "../../src/store/layout/destination.js";
+import { layoutSource } from "../../src/store/layout/source.js";
 import { expectCode } from "../support/codes.js";
 import { run } from "../support/command.js";
 import {

@@ -4,7 +4,7 @@ import { gunzipSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
 import { inspectImage } from "../../src/image/inspect.js";
 import { jwe } from "../../src/keywrap/jwe/index.js";
-import { layoutSource } from "../../src/store/layout-source.js";
+import { layoutSource } from "../../src/store/layout/source.js";
 import { expectCode } from "../support/codes.js";
 import {
   readBlob,

@@ -14,10 +14,10 @@ import {
 import { editRecipients } from "../../src/image/edit-recipients.js";
 import { jwe } from "../../src/keywrap/jwe/index.js";
 import type { Key, Recipient } from "../../src/keywrap/types.js";
-import { archiveDestination } from "../../src/store/archive-destination.js";
-import { archiveSource } from "../../src/store/archive-source.js";
-import { layoutDestination } from "../../src/store/layout-destination.js";
-import { layoutSource } from "../../src/store/layout-source.js";
+import { archiveDestination } from "../../src/store/archive/destination.js";
+import { archiveSource } from "../../src/store/archive/source.js";
+import { layoutDestination } from "../../src/store/layout/destination.js";
+import { layoutSource } from "../../src/store/layout/source.js";
 import { parseReference } from "../../src/store/reference.js";
 import { expectCode } from "../support/codes.js";
 import {

@@ -13,7 +13,7 @@ import {
 } from "../../src/image/index.js";
 import { jwe } from "../../src/keywrap/jwe/index.js";
 import type { Recipient } from "../../src/keywrap/types.js";
-import { layoutSource } from "../../src/store/layout-source.js";
+import { layoutSource } from "../../src/store/layout/source.js";
 import { parseReference } from "../../src/store/reference.js";
 import type { ImageDestination } from "../../src/store/types.js";
 import { expectCode } from "../support/codes.js";

@@ -2,8 +2,8 @@ import { createCipheriv, randomBytes } from "node:crypto";
 import { describe, expect, it } from "vitest";
 import { encryptImage, rotateImage, type EncryptImageOptions } from "../../src/image/index.js";
 import type { Recipient } from "../../src/keywrap/types.js";
-import { layoutDestination } from "../../src/store/layout-destination.js";
-import { layoutSource } from "../../src/store/layout-source.js";
+import { layoutDestination } from "../../src/store/layout/destination.js";
+import { layoutSource } from "../../src/store/layout/source.js";
 import { expectCode } from "../support/codes.js";
 import {
   CONFIG,

@@ -4,9 +4,9 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { decryptImage, encryptImage } from "../../src/image/index.js";
 import { jwe } from "../../src/keywrap/jwe/index.js";
-import { archiveDestination } from "../../src/store/archive-destination.js";
-import { archiveSource } from "../../src/store/archive-source.js";
-import { layoutSource } from "../../src/store/layout-source.js";
+import { archiveDestination } from "../../src/store/archive/destination.js";
+import { archiveSource } from "../../src/store/archive/source.js";
+import { layoutSource } from "../../src/store/layout/source.js";
 import {
   hasProgram,
   layoutLayers,

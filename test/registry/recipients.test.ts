@@ -7,8 +7,8 @@ import {
 } from "../../src/image/index.js";
 import { registryDestination, registrySource } from "../../src/registry/index.js";
 import type { ImageDestination, ImageSource } from "../../src/store/types.js";
-import { layoutDestination } from "../../src/store/layout-destination.js";
-import { layoutSource } from "../../src/store/layout-source.js";
+import { layoutDestination } from "../../src/store/layout/destination.js";
+import { layoutSource } from "../../src/store/layout/source.js";
 import { parseReference } from "../../src/store/reference.js";
 import { multiPlatform, temporaryDirectories } from "../support/image.js";
 import { openKey, plainRecipient } from "../support/layers.js";

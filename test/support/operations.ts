@@ -2,8 +2,8 @@ import { decryptImage } from "../../src/image/decrypt.js";
 import type { DecryptImageOptions, DecryptImageResult } from "../../src/image/decrypt.js";
 import { encryptImage } from "../../src/image/encrypt.js";
 import type { EncryptImageOptions, EncryptImageResult } from "../../src/image/encrypt.js";
-import { layoutDestination } from "../../src/store/layout-destination.js";
-import { layoutSource } from "../../src/store/layout-source.js";
+import { layoutDestination } from "../../src/store/layout/destination.js";
+import { layoutSource } from "../../src/store/layout/source.js";
 import { parseReference } from "../../src/store/reference.js";
 import { openKey, plainRecipient } from "./layers.js";
 

@@ -1,10 +1,10 @@
 import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { registryDestination, registrySource } from "../../src/registry/index.js";
-import { archiveDestination } from "../../src/store/archive-destination.js";
-import { archiveSource } from "../../src/store/archive-source.js";
-import { layoutDestination } from "../../src/store/layout-destination.js";
-import { layoutSource } from "../../src/store/layout-source.js";
+import { archiveDestination } from "../../src/store/archive/destination.js";
+import { archiveSource } from "../../src/store/archive/source.js";
+import { layoutDestination } from "../../src/store/layout/destination.js";
+import { layoutSource } from "../../src/store/layout/source.js";
 import type { ImageDestination, ImageSource } from "../../src/store/types.js";
 import { at, QUICK, testRegistry, type TestRegistry } from "../registry/server.js";
 import { memoryImage, type MemoryImage } from "./memory-image.js";

@@ -7,8 +7,8 @@ import {
 } from "../../../src/image/encrypt.js";
 import { OcicryptError } from "../../../src/errors.js";
 import { isEncryptedDescriptor } from "../../../src/spec/descriptor.js";
-import { layoutDestination } from "../../../src/store/layout-destination.js";
-import { layoutSource } from "../../../src/store/layout-source.js";
+import { layoutDestination } from "../../../src/store/layout/destination.js";
+import { layoutSource } from "../../../src/store/layout/source.js";
 import type { ImageSource } from "../../../src/store/types.js";
 import { expectCode } from "../../support/codes.js";
 import {

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { lintConfig, type ConfigFinding } from "../../../src/image/features/config-lint.js";
 import { inspectImage } from "../../../src/image/inspect.js";
 import { redactHistory } from "../../../src/image/features/config-history.js";
-import { layoutSource } from "../../../src/store/layout-source.js";
+import { layoutSource } from "../../../src/store/layout/source.js";
 import { expectCode } from "../../support/codes.js";
 import {
   CONFIG,

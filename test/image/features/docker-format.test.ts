@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { inspectImage } from "../../../src/image/inspect.js";
-import { layoutSource } from "../../../src/store/layout-source.js";
+import { layoutSource } from "../../../src/store/layout/source.js";
 import { expectCode } from "../../support/codes.js";
 import {
   compact,

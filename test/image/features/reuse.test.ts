@@ -6,8 +6,8 @@ import { encryptImage, type EncryptImageResult } from "../../../src/image/encryp
 import type { ImageProgress } from "../../../src/image/engine/progress.js";
 import type { Reuse } from "../../../src/image/features/reuse.js";
 import type { Key, Recipient } from "../../../src/keywrap/types.js";
-import { layoutDestination } from "../../../src/store/layout-destination.js";
-import { layoutSource } from "../../../src/store/layout-source.js";
+import { layoutDestination } from "../../../src/store/layout/destination.js";
+import { layoutSource } from "../../../src/store/layout/source.js";
 import type { ImageDestination, ImageSource } from "../../../src/store/types.js";
 import { collect } from "../../support/bytes.js";
 import { expectCode } from "../../support/codes.js";

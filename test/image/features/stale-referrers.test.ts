@@ -7,10 +7,10 @@ import { encryptImage } from "../../../src/image/encrypt.js";
 import { addImageRecipients } from "../../../src/image/recipients.js";
 import { rotateImage } from "../../../src/image/rotate.js";
 import type { Descriptor } from "../../../src/spec/descriptor.js";
-import { archiveDestination } from "../../../src/store/archive-destination.js";
-import { archiveSource } from "../../../src/store/archive-source.js";
-import { layoutDestination } from "../../../src/store/layout-destination.js";
-import { layoutSource } from "../../../src/store/layout-source.js";
+import { archiveDestination } from "../../../src/store/archive/destination.js";
+import { archiveSource } from "../../../src/store/archive/source.js";
+import { layoutDestination } from "../../../src/store/layout/destination.js";
+import { layoutSource } from "../../../src/store/layout/source.js";
 import type { ImageSource } from "../../../src/store/types.js";
 import {
   createLayout,

@@ -1,20 +1,26 @@
 import { randomBytes } from "node:crypto";
 import { realpath, rename, rm } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
-import { OcicryptError } from "../errors.js";
-import type { Descriptor } from "../spec/descriptor.js";
-import { MAX_MANIFEST_SIZE } from "../spec/limits.js";
-import { single } from "../io/source.js";
-import { openArchive, statIfThere } from "./archive-file.js";
-import { invalid } from "./archive-headers.js";
-import { readIn } from "./archive-source.js";
-import { writeArchive, type ArchiveEntry } from "./archive-writer.js";
-import { readChunks, syncDirectory, writeContent, writing, makeDirectories } from "../io/files.js";
-import { EMPTY_INDEX, nameOf, parseLayoutIndex, replaceEntry, withName } from "./layout-index.js";
-import { blobName, requireLayout } from "./layout-files.js";
-import { placeOf, type Reference } from "./reference.js";
-import { makeStage, removeStaleStages } from "./stage.js";
-import type { ImageDestination } from "./types.js";
+import { OcicryptError } from "../../errors.js";
+import type { Descriptor } from "../../spec/descriptor.js";
+import { MAX_MANIFEST_SIZE } from "../../spec/limits.js";
+import { single } from "../../io/source.js";
+import { openArchive, statIfThere } from "./source.js";
+import { invalid } from "./headers.js";
+import { readIn } from "./source.js";
+import { writeArchive, type ArchiveEntry } from "./writer.js";
+import {
+  readChunks,
+  syncDirectory,
+  writeContent,
+  writing,
+  makeDirectories,
+} from "../../io/files.js";
+import { EMPTY_INDEX, nameOf, parseLayoutIndex, replaceEntry, withName } from "../layout/format.js";
+import { blobName, requireLayout } from "../layout/format.js";
+import { placeOf, type Reference } from "../reference.js";
+import { makeStage, removeStaleStages } from "../stage.js";
+import type { ImageDestination } from "../types.js";
 
 /**
  * An image to be written as an OCI archive: `oci-layout`, `index.json`, and the blobs by name.

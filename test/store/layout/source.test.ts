@@ -1,11 +1,11 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { layoutSource } from "../../src/store/layout-source.js";
-import type { Reference } from "../../src/store/reference.js";
-import type { Descriptor } from "../../src/spec/descriptor.js";
-import { collect } from "../support/bytes.js";
-import { expectCode } from "../support/codes.js";
+import { layoutSource } from "../../../src/store/layout/source.js";
+import type { Reference } from "../../../src/store/reference.js";
+import type { Descriptor } from "../../../src/spec/descriptor.js";
+import { collect } from "../../support/bytes.js";
+import { expectCode } from "../../support/codes.js";
 import {
   compact,
   createLayout,
@@ -21,7 +21,7 @@ import {
   temporaryDirectories,
   writeIndex,
   type Entry,
-} from "../support/image.js";
+} from "../../support/image.js";
 
 const directory = temporaryDirectories();
 

@@ -2,12 +2,12 @@ import { mkdir, readdir, readFile, rm, stat, symlink, writeFile } from "node:fs/
 import { dirname, join } from "node:path";
 import { spawnSync } from "node:child_process";
 import { describe, expect, it } from "vitest";
-import { OcicryptError } from "../../src/errors.js";
-import { host as hostOfStages } from "../../src/store/stage.js";
-import { layoutDestination } from "../../src/store/layout-destination.js";
-import type { ImageDestination } from "../../src/store/types.js";
-import { chunked } from "../support/bytes.js";
-import { expectCode } from "../support/codes.js";
+import { OcicryptError } from "../../../src/errors.js";
+import { host as hostOfStages } from "../../../src/store/stage.js";
+import { layoutDestination } from "../../../src/store/layout/destination.js";
+import type { ImageDestination } from "../../../src/store/types.js";
+import { chunked } from "../../support/bytes.js";
+import { expectCode } from "../../support/codes.js";
 import {
   blobFile,
   createLayout,
@@ -22,7 +22,7 @@ import {
   temporaryDirectories,
   writeIndex,
   type Entry,
-} from "../support/image.js";
+} from "../../support/image.js";
 
 const directory = temporaryDirectories();
 

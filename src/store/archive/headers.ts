@@ -1,4 +1,4 @@
-import { OcicryptError } from "../errors.js";
+import { OcicryptError } from "../../errors.js";
 
 /** Everything in a tar archive is counted in blocks of these many bytes. */
 export const BLOCK = 512;

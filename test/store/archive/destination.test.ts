@@ -4,18 +4,18 @@ import { chmod, mkdir, readdir, readFile, rm, stat, symlink, writeFile } from "n
 import { join } from "node:path";
 import { extract, type Header } from "tar-stream";
 import { describe, expect, it } from "vitest";
-import { OcicryptError } from "../../src/errors.js";
-import { decryptImage } from "../../src/image/decrypt.js";
-import { encryptImage } from "../../src/image/encrypt.js";
-import { host as hostOfStages } from "../../src/store/stage.js";
-import { archiveDestination } from "../../src/store/archive-destination.js";
-import { archiveSource } from "../../src/store/archive-source.js";
-import { layoutDestination } from "../../src/store/layout-destination.js";
-import { layoutSource } from "../../src/store/layout-source.js";
-import type { Reference } from "../../src/store/reference.js";
-import type { ImageDestination } from "../../src/store/types.js";
-import { chunked, collect } from "../support/bytes.js";
-import { expectCode } from "../support/codes.js";
+import { OcicryptError } from "../../../src/errors.js";
+import { decryptImage } from "../../../src/image/decrypt.js";
+import { encryptImage } from "../../../src/image/encrypt.js";
+import { host as hostOfStages } from "../../../src/store/stage.js";
+import { archiveDestination } from "../../../src/store/archive/destination.js";
+import { archiveSource } from "../../../src/store/archive/source.js";
+import { layoutDestination } from "../../../src/store/layout/destination.js";
+import { layoutSource } from "../../../src/store/layout/source.js";
+import type { Reference } from "../../../src/store/reference.js";
+import type { ImageDestination } from "../../../src/store/types.js";
+import { chunked, collect } from "../../support/bytes.js";
+import { expectCode } from "../../support/codes.js";
 import {
   blobFile,
   createLayout,
@@ -34,8 +34,8 @@ import {
   temporaryDirectories,
   writeIndex,
   type Entry,
-} from "../support/image.js";
-import { openKey, plainRecipient } from "../support/layers.js";
+} from "../../support/image.js";
+import { openKey, plainRecipient } from "../../support/layers.js";
 
 const directory = temporaryDirectories();
 

@@ -1,15 +1,15 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeEach, expect, it, vi } from "vitest";
-import { writeArchive, type ArchiveEntry } from "../../src/store/archive-writer.js";
-import { chunked } from "../support/bytes.js";
-import { temporaryDirectories } from "../support/image.js";
-import { watched } from "../support/sources.js";
+import { writeArchive, type ArchiveEntry } from "../../../src/store/archive/writer.js";
+import { chunked } from "../../support/bytes.js";
+import { temporaryDirectories } from "../../support/image.js";
+import { watched } from "../../support/sources.js";
 
 /** After how many writes the disk is full. */
 const disk = vi.hoisted(() => ({ room: Infinity }));
 
-vi.mock(import("../../src/io/files.js"), async (original) => {
+vi.mock(import("../../../src/io/files.js"), async (original) => {
   const files = await original();
   return {
     ...files,

@@ -1,5 +1,5 @@
 import type { FileHandle } from "node:fs/promises";
-import type { OcicryptError } from "../errors.js";
+import type { OcicryptError } from "../../errors.js";
 import {
   BLOCK,
   invalid,
@@ -9,8 +9,8 @@ import {
   parsePaxRecords,
   text,
   type PaxRecords,
-} from "./archive-headers.js";
-import { readRange } from "../io/files.js";
+} from "./headers.js";
+import { readRange } from "../../io/files.js";
 
 /** Where a file is in an archive. */
 export interface FilePart {

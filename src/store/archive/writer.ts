@@ -1,8 +1,8 @@
 import { open, type FileHandle } from "node:fs/promises";
 import { pipeline } from "node:stream/promises";
 import type { Pack } from "tar-stream";
-import { writeFully } from "../io/files.js";
-import type { StoreOptions } from "./types.js";
+import { writeFully } from "../../io/files.js";
+import type { StoreOptions } from "../types.js";
 
 /** A file to be put into an archive. */
 export interface ArchiveEntry {

@@ -2,11 +2,11 @@ import { open, rename, symlink, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
-import { archiveSource } from "../../src/store/archive-source.js";
-import { collect } from "../support/bytes.js";
-import { expectCode } from "../support/codes.js";
-import { CONFIG, digestOf, tar, temporaryDirectories, type Entry } from "../support/image.js";
-import { endOfArchive, member, paxRecord, tarHeader, type Member } from "./archive-members.js";
+import { archiveSource } from "../../../src/store/archive/source.js";
+import { collect } from "../../support/bytes.js";
+import { expectCode } from "../../support/codes.js";
+import { CONFIG, digestOf, tar, temporaryDirectories, type Entry } from "../../support/image.js";
+import { endOfArchive, member, paxRecord, tarHeader, type Member } from "./members.js";
 
 const directory = temporaryDirectories();
 

@@ -1,10 +1,10 @@
 import { randomBytes } from "node:crypto";
 import { readdir, rename, rm } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
-import { OcicryptError } from "../errors.js";
-import { parseDigest } from "../spec/digest.js";
-import { MAX_MANIFEST_SIZE } from "../spec/limits.js";
-import { single } from "../io/source.js";
+import { OcicryptError } from "../../errors.js";
+import { parseDigest } from "../../spec/digest.js";
+import { MAX_MANIFEST_SIZE } from "../../spec/limits.js";
+import { single } from "../../io/source.js";
 import {
   errno,
   fileMatches,
@@ -14,18 +14,18 @@ import {
   writeError,
   writing,
   makeDirectories,
-} from "../io/files.js";
+} from "../../io/files.js";
 import {
   EMPTY_INDEX,
   parseLayoutIndex,
   replaceEntry,
   withName,
   type LayoutIndex,
-} from "./layout-index.js";
-import { blobPath, requireLayout } from "./layout-files.js";
-import { placeOf, type Reference } from "./reference.js";
-import { isStage, makeStage, removeStaleStages } from "./stage.js";
-import type { ImageDestination } from "./types.js";
+} from "./format.js";
+import { blobPath, requireLayout } from "./format.js";
+import { placeOf, type Reference } from "../reference.js";
+import { isStage, makeStage, removeStaleStages } from "../stage.js";
+import type { ImageDestination } from "../types.js";
 
 /**
  * An image to be written into an OCI layout directory, new or there already with other images.

@@ -1,0 +1,139 @@
+import { OcicryptError, isOcicryptError } from "../../errors.js";
+import type { Descriptor } from "../../spec/descriptor.js";
+import { MAX_MANIFEST_SIZE } from "../../spec/limits.js";
+import {
+  readManifestObject,
+  isManifestType,
+  readSubject,
+  type Subject,
+} from "../../spec/manifest.js";
+import { MEDIA_TYPE_INDEX, MEDIA_TYPE_MANIFEST } from "../../spec/media-types.js";
+import { errno, readChunks } from "../../io/files.js";
+import {
+  blobName,
+  blobPath,
+  readIn,
+  requireLayout,
+  type ReadLayoutFile,
+  findEntry,
+  parseLayoutIndex,
+} from "./format.js";
+import { placeOf, type Reference } from "../reference.js";
+import type { ImageSource } from "../types.js";
+import { createHash } from "node:crypto";
+import { parseDigest } from "../../spec/digest.js";
+
+/**
+ * The descriptor of the image that a reference means in a layout.
+ *
+ * @throws {@link OcicryptError} `IMAGE_NOT_FOUND`, `LAYOUT_INVALID`, `MANIFEST_INVALID`, and what
+ *   `read` throws
+ */
+export async function resolveImage(
+  { path, tag, digest }: Reference,
+  read: ReadLayoutFile,
+): Promise<Descriptor> {
+  await requireLayout(path, read);
+  const bytes = await read("index.json", MAX_MANIFEST_SIZE);
+  if (bytes === undefined) {
+    throw new OcicryptError("LAYOUT_INVALID", `the OCI layout at ${path} has no index.json`);
+  }
+  const index = parseLayoutIndex(bytes);
+  if (digest === undefined) return findEntry(index, path, tag);
+  const entry = index.entries.find(({ descriptor }) => descriptor.digest === digest);
+  return entry?.descriptor ?? (await describeManifest(path, digest, read));
+}
+
+/** An image in an OCI layout directory. */
+export function layoutSource(reference: Reference): ImageSource {
+  const { path } = reference;
+  let known: ReadonlyMap<string, readonly Descriptor[]> | undefined;
+  return {
+    place: placeOf(reference, "oci"),
+    resolve() {
+      known = undefined;
+      return resolveImage(reference, readIn(path));
+    },
+    async referrers(digest, { signal } = {}) {
+      known ??= await readReferrers(readIn(path), signal);
+      return [...(known.get(digest) ?? [])];
+    },
+    async *read(descriptor) {
+      const file = blobPath(path, descriptor.digest);
+      try {
+        yield* readChunks(file);
+      } catch (error) {
+        const code = errno(error);
+        if (code === undefined) throw error;
+        if (code === "ENOENT") {
+          const message = `${path} does not hold the blob ${descriptor.digest}`;
+          throw new OcicryptError("BLOB_NOT_FOUND", message, { cause: error });
+        }
+        const message = `the blob ${descriptor.digest} can not be read (${code})`;
+        throw new OcicryptError("SOURCE_UNREADABLE", message, { cause: error });
+      }
+    },
+  };
+}
+
+/** A manifest that `index.json` does not list, such as that of one platform. */
+async function describeManifest(
+  layout: string,
+  digest: string,
+  read: ReadLayoutFile,
+): Promise<Descriptor> {
+  const bytes = await read(blobName(digest), MAX_MANIFEST_SIZE);
+  if (bytes === undefined) {
+    throw new OcicryptError("IMAGE_NOT_FOUND", `${layout} holds no manifest ${digest}`);
+  }
+  const value = readManifestObject(bytes);
+  const fallback = Array.isArray(value.manifests) ? MEDIA_TYPE_INDEX : MEDIA_TYPE_MANIFEST;
+  const mediaType = typeof value.mediaType === "string" ? value.mediaType : fallback;
+  return { mediaType, digest, size: bytes.byteLength };
+}
+
+/** In bytes, of all manifests that are looked into. */
+const MAX_TOTAL_SIZE = 16 * MAX_MANIFEST_SIZE;
+
+/**
+ * What in the `index.json` of a layout refers to other manifests by its `subject`, by the digests
+ * of these: where tools keep the signatures of images in a layout. What can not be read, or is no
+ * manifest, refers to nothing.
+ *
+ * @throws {@link OcicryptError} `MANIFEST_INVALID`, `LAYOUT_INVALID`, `SOURCE_UNREADABLE`
+ */
+export async function readReferrers(
+  read: ReadLayoutFile,
+  signal: AbortSignal | undefined,
+): Promise<ReadonlyMap<string, readonly Descriptor[]>> {
+  const bytes = await read("index.json", MAX_MANIFEST_SIZE);
+  const entries = bytes === undefined ? [] : parseLayoutIndex(bytes).entries;
+  const distinct = new Map(entries.map(({ descriptor }) => [descriptor.digest, descriptor]));
+  const manifests = [...distinct.values()].filter(
+    ({ mediaType, size }) => isManifestType(mediaType) && size <= MAX_MANIFEST_SIZE,
+  );
+  if (manifests.reduce((sum, { size }) => sum + size, 0) > MAX_TOTAL_SIZE) {
+    throw new OcicryptError("LAYOUT_INVALID", "the layout's manifests are too large to look into");
+  }
+  const referrers = new Map<string, Descriptor[]>();
+  for (const descriptor of manifests) {
+    signal?.throwIfAborted();
+    const { subject, artifactType } = await readArtifact(read, descriptor);
+    if (subject === undefined) continue;
+    const others = referrers.get(subject) ?? [];
+    referrers.set(subject, [...others, { ...descriptor, ...(artifactType && { artifactType }) }]);
+  }
+  return referrers;
+}
+
+async function readArtifact(read: ReadLayoutFile, { digest, size }: Descriptor): Promise<Subject> {
+  try {
+    const bytes = await read(blobName(digest), size);
+    const { algorithm, hex } = parseDigest(digest);
+    if (bytes === undefined || createHash(algorithm).update(bytes).digest("hex") !== hex) return {};
+    return readSubject(bytes);
+  } catch (error) {
+    if (isOcicryptError(error)) return {};
+    throw error;
+  }
+}
