@@ -1,3 +1,8 @@
+/**
+ * Encrypts and decrypts single layers as streams, and changes their recipients.
+ *
+ * @module ocicrypt
+ */
 export { encryptLayer } from "./layer/encrypt.js";
 export { decryptLayer, HELD_BACK } from "./layer/decrypt.js";
 export { unwrapOnly } from "./layer/unwrap.js";

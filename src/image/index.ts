@@ -1,4 +1,8 @@
-/** Whole images, at `ocicrypt/image`. */
+/**
+ * Encrypts, decrypts and inspects whole images, and changes their recipients.
+ *
+ * @module ocicrypt/image
+ */
 export { lintConfig } from "./features/config-lint.js";
 export { decryptImage } from "./decrypt.js";
 export { encryptImage } from "./encrypt.js";

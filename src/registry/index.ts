@@ -1,4 +1,8 @@
-/** Images in registries, at `ocicrypt/registry`. */
+/**
+ * Reads images from registries and writes images to them.
+ *
+ * @module ocicrypt/registry
+ */
 export { configuredCredentials, type ConfiguredCredentialsOptions } from "./credentials.js";
 export { registryDestination } from "./destination.js";
 export { parseRegistryReference } from "./reference.js";

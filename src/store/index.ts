@@ -1,4 +1,8 @@
-/** Where images live, at `ocicrypt/store`. */
+/**
+ * Reads and writes images in OCI layout directories and archives.
+ *
+ * @module ocicrypt/store
+ */
 export { archiveDestination } from "./archive/destination.js";
 export { archiveSource } from "./archive/source.js";
 export { layoutDestination } from "./layout/destination.js";

@@ -1,4 +1,8 @@
-/** JSON Web Encryption, at `ocicrypt/jwe`: `jwe.recipient(publicKey)` and `jwe.key(privateKey)`. */
+/**
+ * Recipients and keys for JSON Web Encryption: `jwe.recipient(publicKey)`, `jwe.key(privateKey)`.
+ *
+ * @module ocicrypt/jwe
+ */
 export * as jwe from "./jwe.js";
 
 export type { JweKeyOptions } from "./key.js";

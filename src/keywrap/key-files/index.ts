@@ -1,3 +1,8 @@
+/**
+ * Keys of all schemes from key files of any form.
+ *
+ * @module ocicrypt/keys
+ */
 import { X509Certificate } from "node:crypto";
 import { isOcicryptError, OcicryptError } from "../../errors.js";
 import {

@@ -1,4 +1,8 @@
-/** OpenPGP, at `ocicrypt/pgp`: `pgp.recipient("a@example.org")` and `pgp.key(secretKeys)`. */
+/**
+ * Recipients and keys for OpenPGP: `pgp.recipient("a@example.org")`, `pgp.key(secretKeys)`.
+ *
+ * @module ocicrypt/pgp
+ */
 export * as pgp from "./pgp.js";
 
 export type { PgpKeyOptions } from "./key.js";

@@ -1,4 +1,8 @@
-/** PKCS #11 tokens, at `ocicrypt/pkcs11`: `pkcs11.recipient(…)` and `pkcs11.key(…)`. */
+/**
+ * Recipients and keys for PKCS#11 tokens: `pkcs11.recipient(publicKey)`, `pkcs11.key(keyFile)`.
+ *
+ * @module ocicrypt/pkcs11
+ */
 export * as pkcs11 from "./pkcs11.js";
 
 export type { Pkcs11KeyOptions } from "./key.js";

@@ -1,6 +1,8 @@
 /**
- * PKCS#7 (CMS), at `ocicrypt/pkcs7`: `pkcs7.recipient(certificate)`, `pkcs7.key(privateKey)` and
- * `pkcs7.group(certificates)`.
+ * Recipients and keys for PKCS#7 (CMS): `pkcs7.recipient(certificate)`,
+ * `pkcs7.group(certificates)`, `pkcs7.key(privateKey)`.
+ *
+ * @module ocicrypt/pkcs7
  */
 export * as pkcs7 from "./pkcs7.js";
 

@@ -1,6 +1,8 @@
 /**
- * Key providers, at `ocicrypt/provider`: `provider.recipient(name)` and `provider.key(name)` use
- * one, `serveKeyProvider()` makes one for other tools.
+ * Key providers: `provider.recipient(name)` and `provider.key(name)` use a provider,
+ * `serveKeyProvider()` offers a provider to other tools.
+ *
+ * @module ocicrypt/provider
  */
 export * as provider from "./provider.js";
 export { serveKeyProvider } from "./serve.js";

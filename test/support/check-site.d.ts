@@ -1,0 +1,1 @@
+export function checkSite(site: string, existsElsewhere: (url: string) => boolean): string[];
