@@ -1,9 +1,5 @@
-/**
- * Every reason for which this library refuses or fails, as a closed set.
- * `docs/errors.md` says of each what happened and what to do.
- */
-export type ErrorCode =
-  // what is wanted makes no sense for this image
+/** Requests that do not fit the image. */
+export type RequestErrorCode =
   | "ALREADY_ENCRYPTED"
   | "NOT_ENCRYPTED"
   | "NOTHING_TO_ENCRYPT"
@@ -15,8 +11,10 @@ export type ErrorCode =
   | "LAST_RECIPIENT"
   | "RECIPIENTS_INSEPARABLE"
   | "NOT_FINISHED"
-  | "PROFILE_IMPOSSIBLE"
-  // the layer's cipher and options
+  | "PROFILE_IMPOSSIBLE";
+
+/** A layer's cipher and options. */
+export type LayerErrorCode =
   | "CIPHER_UNSUPPORTED"
   | "SYMKEY_INVALID"
   | "NONCE_MISSING"
@@ -27,15 +25,19 @@ export type ErrorCode =
   | "HMAC_MISMATCH"
   | "PRIVATE_OPTIONS_INVALID"
   | "PUBLIC_OPTIONS_MISSING"
-  | "PUBLIC_OPTIONS_INVALID"
-  // the lists of wrapped keys
+  | "PUBLIC_OPTIONS_INVALID";
+
+/** The lists of wrapped keys. */
+export type WrappedKeyErrorCode =
   | "ANNOTATION_BASE64"
   | "ANNOTATION_EMPTY"
   | "ANNOTATION_TOO_LARGE"
   | "WRAPPED_KEY_INVALID"
   | "WRAPPED_KEY_UNSUPPORTED"
-  | "WRAP_FAILED"
-  // keys
+  | "WRAP_FAILED";
+
+/** Keys. */
+export type KeyErrorCode =
   | "NO_KEYS"
   | "NO_MATCHING_KEY"
   | "KEY_UNREADABLE"
@@ -54,8 +56,10 @@ export type ErrorCode =
   | "GPG_NOT_FOUND"
   | "GPG_FAILED"
   | "PASSWORD_MISSING"
-  | "PASSWORD_WRONG"
-  // key providers and optional packages
+  | "PASSWORD_WRONG";
+
+/** Key providers and optional packages. */
+export type ProviderErrorCode =
   | "PROVIDER_CONFIG_INVALID"
   | "PROVIDER_NOT_CONFIGURED"
   | "PROVIDER_NOT_FOUND"
@@ -63,8 +67,10 @@ export type ErrorCode =
   | "PROVIDER_TIMEOUT"
   | "PROVIDER_INVALID_REQUEST"
   | "PROVIDER_INVALID_RESPONSE"
-  | "PACKAGE_MISSING"
-  // PKCS #11 tokens
+  | "PACKAGE_MISSING";
+
+/** PKCS#11 tokens. */
+export type TokenErrorCode =
   | "PKCS11_CONFIG_MISSING"
   | "PKCS11_CONFIG_INVALID"
   | "MODULE_NOT_FOUND"
@@ -74,20 +80,23 @@ export type ErrorCode =
   | "PIN_MISSING"
   | "PIN_WRONG"
   | "OBJECT_NOT_FOUND"
-  | "OBJECT_AMBIGUOUS"
-  // content against its descriptor
-  | "DESCRIPTOR_INVALID"
-  | "BLOB_SIZE_MISMATCH"
-  | "BLOB_DIGEST_MISMATCH"
-  | "DIFF_ID_MISMATCH"
-  // registries
+  | "OBJECT_AMBIGUOUS";
+
+/** Content that does not match its descriptor. */
+export type ContentErrorCode =
+  "DESCRIPTOR_INVALID" | "BLOB_SIZE_MISMATCH" | "BLOB_DIGEST_MISMATCH" | "DIFF_ID_MISMATCH";
+
+/** Registries. */
+export type RegistryErrorCode =
   | "REGISTRY_UNREACHABLE"
   | "REGISTRY_DENIED"
   | "REGISTRY_FAILED"
   | "REGISTRY_INVALID_RESPONSE"
   | "REGISTRY_UPLOAD_LOST"
-  | "CREDENTIALS_INVALID"
-  // images and where they live
+  | "CREDENTIALS_INVALID";
+
+/** Images and their places. */
+export type PlaceErrorCode =
   | "REFERENCE_INVALID"
   | "IMAGE_NOT_FOUND"
   | "BLOB_NOT_FOUND"
@@ -99,6 +108,21 @@ export type ErrorCode =
   | "DESTINATION_EXISTS"
   | "DESTINATION_FULL"
   | "DESTINATION_UNWRITABLE";
+
+/**
+ * The code of every error of this library: a closed set. `docs/errors.md` describes each code and
+ * says what to do.
+ */
+export type ErrorCode =
+  | RequestErrorCode
+  | LayerErrorCode
+  | WrappedKeyErrorCode
+  | KeyErrorCode
+  | ProviderErrorCode
+  | TokenErrorCode
+  | ContentErrorCode
+  | RegistryErrorCode
+  | PlaceErrorCode;
 
 /**
  * The one error class of this library. Switch on `code`; the message is for people and may change.

@@ -8,7 +8,7 @@ import { promisify } from "node:util";
 import ts from "typescript";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { helpText } from "../src/cli/help.js";
-import { statusOf } from "../src/cli/status.js";
+import { statusOf } from "../src/cli/errors.js";
 import type { ErrorCode } from "../src/errors.js";
 import { dockerRegistry, stopRegistries } from "./registry/docker-registry.js";
 

@@ -1,23 +1,26 @@
 import { parseArgs } from "node:util";
 import type { LayerRange } from "../image/manifests/select-layers.js";
 import type { Profile } from "../keywrap/compat.js";
+import { COMMAND_TABLE, COMMANDS, type CommandName, type HelpTopic } from "./command-table.js";
+import { closest, UsageError } from "./errors.js";
+import { argumentOf } from "./help.js";
 import {
-  COMMAND_TABLE,
-  COMMANDS,
-  EVERYWHERE,
-  type CommandName,
-  type HelpTopic,
-} from "./command-table.js";
-import { byteCount, layerRanges, requireDigest, requireProfile } from "./option-values.js";
-import { exampleOf, joinNegativeNumbers, requireUsable, type OptionForm } from "./options.js";
-import { withoutSecrets } from "./secret-text.js";
-import { closest, UsageError } from "./usage-error.js";
+  byteCount,
+  joinNegativeNumbers,
+  layerRanges,
+  requireDigest,
+  requireProfile,
+  requireUsable,
+} from "./option-values.js";
+import { aliasesOf, EVERYWHERE, OPTIONS, type OptionName } from "./options.js";
+import { withoutSecrets } from "./text.js";
 
-/** What a command line asks for. */
+/** A parsed command line. */
 export interface CommandLine {
   command: CommandName | undefined;
-  /** What help is about. */
+  /** The topic of help. */
   topic: HelpTopic | undefined;
+  /** The images, and other arguments that are not options. */
   images: string[];
   recipients: string[];
   recipientIds: string[];
@@ -45,95 +48,72 @@ export interface CommandLine {
   version: boolean;
 }
 
-const many = { type: "string", multiple: true } as const;
-const one = { type: "string" } as const;
-const flag = { type: "boolean" } as const;
-
-const RECIPIENT = { ...many, what: "a recipient", example: "jwe:public.pem" } as const;
-const KEY = { ...many, what: "a key", example: "private.pem" } as const;
-const LAYER = { ...many, what: "the number of a layer", example: "0" } as const;
-const TAR_GZIP = "application/vnd.oci.image.layer.v1.tar+gzip";
-
-/** The long names are imgcrypt's and nerdctl's; those below the line are skopeo's for the same. */
-const OPTIONS = {
-  recipient: { ...RECIPIENT, short: "r" },
-  "recipient-id": { ...many, what: "a recipient's id", example: "jwe:0" },
-  key: { ...KEY, short: "k" },
-  layer: LAYER,
-  platform: { ...many, what: "a platform", example: "linux/amd64" },
-  "media-type": { ...many, what: "a media type", example: TAR_GZIP },
-  "min-size": { ...one, what: "a size", example: "10MiB" },
-  digest: { ...many, what: "a digest", example: "sha256:HEX" },
-  compat: { ...one, what: "a profile", example: "go" },
-  "pgp-key-ring": { ...many, what: "a file", example: "alice.gpg" },
-  strict: flag,
-  "skip-base": flag,
-  base: { ...one, what: "an image", example: "oci:base:latest" },
-  reuse: { ...one, what: "an image", example: "oci:app-enc:latest" },
-  "redact-history": flag,
-  "require-encrypted": flag,
-  "require-recipients": { ...many, what: "a key id or scheme", example: "jwe" },
-  config: flag,
-  "plain-http": flag,
-  "ca-file": { ...one, what: "a file", example: "ca.pem" },
-  json: flag,
-  quiet: { ...flag, short: "q" },
-  help: { ...flag, short: "h" },
-  version: flag,
-  // ---
-  "encryption-key": RECIPIENT,
-  "decryption-key": KEY,
-  "encrypt-layer": LAYER,
-} as const satisfies Record<string, OptionForm>;
-
-/** @throws {UsageError} */
+/**
+ * Parses the arguments of the command.
+ *
+ * @throws {UsageError}
+ */
 export function parseCommandLine(argv: readonly string[]): CommandLine {
   const { values, positionals } = parseOptions(joinNegativeNumbers(argv));
+  const flag = (name: OptionName): boolean => values[name] === true;
+  const one = (name: OptionName): string | undefined => many(name)[0];
+  const many = (name: OptionName): string[] =>
+    [name, ...aliasesOf(name)]
+      .flatMap((each) => values[each])
+      .filter((value) => typeof value === "string");
+  const any = (name: OptionName): string[] | undefined =>
+    values[name] === undefined ? undefined : many(name);
+
   const isHelp = positionals[0] === "help";
   const words = isHelp ? positionals.slice(1) : positionals;
-  const help = isHelp || (values.help ?? false);
-  const isGroup = help && words.length === 1 && words[0] === "recipients";
+  const isGroup = (isHelp || flag("help")) && words.length === 1 && words[0] === "recipients";
   const { command, images } = splitCommand(isGroup ? [] : words);
+  const minSize = one("min-size");
   const line: CommandLine = {
     command,
     topic: isGroup ? "recipients" : command,
     images,
-    recipients: [...(values.recipient ?? []), ...(values["encryption-key"] ?? [])],
-    recipientIds: values["recipient-id"] ?? [],
-    keys: [...(values.key ?? []), ...(values["decryption-key"] ?? [])],
-    layers: layerRanges([...(values.layer ?? []), ...(values["encrypt-layer"] ?? [])]),
-    platforms: values.platform,
-    mediaTypes: values["media-type"],
-    minSize: values["min-size"] === undefined ? undefined : byteCount(values["min-size"]),
-    digests: values.digest?.map(requireDigest),
-    compat: requireProfile(values.compat ?? "go"),
-    keyRings: values["pgp-key-ring"] ?? [],
-    strict: values.strict ?? false,
-    skipBase: values["skip-base"] ?? false,
-    base: values.base,
-    reuse: values.reuse,
-    redactHistory: values["redact-history"] ?? false,
-    requireEncrypted: values["require-encrypted"] ?? false,
-    requireRecipients: values["require-recipients"],
-    config: values.config ?? false,
-    plainHttp: values["plain-http"] ?? false,
-    caFile: values["ca-file"],
-    json: values.json ?? false,
-    quiet: values.quiet ?? false,
-    help,
-    version: values.version ?? false,
+    recipients: many("recipient"),
+    recipientIds: many("recipient-id"),
+    keys: many("key"),
+    layers: layerRanges(many("layer")),
+    platforms: any("platform"),
+    mediaTypes: any("media-type"),
+    minSize: minSize === undefined ? undefined : byteCount(minSize),
+    digests: any("digest")?.map(requireDigest),
+    compat: requireProfile(one("compat") ?? "go"),
+    keyRings: many("pgp-key-ring"),
+    strict: flag("strict"),
+    skipBase: flag("skip-base"),
+    base: one("base"),
+    reuse: one("reuse"),
+    redactHistory: flag("redact-history"),
+    requireEncrypted: flag("require-encrypted"),
+    requireRecipients: any("require-recipients"),
+    config: flag("config"),
+    plainHttp: flag("plain-http"),
+    caFile: one("ca-file"),
+    json: flag("json"),
+    quiet: flag("quiet"),
+    help: isHelp || flag("help"),
+    version: flag("version"),
   };
   if (command !== undefined && !line.help && !line.version) {
-    requireFitting(command, line, Object.keys(values));
+    requireFitting(command, line, Object.keys(values) as OptionName[]);
   }
   return line;
 }
 
-function parseOptions(args: string[]) {
+interface ParsedOptions {
+  values: Partial<Record<OptionName, unknown>>;
+  positionals: string[];
+}
+
+function parseOptions(args: string[]): ParsedOptions {
   const config = { args, options: OPTIONS, allowPositionals: true } as const;
-  // Loosely first, so that mistakes are told in words of our own.
+  // Not strictly at first, so that mistakes get messages of our own.
   for (const token of parseArgs({ ...config, strict: false, tokens: true }).tokens) {
-    if (token.kind === "option") requireUsable(OPTIONS, token, args[token.index] ?? "");
+    if (token.kind === "option") requireUsable(token, args[token.index] ?? "");
   }
   return parseArgs(config);
 }
@@ -147,7 +127,7 @@ function splitCommand(words: readonly string[]): {
   const [first, second, ...rest] = words;
   if (first === undefined) return { command: undefined, images: [] };
   if (first !== "recipients") return { command: requireCommand(first), images: words.slice(1) };
-  if (second === undefined) throw new UsageError("recipients needs to know what to do", ACTIONS);
+  if (second === undefined) throw new UsageError("recipients needs an action", ACTIONS);
   return { command: requireCommand(`${first} ${second}`), images: rest };
 }
 
@@ -167,7 +147,11 @@ function commandHint(name: string): string {
   return name.startsWith("recipients ") ? ACTIONS : `the commands are ${COMMANDS.join(", ")}`;
 }
 
-function requireFitting(command: CommandName, line: CommandLine, given: readonly string[]): void {
+function requireFitting(
+  command: CommandName,
+  line: CommandLine,
+  given: readonly OptionName[],
+): void {
   const { options, needs = [] } = COMMAND_TABLE[command];
   const wrong = given.find((name) => !options.includes(name) && !EVERYWHERE.includes(name));
   if (wrong !== undefined) {
@@ -185,20 +169,14 @@ function requireFitting(command: CommandName, line: CommandLine, given: readonly
 }
 
 function requireImages(command: CommandName, count: number): void {
-  const { images, needs = [] } = COMMAND_TABLE[command];
-  if (count === images.length) return;
-  const wanted = images.map((image) => `<${image}>`).join(" ");
-  const given =
-    count === 0 ? "none is given" : `${String(count)} ${count === 1 ? "is" : "are"} given`;
-  const example = [
-    `ocicrypt ${command}`,
-    images.length === 1 ? "oci:app:latest" : "oci:app:latest oci:app-new:latest",
-    ...needs.map(({ options: [name = ""] }) => exampleOf(OPTIONS, name)),
-  ];
-  const more = count > images.length ? "; each value of an option has the option before it" : "";
+  const { takes, examples } = COMMAND_TABLE[command];
+  if (count === takes.length) return;
+  const wanted = takes.map(argumentOf).join(" ");
+  const given = count === 0 ? "got none" : `got ${String(count)}`;
+  const more = count > takes.length ? "; repeat an option for each of its values" : "";
   throw new UsageError(
-    `${command} takes ${wanted}, and ${given}`,
-    `for example: ${example.join(" ")}${more}`,
+    `${command} takes ${wanted}, ${given}`,
+    `for example: ${examples[0] ?? ""}${more}`,
   );
 }
 

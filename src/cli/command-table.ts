@@ -1,3 +1,49 @@
+import type { OptionName } from "./options.js";
+
+/** What one command takes and says about itself; backticks mark code. */
+export interface CommandForm {
+  /** The names of its images and other arguments, in order; `file...` is one or more. */
+  takes: readonly string[];
+  /** What its usage line says between the images and `[options]`. */
+  usage?: string;
+  /** One line, for lists of commands. */
+  summary: string;
+  /** A paragraph, for its own help. */
+  description: string;
+  options: readonly OptionName[];
+  /** What an option means for this command, where that differs. */
+  texts?: Partial<Record<OptionName, string>>;
+  /** Whether it writes nothing. */
+  isReading?: true;
+  /** At least one option of each of these is required; what to say if none is given. */
+  needs?: readonly { options: readonly OptionName[]; what: string; hint: string }[];
+  examples: readonly string[];
+}
+
+const TO = ["source", "destination"] as const;
+const SELECT = ["layer", "platform", "media-type", "min-size", "digest"] as const;
+const KEYS = ["key", "decryption-key"] as const;
+const RECIPIENTS = ["recipient", "encryption-key", "pgp-key-ring", "strict", "compat"] as const;
+
+const A_RECIPIENT = {
+  options: ["recipient", "encryption-key"],
+  what: "a recipient",
+  hint: "name one with -r, such as -r jwe:public.pem",
+} as const;
+const A_KEY = {
+  options: KEYS,
+  what: "a key",
+  hint: "name one with -k, such as -k private.pem",
+} as const;
+
+const REWRAP = {
+  usage: "-r <recipient>... -k <key>...",
+  options: [...RECIPIENTS, ...KEYS, ...SELECT],
+  texts: { key: "a private key that opens the image" },
+  needs: [A_RECIPIENT, A_KEY],
+} as const;
+
+/** The commands, in the order of help. */
 export const COMMANDS = [
   "encrypt",
   "decrypt",
@@ -7,78 +53,146 @@ export const COMMANDS = [
   "recipients remove",
   "recipients replace",
   "rotate",
+  "completion",
 ] as const;
 
 export type CommandName = (typeof COMMANDS)[number];
 
-/** What there is help for: a command, or several that begin with the same word. */
-export type HelpTopic = CommandName | "recipients";
-
-/** What one command takes. */
-export interface CommandForm {
-  /** The names of its images, in their order. */
-  images: readonly string[];
-  options: readonly string[];
-  /** Whether it writes nothing. */
-  isReading?: true;
-  /** Of each of these, one option is needed; what to say without any. */
-  needs?: readonly { options: readonly string[]; what: string; hint: string }[];
-}
-
-const TO = ["source", "destination"];
-const SELECT = ["layer", "platform", "media-type", "min-size", "digest"];
-const RECIPIENTS = ["recipient", "encryption-key", "pgp-key-ring", "strict", "compat"];
-const KEYS = ["key", "decryption-key"];
-
-const A_RECIPIENT = {
-  options: ["recipient", "encryption-key"],
-  what: "a recipient",
-  hint: "name one with -r, such as -r jwe:public.pem",
-};
-const A_KEY = { options: KEYS, what: "a key", hint: "name one with -k, such as -k private.pem" };
-
-/** Options of every command. */
-export const EVERYWHERE: readonly string[] = [
-  ...["plain-http", "ca-file", "json", "quiet", "help", "version"],
-];
-
-export const COMMAND_TABLE: Record<CommandName, CommandForm> = {
+export const COMMAND_TABLE: Readonly<Record<CommandName, CommandForm>> = {
   encrypt: {
-    images: TO,
+    takes: TO,
+    usage: "-r <recipient>...",
+    summary: "encrypt the layers of an image",
+    description:
+      "Encrypts the layers of an image so that only holders of the recipients' keys can read them. " +
+      "The destination may be the source. Configs (environment, labels, history) stay readable.",
     options: [
-      ...RECIPIENTS,
-      ...SELECT,
-      ...["encrypt-layer", "skip-base", "base", "reuse", ...KEYS, "redact-history"],
+      ...([
+        ...RECIPIENTS,
+        ...SELECT,
+        "encrypt-layer",
+        "skip-base",
+        "base",
+        "reuse",
+        ...KEYS,
+      ] as const),
+      "redact-history",
     ],
+    texts: { key: "a private key that opens the image of `--reuse`" },
     needs: [A_RECIPIENT],
+    examples: [
+      "ocicrypt encrypt oci:app:latest oci:app-enc:latest -r jwe:public.pem",
+      "ocicrypt encrypt oci:app oci:app -r jwe:alice.pem -r jwe:bob.jwk",
+      "ocicrypt encrypt oci:app oci:app-enc -r jwe:public.pem --layer -1",
+      "ocicrypt encrypt oci:app docker://registry.example/app:2 -r jwe:public.pem \\\n" +
+        "    --reuse docker://registry.example/app:1 -k private.pem",
+    ],
   },
   decrypt: {
-    images: TO,
+    takes: TO,
+    usage: "-k <key>...",
+    summary: "decrypt the layers of an image",
+    description:
+      "Decrypts the encrypted layers of an image. Nothing appears at the destination before every " +
+      "layer has been verified. The destination may be the source.",
     options: [...KEYS, ...SELECT, "require-encrypted", "require-recipients"],
+    texts: { key: "a private key that opens the image" },
     needs: [A_KEY],
+    examples: [
+      "ocicrypt decrypt oci:app-enc:latest oci:app:latest -k private.pem",
+      "ocicrypt decrypt oci:app-enc oci:app -k private.pem:file=password.txt",
+    ],
   },
-  inspect: { images: ["image"], options: [...KEYS, "config"], isReading: true },
-  "recipients list": { images: ["image"], options: SELECT, isReading: true },
+  inspect: {
+    takes: ["image"],
+    usage: "[-k <key>...]",
+    summary: "show which layers are encrypted, and for whom",
+    description:
+      "Shows which layers are encrypted and for whom; no key is needed. With keys, also shows " +
+      "which key opens which layer, and why the others do not. No layer is read.",
+    options: [...KEYS, "config"],
+    texts: { key: "a private key to try" },
+    isReading: true,
+    examples: [
+      "ocicrypt inspect oci:app-enc:latest",
+      "ocicrypt inspect oci:app-enc:latest -k private.pem --json",
+    ],
+  },
+  "recipients list": {
+    takes: ["image"],
+    summary: "list the recipients of an image",
+    description: "Lists the recipients of each layer, with the ids that `--recipient-id` takes.",
+    options: SELECT,
+    isReading: true,
+    examples: ["ocicrypt recipients list oci:app-enc:latest"],
+  },
   "recipients add": {
-    images: ["image"],
-    options: [...RECIPIENTS, ...KEYS, ...SELECT],
-    needs: [A_RECIPIENT, A_KEY],
+    takes: ["image"],
+    ...REWRAP,
+    summary: "let more recipients decrypt an image",
+    description:
+      "Lets more recipients decrypt an image. Only manifests change; no layer is read or written.",
+    examples: ["ocicrypt recipients add oci:app-enc:latest -r jwe:bob.pem -k private.pem"],
   },
   "recipients remove": {
-    images: ["image"],
+    takes: ["image"],
+    usage: "--recipient-id <id>... | -k <key>...",
+    summary: "remove recipients from an image",
+    description:
+      "Removes recipients from an image. Only manifests change. Removal does not revoke copies: " +
+      "anyone who could decrypt the image may have kept its keys. To change the keys, use `rotate`.",
     options: ["recipient-id", ...KEYS, ...SELECT],
+    texts: { key: "remove the recipient that this private key belongs to" },
     needs: [
       {
         options: ["recipient-id", ...KEYS],
-        what: "somebody to remove",
-        hint: "ocicrypt recipients list shows the ids for --recipient-id; a key of theirs (-k) will do",
+        what: "a recipient to remove",
+        hint: "name one with --recipient-id, as ocicrypt recipients list shows it, or by its private key (-k)",
       },
     ],
+    examples: ["ocicrypt recipients remove oci:app-enc:latest --recipient-id jwe:1"],
   },
   "recipients replace": {
-    images: ["image"],
-    options: [...RECIPIENTS, ...KEYS, ...SELECT],
-    needs: [A_RECIPIENT, A_KEY],
+    takes: ["image"],
+    ...REWRAP,
+    summary: "replace the recipients of an image",
+    description:
+      "Makes these the only recipients of an image. Only manifests change. Former recipients may " +
+      "have kept the keys: to change them, use `rotate`.",
+    examples: ["ocicrypt recipients replace oci:app-enc:latest -r jwe:bob.pem -k private.pem"],
   },
-  rotate: { images: TO, options: [...RECIPIENTS, ...KEYS, ...SELECT], needs: [A_RECIPIENT, A_KEY] },
+  rotate: {
+    takes: TO,
+    ...REWRAP,
+    summary: "encrypt an image again with new keys",
+    description:
+      "Encrypts the encrypted layers of an image again, with new keys for these recipients. Layers " +
+      "are streamed: no plaintext is stored. Copies of the old image are not affected.",
+    examples: [
+      "ocicrypt rotate oci:app-enc:latest oci:app-new:latest -r jwe:bob.pem -k private.pem",
+    ],
+  },
+  completion: {
+    takes: ["shell"],
+    summary: "print a completion script for bash, zsh or fish",
+    description:
+      "Prints a script that completes commands, options and file names in bash, zsh or fish. Load " +
+      "it in the start-up file of the shell.",
+    options: [],
+    isReading: true,
+    examples: [
+      'eval "$(ocicrypt completion bash)"',
+      "ocicrypt completion zsh > ~/.zsh/completions/_ocicrypt",
+      "ocicrypt completion fish > ~/.config/fish/completions/ocicrypt.fish",
+    ],
+  },
 };
+
+/** A first word that several commands share. */
+export const GROUPS = {
+  recipients:
+    "Shows and changes the recipients of an image. Only manifests change. To change the keys of the layers, use `rotate`.",
+} as const;
+
+/** A topic of help: a command, or all commands that begin with the same word. */
+export type HelpTopic = CommandName | keyof typeof GROUPS;

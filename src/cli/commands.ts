@@ -1,55 +1,58 @@
 import {
+  addImageRecipients,
   decryptImage,
   encryptImage,
   inspectImage,
+  listImageRecipients,
+  removeImageRecipients,
+  replaceImageRecipients,
+  rotateImage,
+  type EditRecipientsResult,
   type ImageProgress,
   type Selection,
 } from "../image/index.js";
 import type { Recipient } from "../keywrap/types.js";
+import type { ImageDestination, ImageSource } from "../store/index.js";
 import type { CommandLine } from "./arguments.js";
-import type { CommandResult } from "./command-result.js";
 import type { CommandName } from "./command-table.js";
+import { completionScript } from "./completion.js";
 import { openDestination, openSource, shownImage } from "./images.js";
 import { readKeys } from "./keys.js";
 import { progressDisplay } from "./progress.js";
-import { readRecipientIds } from "./recipient-ids.js";
+import { readRecipientIds, readRecipients } from "./recipients.js";
 import {
-  recipientsAdd,
-  recipientsList,
-  recipientsRemove,
-  recipientsReplace,
-  rotate,
-  type EditedImage,
-  type NewRecipients,
-  type ReadImage,
-} from "./recipients-command.js";
-import { readRecipients } from "./recipients.js";
-import { renderDecrypted, renderEncrypted, renderReport } from "./render.js";
+  renderDecrypted,
+  renderEdited,
+  renderEncrypted,
+  renderRecipients,
+  renderReport,
+  renderRotated,
+} from "./render.js";
+
+/** The output of a command: as text, and as an object for `--json`. */
+export interface CommandResult {
+  text: string;
+  json: unknown;
+  warnings: string[];
+}
 
 type Command = (line: CommandLine, signal: AbortSignal) => Promise<CommandResult>;
+
+/** Reports on the bytes of an operation while it runs. */
+type OnProgress = ((progress: ImageProgress) => void) | undefined;
 
 export const RUN: Record<CommandName, Command> = {
   encrypt,
   decrypt,
   inspect,
-  "recipients list": async (line, signal) => recipientsList(await readImage(line, signal)),
-  "recipients add": (line, signal) => edit(line, signal, recipientsAdd),
-  "recipients remove": async (line, signal) => {
-    const selectors = await readRecipientIds(line.recipientIds, await readKeys(line.keys));
-    return withProgress(line, async (onProgress) =>
-      recipientsRemove(await editedImage(line, signal, onProgress), selectors),
-    );
-  },
-  "recipients replace": (line, signal) => edit(line, signal, recipientsReplace),
-  rotate: async (line, signal) => {
-    const [, destination = ""] = line.images;
-    const { warnings, ...added } = await newRecipients(line);
-    return withProgress(line, async (onProgress) => {
-      const read = await readImage(line, signal);
-      const to = await openDestination(destination, read.image, line, signal);
-      const result = await rotate({ ...read, to, destination, onProgress }, added);
-      return { ...result, warnings: [...warnings, ...result.warnings] };
-    });
+  "recipients list": list,
+  "recipients add": (line, signal) => rewrap(line, signal, addImageRecipients),
+  "recipients remove": remove,
+  "recipients replace": (line, signal) => rewrap(line, signal, replaceImageRecipients),
+  rotate,
+  completion: ({ images: [shell = ""] }) => {
+    const script = completionScript(shell);
+    return Promise.resolve({ text: script, json: { script }, warnings: [] });
   },
 };
 
@@ -58,19 +61,16 @@ async function encrypt(line: CommandLine, signal: AbortSignal): Promise<CommandR
   const { recipients, warnings } = await allRecipients(line);
   const from = await openSource(source, line);
   const to = await openDestination(destination, source, line, signal);
-  const { compat, redactHistory } = line;
-  const skipBase = line.base === undefined ? line.skipBase : await openSource(line.base, line);
-  const reuse =
-    line.reuse === undefined
-      ? undefined
-      : { image: await openSource(line.reuse, line), keys: await readKeys(line.keys) };
   const options = {
     ...selection(line),
     recipients,
-    compat,
-    redactHistory,
-    skipBase,
-    reuse,
+    compat: line.compat,
+    redactHistory: line.redactHistory,
+    skipBase: line.base === undefined ? line.skipBase : await openSource(line.base, line),
+    reuse:
+      line.reuse === undefined
+        ? undefined
+        : { image: await openSource(line.reuse, line), keys: await readKeys(line.keys) },
     signal,
   };
   const result = await withProgress(line, (onProgress) =>
@@ -109,37 +109,77 @@ async function inspect(line: CommandLine, signal: AbortSignal): Promise<CommandR
   return { text: renderReport(report), json: { image, ...report }, warnings: [] };
 }
 
+async function list(line: CommandLine, signal: AbortSignal): Promise<CommandResult> {
+  const [image = ""] = line.images;
+  const options = { ...selection(line), signal };
+  const result = await listImageRecipients(await openSource(image, line), options);
+  return { text: renderRecipients(result), json: { image, ...result }, warnings: [] };
+}
+
+async function rewrap(
+  line: CommandLine,
+  signal: AbortSignal,
+  change: typeof addImageRecipients,
+): Promise<CommandResult> {
+  const { recipients, warnings } = await allRecipients(line);
+  const added = { recipients, keys: await readKeys(line.keys), compat: line.compat };
+  const { text, json, ...result } = await edit(line, signal, (from, to, options) =>
+    change(from, to, { ...options, ...added }),
+  );
+  return { text, json, warnings: [...warnings, ...result.warnings] };
+}
+
+async function remove(line: CommandLine, signal: AbortSignal): Promise<CommandResult> {
+  const recipients = await readRecipientIds(line.recipientIds, await readKeys(line.keys));
+  return edit(line, signal, (from, to, options) =>
+    removeImageRecipients(from, to, { ...options, recipients }),
+  );
+}
+
+type EditOptions = Selection & {
+  signal: AbortSignal;
+  onProgress: OnProgress;
+};
+
+/** Changes the recipients of an image in its place. */
 async function edit(
   line: CommandLine,
   signal: AbortSignal,
-  run: (image: EditedImage, added: NewRecipients) => Promise<CommandResult>,
+  change: (
+    from: ImageSource,
+    to: ImageDestination,
+    options: EditOptions,
+  ) => Promise<EditRecipientsResult>,
 ): Promise<CommandResult> {
-  const { warnings, ...added } = await newRecipients(line);
-  return withProgress(line, async (onProgress) => {
-    const result = await run(await editedImage(line, signal, onProgress), added);
-    return { ...result, warnings: [...warnings, ...result.warnings] };
-  });
-}
-
-async function readImage(line: CommandLine, signal: AbortSignal): Promise<ReadImage> {
   const [image = ""] = line.images;
-  return { image, from: await openSource(image, line), selection: selection(line), signal };
+  const from = await openSource(image, line);
+  const to = await openDestination(image, image, line, signal);
+  const options = { ...selection(line), signal };
+  const result = await withProgress(line, (onProgress) =>
+    change(from, to, { ...options, onProgress }),
+  );
+  return {
+    text: renderEdited(result, shownImage(image)),
+    json: { source: image, destination: image, ...result },
+    warnings: result.warnings,
+  };
 }
 
-/** An image that is changed where it is. */
-async function editedImage(
-  line: CommandLine,
-  signal: AbortSignal,
-  onProgress: EditedImage["onProgress"],
-): Promise<EditedImage> {
-  const read = await readImage(line, signal);
-  const to = await openDestination(read.image, read.image, line, signal);
-  return { ...read, to, onProgress };
-}
-
-async function newRecipients(line: CommandLine): Promise<NewRecipients & { warnings: string[] }> {
+async function rotate(line: CommandLine, signal: AbortSignal): Promise<CommandResult> {
+  const [source = "", destination = ""] = line.images;
   const { recipients, warnings } = await allRecipients(line);
-  return { recipients, keys: await readKeys(line.keys), compat: line.compat, warnings };
+  const keys = await readKeys(line.keys);
+  const from = await openSource(source, line);
+  const to = await openDestination(destination, source, line, signal);
+  const options = { ...selection(line), recipients, keys, compat: line.compat, signal };
+  const result = await withProgress(line, (onProgress) =>
+    rotateImage(from, to, { ...options, onProgress }),
+  );
+  return {
+    text: renderRotated(result, shownImage(destination)),
+    json: { source, destination, ...result },
+    warnings: [...warnings, ...result.warnings],
+  };
 }
 
 function selection({ layers, platforms, mediaTypes, minSize, digests }: CommandLine): Selection {
@@ -162,7 +202,7 @@ async function allRecipients({
 
 async function withProgress<T>(
   { quiet }: CommandLine,
-  run: (onProgress: ((progress: ImageProgress) => void) | undefined) => Promise<T>,
+  run: (onProgress: OnProgress) => Promise<T>,
 ): Promise<T> {
   if (quiet) return run(undefined);
   const bar = progressDisplay(process.stderr);

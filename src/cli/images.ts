@@ -13,15 +13,15 @@ import {
   type Reference,
 } from "../store/index.js";
 import { readKeyFile } from "./key-file.js";
-import { isPem, mayBeKey } from "./secret-text.js";
+import { isPem, mayBeKey } from "./text.js";
 import { writeAbove } from "./progress.js";
 import { printable } from "./text.js";
-import { UsageError } from "./usage-error.js";
+import { UsageError } from "./errors.js";
 
 export interface ImageOptions {
-  /** Speak HTTP with registries that are not of this machine. */
+  /** Use HTTP for registries on other machines. */
   plainHttp: boolean;
-  /** A file of certificates to trust for registries besides the system's. */
+  /** A PEM file of certificates to trust for registries, in addition to the usual ones. */
   caFile: string | undefined;
   quiet: boolean;
 }
@@ -30,7 +30,7 @@ const REGISTRY = "docker://";
 const ARCHIVE = "oci-archive:";
 
 /**
- * The image that a command line names as its source.
+ * Opens the source that a command line names.
  *
  * @throws {@link OcicryptError} `REFERENCE_INVALID`, `KEY_UNREADABLE` for the file of certificates
  */
@@ -45,9 +45,9 @@ export async function openSource(text: string, options: ImageOptions): Promise<I
 }
 
 /**
- * The image that a command line names as its destination.
+ * Opens the destination that a command line names.
  *
- * @param source where its blobs come from, which a registry may be able to take over by itself
+ * @param source the source of its blobs, which a registry may be able to mount
  * @throws {@link OcicryptError} as {@link openSource}, and those of the destination
  */
 export async function openDestination(
@@ -68,15 +68,15 @@ export async function openDestination(
   return layoutDestination(parse(text, parseReference));
 }
 
-/** An image for the result: of a registry with the tag that it has where none is written. */
+/** An image for the result, with the default tag of registries. */
 export function shownImage(text: string): string {
   const isTagged = /@|:[^/]*$/.test(text.slice(REGISTRY.length));
   return text.startsWith(REGISTRY) && !isTagged ? `${text}:latest` : text;
 }
 
-/** What is no image may be a key that lost its option, and the message about it would quote it. */
+/** Parses an image; a message must not quote a key whose option is missing. */
 function parse<T>(text: string, read: (text: string) => T): T {
-  const message = "what stands in the place of an image is none, and may be a key";
+  const message = "the argument is not an image and may be a key";
   if (isPem(text)) throw new OcicryptError("REFERENCE_INVALID", message);
   try {
     return read(text);
@@ -88,7 +88,7 @@ function parse<T>(text: string, read: (text: string) => T): T {
 
 function atKnownPlace(reference: Reference): Reference {
   if (!mayBeKey(reference.path) || existsSync(reference.path)) return reference;
-  throw new OcicryptError("IMAGE_NOT_FOUND", "there is no image at the place given");
+  throw new OcicryptError("IMAGE_NOT_FOUND", "the image does not exist");
 }
 
 function registryOptions({ plainHttp, caFile, quiet }: ImageOptions): RegistryOptions {
@@ -99,7 +99,7 @@ function registryOptions({ plainHttp, caFile, quiet }: ImageOptions): RegistryOp
   };
 }
 
-/** It can take minutes before a registry that does not answer is given up. */
+/** Retries of a registry that does not answer can take minutes. */
 function noteRetry({ reason, attempt, retries }: RegistryRetry): void {
   const tries = `trying again (${String(attempt)} of ${String(retries)})`;
   writeAbove(process.stderr, `${printable(reason)}; ${tries}`);
@@ -108,6 +108,6 @@ function noteRetry({ reason, attempt, retries }: RegistryRetry): void {
 function readCertificates(file: string): Uint8Array {
   const bytes = readKeyFile(file, "the certificates of --ca-file");
   if (Buffer.from(bytes).includes("-----BEGIN CERTIFICATE-----")) return bytes;
-  const hint = "name a PEM file; of DER openssl x509 -inform DER -in FILE -out ca.pem makes one";
-  throw new UsageError(`${file} of --ca-file holds no certificate in PEM`, hint);
+  const hint = "name a PEM file; convert DER with openssl x509 -inform DER -in FILE -out ca.pem";
+  throw new UsageError(`${file} of --ca-file contains no PEM certificate`, hint);
 }

@@ -1,25 +1,25 @@
 import { readFileSync } from "node:fs";
 import { OcicryptError } from "../errors.js";
-import { isContent, looksEncoded } from "./secret-text.js";
+import { isContent, looksEncoded } from "./text.js";
 
 /**
  * Reads a key or password file.
  *
- * @param purpose what it is wanted for, with the option that names it: `the key of -k`
- * @param isName whether a message may quote it where there is no such file; by default if it does
- *   not look like a key
+ * @param purpose the use of the file, with the option that names it: `the key of -k`
+ * @param isName whether a message may quote the name of a missing file; by default, if it does not
+ *   look like a key
  * @throws {@link OcicryptError} `KEY_UNREADABLE`
  */
 export function readKeyFile(file: string, purpose: string, isName?: boolean): Uint8Array {
-  if (file === "") throw unreadable(`no file is named for ${purpose}`);
-  if (isContent(file)) throw unreadable(`name a file for ${purpose}, not what is in it`);
+  if (file === "") throw unreadable(`the file name for ${purpose} is empty`);
+  if (isContent(file)) throw unreadable(`name a file for ${purpose}, not its content`);
   try {
     return readFileSync(file);
   } catch (cause) {
     const code = errorCode(cause);
     const isThere = code !== "ENOENT" && code !== "ENOTDIR";
     if (!isThere && !(isName ?? !looksEncoded(file))) {
-      throw unreadable(`there is no such file for ${purpose}; name a file, not what is in it`);
+      throw unreadable(`there is no such file for ${purpose}; name a file, not its content`);
     }
     throw unreadable(whyUnreadable(file, purpose, code), cause);
   }
@@ -35,12 +35,12 @@ function whyUnreadable(file: string, purpose: string, code: string): string {
     case "ENOTDIR":
       return `there is no file ${file.replace(/:pass=.*/s, ":pass=…")} for ${purpose}`;
     case "EISDIR":
-      return `${file} is a directory and no file for ${purpose}`;
+      return `${file} for ${purpose} is a directory, not a file`;
     case "ENAMETOOLONG":
-      // It is no name, so it may be a key in some form.
-      return `the name of the file for ${purpose} is too long`;
+      // Not the name of a file, so it may be a key in some form.
+      return `the file name for ${purpose} is too long`;
     default:
-      return `${file} for ${purpose} can not be read (${code})`;
+      return `${file} for ${purpose} cannot be read (${code})`;
   }
 }
 

@@ -4,13 +4,13 @@ import type { Key } from "../keywrap/types.js";
 import { readKeyFile } from "./key-file.js";
 import { readPassword } from "./passwords.js";
 import { splitProvider } from "./recipients.js";
-import { UsageError } from "./usage-error.js";
+import { UsageError } from "./errors.js";
 
 /**
- * The keys that all the `-k` of a command line name together.
+ * Reads the keys of all `-k` together: certificates belong to keys in other files.
  *
- * @throws {UsageError} {@link OcicryptError} as `keysFromFiles` and `provider.key`,
- *   `KEY_UNREADABLE`
+ * @throws {UsageError}
+ * @throws {@link OcicryptError} as `keysFromFiles` and `provider.key`, `KEY_UNREADABLE`
  */
 export async function readKeys(texts: readonly string[]): Promise<Key[]> {
   const files: KeyFile[] = [];
@@ -33,8 +33,8 @@ export async function readKeys(texts: readonly string[]): Promise<Key[]> {
 }
 
 /**
- * The file is as much of the argument, up to a colon, as names a file that is there: so passwords
- * may hold colons, and Windows paths too. One that is not there is said when it is read.
+ * Splits an argument at a colon: the longest part before a colon that names an existing file is the
+ * file, so passwords and Windows paths may contain colons.
  */
 function splitPassword(text: string): { file: string; password?: string } {
   if (isFile(text)) return { file: text };
@@ -43,19 +43,19 @@ function splitPassword(text: string): { file: string; password?: string } {
     if (isFile(file)) return { file, password: text.slice(colon + 1) };
   }
   requireNoScheme(text);
-  // Up to the first colon only: what is behind it may be a password.
+  // The message about a missing file must not quote the rest, which may be a password.
   return { file: text.split(":", 1)[0] ?? "" };
 }
 
-/** Recipients are written with a scheme before their file, and so people write keys. */
+/** Rejects a key with a scheme, which only recipients have. */
 function requireNoScheme(text: string): void {
   const scheme = /^(?:jwe|pkcs7|pgp|pkcs11):/.exec(text)?.[0];
   if (scheme === undefined) return;
-  const hint = "what kind of key it is shows in its file: write -k FILE, such as -k private.pem";
-  throw new UsageError(`a key is named without ${scheme}`, hint);
+  const hint = "key files are recognised by their content: write -k FILE, such as -k private.pem";
+  throw new UsageError(`a key takes no ${scheme}`, hint);
 }
 
-/** A pipe will do, as shells make it of <(…). */
+/** Whether the path can be read: a file, or a pipe that a shell makes of <(…). */
 function isFile(path: string): boolean {
   try {
     return !statSync(path).isDirectory();

@@ -4,13 +4,11 @@ import { setFlagsFromString } from "node:v8";
 import { isOcicryptError } from "../errors.js";
 import { parseCommandLine, type CommandLine } from "./arguments.js";
 import { COMMAND_TABLE } from "./command-table.js";
+import { hintFor, STATUS, statusOf, UsageError } from "./errors.js";
 import { helpText } from "./help.js";
-import { hintFor } from "./hints.js";
-import { STATUS, statusOf } from "./status.js";
 import { jsonText, printable } from "./text.js";
-import { UsageError } from "./usage-error.js";
 
-/** Shells report a command that a signal ended as 128 and the signal's number. */
+/** A shell's status for a command that a signal ended: 128 plus the signal's number. */
 const SIGNALS = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
 
 interface Failure {
@@ -20,8 +18,8 @@ interface Failure {
   hint?: string;
 }
 
-// Buffers that nobody holds any more lie until the young generation is full of small objects. Small
-// as it is at the start it is collected often, and takes half of the memory beside the process.
+// Unreferenced buffers stay until V8's young generation is full. Kept as small as it starts, it is
+// collected often, which halves the memory of the process.
 setFlagsFromString("--semi-space-growth-factor=1");
 
 process.exitCode = await main(process.argv.slice(2));
@@ -50,7 +48,7 @@ async function main(argv: readonly string[]): Promise<number> {
     });
   }
   try {
-    // Loaded only now, so that --help and mistakes in the arguments are answered at once.
+    // Loaded lazily, so that --help and usage errors are fast.
     const { RUN } = await import("./commands.js");
     const { text, json, warnings } = await RUN[line.command](line, abort.signal);
     for (const warning of warnings) note("warning", warning);
@@ -59,7 +57,7 @@ async function main(argv: readonly string[]): Promise<number> {
   } catch (error) {
     if (ended !== undefined && !isOcicryptError(error)) {
       const isReading = COMMAND_TABLE[line.command].isReading === true;
-      note("ocicrypt", isReading ? "interrupted" : "interrupted; the destination is as it was");
+      note("ocicrypt", isReading ? "interrupted" : "interrupted; the destination is unchanged");
       return ended;
     }
     const failure = describeFailure(error);
@@ -92,9 +90,9 @@ function note(kind: string, text: string): void {
 
 function print(text: string, status: number): number {
   process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-    // A reader that has seen enough, such as head, is no failure.
+    // A reader may stop early, as head does.
     if (error.code === "EPIPE") return;
-    note("error", `the result can not be printed (${error.code ?? "unknown"})`);
+    note("error", `the result cannot be printed (${error.code ?? "unknown"})`);
     process.exitCode = STATUS.failed;
   });
   process.stdout.write(text);

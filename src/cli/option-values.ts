@@ -1,13 +1,88 @@
 import { parseLayerRange, type LayerRange } from "../image/manifests/select-layers.js";
 import { PROFILES, type Profile } from "../keywrap/compat.js";
 import { parseDigest } from "../spec/digest.js";
-import { mayBeKey } from "./secret-text.js";
-import { UsageError } from "./usage-error.js";
+import { closest, UsageError } from "./errors.js";
+import { optionForm, OPTIONS, type OptionForm } from "./options.js";
+import { isContent, mayBeKey } from "./text.js";
+
+/** An option as `parseArgs` finds it. */
+export interface OptionToken {
+  name: string;
+  /** With its dashes, as it was typed. */
+  rawName: string;
+  value?: string | undefined;
+  inlineValue?: boolean | undefined;
+}
+
+/**
+ * Rejects an unknown option, a missing value, and a value for a flag. No message quotes a value,
+ * which may be a password.
+ *
+ * @param typed the argument that contains the option
+ * @throws {UsageError}
+ */
+export function requireUsable(token: OptionToken, typed: string): void {
+  const long = /^-([a-z][a-z-]+)(?:=.*)?$/s.exec(typed)?.[1] ?? "";
+  if (optionForm(long) !== undefined) {
+    throw new UsageError(`-${long} lacks a dash`, `write --${long}`);
+  }
+  const { name, rawName, value } = token;
+  const form = optionForm(name);
+  if (form === undefined) throw unknownOption(rawName);
+  if (form.type === "boolean") {
+    if (value === undefined) return;
+    throw new UsageError(`${rawName} takes no value`, `write ${rawName} alone`);
+  }
+  requireValue(token, form, typed);
+}
+
+function requireValue(token: OptionToken, form: OptionForm, typed: string): void {
+  const { name, rawName, value } = token;
+  const example = `such as ${rawName} ${form.example ?? ""}`;
+  const message = `${rawName} needs ${form.what ?? "a value"}`;
+  if (value === undefined) throw new UsageError(message, example);
+  if (token.inlineValue !== true && /^-./s.test(value)) {
+    const hint = `${example}; write --${name}=… for a value that begins with a dash`;
+    throw new UsageError(message, hint);
+  }
+  if (/^-[^-]=/.test(typed)) throw new UsageError(`${rawName} takes its value without =`, example);
+}
+
+function unknownOption(rawName: string): UsageError {
+  if (isContent(rawName)) {
+    const hint = "write the key to a file and name the file, such as -k private.pem";
+    return new UsageError("a key is given by its file name, not by its content", hint);
+  }
+  if (!/^--?\w[\w-]{0,40}$/.test(rawName)) {
+    const hint = "ocicrypt --help lists the options; put names that begin with a dash after --";
+    return new UsageError("an argument that begins with a dash is not an option", hint);
+  }
+  const similar = closest(rawName.replace(/^-+/, ""), Object.keys(OPTIONS));
+  return new UsageError(
+    `there is no option ${rawName}`,
+    similar === undefined ? "ocicrypt --help lists the options" : `did you mean --${similar}?`,
+  );
+}
+
+/** Joins `--layer -1` to `--layer=-1`: `parseArgs` would read `-1` as an option. */
+export function joinNegativeNumbers(argv: readonly string[]): string[] {
+  const end = argv.indexOf("--");
+  const options = end < 0 ? argv : argv.slice(0, end);
+  const joined: string[] = [];
+  for (const argument of options) {
+    const previous = joined.at(-1);
+    if (/^-\d/.test(argument) && /^--(?:encrypt-)?layer$/.test(previous ?? "")) {
+      joined[joined.length - 1] = `${previous ?? ""}=${argument}`;
+    } else joined.push(argument);
+  }
+  return [...joined, ...argv.slice(options.length)];
+}
 
 function quoted(text: string): string {
   return JSON.stringify(mayBeKey(text) ? "…" : text);
 }
 
+/** @throws {UsageError} */
 export function requireProfile(name: string): Profile {
   const profile = PROFILES.find((candidate) => candidate === name);
   if (profile !== undefined) return profile;
@@ -17,31 +92,36 @@ export function requireProfile(name: string): Profile {
   );
 }
 
+/** @throws {UsageError} */
 export function layerRanges(texts: readonly string[]): (number | LayerRange)[] | undefined {
   if (texts.length === 0) return undefined;
   return texts.map((text) => {
     const range = parseLayerRange(text);
     if (range !== undefined) return requireForwards(text, range);
-    const hint = "layers are counted from 0, or from -1 for the last one: --layer 0 --layer -2..-1";
-    throw new UsageError(`${quoted(text)} is not the number of a layer`, hint);
+    const hint = "count layers from 0, or from -1 for the last: --layer 0 --layer -2..-1";
+    throw new UsageError(`${quoted(text)} is not a layer number`, hint);
   });
 }
 
-/** From the same end a range is backwards or not whatever the image; it would select nothing. */
+/** A backwards range would select nothing; both ends must count from the same side to tell. */
 function requireForwards(text: string, range: number | LayerRange): number | LayerRange {
   if (typeof range === "number" || range.from <= range.to) return range;
   if (range.from >= 0 !== range.to >= 0) return range;
   const forwards = `${String(range.to)}..${String(range.from)}`;
-  throw new UsageError(`the layers ${text} run backwards`, `write --layer ${forwards}`);
+  throw new UsageError(`the layer range ${text} runs backwards`, `write --layer ${forwards}`);
 }
 
-/** A digest that is cut short, as in what inspect prints, is that of no layer. */
+/**
+ * Rejects an abbreviated digest, such as inspect prints: it matches no layer.
+ *
+ * @throws {UsageError}
+ */
 export function requireDigest(text: string): string {
   try {
     parseDigest(text);
     return text;
   } catch {
-    const hint = "whole digests are sha256: and 64 hex digits; ocicrypt inspect --json shows them";
+    const hint = "write sha256: and 64 hex digits; ocicrypt inspect --json shows whole digests";
     throw new UsageError(`${quoted(text)} is not a whole digest`, hint);
   }
 }
@@ -53,11 +133,15 @@ const UNITS: Readonly<Record<string, number>> = {
   GiB: 1024 ** 3,
 };
 
-const SIZES = "sizes are bytes, or have KiB, MiB or GiB behind the number: --min-size 10MiB";
-
+/**
+ * Bytes from a number with an optional unit.
+ *
+ * @throws {UsageError}
+ */
 export function byteCount(text: string): number {
   const [, digits, unit = ""] = /^(\d{1,12})(KiB|MiB|GiB)?$/.exec(text) ?? [];
   const factor = UNITS[unit];
   if (digits !== undefined && factor !== undefined) return Number(digits) * factor;
-  throw new UsageError(`${quoted(text)} is not a size`, SIZES);
+  const hint = "write bytes, or a number with KiB, MiB or GiB: --min-size 10MiB";
+  throw new UsageError(`${quoted(text)} is not a size`, hint);
 }

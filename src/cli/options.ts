@@ -1,87 +1,184 @@
-import { isContent } from "./secret-text.js";
-import { closest, UsageError } from "./usage-error.js";
+/** The value of an option, as a shell completes it. */
+export type Completion = "file" | "image" | "recipient" | "key" | readonly string[];
 
-/** An option: whether a value stands behind it, and then of what kind, and such as what. */
-export type OptionForm =
-  | { type: "boolean"; short?: string }
-  | { type: "string"; short?: string; what: string; example: string };
-
-export type OptionForms = Readonly<Record<string, OptionForm>>;
-
-/** An option as `parseArgs` finds it. */
-export interface OptionToken {
-  name: string;
-  /** With its dashes, as it was typed. */
-  rawName: string;
-  value?: string | undefined;
-  inlineValue?: boolean | undefined;
+/** One option: help, pages, completion and parsing all read this. */
+export interface OptionForm {
+  type: "boolean" | "string";
+  multiple?: boolean;
+  short?: string;
+  /** The value as help shows it, such as `FILE`. Only flags have none. */
+  value?: string;
+  /** The value as a message calls it, such as "a file". */
+  what?: string;
+  example?: string;
+  /** The meaning, without a full stop; backticks mark code. */
+  text?: string;
+  /** The section of docs/command.md that says more. */
+  see?: string;
+  completes?: Completion;
+  /** The option of ours that another tool's name stands for. */
+  alias?: OptionName;
 }
 
-/**
- * Refuses an option that there is not, and one with a value too few or too many. No message quotes
- * a value, which may be a password.
- *
- * @param typed the argument that the option is in
- * @throws {UsageError}
- */
-export function requireUsable(forms: OptionForms, token: OptionToken, typed: string): void {
-  const long = /^-([a-z][a-z-]+)(?:=.*)?$/s.exec(typed)?.[1] ?? "";
-  if (formOf(forms, long) !== undefined) {
-    throw new UsageError(`-${long} lacks a dash`, `write --${long}`);
-  }
-  const { name, rawName, value } = token;
-  const form = formOf(forms, name);
-  if (form === undefined) throw unknownOption(forms, rawName);
-  if (form.type === "boolean") {
-    if (value === undefined) return;
-    throw new UsageError(`${rawName} takes no value`, `write ${rawName} alone`);
-  }
-  const example = `such as ${rawName} ${form.example}`;
-  if (value === undefined) throw new UsageError(`${rawName} needs ${form.what} behind it`, example);
-  if (token.inlineValue !== true && /^-./s.test(value)) {
-    const hint = `${example}; one that begins with a dash is written --${name}=…`;
-    throw new UsageError(`${rawName} needs ${form.what} behind it`, hint);
-  }
-  if (/^-[^-]=/.test(typed)) throw new UsageError(`${rawName} takes its value without =`, example);
+/** The options in the order of help. The long names are those of imgcrypt and nerdctl. */
+export const OPTION_NAMES = [
+  "recipient",
+  "recipient-id",
+  "key",
+  "pgp-key-ring",
+  "strict",
+  "compat",
+  "layer",
+  "platform",
+  "media-type",
+  "min-size",
+  "digest",
+  "skip-base",
+  "base",
+  "reuse",
+  "redact-history",
+  "require-encrypted",
+  "require-recipients",
+  "config",
+  "plain-http",
+  "ca-file",
+  "json",
+  "quiet",
+  "help",
+  "version",
+  // skopeo's names for three of them.
+  "encryption-key",
+  "decryption-key",
+  "encrypt-layer",
+] as const;
+
+export type OptionName = (typeof OPTION_NAMES)[number];
+
+const flag = { type: "boolean" } as const;
+const one = { type: "string", multiple: false } as const;
+const many = { type: "string", multiple: true } as const;
+
+const RECIPIENT = {
+  ...{ ...many, value: "RECIPIENT", what: "a recipient", example: "jwe:public.pem" },
+  completes: "recipient",
+} as const;
+const KEY = {
+  ...{ ...many, value: "KEY", what: "a key", example: "private.pem" },
+  completes: "key",
+} as const;
+const LAYER = { ...many, value: "N", what: "a layer number", example: "0" } as const;
+const FILE = { value: "FILE", what: "a file", completes: "file" } as const;
+const IMAGE = { value: "IMAGE", what: "an image", completes: "image" } as const;
+
+export const OPTIONS: Readonly<Record<OptionName, OptionForm>> = {
+  recipient: {
+    ...{ ...RECIPIENT, short: "r", see: "recipients" },
+    text: "encrypt for this recipient",
+  },
+  "recipient-id": {
+    ...{ ...many, value: "ID", what: "a recipient's id", example: "jwe:0" },
+    text:
+      "remove this recipient: a kid, a key id, SCHEME:INDEX, provider:NAME or pkcs7:CERTIFICATE, " +
+      "as `recipients list` shows it. SCHEME:INDEX is a position: removing a recipient moves " +
+      "later ones up",
+  },
+  key: { ...KEY, short: "k", text: "use this private key", see: "keys" },
+  "pgp-key-ring": {
+    ...{ ...many, ...FILE, example: "alice.gpg" },
+    text: "look up `pgp:` recipients in this file instead of gpg's key ring",
+  },
+  strict: { ...flag, text: "reject expired certificates instead of warning about them" },
+  compat: {
+    ...{ ...one, value: "go|coco", what: "a profile", example: "go", see: "encrypt" },
+    text:
+      "reject anything that these readers could not decrypt: `go` (the default) is skopeo, " +
+      "buildah, podman, containerd and CRI-O; `coco` is confidential containers",
+    completes: ["go", "coco"],
+  },
+  layer: {
+    ...LAYER,
+    text:
+      "select this layer of each manifest, counted from 0, or from -1 for the last; or a range " +
+      "such as 1..3",
+  },
+  platform: {
+    ...{ ...many, value: "OS/ARCH", what: "a platform", example: "linux/amd64" },
+    text: "select the manifests of this platform",
+    completes: ["linux/amd64", "linux/arm64", "linux/arm/v7", "linux/s390x", "linux/ppc64le"],
+  },
+  "media-type": {
+    ...{ ...many, value: "TYPE", what: "a media type" },
+    example: "application/vnd.oci.image.layer.v1.tar+gzip",
+    text: "select layers of this plain media type",
+    completes: [
+      "application/vnd.oci.image.layer.v1.tar",
+      "application/vnd.oci.image.layer.v1.tar+gzip",
+      "application/vnd.oci.image.layer.v1.tar+zstd",
+    ],
+  },
+  "min-size": {
+    ...{ ...one, value: "SIZE", what: "a size", example: "10MiB" },
+    text: "select layers of at least this size, in bytes or as 10MiB",
+  },
+  digest: {
+    ...{ ...many, value: "DIGEST", what: "a digest", example: "sha256:HEX" },
+    text: "select the layer with this digest",
+  },
+  "skip-base": {
+    ...flag,
+    text:
+      "leave the layers of the base image plain, which the annotation " +
+      "`org.opencontainers.image.base.digest` names",
+  },
+  base: {
+    ...{ ...one, ...IMAGE, example: "oci:base:latest" },
+    text: "leave the layers of this image plain",
+  },
+  reuse: {
+    ...{ ...one, ...IMAGE, example: "oci:app-enc:latest", see: "reuse" },
+    text: "keep the blobs of layers that this encrypted image already has",
+  },
+  "redact-history": {
+    ...flag,
+    text: "drop commands and comments from the history in the config",
+  },
+  "require-encrypted": { ...flag, text: "reject an image that has a plain layer" },
+  "require-recipients": {
+    ...{ ...many, value: "ID", what: "a key id or scheme", example: "jwe" },
+    text: "reject layers that are not also encrypted for this key id, scheme or `provider.NAME`",
+  },
+  config: {
+    ...flag,
+    text: "show what the configs reveal: names of variables and labels, and possible secrets",
+  },
+  "plain-http": {
+    ...flag,
+    text: "use HTTP for a registry on another machine; anyone on the network can then read along",
+  },
+  "ca-file": {
+    ...{ ...one, ...FILE, example: "ca.pem" },
+    text: "trust these certificates (PEM) for registries, in addition to the usual ones",
+  },
+  json: { ...flag, text: "print the result as one JSON object" },
+  quiet: { ...flag, short: "q", text: "print neither progress nor the result as text" },
+  help: { ...flag, short: "h", text: "print this help" },
+  version: { ...flag, text: "print the version" },
+  "encryption-key": { ...RECIPIENT, alias: "recipient" },
+  "decryption-key": { ...KEY, alias: "key" },
+  "encrypt-layer": { ...LAYER, alias: "layer" },
+};
+
+/** An option by its name, for code that treats all options alike. */
+export function optionForm(name: string): OptionForm | undefined {
+  return Object.hasOwn(OPTIONS, name) ? OPTIONS[name as OptionName] : undefined;
 }
 
-/** An option as it can be typed. */
-export function exampleOf(forms: OptionForms, name: string): string {
-  const form = formOf(forms, name);
-  if (form?.type !== "string") return `--${name}`;
-  return `${form.short === undefined ? `--${name}` : `-${form.short}`} ${form.example}`;
+/** The other names of an option. */
+export function aliasesOf(name: OptionName): OptionName[] {
+  return OPTION_NAMES.filter((other) => OPTIONS[other].alias === name);
 }
 
-/** `--layer -1` is what people write, and what `parseArgs` takes for an option called `-1`. */
-export function joinNegativeNumbers(argv: readonly string[]): string[] {
-  const end = argv.indexOf("--");
-  const options = end < 0 ? argv : argv.slice(0, end);
-  const joined: string[] = [];
-  for (const argument of options) {
-    const previous = joined.at(-1);
-    if (/^-\d/.test(argument) && /^--(?:encrypt-)?layer$/.test(previous ?? "")) {
-      joined[joined.length - 1] = `${previous ?? ""}=${argument}`;
-    } else joined.push(argument);
-  }
-  return [...joined, ...argv.slice(options.length)];
-}
-
-function formOf(forms: OptionForms, name: string): OptionForm | undefined {
-  return Object.hasOwn(forms, name) ? forms[name] : undefined;
-}
-
-function unknownOption(forms: OptionForms, rawName: string): UsageError {
-  if (isContent(rawName)) {
-    const hint = "write the key to a file and name that, such as -k private.pem";
-    return new UsageError("a key is given by the name of its file, not what is in it", hint);
-  }
-  if (!/^--?\w[\w-]{0,40}$/.test(rawName)) {
-    const hint = "ocicrypt --help lists the options; behind -- stand images that begin with a dash";
-    return new UsageError("an argument that begins with dashes is no option", hint);
-  }
-  const similar = closest(rawName.replace(/^-+/, ""), Object.keys(forms));
-  return new UsageError(
-    `there is no option ${rawName}`,
-    similar === undefined ? "ocicrypt --help lists the options" : `did you mean --${similar}?`,
-  );
-}
+/** Options of every command. */
+export const EVERYWHERE: readonly OptionName[] = [
+  ...(["plain-http", "ca-file", "json", "quiet", "help"] as const),
+];

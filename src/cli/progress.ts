@@ -1,34 +1,34 @@
 import type { ImageProgress } from "../image/index.js";
 import { bytes } from "./text.js";
 
-/** Milliseconds between two drawings of the bars. */
+/** Milliseconds between two redraws of the bars. */
 const INTERVAL = 100;
-/** Milliseconds between two lines where there is no terminal: in a build's log, say. */
+/** Milliseconds between two lines without a terminal, as in the log of a build. */
 const LINE_INTERVAL = 10_000;
 const WIDTH = 24;
 
 export interface ProgressDisplay {
   update(progress: ImageProgress): void;
-  /** Removes what would be in the way of the result. */
+  /** Erases the bars, so that the result can be printed. */
   clear(): void;
 }
 
-/** What is drawn on the terminal of this process now. */
+/** The display of this process. */
 let drawn: ProgressDisplay | undefined;
 
-/** Bars on a terminal, lines now and then elsewhere. */
+/** Bars on a terminal, an occasional line elsewhere. */
 export function progressDisplay(stream: NodeJS.WriteStream): ProgressDisplay {
   drawn = stream.isTTY ? progressBar(stream) : progressLines(stream);
   return drawn;
 }
 
-/** Writes a line above the bars, which are drawn anew below it. */
+/** Writes a line above the bars, which are redrawn below it. */
 export function writeAbove(stream: NodeJS.WritableStream, line: string): void {
   drawn?.clear();
   stream.write(`${line}\n`);
 }
 
-/** A bar for all, and above it one for each blob while there are several, drawn over themselves. */
+/** A bar for the whole image, and one above it for each blob while there are several. */
 export function progressBar(
   stream: NodeJS.WriteStream,
   now: () => number = Date.now,
@@ -57,7 +57,7 @@ export function progressBar(
   };
 }
 
-/** A line for all, rarely enough for a log. */
+/** A line for the whole image, rarely enough for a log. */
 export function progressLines(
   stream: NodeJS.WritableStream,
   now: () => number = Date.now,
@@ -80,7 +80,7 @@ function toTop(height: number): string {
   return height > 1 ? `\r\u001b[${String(height - 1)}A` : "\r";
 }
 
-/** The bar of all blobs as text. */
+/** The bar of the whole image as text. */
 export function progressLine(progress: ImageProgress, seconds: number): string {
   const rate = seconds > 0 ? `  ${bytes(Math.round(progress.bytes / seconds))}/s` : "";
   return `${progress.action.padEnd(7)} ${bar(progress.bytes, progress.size)}${rate}`;

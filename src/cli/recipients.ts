@@ -1,14 +1,15 @@
 import { existsSync } from "node:fs";
 import { OcicryptError } from "../errors.js";
-import type { Recipient } from "../keywrap/types.js";
+import type { Key, Recipient } from "../keywrap/types.js";
+import type { RecipientSelector } from "../layer/recipients.js";
+import { UsageError } from "./errors.js";
 import { readKeyFile } from "./key-file.js";
-import { isContent, looksEncoded, mayBeKey, withoutSecrets } from "./secret-text.js";
-import { UsageError } from "./usage-error.js";
+import { isContent, isPem, looksEncoded, mayBeKey, withoutSecrets } from "./text.js";
 
 export interface RecipientOptions {
-  /** Refuse expired certificates. */
+  /** Reject expired certificates. */
   strict: boolean;
-  /** Files with OpenPGP keys to find `pgp:` recipients in; without any, gpg is asked. */
+  /** Files to look up `pgp:` recipients in; without any, gpg's key ring is used. */
   keyRings: readonly string[];
   onWarning: (message: string) => void;
 }
@@ -28,9 +29,10 @@ const FILE = "the recipient of -r";
 const FORMS = "jwe:FILE, pkcs7:FILE, pgp:NAME, pkcs11:FILE or provider:NAME[:PARAMETERS]";
 
 /**
- * The recipients that one `-r` names.
+ * Reads the recipients that one `-r` names; a JWK Set has several.
  *
- * @throws {UsageError} {@link OcicryptError} as the schemes' functions, `KEY_UNREADABLE`
+ * @throws {UsageError}
+ * @throws {@link OcicryptError} as the schemes' functions, `KEY_UNREADABLE`
  */
 export async function readRecipients(
   text: string,
@@ -40,20 +42,20 @@ export async function readRecipients(
   const value = text.slice(colon + 1);
   const read = SCHEMES.get(text.slice(0, Math.max(colon, 0)));
   if (read !== readProvider && isKey(text, read)) {
-    const hint = "write the key to a file and name that, such as -r jwe:public.pem";
-    throw new UsageError("-r takes the name of a key's file, not what is in it", hint);
+    const hint = "write the key to a file and name the file, such as -r jwe:public.pem";
+    throw new UsageError("-r takes the name of a key file, not its content", hint);
   }
   if (read === undefined || value === "") {
     if (existsSync(text)) {
-      throw new UsageError(`${text} does not say what kind of key it is`, `write jwe:${text}`);
+      throw new UsageError(`the recipient ${text} has no scheme`, `write jwe:${text}`);
     }
-    const what = text === "" ? "an empty text" : withoutSecrets(text);
-    throw new UsageError(`${what} is not a recipient`, `recipients are written as ${FORMS}`);
+    const what = text === "" ? "an empty argument" : withoutSecrets(text);
+    throw new UsageError(`${what} is not a recipient`, `write a recipient as ${FORMS}`);
   }
   return naming(nameOf(text), () => read(value, options));
 }
 
-/** Of a key's file that is not there, those who read it say so. */
+/** Whether the argument may be a key itself; a missing file is reported when it is read. */
 function isKey(text: string, read: Read | undefined): boolean {
   if (isContent(text)) return true;
   if (read !== undefined && read !== readPgp) return false;
@@ -61,7 +63,7 @@ function isKey(text: string, read: Read | undefined): boolean {
   return looksEncoded(text) && !isFingerprint && !existsSync(text);
 }
 
-/** Of several recipients, which one an error is about. */
+/** Names the recipient in an error, because there may be several. */
 export async function naming<T>(text: string, read: () => Promise<T>): Promise<T> {
   try {
     return await read();
@@ -71,19 +73,20 @@ export async function naming<T>(text: string, read: () => Promise<T>): Promise<T
   }
 }
 
-/** How messages call a recipient: a provider's parameters may hold a token of its key service. */
+/** A recipient for messages; the parameters of a provider may hold a token of its key service. */
 function nameOf(text: string): string {
   return /^provider:[^:]*/.exec(text)?.[0] ?? text;
 }
 
-/** The parts of `provider:NAME[:PARAMETERS]`; parameters may hold colons. */
+/**
+ * The parts of `provider:NAME[:PARAMETERS]`; parameters may contain colons.
+ *
+ * @throws {UsageError}
+ */
 export function splitProvider(text: string): { name: string; params?: string } {
   const [, name = "", params] = /^provider:([^:]*)(?::(.*))?$/s.exec(text) ?? [];
   if (!/^[^\s,]+$/.test(name) || mayBeKey(name)) {
-    throw new UsageError(
-      "behind provider: stands no name of a key provider",
-      "write provider:NAME",
-    );
+    throw new UsageError("provider: needs the name of a key provider", "write provider:NAME");
   }
   return { name, ...(params !== undefined && { params }) };
 }
@@ -123,4 +126,70 @@ async function readProvider(value: string): Promise<Recipient[]> {
   const { provider } = await import("../keywrap/provider/index.js");
   const { name, params } = splitProvider(`provider:${value}`);
   return [provider.recipient(name, { params })];
+}
+
+/**
+ * The recipients that the `--recipient-id` and `-k` of a command line select, one selector each.
+ *
+ * @param keys the keys of all `-k`; the keys of one file share its name as their label
+ * @throws {UsageError}
+ * @throws {@link OcicryptError} as `pkcs7.keyIds`, `KEY_UNREADABLE`
+ */
+export async function readRecipientIds(
+  texts: readonly string[],
+  keys: readonly Key[],
+): Promise<RecipientSelector[]> {
+  const selectors: RecipientSelector[] = [];
+  for (const text of texts) selectors.push(await readRecipientId(text));
+  const byLabel = new Map<string | undefined, Key[]>();
+  for (const key of keys) byLabel.set(key.label, [...(byLabel.get(key.label) ?? []), key]);
+  for (const keysOfFile of byLabel.values()) selectors.push({ keys: keysOfFile });
+  return selectors;
+}
+
+async function readRecipientId(text: string): Promise<RecipientSelector> {
+  if (text.startsWith("provider:")) {
+    const { name, params } = splitProvider(text);
+    if (params === undefined) return { scheme: `provider.${name}` };
+    const hint = `provider:${name} selects every recipient of the provider`;
+    throw new UsageError(
+      `provider:${name} takes no parameters here: they do not tell recipients apart`,
+      hint,
+    );
+  }
+  const file = text.startsWith("pkcs7:") ? text.slice("pkcs7:".length) : "";
+  if (file !== "" && existsSync(file)) {
+    const keyIds = await naming(text, () => certificateIds(file));
+    return { scheme: "pkcs7", keyIds };
+  }
+  const [, scheme, index] = /^([a-z0-9]+(?:\.[^\s,]+)?):(\d{1,9})$/.exec(text) ?? [];
+  if (scheme !== undefined && scheme !== "kid") return { scheme, index: Number(index) };
+  requireNoKeyFile(text);
+  const keyId = text.startsWith("kid:") ? text.slice("kid:".length) : text;
+  if (keyId !== "") return { keyIds: [keyId, ...pgpKeyId(keyId)] };
+  throw new UsageError("the recipient's id is empty", "ocicrypt recipients list shows the ids");
+}
+
+async function certificateIds(file: string): Promise<string[]> {
+  const { pkcs7 } = await import("../keywrap/pkcs7/index.js");
+  return pkcs7.keyIds(readKeyFile(file, "the certificate of --recipient-id"));
+}
+
+const BY_ID = "ocicrypt recipients list shows the ids; -k removes the recipient of a private key";
+
+/** Rejects a recipient as `-r` takes it: most do not identify a wrapped key. */
+function requireNoKeyFile(text: string): void {
+  if (isPem(text)) {
+    throw new UsageError("--recipient-id takes an id, not the content of a key file", BY_ID);
+  }
+  const file = /^(?:jwe|pgp|pkcs11):(.+)$/s.exec(text)?.[1];
+  if (file === undefined || !existsSync(file)) return;
+  throw new UsageError(`${text} is a key file, which does not identify a recipient`, BY_ID);
+}
+
+/** A key id or version 4 fingerprint as people write it, in the form of `recipients list`. */
+function pgpKeyId(text: string): string[] {
+  const [, keyId] =
+    /^(?:0x)?(?:[0-9a-f]{24})?([0-9a-f]{16})$/i.exec(text.replaceAll(" ", "")) ?? [];
+  return keyId === undefined ? [] : [`0x${keyId.toLowerCase()}`];
 }

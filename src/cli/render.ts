@@ -2,7 +2,9 @@ import type {
   BaseResult,
   ConfigReport,
   DecryptImageResult,
+  EditRecipientsResult,
   EncryptImageResult,
+  ImageRecipients,
   ImageReport,
   LayerReport,
   LayerResult,
@@ -15,7 +17,7 @@ import { bytes, plural, printable } from "./text.js";
 export function renderEncrypted(result: EncryptImageResult, destination: string): string {
   const lines = [
     `encrypted ${plural(result.layers.length, "layer")}`,
-    ...result.layers.map((layer) => layerLine(layer) + (layer.reused ? "  kept from before" : "")),
+    ...result.layers.map((layer) => layerLine(layer) + (layer.reused ? "  reused" : "")),
     ...(result.base ?? []).map(baseLine),
   ];
   return [...lines, `${destination} is ${result.image.digest}`, ""].join("\n");
@@ -23,7 +25,7 @@ export function renderEncrypted(result: EncryptImageResult, destination: string)
 
 function baseLine({ platform, layers, of }: BaseResult): string {
   const where = platform === "-" ? "" : `${printable(platform)}  `;
-  return `  ${where}${String(layers)} of ${String(of)} layers of the base stay plain`;
+  return `  ${where}${String(layers)} of ${String(of)} base layers stay plain`;
 }
 
 /** The result of `decrypt` as text. */
@@ -33,8 +35,8 @@ export function renderDecrypted(result: DecryptImageResult, destination: string)
   return [title, ...lines, `${destination} is ${result.image.digest}`, ""].join("\n");
 }
 
-/** What happened to the blob of one layer. */
-export function layerLine({ platform, index, before, after }: LayerResult): string {
+/** The change to the blob of one layer. */
+function layerLine({ platform, index, before, after }: LayerResult): string {
   const where = platform === "-" ? "" : `${printable(platform)}  `;
   return `  ${where}layer ${String(index)}  ${bytes(before.size)}  ${short(before.digest)} -> ${short(after.digest)}`;
 }
@@ -56,11 +58,11 @@ export function renderReport(report: ImageReport): string {
   return [...lines, ""].join("\n");
 }
 
-/** Names only: a value may be the secret. */
+/** Prints names only: a value may be secret. */
 function configLines({ env, labels, history, findings }: ConfigReport): string[] {
   const list = (names: readonly string[]): string => printable(names.join(", ") || "none");
   return [
-    "  the config is readable to all:",
+    "  the config is readable by everyone:",
     `    variables  ${list(env)}`,
     `    labels  ${list(labels)}`,
     `    history  ${String(history)} entries`,
@@ -91,11 +93,11 @@ function keyLine({ key, opens, scheme, index, reasons }: LayerReport["keys"][num
 
 function readersLine({ readers }: LayerReport): string {
   const able = readers.filter(({ reads }) => reads).map(({ profile }) => READERS[profile]);
-  return `    readable by ${able.length === 0 ? "none of the known tools" : able.join(" and ")}`;
+  return `    readable by ${able.length === 0 ? "no known tool" : able.join(" and ")}`;
 }
 
-/** A recipient, its place first as `--recipient-id` takes it. */
-export function recipientText(recipient: RecipientReport): string {
+/** A recipient after its position, as `--recipient-id` takes it. */
+function recipientText(recipient: RecipientReport): string {
   const { scheme, index, algorithm, keyId, problem } = recipient;
   const parts = [`${printable(scheme)}:${String(index)}`];
   if (algorithm !== undefined) parts.push(printable(algorithm));
@@ -104,7 +106,49 @@ export function recipientText(recipient: RecipientReport): string {
   return parts.join("  ");
 }
 
-/** Enough of a digest to tell it from others. */
-export function short(digest: string): string {
+/** The first 12 hex digits of a digest: enough to tell layers apart. */
+function short(digest: string): string {
   return digest.slice(0, digest.indexOf(":") + 13);
+}
+
+/** The result of `recipients list` as text. */
+export function renderRecipients({ digest, layers }: ImageRecipients): string {
+  if (layers.length === 0) return `no layer is encrypted\n`;
+  const lines = layers.flatMap((layer) => [
+    layerTitle(layer),
+    ...layer.recipients.map((recipient) => `    ${recipientText(recipient)}`),
+  ]);
+  return [digest, ...lines, ""].join("\n");
+}
+
+/** The result of `recipients add`, `remove` or `replace` as text. */
+export function renderEdited(result: EditRecipientsResult, image: string): string {
+  const { layers, changed } = result;
+  const lines = layers.flatMap((layer) => [
+    layerTitle(layer),
+    ...layer.removed.map((recipient) => `    removed  ${recipientText(recipient)}`),
+    ...layer.added.map((recipient) => `    added  ${recipientText(recipient)}`),
+    ...layer.present.map((recipient) => `    already present  ${recipientText(recipient)}`),
+    ...layer.kept.map((recipient) => `    kept  ${recipientText(recipient)}`),
+  ]);
+  const title = changed
+    ? `changed the recipients of ${plural(layers.filter(isChanged).length, "layer")}`
+    : "nothing to change";
+  return [title, ...lines, `${image} is ${result.image.digest}`, ""].join("\n");
+}
+
+/** The result of `rotate` as text. */
+export function renderRotated(result: EncryptImageResult, destination: string): string {
+  const title = `gave ${plural(result.layers.length, "layer")} a new key`;
+  const lines = result.layers.map(layerLine);
+  return [title, ...lines, `${destination} is ${result.image.digest}`, ""].join("\n");
+}
+
+function isChanged({ added, removed }: EditRecipientsResult["layers"][number]): boolean {
+  return added.length + removed.length > 0;
+}
+
+function layerTitle(layer: { platform: string; index: number; digest: string }): string {
+  const where = layer.platform === "-" ? "" : `${printable(layer.platform)}  `;
+  return `  ${where}layer ${String(layer.index)}  ${short(layer.digest)}`;
 }

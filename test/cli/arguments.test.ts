@@ -1,7 +1,7 @@
 import { generateKeyPairSync } from "node:crypto";
 import { describe, expect, it } from "vitest";
 import { parseCommandLine } from "../../src/cli/arguments.js";
-import { UsageError } from "../../src/cli/usage-error.js";
+import { UsageError } from "../../src/cli/errors.js";
 
 const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
 
@@ -19,7 +19,7 @@ function refusal(args: readonly string[]): UsageError {
 }
 
 describe("a command line", () => {
-  it("of encrypt", () => {
+  it("for encrypt is parsed", () => {
     const args = [
       ...ENCRYPT,
       "-r",
@@ -43,7 +43,7 @@ describe("a command line", () => {
     });
   });
 
-  it("of decrypt", () => {
+  it("for decrypt is parsed", () => {
     const args = ["-k", "a.pem", ...DECRYPT, "--key", "b.pem:pass=x y", "--json"];
     expect(parseCommandLine(args)).toMatchObject({
       command: "decrypt",
@@ -55,7 +55,7 @@ describe("a command line", () => {
     });
   });
 
-  it("of inspect", () => {
+  it("for inspect is parsed", () => {
     expect(parseCommandLine(["inspect", "oci:a"])).toMatchObject({
       command: "inspect",
       images: ["oci:a"],
@@ -63,7 +63,7 @@ describe("a command line", () => {
     });
   });
 
-  it("may use skopeo's names", () => {
+  it("accepts skopeo's names for options", () => {
     const encrypt = [...ENCRYPT, "--encryption-key", "jwe:x", "--encrypt-layer", "-1"];
     expect(parseCommandLine(encrypt)).toMatchObject({ recipients: ["jwe:x"], layers: [-1] });
     const decrypt = [...DECRYPT, "--decryption-key", "k.pem"];
@@ -82,12 +82,12 @@ describe("a command line", () => {
     ],
     [["--layer", "999999999"], [999999999]],
     [["--layer", "007"], [7]],
-  ])("may name layers: %j", (args, expected) => {
+  ])("selects layers: %j", (args, expected) => {
     expect(parseCommandLine([...ENCRYPT, "-r", "jwe:x", ...args]).layers).toEqual(expected);
   });
 
   it.each(["1.5", "1e3", "first", "", " 1", "--1", "+1", "0x1", "1,2", "1000000000", "-", "١"])(
-    "may not name %j as a layer",
+    "rejects %j as a layer number",
     (text) => {
       const { message, hint } = refusal([...ENCRYPT, "-r", "jwe:x", `--layer=${text}`]);
       expect(message).toContain(JSON.stringify(text));
@@ -104,12 +104,12 @@ describe("a command line", () => {
     [["help", "inspect"], "inspect"],
     [["encrypt", "-h", "too", "many", "--layer", "1"], "encrypt"],
     [["recipients", "list", "--help"], "recipients list"],
-  ])("may ask for help: %j", (args, command) => {
+  ])("asks for help: %j", (args, command) => {
     expect(parseCommandLine(args)).toMatchObject({ help: true, command, topic: command });
   });
 
   it.each([[["recipients", "--help"]], [["-h", "recipients"]], [["help", "recipients"]]])(
-    "may ask for help about all that edits recipients: %j",
+    "asks for help about all recipients commands: %j",
     (args) => {
       const topic = "recipients";
       expect(parseCommandLine(args)).toMatchObject({ help: true, command: undefined, topic });
@@ -133,7 +133,7 @@ describe("a command line", () => {
     [["version"], "there is no command version", "--version"],
     [["recipients", "rotate"], "there is no command recipients rotate", "rotate"],
     [["recipients", "decrypt", "oci:a"], "there is no command recipients decrypt", "decrypt"],
-  ])("with a typing mistake: %j", (args, message, meant) => {
+  ])("gets a suggestion for a typing mistake: %j", (args, message, meant) => {
     const error = refusal(args);
     expect(error.message).toContain(message);
     expect(error.hint).toBe(`did you mean ${meant}?`);
@@ -145,12 +145,12 @@ describe("a command line", () => {
     [[...ENCRYPT, "--remove-signatures"], "there is no option --remove-signatures", "--help"],
     [[...ENCRYPT, "-x"], "there is no option -x", "--help"],
     [[...ENCRYPT, "--requ"], "there is no option --requ", "--help"],
-    [["recipients"], "needs to know what to do", "recipients list, add, remove or replace"],
+    [["recipients"], "recipients needs an action", "recipients list, add, remove or replace"],
     [["recipients", "oci:a"], "no command recipients oci:…", "list, add, remove or replace"],
-    [["recipients", "list"], "recipients list takes <image>, and none is given", "list oci:app"],
-    [["rotate", "oci:a"], "and 1 is given", "-r jwe:public.pem -k private.pem"],
-    [["recipients", "remove"], "none is given", "--recipient-id jwe:0"],
-    [[...ENCRYPT, "-r", "jwe:a", "jwe:b"], "3 are given", "each value of an option has the option"],
+    [["recipients", "list"], "recipients list takes <image>, got none", "list oci:app"],
+    [["rotate", "oci:a"], "got 1", "-r jwe:bob.pem -k private.pem"],
+    [["recipients", "remove"], "got none", "--recipient-id jwe:1"],
+    [[...ENCRYPT, "-r", "jwe:a", "jwe:b"], "got 3", "repeat an option for each of its values"],
     [["inspect", "oci:a", "--toString"], "there is no option --toString", "--help"],
     [["inspect", "oci:a", "--__proto__"], "there is no option --__proto__", "--help"],
     [["encrypt", "-r", "jwe:x"], "encrypt takes <source> <destination>", "ocicrypt encrypt"],
@@ -167,38 +167,38 @@ describe("a command line", () => {
     [[...DECRYPT, "-k", "x", "--encrypt-layer", "1"], "no option --encrypt-layer", "--help"],
     [["inspect", "oci:a", "--layer", "1"], "inspect has no option --layer", "--help"],
     [["inspect", "oci:a", "--platform", "x"], "inspect has no option --platform", "--help"],
-  ])("that makes no sense: %j", (args, message, hint) => {
+  ])("is rejected if it makes no sense: %j", (args, message, hint) => {
     const error = refusal(args);
     expect(error.message).toContain(message);
     expect(error.hint).toContain(hint);
   });
 
   it.each([
-    [[...DECRYPT, "-k"], "-k needs a key behind it", "such as -k private.pem"],
-    [[...DECRYPT, "--key"], "--key needs a key behind it", "such as --key private.pem"],
-    [[...ENCRYPT, "-r"], "-r needs a recipient behind it", "such as -r jwe:public.pem"],
-    [[...ENCRYPT, "--base"], "--base needs an image behind it", "such as --base oci:base:latest"],
+    [[...DECRYPT, "-k"], "-k needs a key", "such as -k private.pem"],
+    [[...DECRYPT, "--key"], "--key needs a key", "such as --key private.pem"],
+    [[...ENCRYPT, "-r"], "-r needs a recipient", "such as -r jwe:public.pem"],
+    [[...ENCRYPT, "--base"], "--base needs an image", "such as --base oci:base:latest"],
     [
       [...DECRYPT, "-k", "-q"],
-      "-k needs a key behind it",
-      "such as -k private.pem; one that begins with a dash is written --key=…",
+      "-k needs a key",
+      "such as -k private.pem; write --key=… for a value that begins with a dash",
     ],
     [
       [...ENCRYPT, "--min-size", "-1"],
-      "--min-size needs a size behind it",
-      "such as --min-size 10MiB; one that begins with a dash is written --min-size=…",
+      "--min-size needs a size",
+      "such as --min-size 10MiB; write --min-size=… for a value that begins with a dash",
     ],
     [[...DECRYPT, "--json=yes", "-k", "x"], "--json takes no value", "write --json alone"],
     [[...DECRYPT, "-k=x"], "-k takes its value without =", "such as -k private.pem"],
     [[...DECRYPT, "-key", "x"], "-key lacks a dash", "write --key"],
     [[...ENCRYPT, "-recipient=jwe:x"], "-recipient lacks a dash", "write --recipient"],
     [["inspect", "oci:a", "-json"], "-json lacks a dash", "write --json"],
-  ])("whose option has no value or one too many: %j", (args, message, hint) => {
+  ])("is rejected if an option lacks a value or has one too many: %j", (args, message, hint) => {
     const error = refusal(args);
     expect({ message: error.message, hint: error.hint }).toEqual({ message, hint });
   });
 
-  it("may have a value that begins with a dash, or joined to its option", () => {
+  it("accepts values that begin with a dash or are joined to their option", () => {
     const args = ["decrypt", "oci:a", "oci:b", "--key=-odd.pem", "-kx.pem", "-k", "-"];
     expect(parseCommandLine(args).keys).toEqual(["-odd.pem", "x.pem", "-"]);
     expect(parseCommandLine(["inspect", "oci:a", "-qk", "x.pem"])).toMatchObject({
@@ -208,7 +208,7 @@ describe("a command line", () => {
     expect(parseCommandLine(["inspect", "--", "-a"]).images).toEqual(["-a"]);
   });
 
-  it("has images only behind --, whatever they look like", () => {
+  it("takes everything after -- as images", () => {
     const args = ["encrypt", "-r", "jwe:x", "--layer", "-1", "--", "--layer", "-2"];
     expect(parseCommandLine(args)).toMatchObject({ layers: [-1], images: ["--layer", "-2"] });
   });
@@ -216,15 +216,15 @@ describe("a command line", () => {
   it.each([
     ["1..0", "0..1"],
     ["-1..-2", "-2..-1"],
-  ])("may not name the layers %s, from the last to the first", (text, forwards) => {
+  ])("rejects the backwards range %s", (text, forwards) => {
     const { message, hint } = refusal([...ENCRYPT, "-r", "jwe:x", "--layer", text]);
-    expect(message).toContain("run backwards");
+    expect(message).toContain("runs backwards");
     expect(hint).toBe(`write --layer ${forwards}`);
     const args = [...ENCRYPT, "-r", "jwe:x", "--layer=1..-1", "--layer=-1..1"];
     expect(parseCommandLine(args).layers).toHaveLength(2);
   });
 
-  it.each(["bad", "sha256:0cedf6ac0c2f", "0cedf6ac0c2f"])("may not name a layer %s", (text) => {
+  it.each(["bad", "sha256:0cedf6ac0c2f", "0cedf6ac0c2f"])("rejects %s as a digest", (text) => {
     const { message, hint } = refusal([...ENCRYPT, "-r", "jwe:x", "--digest", text]);
     expect(message).toBe(`"${text}" is not a whole digest`);
     expect(hint).toContain("inspect --json");
@@ -233,7 +233,7 @@ describe("a command line", () => {
     expect(parseCommandLine(args).digests).toEqual([digest]);
   });
 
-  it.each(["5x", "5MB", "-", "MiB", "1.5GiB"])("may not have the size %s", (text) => {
+  it.each(["5x", "5MB", "-", "MiB", "1.5GiB"])("rejects %s as a size", (text) => {
     const { message, hint } = refusal([...ENCRYPT, "-r", "jwe:x", "--min-size", text]);
     expect(message).toBe(`"${text}" is not a size`);
     expect(hint).toContain("KiB, MiB or GiB");
@@ -255,7 +255,7 @@ describe("a command line", () => {
     [["recipients", "k.pem:s3cret"]],
     [["help", "k.pem:s3cret"]],
     [[...DECRYPT, "--k.pem:pass=s3cret"]],
-  ])("that is refused keeps the password: %j", (args) => {
+  ])("that is rejected does not reveal a password: %j", (args) => {
     const { message, hint } = refusal(args);
     expect(`${message} ${hint ?? ""}`).not.toContain("s3cret");
   });
@@ -265,24 +265,24 @@ describe("a command line", () => {
   const ENCODED = [der.toString("base64"), der.toString("base64url"), der.toString("hex")];
 
   it.each([pem, pem.trimEnd(), pem.replaceAll("\n", " ")])(
-    "without the option of a key says what to write: %#",
+    "with the content of a key says what to write: %#",
     (content) => {
       const { message, hint } = refusal([...DECRYPT, content]);
-      expect(message).toBe("a key is given by the name of its file, not what is in it");
+      expect(message).toBe("a key is given by its file name, not by its content");
       expect(hint).toContain("such as -k private.pem");
     },
   );
 
   it.each(["-----BEGIN", "--a b", `--${"A".repeat(60)}`, "---x", "--k:x"])(
-    "has no option %j, which is not quoted",
+    "does not quote %j, which is not an option",
     (argument) => {
       const { message, hint } = refusal([...DECRYPT, argument]);
-      expect(message).toBe("an argument that begins with dashes is no option");
+      expect(message).toBe("an argument that begins with a dash is not an option");
       expect(hint).toContain("--help");
     },
   );
 
-  it.each(ENCODED)("that is refused keeps a key without PEM's lines: %#", (key) => {
+  it.each(ENCODED)("that is rejected does not reveal an encoded key: %#", (key) => {
     const attempts = [
       [key],
       ["help", key],

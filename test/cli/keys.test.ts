@@ -7,7 +7,7 @@ import { openDestination, openSource, shownImage } from "../../src/cli/images.js
 import { readKeys } from "../../src/cli/keys.js";
 import { readRecipients } from "../../src/cli/recipients.js";
 import type { ErrorCode } from "../../src/errors.js";
-import { UsageError } from "../../src/cli/usage-error.js";
+import { UsageError } from "../../src/cli/errors.js";
 import { expectCode } from "../support/codes.js";
 import { temporaryDirectories } from "../support/image.js";
 
@@ -66,9 +66,9 @@ async function failed(attempt: Promise<unknown>): Promise<Error> {
 describe("a key's password", () => {
   it.each([
     ["pass=", () => `pass=${STRANGE}`],
-    ["bare, as skopeo has it", () => STRANGE],
+    ["nothing, as skopeo writes it", () => STRANGE],
     ["env=", () => (vi.stubEnv("OCICRYPT_TEST", STRANGE), "env=OCICRYPT_TEST")],
-  ])("is taken by %s", async (_, password) => {
+  ])("is accepted after %s", async (_, password) => {
     expect(await labels(`${strange}:${password()}`)).toEqual([strange]);
   });
 
@@ -76,7 +76,7 @@ describe("a key's password", () => {
     ["no line end", ""],
     ["a line end", "\n"],
     ["Windows's line end", "\r\n"],
-  ])("is taken from a file with %s", async (_, end) => {
+  ])("is read from a file with %s", async (_, end) => {
     const file = join(files, "pass:word.txt");
     writeFileSync(file, STRANGE + end);
     expect(await labels(`${strange}:file=${file}`)).toEqual([strange]);
@@ -88,7 +88,7 @@ describe("a key's password", () => {
     }
   });
 
-  it("is all of the file but the last line end", async () => {
+  it("is the whole file except the last line end", async () => {
     const file = join(files, "two-ends.txt");
     writeFileSync(file, `${STRANGE}\n\n`);
     await expectCode(readKeys([`${strange}:file=${file}`]), "PASSWORD_WRONG");
@@ -97,7 +97,7 @@ describe("a key's password", () => {
     expect(await labels(`${key}:file=${file}`)).toEqual([key]);
   });
 
-  it("may be of any bytes in a file", async () => {
+  it("may consist of any bytes in a file", async () => {
     const bytes = Buffer.from([0xff, 0xfe, 0x80, 0x3a]);
     const [key, file] = [join(files, "bytes.pem"), join(files, "bytes.txt")];
     writeFileSync(key, locked(bytes));
@@ -105,7 +105,7 @@ describe("a key's password", () => {
     expect(await labels(`${key}:file=${file}`)).toEqual([key]);
   });
 
-  it("that looks like another form can be told as pass=", async () => {
+  it("that looks like another form is accepted after pass=", async () => {
     const key = join(files, "env.pem");
     writeFileSync(key, locked("env=HOME"));
     expect(await labels(`${key}:pass=env=HOME`)).toEqual([key]);
@@ -117,7 +117,7 @@ describe("a key's password", () => {
     ["in another case", `pass=${STRANGE.toUpperCase()}`, "PASSWORD_WRONG"],
     ["empty", "pass=", "PASSWORD_WRONG"],
     ["in a file that is not there", "file=/nonexistent/file", "KEY_UNREADABLE"],
-  ] as const)("may be %s", async (_, password, code) => {
+  ] as const)("is rejected if it is %s", async (_, password, code) => {
     const { message } = await expectCode(readKeys([`${strange}:${password}`]), code);
     expect(message).not.toContain("wrong");
     expect(message).not.toContain(STRANGE);
@@ -126,48 +126,51 @@ describe("a key's password", () => {
   it.each([
     [
       "env=OCICRYPT_NO_SUCH_VARIABLE",
-      "no variable OCICRYPT_NO_SUCH_VARIABLE",
+      "no environment variable OCICRYPT_NO_SUCH_VARIABLE",
       "export OCICRYPT_NO",
     ],
-    ["fd=three", "number of a descriptor", "FILE:fd=3 3< PASSWORDFILE"],
-    ["fd=", "number of a descriptor", "FILE:fd=3 3< PASSWORDFILE"],
-    ["fd=-1", "number of a descriptor", "FILE:fd=3 3< PASSWORDFILE"],
-    ["fd=999999", "the descriptor 999999 of fd= can not be read (EBADF)", "FILE:fd=3 3<"],
+    ["fd=three", "number of a file descriptor", "FILE:fd=3 3< PASSWORDFILE"],
+    ["fd=", "number of a file descriptor", "FILE:fd=3 3< PASSWORDFILE"],
+    ["fd=-1", "number of a file descriptor", "FILE:fd=3 3< PASSWORDFILE"],
+    ["fd=999999", "the file descriptor 999999 of fd= cannot be read (EBADF)", "FILE:fd=3 3<"],
     ["prompt", "no terminal", "FILE:file=PASSWORDFILE"],
-  ])("can not be %s", async (password, said, hint) => {
+  ])("cannot come from %s", async (password, said, hint) => {
     const error = await usageError(readKeys([`${strange}:${password}`]));
     expect(error.message).toContain(said);
     expect(error.hint).toContain(hint);
   });
 
   it.each(["hunter2", "Hunter_2", "__proto__", "constructor", "toString", "a=b"])(
-    "can not be in a variable %s, which may be the password itself",
+    "is not quoted if env= is followed by %s, which may be the password",
     async (name) => {
       const error = await usageError(readKeys([`${strange}:env=${name}`]));
-      expect(error.message).toBe("the environment has no variable of the name behind env=");
+      expect(error.message).toBe("there is no environment variable of the name after env=");
       expect(error.hint).not.toContain(name);
     },
   );
 
-  it.each(["hunter2", "a:b c"])("can not be in a file %s, which may be it", async (name) => {
-    const { message } = await expectCode(readKeys([`${strange}:file=${name}`]), "KEY_UNREADABLE");
-    expect(message).toBe(
-      `there is no such file for the password of ${strange}; name a file, not what is in it`,
-    );
-  });
+  it.each(["hunter2", "a:b c"])(
+    "is not quoted if file= is followed by %s, which may be the password",
+    async (name) => {
+      const { message } = await expectCode(readKeys([`${strange}:file=${name}`]), "KEY_UNREADABLE");
+      expect(message).toBe(
+        `there is no such file for the password of ${strange}; name a file, not its content`,
+      );
+    },
+  );
 
-  it("is missed where it is needed, by the name of the file", async () => {
+  it("is requested with the name of the file that needs it", async () => {
     const { message } = await expectCode(readKeys([strange]), "PASSWORD_MISSING");
     expect(message).toContain(strange);
   });
 });
 
 describe("a key's file", () => {
-  it("is as much of the argument as names one", async () => {
+  it("is the longest part of the argument that names a file", async () => {
     expect(await labels(`${files}/a:b.pem:pw:pass=other`)).toEqual([`${files}/a:b.pem:pw`]);
   });
 
-  it("may have colons in its name", async () => {
+  it("may contain colons in its name", async () => {
     expect(await labels(`${files}/a:b.pem:pass=pw`)).toEqual([`${files}/a:b.pem`]);
     await expectCode(readKeys([`${files}/a:b.pem:pw`]), "PASSWORD_MISSING");
   });
@@ -178,12 +181,12 @@ describe("a key's file", () => {
     "rsa2048.pkcs8.enc-v1.pem",
     "rsa2048.pkcs8.enc-v2.pem",
     "ec256.sec1.enc-aes128.pem",
-  ])("may be locked as openssl does it: %s", async (name) => {
+  ])("may be encrypted by openssl: %s", async (name) => {
     expect(await labels(`${PEERS}${name}:secret`)).toEqual([PEERS + name]);
     await expectCode(readKeys([`${PEERS}${name}:Secret`]), "PASSWORD_WRONG");
   });
 
-  it("may need no password and get one", async () => {
+  it("opens without the password that it does not need", async () => {
     expect(await labels(`${files}/plain.pem:pass=any`)).toEqual([`${files}/plain.pem`]);
   });
 
@@ -205,20 +208,20 @@ describe("a key's file", () => {
     expect(message).toContain(text().replace(":s3cret", ""));
   });
 
-  it.each(["jwe", "pkcs7", "pgp", "pkcs11"])("is named without %s:", async (scheme) => {
+  it.each(["jwe", "pkcs7", "pgp", "pkcs11"])("is rejected with the scheme %s:", async (scheme) => {
     const error = await usageError(readKeys([`${scheme}:${files}/plain.pem:pass=s3cret`]));
-    expect(error.message).toBe(`a key is named without ${scheme}:`);
+    expect(error.message).toBe(`a key takes no ${scheme}:`);
     expect(error.hint).toContain("-k private.pem");
   });
 
-  it("is named where one of several is wrong", async () => {
+  it("is named if one of several is wrong", async () => {
     const texts = [`${files}/plain.pem`, `${strange}:pass=s3cret`, `${files}/none.pem`];
     const { message } = await expectCode(readKeys(texts.slice(0, 2)), "PASSWORD_WRONG");
     expect(message).toContain(strange);
     expect(message).not.toContain("s3cret");
   });
 
-  it("opens with all of its keys", async () => {
+  it("gives all of its keys", async () => {
     expect(await labels(`${files}/plain.pem`, `${VECTORS}rsa-2048.jwk`)).toEqual([
       `${files}/plain.pem`,
       `${VECTORS}rsa-2048.jwk`,
@@ -237,7 +240,7 @@ describe("a recipient", () => {
     },
   );
 
-  it("may be several, in a JWK Set", async () => {
+  it("may be several in a JWK Set", async () => {
     const read = (name: string): unknown => JSON.parse(readFileSync(VECTORS + name, "utf8"));
     const file = join(files, "a:set.jwk");
     writeFileSync(
@@ -253,7 +256,7 @@ describe("a recipient", () => {
     ["is locked", () => `jwe:${strange}`, "KEY_IS_PRIVATE"],
     ["is not there", () => "jwe:/nonexistent", "KEY_UNREADABLE"],
     ["is for signing", () => `jwe:${PEERS}rsa2048.pub.RSA1_5.jwk`, "KEY_UNSUPPORTED"],
-  ])("can not be what %s", async (_, text, code) => {
+  ])("cannot be a key that %s", async (_, text, code) => {
     const { message } = await expectCode(readRecipients(text(), options), code);
     expect(message).toContain(text().slice("jwe:".length));
   });
@@ -274,7 +277,7 @@ describe("a recipient", () => {
     expect((error as UsageError).hint).toContain("jwe:FILE");
   });
 
-  it("is told to be of a scheme where it is a file only", async () => {
+  it("gets a scheme suggested if it is only a file name", async () => {
     const file = join(files, "public.pem");
     const error = await usageError(readRecipients(file, options));
     expect(error.hint).toBe(`write jwe:${file}`);
@@ -285,7 +288,7 @@ describe("a provider's parameters", () => {
   const options = { strict: false, keyRings: [], onWarning: () => undefined };
   const SECRET = "token=hvs.s3cret";
 
-  it.each(["vault", ""])("are in no message: %j", async (name) => {
+  it.each(["vault", ""])("appear in no message: %j", async (name) => {
     vi.stubEnv("OCICRYPT_KEYPROVIDER_CONFIG", "/nonexistent/config.json");
     const text = `provider:${name}:${SECRET}`;
     for (const attempt of [readRecipients(text, options), readKeys([text])]) {
@@ -328,29 +331,29 @@ describe("a file", () => {
     ],
   ];
 
-  it.each(WANTED)("is missed in the same words as %s", async (purpose, read) => {
+  it.each(WANTED)("is reported missing in the same words for %s", async (purpose, read) => {
     const missing = await expectCode(read("/nonexistent/a.pem"), "KEY_UNREADABLE");
     expect(missing.message).toBe(`there is no file /nonexistent/a.pem for ${purpose}`);
     const folder = await expectCode(read(`${files}/folder`), "KEY_UNREADABLE");
-    expect(folder.message).toBe(`${files}/folder is a directory and no file for ${purpose}`);
+    expect(folder.message).toBe(`${files}/folder for ${purpose} is a directory, not a file`);
     const long = await expectCode(read("A".repeat(5000)), "KEY_UNREADABLE");
-    expect(long.message).toBe(`the name of the file for ${purpose} is too long`);
+    expect(long.message).toBe(`the file name for ${purpose} is too long`);
   });
 
-  it("is missed without the password that a recipient does not have", async () => {
+  it("is reported missing without a password, which recipients do not have", async () => {
     const read = readRecipients("jwe:none.pem:pass=s3cret", options);
     const { message } = await expectCode(read, "KEY_UNREADABLE");
     expect(message).toBe("there is no file none.pem:pass=… for the recipient of -r");
   });
 
-  it("is missed as a password's with the name of the key", async () => {
+  it("of a password is reported missing with the name of the key", async () => {
     const { message } = await expectCode(readKeys([`${strange}:file=none.txt`]), "KEY_UNREADABLE");
     expect(message).toBe(`there is no file none.txt for the password of ${strange}`);
   });
 
   it("must have a name", async () => {
     const { message } = await expectCode(readKeys([""]), "KEY_UNREADABLE");
-    expect(message).toBe("no file is named for the key of -k");
+    expect(message).toBe("the file name for the key of -k is empty");
   });
 
   const jwk = JSON.stringify(privateKey.export({ format: "jwk" }), undefined, 1);
@@ -363,8 +366,8 @@ describe("a file", () => {
     jwk.replace(/\s/g, ""),
   ];
 
-  // What stands in the message ends up in logs.
-  it.each(CONTENTS)("is not what is in it, which is not shown: key %#", async (content) => {
+  // Messages end up in logs.
+  it.each(CONTENTS)("is not its content, which is not shown: key %#", async (content) => {
     const attempts = [
       readKeys([content]),
       readKeys([`${content}:pass=pw`]),
@@ -375,7 +378,7 @@ describe("a file", () => {
     ];
     for (const attempt of attempts) {
       const { message } = await failed(attempt);
-      expect(message).toMatch(/not what is in it/);
+      expect(message).toMatch(/not its content/);
       expect(message.length).toBeLessThan(100);
     }
   });
@@ -399,11 +402,11 @@ describe("a file", () => {
     for (const attempt of attempts) {
       const { message } = await failed(attempt());
       expect(message).not.toContain(key.slice(0, 12));
-      expect(message).toMatch(/not what is in it|is too long|no name of a key provider/);
+      expect(message).toMatch(/not its content|is too long|needs the name of a key provider/);
     }
   });
 
-  it("may have the name of a digest", async () => {
+  it("may be named like a digest", async () => {
     const file = join(files, "0123456789abcdef".repeat(4));
     writeFileSync(file, privateKey.export({ type: "pkcs8", format: "pem" }));
     expect(await labels(file)).toEqual([file]);
@@ -414,7 +417,7 @@ describe("a file", () => {
   const pem = privateKey.export({ type: "pkcs8", format: "pem" }).toString();
 
   it.each([pem, der.toString("base64"), der.toString("hex")])(
-    "is no image, and is not shown as one: key %#",
+    "is not an image, and is not shown as one: key %#",
     async (content) => {
       const secret = content.split("\n").at(-3) ?? content;
       for (const prefix of ["", "oci:", "oci-archive:", "docker://"]) {
@@ -432,11 +435,11 @@ describe("a file", () => {
     },
   );
 
-  it("of certificates must have some", async () => {
+  it("of certificates must contain one", async () => {
     const file = `${files}/public.pem`;
     const source = openSource("docker://localhost:1/app", { ...images, caFile: file });
     const error = await usageError(source);
-    expect(error.message).toBe(`${file} of --ca-file holds no certificate in PEM`);
+    expect(error.message).toBe(`${file} of --ca-file contains no PEM certificate`);
     expect(error.hint).toContain("openssl x509");
   });
 });

@@ -2,8 +2,8 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
-import { readRecipientIds } from "../../src/cli/recipient-ids.js";
-import { UsageError } from "../../src/cli/usage-error.js";
+import { readRecipientIds } from "../../src/cli/recipients.js";
+import { UsageError } from "../../src/cli/errors.js";
 import type { Key } from "../../src/keywrap/types.js";
 import type { RecipientSelector } from "../../src/layer/recipients.js";
 import { expectCode } from "../support/codes.js";
@@ -32,7 +32,7 @@ describe("--recipient-id", () => {
     expect(await readRecipientIds([text], [])).toEqual([expected]);
   });
 
-  it("takes a certificate, by all that messages name it by", async () => {
+  it("selects by a certificate, with every id that it can have in a message", async () => {
     const text = `pkcs7:${join(KEYS, "cert-rsa2048.pem")}`;
     const [selector] = await readRecipientIds([text], []);
     expect(selector).toEqual({
@@ -45,13 +45,13 @@ describe("--recipient-id", () => {
   });
 
   it.each(["", "kid:", "provider:", "provider:kms:params", "provider:a b"])(
-    "refuses %j",
+    "rejects %j",
     async (text) => {
       await expect(readRecipientIds([text], [])).rejects.toBeInstanceOf(UsageError);
     },
   );
 
-  it("does not quote what stands behind a provider's name", async () => {
+  it("does not quote the parameters of a provider", async () => {
     for (const text of [
       "provider:vault:token=hvs.s3cret",
       "provider::s3cret",
@@ -68,28 +68,31 @@ describe("--recipient-id", () => {
     const pem = readFileSync(join(KEYS, "rsa2048.pub.pem"), "utf8");
     const refused = readRecipientIds([pem], []);
     await expect(refused).rejects.toBeInstanceOf(UsageError);
-    await expect(refused).rejects.toThrow("not what is in a key's file");
+    await expect(refused).rejects.toThrow("not the content of a key file");
   });
 
-  it("refuses what is no certificate", async () => {
+  it("rejects a file that is not a certificate", async () => {
     const text = `pkcs7:${join(KEYS, "rsa2048.pub.pem")}`;
     const { message } = await expectCode(readRecipientIds([text], []), "KEY_UNSUPPORTED");
     expect(message).toContain(text);
   });
 
-  it.each(["jwe", "pgp", "pkcs11"])("refuses a file of %s, which tells nobody", async (scheme) => {
-    const text = `${scheme}:${join(KEYS, "rsa2048.pub.pem")}`;
-    const refused = readRecipientIds([text], []);
-    await expect(refused).rejects.toBeInstanceOf(UsageError);
-    await expect(refused).rejects.toMatchObject({
-      message: expect.stringContaining(`${text} is a file`) as unknown,
-      hint: expect.stringContaining("recipients list") as unknown,
-    });
-    expect(await readRecipientIds([`kid:${text}`], [])).toEqual([{ keyIds: [text] }]);
-  });
+  it.each(["jwe", "pgp", "pkcs11"])(
+    "rejects a key file of %s, which does not identify a recipient",
+    async (scheme) => {
+      const text = `${scheme}:${join(KEYS, "rsa2048.pub.pem")}`;
+      const refused = readRecipientIds([text], []);
+      await expect(refused).rejects.toBeInstanceOf(UsageError);
+      await expect(refused).rejects.toMatchObject({
+        message: expect.stringContaining(`${text} is a key file`) as unknown,
+        hint: expect.stringContaining("recipients list") as unknown,
+      });
+      expect(await readRecipientIds([`kid:${text}`], [])).toEqual([{ keyIds: [text] }]);
+    },
+  );
 });
 
-it("takes the keys of one file for one", async () => {
+it("makes one selector of the keys of one file", async () => {
   const key = (scheme: string, label: string): Key => ({ ...foreignKey(scheme), label });
   const [a, b, c] = [key("jwe", "a.pem"), key("pkcs7", "a.pem"), key("jwe", "b.pem")];
   const selectors = await readRecipientIds(["alice"], [a, c, b]);

@@ -1,0 +1,205 @@
+import type {
+  ContentErrorCode,
+  LayerErrorCode,
+  PlaceErrorCode,
+  RequestErrorCode,
+  WrappedKeyErrorCode,
+} from "../errors.js";
+import type { ErrorTexts } from "./errors.js";
+
+/** Errors about the image, its layers, and the places where images live. */
+
+export const REQUEST: ErrorTexts<RequestErrorCode> = {
+  ALREADY_ENCRYPTED: {
+    meaning:
+      "The layer, or part of the image, is already encrypted. Encrypting it again would hide the first key.",
+    hint: "use `ocicrypt recipients add` to add a recipient, decrypt it first, or choose plain layers with `--layer`",
+  },
+  NOT_ENCRYPTED: {
+    meaning:
+      "No layer, or none of the selected layers, is encrypted. If it should be, someone may have replaced the image.",
+    hint: "`ocicrypt inspect` shows which layers are encrypted",
+  },
+  NOTHING_TO_ENCRYPT: {
+    meaning: "The image has no layers.",
+    hint: "name an image with layers: nothing else in an image can be encrypted",
+  },
+  NOTHING_SELECTED: {
+    meaning: "The image has no layer or platform that matches the selection.",
+    hint: "`ocicrypt inspect` shows the layers and platforms of the image",
+  },
+  BASE_NOT_FOUND: {
+    meaning:
+      "The base image is unknown: the image does not name one, or it is not where the image is.",
+    hint: "name the base image with `--base IMAGE`",
+  },
+  BASE_MISMATCH: {
+    meaning:
+      "The image shares no layer with the base image, or the base image has no manifest for the platform.",
+    hint: "name the exact base image and version that the image was built from",
+  },
+  POLICY_VIOLATION: {
+    meaning:
+      "A layer is plain although encryption is required, or lacks a required recipient. Nothing was written.",
+    hint: "someone may have replaced the image; get it from a source you trust",
+  },
+  NO_RECIPIENTS: {
+    meaning: "Encryption needs at least one recipient.",
+    hint: "name a recipient with `-r`, such as `-r jwe:public.pem`",
+  },
+  LAST_RECIPIENT: {
+    meaning: "Removing these recipients would leave a layer that nobody can read.",
+    hint: "add another recipient first, or decrypt the image to give up encryption",
+  },
+  RECIPIENTS_INSEPARABLE: {
+    meaning: "The recipient to remove shares one wrapped key with others.",
+    hint: "use `ocicrypt recipients replace` and name everyone who keeps access",
+  },
+  NOT_FINISHED: {
+    meaning: "`finalize()` was called before the stream was read to its end.",
+    hint: "read the stream to its end before you call `finalize()`",
+  },
+  PROFILE_IMPOSSIBLE: {
+    meaning: "The readers that `compat` names could not decrypt the image.",
+    hint: "omit `--compat`, or name only recipients that these readers support",
+  },
+};
+
+const FAULTY = "the image was encrypted by a faulty tool; encrypt it again";
+
+export const LAYER: ErrorTexts<LayerErrorCode> = {
+  CIPHER_UNSUPPORTED: {
+    meaning: "The public options name a cipher other than AES-256-CTR with HMAC-SHA256.",
+    hint: "the image was encrypted by a newer tool, or the manifest was changed; get the image again",
+  },
+  SYMKEY_INVALID: { meaning: "The layer's unwrapped key is not 32 bytes long.", hint: FAULTY },
+  NONCE_MISSING: { meaning: "The private options have no nonce.", hint: FAULTY },
+  NONCE_INVALID: { meaning: "The nonce is not 16 bytes long.", hint: FAULTY },
+  NONCE_OVERRIDDEN: {
+    meaning:
+      "The public options hold a nonce, which other tools would use instead of the private one.",
+    hint: "the manifest was probably tampered with; get the image from a source you trust",
+  },
+  HMAC_MISSING: {
+    meaning: "The public options have no HMAC.",
+    hint: "the manifest is incomplete; get the image again",
+  },
+  HMAC_INVALID: {
+    meaning: "The HMAC is not 32 bytes long.",
+    hint: "the manifest is damaged; get the image again",
+  },
+  HMAC_MISMATCH: {
+    meaning:
+      "The blob differs from the one that was encrypted. Discard anything decrypted from it.",
+    hint: "the layer was damaged or tampered with; get the image again",
+  },
+  PRIVATE_OPTIONS_INVALID: {
+    meaning: "The unwrapped key is not the JSON of private options.",
+    hint: FAULTY,
+  },
+  PUBLIC_OPTIONS_MISSING: {
+    meaning: "The annotation with the public options is missing.",
+    hint: "a tool dropped an annotation from the manifest; get the image again",
+  },
+  PUBLIC_OPTIONS_INVALID: {
+    meaning: "The public options are not valid JSON, or lack a required member.",
+    hint: "the manifest is damaged; get the image again",
+  },
+};
+
+const DAMAGED = "the manifest is damaged; get the image again";
+
+export const WRAPPED_KEY: ErrorTexts<WrappedKeyErrorCode> = {
+  ANNOTATION_BASE64: {
+    meaning: "An annotation, or an element of a list of wrapped keys, is not base64.",
+    hint: DAMAGED,
+  },
+  ANNOTATION_EMPTY: {
+    meaning: "The layer has no wrapped key, or an element of a list is empty.",
+    hint: DAMAGED,
+  },
+  ANNOTATION_TOO_LARGE: {
+    meaning:
+      "An annotation is, or would become, larger than 1 MiB or longer than 1024 wrapped keys.",
+    hint: "use fewer recipients",
+  },
+  WRAPPED_KEY_INVALID: {
+    meaning: "A wrapped key does not have the form of its scheme.",
+    hint: DAMAGED,
+  },
+  WRAPPED_KEY_UNSUPPORTED: {
+    meaning: "A wrapped key uses an algorithm or form that this library does not read.",
+    hint: "ask whoever encrypted the image to use another algorithm",
+  },
+  WRAP_FAILED: {
+    meaning:
+      "A recipient could not wrap the key. Nothing was encrypted. The message and `cause` say why.",
+    hint: "check the recipient's key or key service",
+  },
+};
+
+export const CONTENT: ErrorTexts<ContentErrorCode> = {
+  DESCRIPTOR_INVALID: { meaning: "A digest or size is not valid.", hint: DAMAGED },
+  BLOB_SIZE_MISMATCH: {
+    meaning: "A blob is longer or shorter than its descriptor says.",
+    hint: "the image is incomplete or damaged; get it again",
+  },
+  BLOB_DIGEST_MISMATCH: {
+    meaning: "A blob does not have the digest in its descriptor.",
+    hint: "the image is damaged or was tampered with; get it again",
+  },
+  DIFF_ID_MISMATCH: {
+    meaning:
+      "A decrypted layer is not the one that the image's config names: it was swapped or damaged before encryption.",
+    hint: "the layer is not the one that the image was built with; do not run it",
+  },
+};
+
+export const PLACE: ErrorTexts<PlaceErrorCode> = {
+  REFERENCE_INVALID: {
+    meaning: "The name of an image has an unknown form, or contains a password.",
+    hint: "write oci:DIR:TAG, oci-archive:FILE:TAG or docker://HOST/REPOSITORY:TAG",
+  },
+  IMAGE_NOT_FOUND: {
+    meaning:
+      "The place does not exist, it holds no image of that name, or it holds several and none was named. The message lists the names in a layout or archive.",
+    hint: "check the place and the tag; the source comes first, and a tar file is oci-archive:FILE",
+  },
+  BLOB_NOT_FOUND: {
+    meaning: "A blob that a manifest names is missing.",
+    hint: "the image is incomplete; get it again",
+  },
+  LAYOUT_INVALID: {
+    meaning: "The directory is neither empty nor an OCI layout of version 1.0.0.",
+    hint: "name an OCI layout (oci:DIR), an archive (oci-archive:FILE), or a path that does not exist yet",
+  },
+  MANIFEST_INVALID: {
+    meaning: "A manifest, index or config cannot be used; the message says why.",
+    hint: "the image is damaged or was made by a faulty tool",
+  },
+  MANIFEST_TOO_LARGE: {
+    meaning:
+      "A manifest, index or config is, or would become, larger than 4 MiB. The message says how many recipients fit.",
+    hint: "no registry would accept it; use fewer recipients, or encrypt fewer layers with `--layer`",
+  },
+  MANIFEST_UNSUPPORTED: {
+    meaning: "The image has Docker's old format (schema 1), or is not an image.",
+    hint: "convert it: `skopeo copy --format oci IMAGE oci:DIR:TAG`",
+  },
+  SOURCE_UNREADABLE: {
+    meaning: "The source cannot be read.",
+    hint: "check the permissions of the source",
+  },
+  DESTINATION_EXISTS: {
+    meaning: "The archive holds other images, which would be lost. It is unchanged.",
+    hint: "name another file: an archive holds one image and is always replaced as a whole",
+  },
+  DESTINATION_FULL: {
+    meaning: "The disk is full. The destination is unchanged.",
+    hint: "free some space and run the command again; the destination is unchanged",
+  },
+  DESTINATION_UNWRITABLE: {
+    meaning: "The destination cannot be written. It is unchanged.",
+    hint: "check the permissions of the destination, which is unchanged",
+  },
+};

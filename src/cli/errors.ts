@@ -1,0 +1,116 @@
+import type { ErrorCode, OcicryptError } from "../errors.js";
+import { CONTENT, LAYER, PLACE, REQUEST, WRAPPED_KEY } from "./error-texts-image.js";
+import { KEY, PROVIDER, REGISTRY, TOKEN } from "./error-texts-key.js";
+
+/** The texts about one code, for `docs/errors.md` and for the terminal; backticks mark code. */
+export interface ErrorText {
+  meaning: string;
+  /** An imperative, or a fact that says what to do; without a full stop. */
+  hint: string;
+}
+
+export type ErrorTexts<Code extends ErrorCode> = Readonly<Record<Code, ErrorText>>;
+
+/** The codes as `docs/errors.md` groups them. */
+export const ERROR_SECTIONS: readonly { title: string; texts: Partial<ErrorTexts<ErrorCode>> }[] = [
+  { title: "Requests that do not fit the image", texts: REQUEST },
+  { title: "Layers", texts: LAYER },
+  { title: "Wrapped keys", texts: WRAPPED_KEY },
+  { title: "Keys", texts: KEY },
+  { title: "Registries", texts: REGISTRY },
+  { title: "Key providers and optional packages", texts: PROVIDER },
+  { title: "PKCS#11 tokens", texts: TOKEN },
+  { title: "Content", texts: CONTENT },
+  { title: "Images and their places", texts: PLACE },
+];
+
+/** Every code's texts; a code without them does not compile. */
+export const ERROR_TEXTS: ErrorTexts<ErrorCode> = {
+  ...{ ...REQUEST, ...LAYER, ...WRAPPED_KEY, ...KEY, ...REGISTRY, ...PROVIDER, ...TOKEN },
+  ...{ ...CONTENT, ...PLACE },
+};
+
+/** Better hints for some errors, which only their words tell from others with the same code. */
+export const SPECIAL_HINTS: readonly { code: ErrorCode; words: string; hint: string }[] = [
+  {
+    code: "REGISTRY_UNREACHABLE",
+    words: "it does not speak TLS",
+    hint: "check the port; for a registry without TLS use `--plain-http`, which keeps nothing secret",
+  },
+  {
+    code: "REFERENCE_INVALID",
+    words: "credentials do not go into the name of an image",
+    hint: "log in with docker, podman or skopeo login, then write docker://HOST/REPOSITORY:TAG",
+  },
+  {
+    code: "NOTHING_SELECTED",
+    words: "no manifest for the platform",
+    hint: "`ocicrypt inspect` shows the platforms; if it shows none, leave --platform away",
+  },
+];
+
+/** The hint for an error, as it is printed on a terminal. */
+export function hintFor({ code, message }: OcicryptError): string {
+  const special = SPECIAL_HINTS.find((each) => each.code === code && message.includes(each.words));
+  return withoutMarks(special?.hint ?? ERROR_TEXTS[code].hint);
+}
+
+/** Text of a table without the backticks that mark code on a page. */
+export function withoutMarks(text: string): string {
+  return text.replaceAll("`", "");
+}
+
+/** An error in the arguments: exit status 2, with a hint what to type instead. */
+export class UsageError extends Error {
+  readonly hint: string | undefined;
+
+  constructor(message: string, hint?: string) {
+    super(message);
+    this.hint = hint;
+  }
+}
+
+/**
+ * The candidate that was probably meant: at most two typing mistakes away, or the only one that
+ * begins with the word.
+ */
+export function closest(word: string, candidates: readonly string[]): string | undefined {
+  const ranked = candidates
+    .map((candidate) => ({ candidate, distance: editDistance(word, candidate) }))
+    .sort((a, b) => a.distance - b.distance);
+  if (ranked[0] !== undefined && ranked[0].distance <= 2) return ranked[0].candidate;
+  const [longer, ...others] = candidates.filter((candidate) => candidate.startsWith(word));
+  return word.length > 1 && others.length === 0 ? longer : undefined;
+}
+
+/** The Levenshtein distance, row by row. */
+function editDistance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const replaced = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
+      next.push(Math.min(replaced, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1));
+    }
+    row = next;
+  }
+  return row.at(-1) ?? 0;
+}
+
+/** Exit statuses of the command. */
+export const STATUS = { done: 0, failed: 1, usage: 2, noKey: 3, notVerified: 4 } as const;
+
+const BY_CODE: Partial<Record<ErrorCode, number>> = {
+  REFERENCE_INVALID: STATUS.usage,
+  NO_KEYS: STATUS.noKey,
+  NO_MATCHING_KEY: STATUS.noKey,
+  HMAC_MISMATCH: STATUS.notVerified,
+  BLOB_SIZE_MISMATCH: STATUS.notVerified,
+  BLOB_DIGEST_MISMATCH: STATUS.notVerified,
+  DIFF_ID_MISMATCH: STATUS.notVerified,
+};
+
+/** The exit status for an error of this code; 1 unless the code has its own. */
+export function statusOf(code: ErrorCode): number {
+  return BY_CODE[code] ?? STATUS.failed;
+}

@@ -1,0 +1,89 @@
+/** The ways to write images, recipients and keys, for help and docs/command.md; backticks mark code. */
+export interface Form {
+  written: string;
+  meaning: string;
+}
+
+export const IMAGE_FORMS: readonly Form[] = [
+  { written: "oci:DIR", meaning: "the only image of an OCI layout directory" },
+  {
+    written: "oci:DIR:TAG",
+    meaning: "the image of that name (`org.opencontainers.image.ref.name`)",
+  },
+  { written: "oci:DIR@sha256:HEX", meaning: "a manifest or index by its digest; source only" },
+  { written: "oci-archive:FILE[:TAG]", meaning: "an OCI layout in a tar archive" },
+  {
+    written: "docker://HOST/REPO[:TAG]",
+    meaning:
+      "an image in a registry; the default tag is `latest`. Credentials come from `docker login`, " +
+      "`podman login` or `skopeo login`",
+  },
+  {
+    written: "docker://HOST/REPO@sha256:HEX",
+    meaning: "an image in a registry, by its digest",
+  },
+];
+
+export const RECIPIENT_FORMS: readonly Form[] = [
+  {
+    written: "jwe:FILE",
+    meaning: "RSA or EC public keys or a certificate: PEM, DER, JWK or JWK Set",
+  },
+  { written: "pkcs7:FILE", meaning: "an RSA certificate: PEM or DER" },
+  {
+    written: "pgp:NAME",
+    meaning: "an OpenPGP key by name, e-mail address, key id or fingerprint",
+  },
+  { written: "pkcs11:FILE", meaning: "a PKCS#11 key file, or the RSA public key of a token" },
+  {
+    written: "provider:NAME[:PARAMS]",
+    meaning: "a key provider from the file that `OCICRYPT_KEYPROVIDER_CONFIG` names",
+  },
+];
+
+export const KEY_FORMS: readonly Form[] = [
+  {
+    written: "FILE",
+    meaning:
+      "a key without a password: a private key (PEM, DER, JWK, JWK Set or PKCS#12), a certificate " +
+      "that belongs to one, an OpenPGP secret key or a PKCS#11 key file, recognised by content",
+  },
+  {
+    written: "FILE:file=PASSWORDFILE",
+    meaning: "an encrypted key; the password is a file's content without its last line end",
+  },
+  { written: "FILE:env=VARIABLE", meaning: "the password is in an environment variable" },
+  {
+    written: "FILE:fd=NUMBER",
+    meaning: "the password is read from an open file descriptor, without its last line end",
+  },
+  { written: "FILE:prompt", meaning: "the command asks for the password on the terminal" },
+  {
+    written: "FILE:pass=PASSWORD",
+    meaning: "the password itself, which other users can see in the list of processes",
+  },
+  { written: "FILE:PASSWORD", meaning: "the same, as skopeo writes it" },
+  {
+    written: "provider:NAME[:PARAMS]",
+    meaning: "a key provider from the file that `OCICRYPT_KEYPROVIDER_CONFIG` names",
+  },
+];
+
+export const STATUS_FORMS: readonly Form[] = [
+  { written: "0", meaning: "done" },
+  { written: "1", meaning: "failed" },
+  { written: "2", meaning: "wrong usage: the arguments cannot be understood" },
+  { written: "3", meaning: "no given key opens it: `NO_KEYS`, `NO_MATCHING_KEY`" },
+  {
+    written: "4",
+    meaning:
+      "content does not verify: `HMAC_MISMATCH`, `BLOB_SIZE_MISMATCH`, `BLOB_DIGEST_MISMATCH`, " +
+      "`DIFF_ID_MISMATCH`",
+  },
+  {
+    written: "130, 143",
+    meaning:
+      "interrupted by SIGINT or SIGTERM; the destination is unchanged, unless the message says " +
+      "that this is unknown",
+  },
+];

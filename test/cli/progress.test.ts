@@ -1,0 +1,91 @@
+import { describe, expect, it } from "vitest";
+import {
+  progressBar,
+  progressDisplay,
+  progressLine,
+  progressLines,
+  writeAbove,
+} from "../../src/cli/progress.js";
+import type { ImageProgress } from "../../src/image/engine/progress.js";
+
+const DIGEST = `sha256:${"0123456789abcdef".repeat(4)}`;
+
+describe("the progress bar", () => {
+  const half: ImageProgress = {
+    ...{ digest: DIGEST, action: "encrypt", blobBytes: 1, blobSize: 2 },
+    ...{ bytes: 1024 ** 2, size: 2 * 1024 ** 2 },
+  };
+
+  it.each<[string, Partial<ImageProgress>, number, string]>([
+    ["nothing", { bytes: 0 }, 0, "encrypt [------------------------]   0%  0 B of 2.0 MiB"],
+    ["half", {}, 2, "encrypt [############------------]  50%  1.0 MiB of 2.0 MiB  512.0 KiB/s"],
+    ["all", { bytes: 2 * 1024 ** 2 }, 0, "encrypt [########################] 100%  2.0 MiB of 2.0 MiB"], // prettier-ignore
+    ["too much", { bytes: 4 * 1024 ** 2 }, 0, "encrypt [########################] 100%  4.0 MiB of 2.0 MiB"], // prettier-ignore
+    ["an empty image", { bytes: 0, size: 0, action: "copy" }, 0, "copy    [########################] 100%  0 B of 0 B"], // prettier-ignore
+  ])("of %s", (_, change, seconds, expected) => {
+    expect(progressLine({ ...half, ...change }, seconds)).toBe(expected);
+  });
+
+  function terminal(columns: number): { stream: NodeJS.WriteStream; written: string[] } {
+    const written: string[] = [];
+    const stream = { columns, write: (text: string) => written.push(text) };
+    return { stream: stream as unknown as NodeJS.WriteStream, written };
+  }
+
+  it("is drawn at most ten times a second, on one line, and is removed", () => {
+    const { stream, written } = terminal(40);
+    let now = 5000;
+    const bar = progressBar(stream, () => now);
+    for (; now < 5250; now += 10) bar.update(half);
+    expect(written).toHaveLength(3);
+    for (const text of written) {
+      expect(text).toMatch(/^\r[^\r\n]{1,39}\u001b\[K$/);
+    }
+    bar.clear();
+    bar.clear();
+    expect(written.slice(3)).toEqual(["\r\u001b[K"]);
+  });
+
+  it("has a line for each of several blobs, and takes all of them away", () => {
+    const { stream, written } = terminal(100);
+    let now = 0;
+    const bar = progressBar(stream, () => now);
+    for (const name of ["a", "b"]) {
+      bar.update({ ...half, digest: `sha256:${name.repeat(64)}`, blobBytes: 1, blobSize: 4 });
+      now += 1000;
+    }
+    expect(written.at(-1)).toMatch(
+      /^\r {2}\w+ a{12} \[#{6}-{18}\] {2}25%.*\u001b\[K\n {2}\w+ b{12} .*\n\w+ .*\u001b\[K$/,
+    );
+    bar.update({ ...half, digest: `sha256:${"a".repeat(64)}`, blobBytes: 4, blobSize: 4 });
+    expect(written.at(-1)).toMatch(/^\r\u001b\[2A\w+ [^\n]*\u001b\[K\u001b\[J$/);
+    bar.clear();
+    expect(written.at(-1)).toBe("\r\u001b[K");
+  });
+
+  it("makes room for a line above it", () => {
+    const { stream, written } = terminal(100);
+    const bar = progressDisplay(Object.assign(stream, { isTTY: true }));
+    bar.update({ ...half, digest: `sha256:${"a".repeat(64)}` });
+    writeAbove(stream, "trying again");
+    expect(written.slice(-2)).toEqual(["\r\u001b[K", "trying again\n"]);
+    bar.clear();
+    expect(written.at(-1)).toBe("trying again\n");
+  });
+
+  it("is a line each ten seconds where there is no terminal", () => {
+    const { stream, written } = terminal(80);
+    let now = 0;
+    const lines = progressLines(stream, () => now);
+    for (; now < 25_000; now += 1000) lines.update({ ...half, bytes: 5 * 1024 ** 2 });
+    lines.clear();
+    expect(written).toHaveLength(2);
+    expect(written[0]).toMatch(/^\w+: 5\.0 MiB of .*, 512\.0 KiB\/s\n$/);
+  });
+
+  it("leaves no trace where it was never drawn", () => {
+    const { stream, written } = terminal(80);
+    progressBar(stream).clear();
+    expect(written).toEqual([]);
+  });
+});
