@@ -7,9 +7,6 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import ts from "typescript";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { helpText } from "../src/cli/help.js";
-import { statusOf } from "../src/cli/errors.js";
-import type { ErrorCode } from "../src/errors.js";
 import { dockerRegistry, stopRegistries } from "./registry/docker-registry.js";
 
 const ROOT = fileURLToPath(new URL("../", import.meta.url));
@@ -193,29 +190,6 @@ function compile(file: string): string {
   program.emit();
   return file.replace(/ts$/, "js");
 }
-
-describe("docs/errors.md", () => {
-  const union = /type ErrorCode =([^;]*);/.exec(read("src/errors.ts"))?.[1] ?? "";
-  const codes = [...union.matchAll(/"([A-Z0-9_]+)"/g)].map(([, code]) => code);
-  const rows = [...read("docs/errors.md").matchAll(/^\| `([A-Z0-9_]+)` .*\| +(\d) +\|$/gm)];
-
-  it("has a row for each code and no other", () => {
-    expect(codes.length).toBeGreaterThan(50);
-    expect(rows.map(([, code]) => code).sort()).toEqual(codes.sort());
-  });
-
-  it("says each exit status", () => {
-    const statuses = rows.map(([, code, status]) => [code, Number(status)]);
-    expect(statuses).toEqual(rows.map(([, code]) => [code, statusOf(code as ErrorCode)]));
-  });
-});
-
-it("docs/command.md has every option that --help has", () => {
-  const help = [undefined, "encrypt", "decrypt", "inspect"] as const;
-  const options = help.flatMap((command) => helpText(command).match(/--[a-z-]+/g) ?? []);
-  const page = read("docs/command.md");
-  expect([...new Set(options)].filter((option) => !page.includes(option))).toEqual([]);
-});
 
 describe("links", () => {
   const skipped = ["node_modules", "dist", ".git"];

@@ -18,7 +18,7 @@ const COVERED = [
 ];
 
 /** Pages that are being rewritten. */
-const EXCLUDED = ["docs/architecture.md", "docs/command.md", "docs/errors.md"];
+const EXCLUDED = ["docs/architecture.md"];
 
 const TEXT_FILE = /\.(?:md|js|ts|json|sh)$/;
 

@@ -307,7 +307,7 @@ describe.concurrent("help", () => {
 
   it("of recipients", async () => {
     const text = await expectDone(["recipients", "--help"]);
-    expect(text).toContain("  recipients replace <image>");
+    expect(text).toContain("  recipients replace  ");
     expect(await expectDone(["help", "recipients"])).toBe(text);
   });
 
@@ -419,9 +419,9 @@ describe.concurrent("a secret is not shown", () => {
   const der = createPrivateKey(pem).export({ type: "pkcs8", format: "der" });
 
   it.each([
-    ["of a key without its option", [pem], "not what is in it"],
+    ["of a key without its option", [pem], "not by its content"],
     ["of a key without its option and form", [der.toString("base64")], "-k private.pem"],
-    ["of a key as its file", ["-k", der.toString("base64")], "not what is in it"],
+    ["of a key as its file", ["-k", der.toString("base64")], "not its content"],
     ["of a password as a variable", ["-k", `${PRIVATE}:env=MIGHunter2`], "FILE:env=PASSWORD"],
     ["of a property that all objects have", ["-k", `${PRIVATE}:env=__proto__`], "(USAGE)"],
   ])("%s", async (_, args, words) => {
