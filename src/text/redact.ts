@@ -1,0 +1,183 @@
+import { OcicryptError } from "../errors.js";
+
+const MARK = "[redacted]";
+
+/** Characters of an encoded secret that may show: 8 of base64 are 6 bytes. */
+const WINDOW = 8;
+/** Bytes in a row that give a secret away where each is written as a number. */
+const NUMBERS = 4;
+/** Longer buffers are wrapped keys and messages, whose parts are matched by their own secrets. */
+const MAX_SECRET = 64 * 1024;
+
+/** What programs print bytes as: `0x7b, 0x22`, `7b:22`, `\x7b\x22`, `%7B%22`; and `123, 34`. */
+const HEX_LIST = /(?:(?:\\x|0x|%|\\u00)?[0-9a-f]{2}[\s:,;-]*){4,}/gi;
+const DECIMAL_LIST = /(?:\d{1,3}[\s,;]+){3,}\d{1,3}/g;
+
+const TOKEN = /[\w+/=-]{8,}/g;
+/** The member that holds a layer's key in its private options, in JSON or a dump of an object. */
+const SYMKEY = /symkey\\?["']?\s*[:=]\s*\\?["']?[^\s"',}\\]+/gi;
+
+/**
+ * Removes secrets from a text that another program or module wrote. A secret is recognised as
+ * text, base64 (also URL-safe, and inside other base64), hexadecimal and lists of numbers, whole or
+ * in parts, since what reaches an error message is often cut off. The private options of any layer
+ * are removed as well, even if they are not among `secrets`.
+ *
+ * @param secrets bytes that must not appear, and the quoted values in them
+ */
+export function redact(text: string, secrets: readonly Uint8Array[]): string {
+  const known = secrets.filter(({ byteLength }) => byteLength > 0 && byteLength <= MAX_SECRET);
+  const whole = known.flatMap(valuesOf);
+  const hidden = new Uint8Array(text.length);
+  hideWindows(text, whole.flatMap(spellings), hidden);
+  hideNumbers(text, whole, hidden);
+  for (const match of text.matchAll(SYMKEY)) hidden.fill(1, match.index, endOf(match));
+  for (const match of text.matchAll(TOKEN)) {
+    // The ends of a secret are shorter than a window.
+    const isHidden = hidden.subarray(match.index, endOf(match)).includes(1);
+    if (isHidden || holdsPrivateOptions(match[0])) hidden.fill(1, match.index, endOf(match));
+  }
+  return replaceHidden(text, hidden);
+}
+
+/**
+ * Removes everything from a text that could be a key in some encoding: for what a program says that
+ * has a secret which is not known here. UUIDs and digests with their algorithm stay.
+ */
+export function redactOpaque(text: string): string {
+  return text.replace(/(?<!sha(?:256|512):)(?<![\w+/=])[\w+/=]{24,}/g, (token) => {
+    const isHex = /^[0-9a-f]+$/i.test(token);
+    const isMixed = /[0-9]/.test(token) && /[a-z]/.test(token) && /[A-Z]/.test(token);
+    return isHex || isMixed ? MARK : token;
+  });
+}
+
+/**
+ * An error that shows no secret: the same one where it shows none, else one of the same code whose
+ * message is redacted. Whatever else the error carries is dropped then.
+ *
+ * @param secrets as for {@link redact}
+ */
+export function redactError(error: unknown, secrets: readonly Uint8Array[]): unknown {
+  if (!shows(error, secrets, 0)) return error;
+  if (!(error instanceof Error)) return new Error(redact(String(error), secrets));
+  const message = redact(error.message, secrets);
+  const cause = error.cause === undefined ? {} : { cause: redactError(error.cause, secrets) };
+  return error instanceof OcicryptError
+    ? new OcicryptError(error.code, message, cause)
+    : new Error(message, cause);
+}
+
+/** Errors of other modules hold messages, outputs and requests in members of their own. */
+function shows(value: unknown, secrets: readonly Uint8Array[], depth: number): boolean {
+  if (typeof value === "string") return redact(value, secrets) !== value;
+  if (typeof value !== "object" || value === null || depth > 5) return false;
+  if (value instanceof Uint8Array) {
+    const text = Buffer.from(value.subarray(0, MAX_SECRET)).toString("latin1");
+    return redact(text, secrets) !== text;
+  }
+  const members = Object.getOwnPropertyNames(value).slice(0, 100);
+  return members.some((name) => {
+    const { get, value: member } = Object.getOwnPropertyDescriptor(value, name) ?? {};
+    return get === undefined && shows(member, secrets, depth + 1);
+  });
+}
+
+/** A secret, and the values in it where it is JSON, as they are and decoded from base64. */
+function valuesOf(secret: Uint8Array): Buffer[] {
+  const bytes = Buffer.from(secret.buffer, secret.byteOffset, secret.byteLength);
+  const quoted = bytes.toString("latin1").matchAll(/"([^"\\]{8,})"/g);
+  const values = [...quoted].flatMap(([, value = ""]) => [
+    Buffer.from(value, "latin1"),
+    ...(/^[\w+/-]+={0,2}$/.test(value) ? [Buffer.from(value, "base64")] : []),
+  ]);
+  return [bytes, ...values];
+}
+
+function spellings(secret: Buffer): string[] {
+  const base64 = alignments(secret);
+  return [
+    secret.toString("latin1"),
+    ...base64.flatMap((text) => [text, text.replaceAll("/", "\\/"), encodeURIComponent(text)]),
+    ...base64.map((text) => text.replaceAll("+", "-").replaceAll("/", "_")),
+    // A request of a key provider is base64 inside JSON, and often logged as base64 itself.
+    ...base64.flatMap((text) => alignments(Buffer.from(text, "latin1"))),
+    secret.toString("hex"),
+    secret.toString("hex").toUpperCase(),
+  ];
+}
+
+/** Base64 of bytes wherever they begin inside a longer text; only characters of theirs alone. */
+function alignments(bytes: Buffer): string[] {
+  return [0, 1, 2].map((offset) => {
+    const text = Buffer.concat([Buffer.alloc(offset), bytes]).toString("base64");
+    const end = text.replace(/=+$/, "").length;
+    return text.slice(offset === 0 ? 0 : offset + 1, bytes.byteLength < 4 ? end : end - 1);
+  });
+}
+
+function hideWindows(text: string, secrets: readonly string[], hidden: Uint8Array): void {
+  const windows = new Set<string>();
+  for (const secret of secrets) {
+    if (secret.length < WINDOW && secret.length >= NUMBERS) hideAll(text, secret, hidden);
+    for (let at = 0; at + WINDOW <= secret.length; at++) windows.add(secret.slice(at, at + WINDOW));
+  }
+  for (let at = 0; at + WINDOW <= text.length; at++) {
+    if (windows.has(text.slice(at, at + WINDOW))) hidden.fill(1, at, at + WINDOW);
+  }
+}
+
+function hideAll(text: string, secret: string, hidden: Uint8Array): void {
+  for (let at = text.indexOf(secret); at >= 0; at = text.indexOf(secret, at + 1)) {
+    hidden.fill(1, at, at + secret.length);
+  }
+}
+
+function hideNumbers(text: string, secrets: readonly Buffer[], hidden: Uint8Array): void {
+  const windows = new Set<string>();
+  for (const secret of secrets) {
+    for (let at = 0; at + NUMBERS <= secret.byteLength; at++) {
+      windows.add(secret.toString("hex", at, at + NUMBERS));
+    }
+  }
+  const lists: [RegExp, (list: string) => number[]][] = [
+    [HEX_LIST, (list) => (list.match(/[0-9a-f]{2}(?![xX])/gi) ?? []).map((n) => parseInt(n, 16))],
+    [DECIMAL_LIST, (list) => (list.match(/\d+/g) ?? []).map(Number)],
+  ];
+  for (const [pattern, numbersIn] of lists) {
+    for (const match of text.matchAll(pattern)) {
+      const bytes = Buffer.from(numbersIn(match[0].replace(/\\u00|0x/gi, " ")));
+      for (let at = 0; at + NUMBERS <= bytes.byteLength; at++) {
+        if (!windows.has(bytes.toString("hex", at, at + NUMBERS))) continue;
+        hidden.fill(1, match.index, endOf(match));
+        break;
+      }
+    }
+  }
+}
+
+/** Whether a token is base64 or hexadecimal of private options, perhaps twice, perhaps cut. */
+function holdsPrivateOptions(token: string, depth = 0): boolean {
+  const decoded = [
+    Buffer.from(token, "hex").toString("latin1"),
+    ...[0, 1, 2, 3].map((at) => Buffer.from(token.slice(at), "base64").toString("latin1")),
+  ];
+  return decoded.some(
+    (text) =>
+      /symkey|cipheroptions/.test(text) ||
+      (depth < 2 && /^[\w+/=-]{16,}$/.test(text) && holdsPrivateOptions(text, depth + 1)),
+  );
+}
+
+function replaceHidden(text: string, hidden: Uint8Array): string {
+  let result = "";
+  for (let at = 0; at < text.length; at++) {
+    if (hidden[at] === 0) result += text.charAt(at);
+    else if (at === 0 || hidden[at - 1] === 0) result += MARK;
+  }
+  return result;
+}
+
+function endOf(match: RegExpExecArray): number {
+  return match.index + match[0].length;
+}

@@ -1,0 +1,154 @@
+import { randomBytes } from "node:crypto";
+import { inspect } from "node:util";
+import { describe, expect, it } from "vitest";
+import { OcicryptError } from "../../src/errors.js";
+import { redact, redactError, redactOpaque } from "../../src/text/redact.js";
+
+const symkey = randomBytes(32);
+const privateOptions = Buffer.from(
+  JSON.stringify({
+    symkey: symkey.toString("base64"),
+    digest: `sha256:${randomBytes(32).toString("hex")}`,
+    cipheroptions: { nonce: randomBytes(16).toString("base64") },
+  }),
+);
+const request = Buffer.from(
+  JSON.stringify({ op: "keywrap", keywrapparams: { optsdata: privateOptions.toString("base64") } }),
+);
+const urlSafe = (bytes: Buffer): string => bytes.toString("base64url");
+const list = (bytes: Buffer, separator: string): string => [...bytes].join(separator);
+const pairs = (bytes: Buffer, before: string, between: string): string =>
+  [...bytes].map((byte) => before + byte.toString(16).padStart(2, "0")).join(between);
+
+const SPELLINGS: [string, string][] = [
+  ["its text", privateOptions.toString()],
+  ["its text as a JSON string", JSON.stringify(privateOptions.toString())],
+  ["its text with indentation", JSON.stringify(JSON.parse(privateOptions.toString()), null, 2)],
+  ["base64", privateOptions.toString("base64")],
+  ["base64 in lines", privateOptions.toString("base64").replace(/.{64}/g, "$&\n")],
+  ["base64 with escaped slashes", privateOptions.toString("base64").replaceAll("/", "\\/")],
+  ["URL-safe base64", urlSafe(privateOptions)],
+  ["base64 in a URL", encodeURIComponent(privateOptions.toString("base64"))],
+  ["hexadecimal", privateOptions.toString("hex")],
+  ["capital hexadecimal", privateOptions.toString("hex").toUpperCase()],
+  ["the request", request.toString()],
+  ["the request in base64", request.toString("base64")],
+  [
+    "the request in base64 behind a byte",
+    Buffer.concat([Buffer.of(10), request]).toString("base64"),
+  ],
+  ["the key alone in base64", symkey.toString("base64")],
+  ["the key alone in hexadecimal", symkey.toString("hex")],
+  ["the key alone as numbers", list(symkey, ", ")],
+  ["all of it as numbers", `[${list(privateOptions, ",")}]`],
+  ["the key alone as pairs", pairs(symkey, "", ":")],
+  ["the key alone in C", pairs(symkey, "0x", ", ")],
+  ["the key alone in Python", `b'${pairs(symkey, "\\x", "")}'`],
+  ["the key alone percent-encoded", pairs(symkey, "%", "")],
+];
+
+/** Pieces of the key that would be left, in the encodings that a reader would look for. */
+function leaks(text: string): string[] {
+  const encodings = [
+    symkey.toString("base64"),
+    symkey.toString("hex"),
+    symkey.toString("hex").toUpperCase(),
+    list(symkey, ", "),
+    list(symkey, ","),
+    pairs(symkey, "", ":"),
+    pairs(symkey, "\\x", ""),
+  ];
+  return encodings.flatMap((encoding) => {
+    const size = encoding.includes(",") || encoding.includes(":") ? 16 : 8;
+    return [...encoding]
+      .map((_, at) => encoding.slice(at, at + size))
+      .filter((piece) => piece.length === size && text.includes(piece));
+  });
+}
+
+describe("redact", () => {
+  it.each(SPELLINGS)("removes a secret written as %s", (_what, spelling) => {
+    const text = redact(`Traceback: cannot parse ${spelling} (exit)`, [privateOptions]);
+    expect(leaks(text)).toEqual([]);
+    expect(text).toMatch(/^Traceback: cannot parse .*\[redacted\]/s);
+    expect(text).not.toContain(privateOptions.toString("base64", 20, 60));
+  });
+
+  it.each(SPELLINGS)("removes parts of a secret written as %s", (_what, spelling) => {
+    const third = Math.floor(spelling.length / 3);
+    for (const part of [spelling.slice(0, third), spelling.slice(third, 2 * third)]) {
+      expect(leaks(redact(`…${part} and so on`, [privateOptions]))).toEqual([]);
+    }
+  });
+
+  it.each(SPELLINGS.filter(([what]) => !what.includes("alone") && !what.includes("numbers")))(
+    "removes private options that it was not given, written as %s",
+    (_what, spelling) => {
+      expect(leaks(redact(`cannot use ${spelling}!`, []))).toEqual([]);
+    },
+  );
+
+  it("removes a short secret where it is whole", () => {
+    expect(redact("the PIN 47110 is wrong", [Buffer.from("47110")])).toBe(
+      "the PIN [redacted] is wrong",
+    );
+  });
+
+  it.each([
+    "no route to host 10.0.0.1:443 (ECONNREFUSED)",
+    "key 5f2b8c1e-93d4-4d7a-8a5e-0a1b2c3d4e5f in /usr/lib/python3.11/site-packages/provider.py:17",
+    "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08 is unknown",
+    "exit status 1, 2, 3, 4 of 5",
+  ])("keeps %s", (text) => {
+    expect(redact(text, [privateOptions])).toBe(text);
+    expect(redactOpaque(text)).toBe(text);
+  });
+});
+
+describe("redactOpaque", () => {
+  it.each([symkey.toString("base64"), symkey.toString("hex"), urlSafe(privateOptions)])(
+    "removes %s",
+    (token) => {
+      expect(redactOpaque(`got ${token}.`)).not.toContain(token.slice(0, 12));
+    },
+  );
+});
+
+describe("redactError", () => {
+  it("returns an error without secrets as it is", () => {
+    const error = new Error("no network", { cause: new Error("ENETDOWN") });
+    expect(redactError(error, [privateOptions])).toBe(error);
+  });
+
+  it("keeps the code", () => {
+    const error = new OcicryptError("PROVIDER_FAILED", `said ${privateOptions.toString("hex")}`);
+    const redacted = redactError(error, [privateOptions]);
+    expect(redacted).toBeInstanceOf(OcicryptError);
+    expect(redacted).toMatchObject({ code: "PROVIDER_FAILED", message: "said [redacted]" });
+  });
+
+  it.each<[string, unknown]>([
+    ["its cause", new Error("failed", { cause: new Error(symkey.toString("base64")) })],
+    ["a member", Object.assign(new Error("failed"), { details: privateOptions.toString() })],
+    ["a buffer", Object.assign(new Error("failed"), { stdout: Buffer.from(privateOptions) })],
+    [
+      "a nested member",
+      Object.assign(new Error("failed"), { request: { body: request.toString() } }),
+    ],
+    ["several errors", new AggregateError([new Error(symkey.toString("hex"))], "failed")],
+    ["a text that was thrown", privateOptions.toString()],
+  ])("removes a secret in %s", (_what, error) => {
+    const redacted = redactError(error, [privateOptions]);
+    expect(leaks(inspect(redacted, { depth: 10 }))).toEqual([]);
+    expect(inspect(redacted, { depth: 10 })).not.toContain("symkey");
+  });
+
+  it("does not call getters of an error", () => {
+    const error = Object.defineProperty(new Error("failed"), "later", {
+      get() {
+        throw new Error("called");
+      },
+    });
+    expect(redactError(error, [privateOptions])).toBe(error);
+  });
+});
