@@ -6,6 +6,7 @@ import {
   type DescriptorLike,
 } from "../spec/descriptor.js";
 import { abortable } from "../io/abort.js";
+import { redactError } from "../text/redact.js";
 import {
   parsePrivateOptions,
   wipePrivateOptions,
@@ -82,7 +83,7 @@ export async function unwrapPrivateOptions(
         requireBytes(secret);
       } catch (error) {
         signal?.throwIfAborted();
-        errors.push(error);
+        errors.push(redactError(error, []));
         continue;
       }
       if (secret === null) {

@@ -1,6 +1,7 @@
 import { OcicryptError } from "../errors.js";
 import type { Recipient } from "../keywrap/types.js";
 import { abortable, anySignal } from "../io/abort.js";
+import { redactError } from "../text/redact.js";
 import { serializePrivateOptions, type PrivateOptions } from "../cipher/private-options.js";
 
 export interface WrappedElement {
@@ -41,7 +42,8 @@ async function wrapFor(
   try {
     bytes = await abortable(recipient.wrap(own, { signal }), signal);
   } catch (error) {
-    throw asWrapError(error, signal);
+    // A recipient may be anyone's code, and may quote in its error what it was handed.
+    throw asWrapError(redactError(error, [secret]), signal);
   } finally {
     own.fill(0);
   }

@@ -6,8 +6,9 @@ const MARK = "[redacted]";
 const WINDOW = 8;
 /** Bytes in a row that give a secret away where each is written as a number. */
 const NUMBERS = 4;
-/** Longer buffers are wrapped keys and messages, whose parts are matched by their own secrets. */
-const MAX_SECRET = 64 * 1024;
+/** All secrets of one text in bytes, and a text in characters: each takes milliseconds at most. */
+const MAX_SECRETS = 8 * 1024;
+const MAX_TEXT = 16 * 1024;
 
 /** What programs print bytes as: `0x7b, 0x22`, `7b:22`, `\x7b\x22`, `%7B%22`; and `123, 34`. */
 const HEX_LIST = /(?:(?:\\x|0x|%|\\u00)?[0-9a-f]{2}[\s:,;-]*){4,}/gi;
@@ -23,11 +24,13 @@ const SYMKEY = /symkey\\?["']?\s*[:=]\s*\\?["']?[^\s"',}\\]+/gi;
  * in parts, since what reaches an error message is often cut off. The private options of any layer
  * are removed as well, even if they are not among `secrets`.
  *
- * @param secrets bytes that must not appear, and the quoted values in them
+ * @param text cut after 16 Ki characters
+ * @param secrets bytes that must not appear, and the quoted values in them; those after the first
+ *   8 KiB are not looked for: a layer's private options have about 200 bytes
  */
 export function redact(text: string, secrets: readonly Uint8Array[]): string {
-  const known = secrets.filter(({ byteLength }) => byteLength > 0 && byteLength <= MAX_SECRET);
-  const whole = known.flatMap(valuesOf);
+  if (text.length > MAX_TEXT) return `${redact(text.slice(0, MAX_TEXT), secrets)}…`;
+  const whole = limited(secrets).flatMap(valuesOf);
   const hidden = new Uint8Array(text.length);
   hideWindows(text, whole.flatMap(spellings), hidden);
   hideNumbers(text, whole, hidden);
@@ -70,16 +73,27 @@ export function redactError(error: unknown, secrets: readonly Uint8Array[]): unk
 
 /** Errors of other modules hold messages, outputs and requests in members of their own. */
 function shows(value: unknown, secrets: readonly Uint8Array[], depth: number): boolean {
-  if (typeof value === "string") return redact(value, secrets) !== value;
+  if (typeof value === "string") {
+    const start = value.slice(0, MAX_TEXT);
+    return redact(start, secrets) !== start;
+  }
   if (typeof value !== "object" || value === null || depth > 5) return false;
   if (value instanceof Uint8Array) {
-    const text = Buffer.from(value.subarray(0, MAX_SECRET)).toString("latin1");
-    return redact(text, secrets) !== text;
+    return shows(Buffer.from(value.subarray(0, MAX_TEXT)).toString("latin1"), secrets, depth);
   }
   const members = Object.getOwnPropertyNames(value).slice(0, 100);
   return members.some((name) => {
     const { get, value: member } = Object.getOwnPropertyDescriptor(value, name) ?? {};
     return get === undefined && shows(member, secrets, depth + 1);
+  });
+}
+
+function limited(secrets: readonly Uint8Array[]): Uint8Array[] {
+  let room = MAX_SECRETS;
+  return secrets.map((secret) => {
+    const part = secret.subarray(0, room);
+    room -= part.byteLength;
+    return part;
   });
 }
 

@@ -1,3 +1,4 @@
+import { inspect } from "node:util";
 import { createDecipheriv, createHmac } from "node:crypto";
 import { Readable } from "node:stream";
 import { setImmediate as turn } from "node:timers/promises";
@@ -294,6 +295,27 @@ describe("encryptLayer, when a recipient fails", () => {
     expect(source.pulled).toBe(0);
     await expectCode(layer.finalize(), "NOT_FINISHED");
   });
+
+  it.each(["utf8", "base64", "hex"] as const)(
+    "shows nothing of the secret that the error quotes in %s",
+    async (encoding) => {
+      let secret = "";
+      const recipient: Recipient = {
+        scheme: "test",
+        wrap(bytes) {
+          secret = Buffer.from(bytes).toString(encoding);
+          const cause = Object.assign(new Error("refused"), { body: secret });
+          return Promise.reject(new OcicryptError("WRAP_FAILED", `not ${secret}`, { cause }));
+        },
+      };
+      const options = { descriptor: { mediaType: TAR }, recipients: [recipient] };
+      const error = await expectCode(collect(encryptLayer(pattern(1), options).stream), "WRAP_FAILED"); // prettier-ignore
+      expect(error.message).toBe("not [redacted]");
+      const shown = inspect(error, { depth: 10 });
+      expect(shown).toContain("refused");
+      expect(shown).not.toContain(secret.slice(12, 24));
+    },
+  );
 
   it("lets out no byte when it throws instead of rejecting", async () => {
     const recipient: Recipient = {

@@ -3,6 +3,7 @@ import { OcicryptError } from "../../errors.js";
 import { invalidAnswer } from "./messages.js";
 import { MAX_MESSAGE_SIZE, MAX_WORDS } from "./types.js";
 import { printable, reasonOf } from "../../text/printable.js";
+import { redact } from "../../text/redact.js";
 
 export interface Command {
   readonly path: string;
@@ -55,7 +56,7 @@ export async function runCommand(
       child.stdin.end(request);
       child.on("close", (status, killedBy) => {
         if (status === 0) resolve();
-        else reject(failed(who, status, killedBy, words));
+        else reject(failed(who, status, killedBy, redact(words.toString("utf8"), chunks)));
       });
     });
     return Buffer.concat(chunks);
@@ -102,9 +103,9 @@ function failed(
   who: string,
   status: number | null,
   killedBy: NodeJS.Signals | null,
-  words: Buffer,
+  words: string,
 ): OcicryptError {
   const how = status === null ? String(killedBy) : `exit status ${String(status)}`;
-  const said = printable(words.toString("utf8")) || "it said nothing on stderr";
+  const said = printable(words) || "it said nothing on stderr";
   return new OcicryptError("PROVIDER_FAILED", `${who} ended with ${how}: ${said}`);
 }

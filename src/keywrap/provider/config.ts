@@ -1,4 +1,5 @@
 import { readFileSync, statSync } from "node:fs";
+import { isIPv4 } from "node:net";
 import { OcicryptError } from "../../errors.js";
 import { ANY, asObject, mapOf, struct, type JsonObject } from "../../text/json.js";
 import { parseObject } from "./messages.js";
@@ -15,9 +16,17 @@ export interface ProviderConfig {
 /** A command or a gRPC server; with both the command is used, as by Go. */
 export interface ProviderEntry {
   readonly cmd?: { readonly path: string; readonly args?: readonly string[] };
-  /** `HOST:PORT` or `unix:///PATH`. Without `grpc-tls` the layer's key goes there in clear. */
+  /**
+   * `HOST:PORT` or `unix:///PATH`. Without `grpc-tls` only addresses of this machine are accepted:
+   * the layer's key travels in clear text.
+   */
   readonly grpc?: string;
   readonly "grpc-tls"?: ProviderTls;
+  /**
+   * Permits `grpc` without `grpc-tls` to another machine, on a network that protects the
+   * connection itself. Peers ignore this member.
+   */
+  readonly "grpc-plaintext"?: boolean;
 }
 
 /** TLS to a gRPC server; every file is PEM. */
@@ -54,11 +63,12 @@ const CONFIG = /* @__PURE__ */ struct({
         "server-name": ANY,
         "insecure-skip-verify": ANY,
       }),
+      "grpc-plaintext": ANY,
     }),
   ),
 });
 
-const ENTRY_MEMBERS = ["cmd", "grpc", "grpc-tls"];
+const ENTRY_MEMBERS = ["cmd", "grpc", "grpc-tls", "grpc-plaintext"];
 const TLS_TEXTS = ["root-ca-file", "cert-file", "key-file", "server-name"] as const;
 const TLS_MEMBERS: readonly string[] = [...TLS_TEXTS, "insecure-skip-verify"];
 
@@ -124,7 +134,23 @@ function readEntry(entry: JsonObject): Invocation {
   if (!isSet(entry.grpc)) throw new SyntaxError("neither cmd nor grpc says how to reach it");
   // Rust writes addresses as URLs.
   const address = readText(entry.grpc, "grpc").replace(/^(?:tcp|http):\/\//, "");
+  const plaintext = readFlag(entry["grpc-plaintext"], "grpc-plaintext");
+  if (tls === undefined && !plaintext && !isLocal(address)) {
+    throw new SyntaxError(
+      `grpc would send layer keys in clear text to ${printable(address, 100)}; ` +
+        'add grpc-tls, or "grpc-plaintext": true if the network protects the connection',
+    );
+  }
   return { kind: "grpc", address, ...(tls !== undefined && { tls }) };
+}
+
+/** Whether a gRPC address stays on this machine (https://github.com/grpc/grpc/blob/master/doc/naming.md). */
+function isLocal(address: string): boolean {
+  if (/^unix(?:-abstract)?:/.test(address)) return true;
+  const endpoint = address.replace(/^(?:dns:(?:\/\/\/)?|ipv4:|ipv6:|passthrough:(?:\/\/\/)?)/, "");
+  const host = /^(?:\[([^\]]*)\]|([^:]*))(?::\d+)?$/.exec(endpoint);
+  const name = (host?.[1] ?? host?.[2] ?? "").toLowerCase();
+  return name === "localhost" || name === "::1" || (isIPv4(name) && name.startsWith("127."));
 }
 
 function readCommand(value: unknown): Invocation {
@@ -142,10 +168,7 @@ function readTls(value: unknown): ProviderTls {
   const tls = asObject(value);
   if (tls === undefined) throw new SyntaxError("grpc-tls is not an object");
   refuseUnknown(tls, TLS_MEMBERS);
-  const skip = tls["insecure-skip-verify"] ?? false;
-  if (typeof skip !== "boolean") {
-    throw new SyntaxError("insecure-skip-verify is neither true nor false");
-  }
+  const skip = readFlag(tls["insecure-skip-verify"], "insecure-skip-verify");
   const texts = TLS_TEXTS.filter((name) => isSet(tls[name]));
   if (texts.includes("cert-file") !== texts.includes("key-file")) {
     throw new SyntaxError("cert-file and key-file need each other");
@@ -159,6 +182,12 @@ function readTls(value: unknown): ProviderTls {
 /** Go can not tell an empty member from one that is not there. */
 function isSet(value: unknown): boolean {
   return value !== undefined && value !== null && value !== "";
+}
+
+function readFlag(value: unknown, what: string): boolean {
+  if (value === undefined || value === null) return false;
+  if (typeof value === "boolean") return value;
+  throw new SyntaxError(`${what} is neither true nor false`);
 }
 
 function readText(value: unknown, what: string): string {

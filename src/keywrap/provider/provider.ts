@@ -5,6 +5,7 @@ import { findProvider, type ProviderConfig, type Invocation } from "./config.js"
 import { withDeadline } from "./deadline.js";
 import { DEFAULT_TIMEOUT, type KeyProvider, type KeyProviderRequest } from "./types.js";
 import { printable, reasonOf } from "../../text/printable.js";
+import { redactError, redactOpaque } from "../../text/redact.js";
 import { runCommand } from "./command.js";
 
 /**
@@ -124,10 +125,19 @@ async function answerOf(
 ): Promise<Uint8Array | null> {
   try {
     return await provider[operation]({ bytes, params, signal });
-  } catch (error) {
-    if (error instanceof OcicryptError) throw error;
-    const message = `${who} failed: ${reasonOf(error)}`;
-    throw new OcicryptError("PROVIDER_FAILED", message, { cause: error });
+  } catch (cause) {
+    const secrets = params.filter((text) => text !== "Enabled").map((text) => Buffer.from(text));
+    const error = redactError(cause, operation === "wrapKey" ? [bytes, ...secrets] : secrets);
+    const failed =
+      error instanceof OcicryptError
+        ? error
+        : new OcicryptError("PROVIDER_FAILED", `${who} failed: ${reasonOf(error)}`, {
+            cause: error,
+          });
+    // The secret that a provider may have unwrapped before it failed is not known here.
+    throw operation === "wrapKey"
+      ? failed
+      : new OcicryptError(failed.code, redactOpaque(failed.message));
   }
 }
 

@@ -1,9 +1,11 @@
+import { chmod, lstat } from "node:fs/promises";
+import { dirname } from "node:path";
 import type { handleUnaryCall, Server, ServerCredentials } from "@grpc/grpc-js";
 import { isOcicryptError, type ErrorCode } from "../../errors.js";
 import { asBuffer, loadGrpc, METHODS, type Grpc } from "./grpc.js";
 import { MAX_MESSAGE_SIZE } from "./types.js";
 import { decodeMessage, encodeMessage } from "./grpc.js";
-import { reasonOf } from "../../text/printable.js";
+import { printable, reasonOf } from "../../text/printable.js";
 import type { Operation } from "./messages.js";
 import { respond, type ServeOptions } from "./serve.js";
 import type { KeyProvider } from "./types.js";
@@ -41,11 +43,26 @@ export async function serveGrpc(
     const identity = (message: Buffer): Buffer => message;
     server.register(METHODS[operation], handler, identity, identity, "unary");
   }
+  const socket = /^unix:(?:\/\/)?(.*)$/s.exec(address)?.[1];
+  if (socket !== undefined) await requireOwnDirectory(dirname(socket));
   const port = await bind(server, address, credentialsFor(grpc, tls));
+  if (socket !== undefined) await chmod(socket, 0o600);
   return {
     address: address.startsWith("unix:") ? address : address.replace(/:\d+$/, `:${String(port)}`),
     close: () => close(server),
   };
+}
+
+/** Until its mode is set, anyone who can enter the directory of a socket could connect to it. */
+async function requireOwnDirectory(directory: string): Promise<void> {
+  const uid = process.getuid?.();
+  if (uid === undefined) return;
+  const { uid: owner, mode } = await lstat(directory);
+  if (owner === uid && (mode & 0o077) === 0) return;
+  throw new Error(
+    `the directory ${printable(directory, 300)} of the socket is open to other users; ` +
+      "use one that belongs to this user, with mode 0700",
+  );
 }
 
 function handlerFor(

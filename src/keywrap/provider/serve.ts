@@ -4,6 +4,7 @@ import type { KeyProviderServer, ServerTls } from "./serve-grpc.js";
 import type { Readable, Writable } from "node:stream";
 import { MAX_MESSAGE_SIZE, type AnswerEncoding, type KeyProvider } from "./types.js";
 import { reasonOf } from "../../text/printable.js";
+import { redactError } from "../../text/redact.js";
 
 export interface ServeOptions {
   /**
@@ -46,6 +47,8 @@ export async function respond(
       throw new OcicryptError("PROVIDER_INVALID_RESPONSE", "the provider returned nothing");
     }
     return encodeAnswer(operation, result, encoding);
+  } catch (error) {
+    throw redactError(error, result instanceof Uint8Array ? [bytes, result] : [bytes]);
   } finally {
     bytes.fill(0);
     if (operation === "keyunwrap") result?.fill(0);
@@ -66,7 +69,10 @@ export interface ServeCommandOptions extends ServeOptions {
 
 export interface ServeGrpcOptions extends ServeOptions {
   transport: "grpc";
-  /** `HOST:PORT`, port 0 for any free one; or `unix:///PATH`. */
+  /**
+   * `HOST:PORT`, port 0 for any free one; or `unix:///PATH`, in a directory of this user with mode
+   * 0700. The socket gets mode 0600.
+   */
   address: string;
   /** Without it whoever reaches the address is served, and keys travel in clear. */
   tls?: ServerTls | undefined;
@@ -86,7 +92,8 @@ export function serveKeyProvider(
  *
  * @returns once it listens
  * @throws {@link OcicryptError} `PACKAGE_MISSING`
- * @throws {Error} when it can not listen there, or when its certificate or key is not usable
+ * @throws {Error} when it cannot listen there, when others can enter the directory of its socket,
+ *   or when its certificate or key is not usable
  */
 export function serveKeyProvider(
   provider: KeyProvider,

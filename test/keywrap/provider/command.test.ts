@@ -1,5 +1,6 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { inspect } from "node:util";
 import { describe, expect, it } from "vitest";
 import type { ErrorCode } from "../../../src/errors.js";
 import { key, recipient } from "../../../src/keywrap/provider/provider.js";
@@ -147,6 +148,39 @@ describe("a command", () => {
       code: "PROVIDER_FAILED",
       message: expect.stringContaining("EACCES") as string,
     });
+  });
+
+  it.each([
+    ["as it is", "request"],
+    ["in base64", 'request.toString("base64")'],
+    ["in hexadecimal", 'request.toString("hex")'],
+    ["as numbers", "[...request].join()"],
+    ["without the request around it", "JSON.parse(request).keywrapparams.optsdata"],
+    ["decoded", 'Buffer.from(JSON.parse(request).keywrapparams.optsdata, "base64")'],
+  ])("does not return the secret that it quotes %s", async (what, quote) => {
+    const body = `const request = require("fs").readFileSync(0);
+      console.error("cannot parse " + ${quote}); process.exitCode = 1;`;
+    const error: unknown = await recipientOf({ what: `quotes ${what}`, body })
+      .wrap(SECRET)
+      .catch((reason: unknown) => reason);
+    expect(error).toMatchObject({ message: /exit status 1: (?:cannot parse )?.*\[redacted\]/ });
+    const shown = inspect(error, { depth: 10 });
+    const secret = Buffer.from(SECRET);
+    for (const text of [secret.toString(), secret.toString("base64"), secret.toString("hex")]) {
+      expect(shown).not.toContain(text.slice(12, 24));
+    }
+  });
+
+  it("does not return the secret that it has unwrapped before it fails", async () => {
+    const symkey = Buffer.from("0123456789abcdefFEDCBA9876543210").toString("base64");
+    const body = `console.error("cannot use ${symkey}"); process.exitCode = 1;`;
+    const path = writeScript(folder, "unwraps-and-fails", body);
+    const unwrap = key("p", { config: configure("p", { cmd: { path } }) });
+    const error: unknown = await unwrap
+      .unwrap(Buffer.from("wrapped"))
+      .catch((reason: unknown) => reason);
+    expect(error).toMatchObject({ code: "PROVIDER_FAILED", message: /cannot use \[redacted\]/ });
+    expect(inspect(error, { depth: 10 })).not.toContain(symkey.slice(0, 12));
   });
 
   it("gets its arguments as they are, without a shell", async () => {

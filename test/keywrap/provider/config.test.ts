@@ -29,12 +29,19 @@ describe("findProvider", () => {
       { kind: "cmd", path: "/x", args: ["a", ""] },
     ],
     ["arguments that Go never set", { cmd: { path: "/x", args: null } }, { args: [] }],
-    ["a server", { grpc: "h:1" }, { kind: "grpc", address: "h:1" }],
+    ["a server", { grpc: "127.0.0.1:1" }, { kind: "grpc", address: "127.0.0.1:1" }],
+    ["a server by name", { grpc: "dns:///localhost:1" }, { address: "dns:///localhost:1" }],
+    ["a server over IPv6", { grpc: "[::1]:1" }, { address: "[::1]:1" }],
+    [
+      "a server elsewhere, if that is said",
+      { grpc: "h:1", "grpc-plaintext": true },
+      { kind: "grpc", address: "h:1" },
+    ],
     ["a socket", { grpc: "unix:///run/x" }, { kind: "grpc", address: "unix:///run/x" }],
-    ["Rust's way to write it", { grpc: "tcp://h:1" }, { address: "h:1" }],
-    ["Rust's other way", { grpc: "http://h:1" }, { address: "h:1" }],
+    ["Rust's way to write it", { grpc: "tcp://localhost:1" }, { address: "localhost:1" }],
+    ["Rust's other way", { grpc: "http://localhost:1" }, { address: "localhost:1" }],
     ["the command of both", { cmd: { path: "/x" }, grpc: "h:1" }, { kind: "cmd" }],
-    ["the server of an empty command", { cmd: null, grpc: "h:1" }, { kind: "grpc" }],
+    ["the server of an empty command", { cmd: null, grpc: "localhost:1" }, { kind: "grpc" }],
     [
       "TLS by default",
       { grpc: "h:1", "grpc-tls": {} },
@@ -72,7 +79,7 @@ describe("findProvider", () => {
   });
 
   it("has no TLS unless told", () => {
-    expect(findProvider("p", unchecked({ p: { grpc: "h:1" } }))).not.toHaveProperty("tls");
+    expect(findProvider("p", unchecked({ p: { grpc: "localhost:1" } }))).not.toHaveProperty("tls");
   });
 
   it("reads the file that the environment names", () => {
@@ -91,6 +98,12 @@ describe("findProvider", () => {
     ["an entry that is a text", "x", /provider "p" is not an object/],
     ["an empty entry", {}, /neither cmd nor grpc/],
     ["an empty address", { grpc: "" }, /neither cmd nor grpc/],
+    ["a server elsewhere without TLS", { grpc: "10.0.0.1:1" }, /clear text to 10\.0\.0\.1:1/],
+    ["a name that only starts like this machine", { grpc: "localhost.example:1" }, /clear text/],
+    ["a name that looks like loopback", { grpc: "127.example:1" }, /clear text/],
+    ["a resolver of names", { grpc: "dns://10.0.0.1/localhost:1" }, /clear text/],
+    ["several addresses", { grpc: "ipv4:127.0.0.1:1,10.0.0.1:1" }, /clear text/],
+    ["plain text that is no flag", { grpc: "h:1", "grpc-plaintext": "yes" }, /neither true nor/],
     ["the first example of Go's documentation", { path: "/x" }, /member "path" is unknown/],
     ["ttrpc", { ttrpc: "unix:///x" }, /ttrpc is of Rust alone/],
     ["native", { native: "attestation-agent" }, /native is of Rust alone/],

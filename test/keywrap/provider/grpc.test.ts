@@ -1,11 +1,11 @@
 import { createServer, type AddressInfo, type Server as TcpServer } from "node:net";
-import { readFileSync } from "node:fs";
+import { mkdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { inspect } from "node:util";
 import * as grpc from "@grpc/grpc-js";
-import { afterEach, describe, expect, it } from "vitest";
-import { encodeMessage } from "../../../src/keywrap/provider/grpc.js";
-import { loadGrpc } from "../../../src/keywrap/provider/grpc.js";
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { encodeMessage, loadGrpc } from "../../../src/keywrap/provider/grpc.js";
 import {
   provider,
   serveKeyProvider,
@@ -107,6 +107,49 @@ describe("over gRPC", () => {
     const { address } = await serve({ address: `unix://${join(folder, "socket")}` });
     expect(address).toBe(`unix://${join(folder, "socket")}`);
     await roundTrip(connect(address));
+  });
+
+  it.skipIf(process.platform === "win32")("lets only its own user connect", async () => {
+    const socket = join(folder, "private-socket");
+    await serve({ address: `unix://${socket}` });
+    expect(statSync(socket).mode & 0o777).toBe(0o600);
+  });
+
+  it.skipIf(process.platform === "win32")("serves no socket that others can reach", async () => {
+    const directory = join(folder, "shared");
+    mkdirSync(directory);
+    const address = `unix:${join(directory, "socket")}`;
+    await expect(serve({ address })).rejects.toThrow(/open to other users; use one .* mode 0700/);
+  });
+
+  it("asks a server on this machine directly, whatever proxy the environment names", async () => {
+    const seen: Buffer[] = [];
+    const proxy = createServer((socket) => {
+      socket.on("data", (chunk) => seen.push(chunk));
+      socket.on("error", () => undefined);
+    });
+    await new Promise<void>((resolve) => proxy.listen(0, "127.0.0.1", resolve));
+    open.push(proxy);
+    const { port } = proxy.address() as AddressInfo;
+    const names = ["http_proxy", "https_proxy", "grpc_proxy"];
+    for (const name of names) vi.stubEnv(name, `http://127.0.0.1:${String(port)}`);
+    try {
+      await roundTrip(connect((await serve()).address));
+      expect(seen).toEqual([]);
+    } finally {
+      vi.unstubAllEnvs();
+    }
+  });
+
+  it("does not return the secret in an error of the server", async () => {
+    const quoting: KeyProvider = {
+      ...turning,
+      wrapKey: ({ bytes }) => Promise.reject(new Error(`cannot parse ${bytes.toString()}`)),
+    };
+    const { recipient } = connect((await serve({}, quoting)).address);
+    const error: unknown = await recipient.wrap(SECRET).catch((reason: unknown) => reason);
+    expect(error).toMatchObject({ code: "PROVIDER_FAILED", message: /cannot parse/ });
+    expect(inspect(error, { depth: 10 })).not.toMatch(/116,\s?104,\s?101|secret of a/);
   });
 
   it("answers in numbers", async () => {
