@@ -83,8 +83,9 @@ function shows(value: unknown, secrets: readonly Uint8Array[], depth: number): b
   }
   const members = Object.getOwnPropertyNames(value).slice(0, 100);
   return members.some((name) => {
-    const { get, value: member } = Object.getOwnPropertyDescriptor(value, name) ?? {};
-    return get === undefined && shows(member, secrets, depth + 1);
+    // A getter is code of another module.
+    const property = Object.getOwnPropertyDescriptor(value, name);
+    return property !== undefined && shows(property.value as unknown, secrets, depth + 1);
   });
 }
 

@@ -221,7 +221,7 @@ describe("Go and this library share a provider", () => {
         const layer = await goEncrypt(entry, "x:y=z");
         expect(seen).toEqual([["x:y=z"]]);
         await expect(goDecrypt(layer, entry)).rejects.toThrow(
-          /NotFound desc = the wrapped key is not for this provider/,
+          /NotFound desc = the wrapped key belongs to another provider/,
         );
         await expect(ourDecrypt(layer, entry)).rejects.toMatchObject({ code: "PROVIDER_FAILED" });
       },

@@ -60,9 +60,9 @@ function leaks(text: string): string[] {
   ];
   return encodings.flatMap((encoding) => {
     const size = encoding.includes(",") || encoding.includes(":") ? 16 : 8;
-    return [...encoding]
-      .map((_, at) => encoding.slice(at, at + size))
-      .filter((piece) => piece.length === size && text.includes(piece));
+    return Array.from(encoding, (_, at) => encoding.slice(at, at + size)).filter(
+      (piece) => piece.length === size && text.includes(piece),
+    );
   });
 }
 

@@ -6,9 +6,9 @@ import { readPackets, TAG, type Packet } from "./packets.js";
 /** A primary key with all that belongs to it; RFC 9580 sections 10.1 and 10.2. */
 export interface TransferableKey {
   isSecret: boolean;
-  /** `undefined` for a primary key that can not be identified. */
+  /** `undefined` for a primary key that cannot be identified. */
   primary: KeyIdentity | undefined;
-  /** Without those that can not be identified. */
+  /** Without those that cannot be identified. */
   subkeys: KeyIdentity[];
   userIds: string[];
   /** Its packets, without those that mean nothing outside of a key ring. */

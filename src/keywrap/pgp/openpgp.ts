@@ -18,7 +18,7 @@ const MAX_MESSAGE_SIZE = 1024 * 1024;
 export function configure({ config }: OpenPgp): Config {
   return {
     ...config,
-    // A user id or signature that can not be read must not make the key unusable.
+    // A user id or signature that cannot be read must not make the key unusable.
     ignoreMalformedPackets: true,
     // DSA with ElGamal is what GnuPG made by default until 2009.
     rejectPublicKeyAlgorithms: new Set(),
@@ -31,7 +31,7 @@ export function configure({ config }: OpenPgp): Config {
 }
 
 /**
- * What OpenPGP.js says of a key that it can not use, as an error of this library.
+ * What OpenPGP.js says of a key that it cannot use, as an error of this library.
  *
  * @param what the key, as it is called in the message
  */
@@ -45,7 +45,7 @@ export function keyError(error: unknown, what: string): OcicryptError {
     const message = `${what} is on a Brainpool or secp256k1 curve, for which the npm package eckey-utils must be installed`;
     return new OcicryptError("KEY_UNSUPPORTED", message);
   }
-  return new OcicryptError("KEY_UNSUPPORTED", `${what} can not be used: ${why}`);
+  return new OcicryptError("KEY_UNSUPPORTED", `${what} cannot be used: ${why}`);
 }
 
 /** A key by its key id, as people and gpg know it. */

@@ -103,7 +103,7 @@ async function findEncryptionKey(
     ?.getKeyID();
   const found = await key.getEncryptionKey(keyId, new Date(), undefined, config);
   if (named !== undefined && found.getFingerprint() !== named.fingerprint) {
-    throw new Error(`its subkey 0x${named.keyId} can not be read`);
+    throw new Error(`its subkey 0x${named.keyId} cannot be read`);
   }
   return found;
 }
@@ -115,7 +115,7 @@ async function requireValidUserId(
   what: string,
   config: Config,
 ): Promise<void> {
-  let refusal: unknown = new Error("its user id can not be read");
+  let refusal: unknown = new Error("its user id cannot be read");
   for (const user of key.users) {
     if (user.userID === null || !matchesUserId(user.userID.userID, name)) continue;
     try {

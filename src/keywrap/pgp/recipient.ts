@@ -17,7 +17,7 @@ export interface PgpRecipientOptions {
  * in the one form that GnuPG 2.2 and all versions of ocicrypt read.
  *
  * A subkey that encrypts is preferred to the primary key, and a newer one to an older one, as gpg
- * does. Keys that can not be used (expired, revoked, too weak) are passed over if the name means
+ * does. Keys that cannot be used (expired, revoked, too weak) are passed over if the name means
  * another one too. Where several can be used, gpg would take the one it trusts most or else the
  * newest; this refuses to choose, because anybody can make a newer key with the same name.
  *

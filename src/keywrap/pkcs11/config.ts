@@ -85,7 +85,7 @@ async function readConfigFile(path: string): Promise<Pkcs11Config | undefined> {
     text = await readFile(path, "utf8");
   } catch (cause) {
     if (cause instanceof Error && "code" in cause && cause.code === "ENOENT") return undefined;
-    throw invalid(path, "it can not be read", cause);
+    throw invalid(path, "it cannot be read", cause);
   }
   if (text.length > MAX_SIZE) throw invalid(path, "it is too large");
   return parseConfigFile(text, path);

@@ -65,7 +65,7 @@ function readEnv(module: unknown): ReadonlyMap<string, string> {
   }
   for (const [name, value] of section as ReadonlyMap<unknown, unknown>) {
     if (typeof name !== "string" || !/^[A-Za-z_][A-Za-z0-9_]*$/.test(name)) {
-      throw invalid('a name in "env" can not be that of an environment variable');
+      throw invalid('a name in "env" cannot be that of an environment variable');
     }
     if (typeof value !== "string" || value.includes("\0")) {
       throw invalid(`the environment variable ${name} is not a string`);

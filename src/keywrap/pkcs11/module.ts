@@ -8,7 +8,7 @@ import type { Pkcs11Uri } from "./uri.js";
 export interface TokenOptions {
   /** Which modules may be loaded; by default what `OCICRYPT_CONFIG` or an `ocicrypt.conf` says. */
   config?: Pkcs11Config | undefined;
-  /** The package `pkcs11js`, for programs in which its name can not be imported from here. */
+  /** The package `pkcs11js`, for programs in which its name cannot be imported from here. */
   pkcs11js?: Pkcs11Js | undefined;
 }
 
@@ -45,7 +45,7 @@ export async function importPkcs11js(
       cause instanceof Error && "code" in cause && cause.code === "ERR_MODULE_NOT_FOUND";
     const message = absent
       ? "a key in a PKCS #11 token needs the package pkcs11js: npm install pkcs11js"
-      : "the package pkcs11js can not be loaded, its native part may not have been built: " +
+      : "the package pkcs11js cannot be loaded, its native part may not have been built: " +
         "npm rebuild pkcs11js, or remove it and npm install pkcs11js";
     throw new OcicryptError("PACKAGE_MISSING", message, { cause });
   }
@@ -57,7 +57,7 @@ function loadFile(path: string, { PKCS11 }: Pkcs11Js): Cryptoki {
     cryptoki.load(path);
     return cryptoki;
   } catch (cause) {
-    const message = `the file ${path} can not be loaded as a PKCS #11 module`;
+    const message = `the file ${path} cannot be loaded as a PKCS #11 module`;
     throw new OcicryptError("MODULE_NOT_FOUND", message, { cause });
   }
 }

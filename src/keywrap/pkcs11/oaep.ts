@@ -50,7 +50,7 @@ export function encryptOaep(key: KeyObject, hash: OaepHash, plaintext: Uint8Arra
   return publicEncrypt(padding(key, hash), plaintext);
 }
 
-/** `null` for what another key has encrypted, or is damaged: the two can not be told apart. */
+/** `null` for what another key has encrypted, or is damaged: the two cannot be told apart. */
 export function decryptOaep(key: KeyObject, hash: OaepHash, ciphertext: Uint8Array): Buffer | null {
   try {
     return privateDecrypt(padding(key, hash), ciphertext);

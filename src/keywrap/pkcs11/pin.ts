@@ -9,7 +9,7 @@ const MAX_SIZE = 4096;
  * The PIN that a URI gives or names a file of; `undefined` where it does neither. The file's last
  * line end is no part of it, which Go leaves in.
  *
- * @throws {@link OcicryptError} `PIN_MISSING` when the file can not be read
+ * @throws {@link OcicryptError} `PIN_MISSING` when the file cannot be read
  */
 export async function readPin({ pinValue, pinSource }: Pkcs11Uri): Promise<string | undefined> {
   const pin = pinSource === undefined ? pinValue : await readPinFile(pinSource);
@@ -25,7 +25,7 @@ async function readPinFile(path: string): Promise<string> {
     const code = error instanceof Error && "code" in error ? String(error.code) : "unknown reason";
     throw new OcicryptError(
       "PIN_MISSING",
-      `the file that pin-source names can not be read: ${code}`,
+      `the file that pin-source names cannot be read: ${code}`,
     );
   }
   try {

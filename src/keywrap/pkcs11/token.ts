@@ -87,7 +87,7 @@ function decrypt(
     const encoded = finish(session, ciphertext);
     return encoded === null ? null : decodeOaep(encoded, hash);
   }
-  const message = `${describeKey(uri)} can not be used: its token does not offer ${oaepAlgorithm(hash)}`;
+  const message = `${describeKey(uri)} cannot be used: its token does not offer ${oaepAlgorithm(hash)}`;
   throw new OcicryptError("KEY_UNSUPPORTED", message);
 }
 

@@ -16,7 +16,7 @@ const IS_WINDOWS: boolean = process.platform === "win32";
  * Runs a provider: one request on its standard input, one answer on its standard output.
  *
  * @param who the provider
- * @param signal kills it, and whatever it started
+ * @param signal kills the provider and its children
  * @throws {@link OcicryptError} `PROVIDER_NOT_FOUND`, `PROVIDER_FAILED`,
  *   `PROVIDER_INVALID_RESPONSE`; the reason of `signal`
  */
@@ -51,7 +51,7 @@ export async function runCommand(
       child.stderr.on("data", (chunk: Buffer) => {
         words = Buffer.concat([words, chunk]).subarray(-MAX_WORDS);
       });
-      // A provider need not read what it is not interested in: its exit status counts.
+      // A provider may ignore its standard input: only its exit status counts.
       child.stdin.on("error", () => undefined);
       child.stdin.end(request);
       child.on("close", (status, killedBy) => {
@@ -67,7 +67,7 @@ export async function runCommand(
 
 function start({ path, args }: Command, who: string): ChildProcessWithoutNullStreams {
   try {
-    // A group of its own, so that what it starts in turn can be killed with it. On Windows it
+    // Its own process group, so that its children can be killed with it. On Windows, a group
     // would open a console instead.
     return spawn(path, args, { detached: !IS_WINDOWS, windowsHide: true });
   } catch (error) {
@@ -80,9 +80,9 @@ function kill(child: ChildProcessWithoutNullStreams): void {
     if (IS_WINDOWS) child.kill();
     else if (child.pid !== undefined) process.kill(-child.pid, "SIGKILL");
   } catch {
-    // It ended meanwhile.
+    // It has ended in the meantime.
   }
-  // Whoever left the group may hold the pipes open.
+  // A process that left the group may hold the pipes open.
   child.stdin.destroy();
   child.stdout.destroy();
   child.stderr.destroy();
@@ -92,10 +92,10 @@ function cannotStart(error: unknown, { path }: Command, who: string): OcicryptEr
   const isAbsent = error instanceof Error && "code" in error && error.code === "ENOENT";
   const program = JSON.stringify(printable(path, 300));
   if (isAbsent) {
-    const message = `${who} can not be started: there is no program ${program}`;
+    const message = `${who} cannot be started: program ${program} not found`;
     return new OcicryptError("PROVIDER_NOT_FOUND", message, { cause: error });
   }
-  const message = `${who} can not be started: ${program}: ${reasonOf(error)}`;
+  const message = `${who} cannot be started: ${program}: ${reasonOf(error)}`;
   return new OcicryptError("PROVIDER_FAILED", message, { cause: error });
 }
 
@@ -106,6 +106,6 @@ function failed(
   words: string,
 ): OcicryptError {
   const how = status === null ? String(killedBy) : `exit status ${String(status)}`;
-  const said = printable(words) || "it said nothing on stderr";
+  const said = printable(words) || "nothing was written to stderr";
   return new OcicryptError("PROVIDER_FAILED", `${who} ended with ${how}: ${said}`);
 }

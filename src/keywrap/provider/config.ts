@@ -6,14 +6,14 @@ import { parseObject } from "./messages.js";
 import { printable } from "../../text/printable.js";
 
 /**
- * Where key providers are, by name: the content of the file that Go reads, see
+ * Key providers by name: the content of the configuration file that Go reads, see
  * https://github.com/containers/ocicrypt/blob/main/docs/keyprovider.md
  */
 export interface ProviderConfig {
   readonly "key-providers": Readonly<Record<string, ProviderEntry>>;
 }
 
-/** A command or a gRPC server; with both the command is used, as by Go. */
+/** A command or a gRPC server. If both are given, the command is used, as in Go. */
 export interface ProviderEntry {
   readonly cmd?: { readonly path: string; readonly args?: readonly string[] };
   /**
@@ -31,14 +31,14 @@ export interface ProviderEntry {
 
 /** TLS to a gRPC server; every file is PEM. */
 export interface ProviderTls {
-  /** Who may certify the server; by default those that Node trusts. */
+  /** Authorities that may certify the server; by default those that Node.js trusts. */
   readonly "root-ca-file"?: string;
-  /** The client's certificate, with its key, for a server that asks for one. */
+  /** The client certificate and its key, for servers that require one. */
   readonly "cert-file"?: string;
   readonly "key-file"?: string;
-  /** The name in the server's certificate, where it is not that of the address. */
+  /** The name in the server's certificate if it differs from the address. */
   readonly "server-name"?: string;
-  /** Accepts anybody as the server. For tests only. */
+  /** Accepts any server. For tests only. */
   readonly "insecure-skip-verify"?: boolean;
 }
 
@@ -73,10 +73,10 @@ const TLS_TEXTS = ["root-ca-file", "cert-file", "key-file", "server-name"] as co
 const TLS_MEMBERS: readonly string[] = [...TLS_TEXTS, "insecure-skip-verify"];
 
 /**
- * Finds a provider in the configuration. Go passes over a file that is missing or damaged, and
- * then encrypts for nobody; here each of these is an error.
+ * Finds a provider in the configuration. Go ignores a missing or damaged file and then encrypts
+ * for nobody; here both are errors.
  *
- * @param config the path of a file or its content; by default the file that the environment names
+ * @param config the path of a file or its content; by default the file named by `OCICRYPT_KEYPROVIDER_CONFIG`
  * @throws {@link OcicryptError} `PROVIDER_CONFIG_INVALID`, `PROVIDER_NOT_CONFIGURED`
  */
 export function findProvider(
@@ -84,7 +84,7 @@ export function findProvider(
   config: string | ProviderConfig | undefined = process.env[ENVIRONMENT_VARIABLE],
 ): Invocation {
   if (config === undefined || config === "") {
-    throw notConfigured(name, `${ENVIRONMENT_VARIABLE} names no configuration file`);
+    throw notConfigured(name, `${ENVIRONMENT_VARIABLE} is not set`);
   }
   const fromFile = typeof config === "string";
   const where = fromFile ? printable(config, 300) : "the configuration";
@@ -92,8 +92,8 @@ export function findProvider(
   const providers = asObject(asObject(content)?.["key-providers"]);
   if (providers === undefined) throw invalid(where, '"key-providers" is not an object');
   if (!Object.hasOwn(providers, name)) {
-    const names = Object.keys(providers).join(", ") || "no provider at all";
-    throw notConfigured(name, `${where} has ${printable(names, 300)}`);
+    const names = Object.keys(providers).join(", ") || "no provider";
+    throw notConfigured(name, `${where} configures ${printable(names, 300)}`);
   }
   const entry = asObject(providers[name]);
   const what = `provider ${JSON.stringify(name)}`;
@@ -109,29 +109,31 @@ export function findProvider(
 function readFile(path: string, where: string): unknown {
   let bytes: Uint8Array;
   try {
-    if (statSync(path).size > MAX_FILE_SIZE) throw invalid(where, "it is too large");
+    if (statSync(path).size > MAX_FILE_SIZE) throw invalid(where, "larger than 1 MiB");
     bytes = readFileSync(path);
   } catch (error) {
     if (error instanceof OcicryptError) throw error;
     const code = error instanceof Error && "code" in error ? String(error.code) : "unknown reason";
-    throw invalid(where, `it can not be read (${code})`, error);
+    throw invalid(where, `cannot be read (${code})`, error);
   }
   const content = parseObject(bytes, CONFIG);
-  if (content === undefined) throw invalid(where, "it is not a JSON object");
+  if (content === undefined) throw invalid(where, "not a JSON object");
   return content;
 }
 
 function readEntry(entry: JsonObject): Invocation {
   for (const other of ["ttrpc", "native"]) {
     if (isSet(entry[other])) {
-      throw new SyntaxError(`${other} is of Rust alone and not supported; use cmd or grpc`);
+      throw new SyntaxError(
+        `${other} is a feature of the Rust implementation only; use cmd or grpc`,
+      );
     }
   }
-  // A member misspelt could be the one that turns TLS on.
+  // A misspelt member could be the one that turns TLS on.
   refuseUnknown(entry, [...ENTRY_MEMBERS, "ttrpc", "native"]);
   const tls = isSet(entry["grpc-tls"]) ? readTls(entry["grpc-tls"]) : undefined;
   if (isSet(entry.cmd)) return readCommand(entry.cmd);
-  if (!isSet(entry.grpc)) throw new SyntaxError("neither cmd nor grpc says how to reach it");
+  if (!isSet(entry.grpc)) throw new SyntaxError("it has neither cmd nor grpc");
   // Rust writes addresses as URLs.
   const address = readText(entry.grpc, "grpc").replace(/^(?:tcp|http):\/\//, "");
   const plaintext = readFlag(entry["grpc-plaintext"], "grpc-plaintext");
@@ -179,7 +181,7 @@ function readTls(value: unknown): ProviderTls {
   };
 }
 
-/** Go can not tell an empty member from one that is not there. */
+/** Go does not distinguish an empty member from an absent one. */
 function isSet(value: unknown): boolean {
   return value !== undefined && value !== null && value !== "";
 }
@@ -192,7 +194,7 @@ function readFlag(value: unknown, what: string): boolean {
 
 function readText(value: unknown, what: string): string {
   if (typeof value === "string" && !value.includes("\0")) return value;
-  throw new SyntaxError(`${what} is not a text`);
+  throw new SyntaxError(`${what} is not a string`);
 }
 
 function refuseUnknown(object: JsonObject, known: readonly string[]): void {
@@ -202,7 +204,7 @@ function refuseUnknown(object: JsonObject, known: readonly string[]): void {
 }
 
 function invalid(where: string, why: string, cause?: unknown): OcicryptError {
-  const message = `${where} does not configure key providers: ${why}`;
+  const message = `${where} is not a key provider configuration: ${why}`;
   return new OcicryptError(
     "PROVIDER_CONFIG_INVALID",
     message,

@@ -4,14 +4,14 @@ export interface DeadlineOptions {
   /** Milliseconds. */
   timeout: number;
   signal?: AbortSignal | undefined;
-  /** Who is waited for. */
+  /** The provider's name in messages. */
   who: string;
 }
 
 /**
- * Waits no longer than the deadline, even for somebody who does not listen to the signal.
+ * Waits until the deadline at most, even for a provider that ignores the signal.
  *
- * @throws {@link OcicryptError} `PROVIDER_TIMEOUT`; the reason of `signal`; what `run` throws
+ * @throws {@link OcicryptError} `PROVIDER_TIMEOUT`; the reason of `signal`; errors of `run`
  */
 export async function withDeadline<T>(
   run: (signal: AbortSignal) => Promise<T>,
@@ -29,7 +29,7 @@ export async function withDeadline<T>(
   };
   signal?.addEventListener("abort", forward, { once: true });
   const timer = setTimeout(() => {
-    const message = `${who} gave no answer within ${String(timeout)} ms`;
+    const message = `${who} did not answer within ${String(timeout)} ms`;
     controller.abort(new OcicryptError("PROVIDER_TIMEOUT", message));
   }, timeout);
   try {

@@ -6,8 +6,8 @@ import { printable } from "../../text/printable.js";
 const MAX_LENGTH = 200;
 
 /**
- * What a provider wrote is its own affair. Those of Confidential Containers (`kid`, `wrap_type`)
- * and of ocicrypt's documentation (`key_url`) write JSON that names the key.
+ * Describes a wrapped key. Its format is up to the provider; those of Confidential Containers
+ * (`kid`, `wrap_type`) and of ocicrypt's documentation (`key_url`) write JSON that names the key.
  */
 export function describe(wrapped: Uint8Array): RecipientInfo[] {
   const packet = parseObject(wrapped, ANY);

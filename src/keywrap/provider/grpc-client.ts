@@ -16,9 +16,9 @@ export interface GrpcServer {
 }
 
 /**
- * Asks a provider over gRPC, on a connection of its own.
+ * Calls a provider over gRPC, on a new connection.
  *
- * @param who the provider
+ * @param who the provider's name in messages
  * @param signal cancels the call
  * @throws {@link OcicryptError} `PACKAGE_MISSING`, `PROVIDER_CONFIG_INVALID`, `PROVIDER_FAILED`,
  *   `PROVIDER_TIMEOUT`, `PROVIDER_INVALID_RESPONSE`
@@ -61,7 +61,7 @@ export async function callServer(
       });
     });
     const bytes = decodeMessage(answer);
-    if (bytes === null) throw invalidAnswer(who, "it is not the message of the protocol");
+    if (bytes === null) throw invalidAnswer(who, "not a message of the protocol");
     return bytes;
   } finally {
     client.close();
@@ -77,12 +77,12 @@ async function tlsCredentials(
     const [rootCa, cert, key] = await Promise.all(
       [tls["root-ca-file"], tls["cert-file"], tls["key-file"]].map(readOptional),
     );
-    // Node takes a file without any certificate in it for an empty list.
+    // Node treats a file without a certificate as an empty list.
     if (rootCa) new X509Certificate(rootCa);
     const rejectUnauthorized = tls["insecure-skip-verify"] !== true;
     return grpc.credentials.createSsl(rootCa, key, cert, { rejectUnauthorized });
   } catch (error) {
-    const message = `the TLS files of ${who} can not be used: ${reasonOf(error)}`;
+    const message = `the TLS files of ${who} cannot be used: ${reasonOf(error)}`;
     throw new OcicryptError("PROVIDER_CONFIG_INVALID", message, { cause: error });
   }
 }
@@ -100,7 +100,7 @@ function asProviderError(grpc: Grpc, error: ServiceError | null, who: string): O
   if (code === grpc.status.DEADLINE_EXCEEDED) {
     return new OcicryptError("PROVIDER_TIMEOUT", message, { cause: error });
   }
-  // Said by our own side of the connection, when an answer is above the limit.
+  // Reported by this side of the connection if an answer exceeds the limit.
   if (code === grpc.status.RESOURCE_EXHAUSTED && details.startsWith("Received message larger")) {
     return invalidAnswer(who, "it is too large");
   }

@@ -5,7 +5,7 @@ import type { Operation } from "./messages.js";
 /** Field 1, length-delimited: the one field that requests and answers have. */
 const TAG = 0x0a;
 
-/** Encodes the protocol buffers message with one field of bytes. */
+/** Encodes a protocol buffers message with one field of bytes. */
 export function encodeMessage(bytes: Uint8Array): Uint8Array {
   const header = [TAG];
   let length = bytes.byteLength;
@@ -14,7 +14,7 @@ export function encodeMessage(bytes: Uint8Array): Uint8Array {
   return Buffer.concat([Uint8Array.from(header), bytes]);
 }
 
-/** The bytes in such a message, none if it leaves the field out; `null` for any other message. */
+/** Decodes such a message: no bytes if the field is absent, `null` for any other message. */
 export function decodeMessage(message: Uint8Array): Uint8Array | null {
   if (message.byteLength === 0) return message;
   if (message[0] !== TAG) return null;
@@ -35,7 +35,7 @@ export function decodeMessage(message: Uint8Array): Uint8Array | null {
 export type Grpc = typeof import("@grpc/grpc-js");
 
 /**
- * The gRPC library, which is an optional package: most who use key providers run commands.
+ * Loads the gRPC library, an optional package: most key providers are commands.
  *
  * @throws {@link OcicryptError} `PACKAGE_MISSING`
  */
@@ -49,7 +49,7 @@ export async function loadGrpc(
       throw error;
     }
     const message =
-      "key providers over gRPC need a package that is not installed: npm install @grpc/grpc-js";
+      "key providers over gRPC need the package @grpc/grpc-js: npm install @grpc/grpc-js";
     throw new OcicryptError("PACKAGE_MISSING", message, { cause: error });
   }
 }
@@ -60,7 +60,7 @@ export const METHODS: Readonly<Record<Operation, string>> = {
   keyunwrap: "/keyprovider.KeyProviderService/UnWrapKey",
 };
 
-/** Messages stay bytes for gRPC, so that what is wrong with one can be said by our own errors. */
+/** gRPC passes messages as bytes, so that malformed ones get an error code of this library. */
 export function asBuffer(message: Uint8Array): Buffer {
   return Buffer.from(message.buffer, message.byteOffset, message.byteLength);
 }

@@ -14,14 +14,14 @@ import { MAX_MESSAGE_SIZE, type AnswerEncoding } from "./types.js";
 /** The two operations of the protocol, by their names in `op`. */
 export type Operation = "keywrap" | "keyunwrap";
 
-/** What a request says, apart from the parameters that are not for its reader. */
+/** A request, without parameters that belong to other providers. */
 export interface Request {
   operation: Operation;
   bytes: Uint8Array;
   params: string[];
 }
 
-/** What Go keeps for its own schemes in the same table (ocicrypt config/constructors.go). */
+/** Parameters of Go's own schemes, kept in the same table (ocicrypt config/constructors.go). */
 const OTHER_PARAMETERS: ReadonlySet<string> = /* @__PURE__ */ new Set([
   "pubkeys",
   "privkeys",
@@ -37,8 +37,8 @@ const OTHER_PARAMETERS: ReadonlySet<string> = /* @__PURE__ */ new Set([
 ]);
 
 /**
- * A request as Go writes it: both halves, in this order (ocicrypt keywrap/keyprovider). Go puts
- * every key and password of its caller into the parameters; here a provider gets its own alone.
+ * Encodes a request as Go does: both halves, in this order (ocicrypt keywrap/keyprovider). Go
+ * sends every key and password of its caller along; here a provider gets only its own parameters.
  */
 export function encodeRequest(
   operation: Operation,
@@ -69,20 +69,22 @@ export function encodeRequest(
 }
 
 /**
- * Reads a request of any client. Of the parameters only those of the provider called `name` are
- * looked at; without a name, all that no scheme of Go keeps there for itself.
+ * Parses a request of any client.
+ *
+ * @param name the provider whose parameters are read; without it, all parameters are read that do
+ *   not belong to one of Go's own schemes
  *
  * @throws {@link OcicryptError} `PROVIDER_INVALID_REQUEST`
  */
 export function parseRequest(message: Uint8Array, name: string | undefined): Request {
   const request = parseObject(message, REQUEST);
-  if (request === undefined) throw invalidRequest("it is not a JSON object");
+  if (request === undefined) throw invalidRequest("not a JSON object");
   const { op } = request;
   if (op !== "keywrap" && op !== "keyunwrap") throw invalidRequest('"op" is unknown');
   const half = asObject(request[op === "keywrap" ? "keywrapparams" : "keyunwrapparams"]);
   if (half === undefined) throw invalidRequest("the operation's parameters are missing");
   const bytes = readBytes(op === "keywrap" ? half.optsdata : half.annotation);
-  if (bytes === undefined || bytes.byteLength === 0) throw invalidRequest("there is nothing in it");
+  if (bytes === undefined || bytes.byteLength === 0) throw invalidRequest("it contains no bytes");
   const config = half[op === "keywrap" ? "ec" : "dc"];
   return { operation: op, bytes, params: readParameters(config, name) };
 }
@@ -100,10 +102,10 @@ function ownNames(parameters: JsonObject, name: string | undefined): string[] {
   return Object.keys(parameters).filter((other) => !OTHER_PARAMETERS.has(other));
 }
 
-/** Go writes lists and bytes that were never set as `null`. */
+/** Go encodes unset lists and bytes as `null`. */
 function readTexts(list: unknown): string[] {
   if (list === null) return [];
-  if (!Array.isArray(list)) throw invalidRequest("a list of parameters is none");
+  if (!Array.isArray(list)) throw invalidRequest("a list of parameters is not an array");
   return list.map((value) => {
     const bytes = value === null ? new Uint8Array() : readBytes(value);
     if (bytes === undefined) throw invalidRequest("a parameter is not base64");
@@ -116,13 +118,10 @@ function readTexts(list: unknown): string[] {
 }
 
 function invalidRequest(why: string): OcicryptError {
-  return new OcicryptError(
-    "PROVIDER_INVALID_REQUEST",
-    `this is not a key provider request: ${why}`,
-  );
+  return new OcicryptError("PROVIDER_INVALID_REQUEST", `not a key provider request: ${why}`);
 }
 
-/** An answer with the half that belongs to the operation. */
+/** Encodes an answer: only the half that belongs to the operation. */
 export function encodeAnswer(
   operation: Operation,
   bytes: Uint8Array,
@@ -137,15 +136,15 @@ export function encodeAnswer(
 }
 
 /**
- * The bytes in the half of an answer that belongs to the operation.
+ * Returns the bytes in the half of an answer that belongs to the operation.
  *
- * @param who the provider
+ * @param who the provider's name in messages
  * @throws {@link OcicryptError} `PROVIDER_INVALID_RESPONSE`
  */
 export function parseAnswer(operation: Operation, message: Uint8Array, who: string): Uint8Array {
   if (message.byteLength === 0) throw invalidAnswer(who, "it is empty");
   const answer = parseObject(message, ANSWER);
-  if (answer === undefined) throw invalidAnswer(who, "it is not a JSON object");
+  if (answer === undefined) throw invalidAnswer(who, "not a JSON object");
   const [half, member] =
     operation === "keywrap" ? ["keywrapresults", "annotation"] : ["keyunwrapresults", "optsdata"];
   const value = asObject(answer[half])?.[member];
@@ -192,8 +191,8 @@ export function parseObject(bytes: Uint8Array, shape: Shape): JsonObject | undef
 }
 
 /**
- * Bytes in Go's JSON, which are written as base64 and read from base64 or an array of numbers;
- * serde of Rust writes and reads arrays. `undefined` for all else.
+ * Decodes bytes in JSON: Go writes base64 and reads base64 or an array of numbers, Rust's serde
+ * writes and reads arrays. Returns `undefined` for anything else.
  */
 export function readBytes(value: unknown): Uint8Array | undefined {
   if (typeof value === "string") return decodeBase64(value) ?? undefined;

@@ -9,15 +9,15 @@ import { redactError, redactOpaque } from "../../text/redact.js";
 import { runCommand } from "./command.js";
 
 /**
- * A recipient whose key a provider has: the provider wraps the layer's key, and only a provider
- * that shares its key can unwrap it.
+ * Creates a recipient whose key is held by a key provider: the provider wraps the layer's key, and
+ * only a provider with the same key can unwrap it.
  *
  * Wrapping fails with `PROVIDER_NOT_FOUND`, `PROVIDER_FAILED`, `PROVIDER_TIMEOUT`,
  * `PROVIDER_INVALID_RESPONSE` or `PACKAGE_MISSING`.
  *
- * @param name the provider's name: in the annotation, and in the configuration
+ * @param name the provider's name in the annotation and the configuration
  * @throws {@link OcicryptError} `PROVIDER_CONFIG_INVALID`, `PROVIDER_NOT_CONFIGURED`
- * @throws {TypeError} for a name with white space, a comma or a colon in it
+ * @throws {TypeError} for a name that contains white space, a comma or a colon
  * @throws {RangeError} for a timeout that is not a positive number
  */
 export function recipient(name: string, options: ProviderOptions = {}): Recipient {
@@ -27,28 +27,28 @@ export function recipient(name: string, options: ProviderOptions = {}): Recipien
     async wrap(privateOptions, { signal } = {}) {
       const wrapped = await ask("wrapKey", privateOptions, signal);
       if (wrapped !== null) return wrapped;
-      const message = `key provider ${JSON.stringify(name)} wrapped nothing`;
+      const message = `key provider ${JSON.stringify(name)} returned no wrapped key`;
       throw new OcicryptError("PROVIDER_INVALID_RESPONSE", message);
     },
   };
 }
 
 export interface ProviderKeyOptions extends ProviderOptions {
-  /** How to call the key in reports; by default `provider:NAME`. */
+  /** The key's name in reports; by default `provider:NAME`. */
   label?: string | undefined;
 }
 
 /**
- * A key that a provider has. Other than with Go, a provider is asked only when it is given as a
- * key, and is not told any other key or password.
+ * Creates a key that is held by a key provider. Unlike in Go, a provider is called only if it is
+ * given as a key, and it receives no other key or password.
  *
  * Unwrapping fails with `PROVIDER_NOT_FOUND`, `PROVIDER_FAILED`, `PROVIDER_TIMEOUT`,
- * `PROVIDER_INVALID_RESPONSE` or `PACKAGE_MISSING`. A command or a server has no way to say that a
- * key is not its own; a provider in code has.
+ * `PROVIDER_INVALID_RESPONSE` or `PACKAGE_MISSING`. Only a provider in code can report
+ * that a key is not its own; the protocol of commands and servers has no way to.
  *
- * @param name the provider's name: in the annotation, and in the configuration
+ * @param name the provider's name in the annotation and the configuration
  * @throws {@link OcicryptError} `PROVIDER_CONFIG_INVALID`, `PROVIDER_NOT_CONFIGURED`
- * @throws {TypeError} for a name with white space, a comma or a colon in it
+ * @throws {TypeError} for a name that contains white space, a comma or a colon
  * @throws {RangeError} for a timeout that is not a positive number
  */
 export function key(name: string, options: ProviderKeyOptions = {}): Key {
@@ -58,44 +58,44 @@ export function key(name: string, options: ProviderKeyOptions = {}): Key {
     scheme: `provider.${name}`,
     label,
     unwrap: (wrapped, { signal } = {}) => ask("unwrapKey", wrapped, signal),
-    explain: () => `key provider ${JSON.stringify(name)} says that it is not for its keys`,
+    explain: () => `key provider ${JSON.stringify(name)} reports that its keys do not match`,
   };
 }
 
 export interface ProviderOptions {
-  /** A provider in code; the configuration is not looked at then. */
+  /** A provider in code, used instead of one from the configuration. */
   provider?: KeyProvider | undefined;
   /**
-   * The path of a configuration file or its content, to find a command or a gRPC server in; by
-   * default the file that `OCICRYPT_KEYPROVIDER_CONFIG` names.
+   * The path or content of a configuration file that names a command or a gRPC server; by default
+   * the file named by `OCICRYPT_KEYPROVIDER_CONFIG`.
    */
   config?: string | ProviderConfig | undefined;
-  /** The provider's name in the configuration, where it is another than in the annotation. */
+  /** The provider's name in the configuration if it differs from the annotation's. */
   configName?: string | undefined;
-  /** What to tell the provider; by default `Enabled`, as peers do. It may hold colons. */
+  /** The parameter passed to the provider; by default `Enabled`, as peers do. May contain colons. */
   params?: string | undefined;
-  /** How long the provider may take, in milliseconds; by default 30 000. */
+  /** How long the provider may take, in milliseconds; by default 30,000. */
   timeout?: number | undefined;
 }
 
-/** Asks a provider, within its deadline. */
+/** Calls a provider within its deadline. */
 type Ask = (
   operation: keyof KeyProvider,
   bytes: Uint8Array,
   signal: AbortSignal | undefined,
 ) => Promise<Uint8Array | null>;
 
-/** setTimeout of Node takes no more. */
+/** The maximum of `setTimeout`. */
 const MAX_TIMEOUT = 2 ** 31 - 1;
 
 /**
  * @throws {@link OcicryptError} `PROVIDER_CONFIG_INVALID`, `PROVIDER_NOT_CONFIGURED`
- * @throws {TypeError} for a name that no annotation can have
+ * @throws {TypeError} for a name that is not valid in an annotation
  * @throws {RangeError} for a timeout that is not a positive number
  */
 function prepare(name: string, options: ProviderOptions): Ask {
   if (!/^[^\s,:]{1,200}$/.test(name)) {
-    throw new TypeError(`${printable(JSON.stringify(name), 50)} can not be a provider's name`);
+    throw new TypeError(`${printable(JSON.stringify(name), 50)} is not a valid provider name`);
   }
   const { params = "Enabled", timeout = DEFAULT_TIMEOUT, config, configName = name } = options;
   if (!(timeout > 0 && timeout <= MAX_TIMEOUT)) {
@@ -142,11 +142,11 @@ async function answerOf(
 }
 
 /**
- * A provider behind the protocol of ocicrypt, docs/keyprovider.md. It never says that a key is not
- * its own: the protocol has no way to, an error can be anything.
+ * A provider behind the protocol of ocicrypt's docs/keyprovider.md. It never returns `null`: the
+ * protocol cannot distinguish a key of another provider from any other error.
  *
- * @param name by which it finds its parameters
- * @param who how to call it in errors
+ * @param name the name of its parameters
+ * @param who the provider's name in messages
  */
 function remoteProvider(name: string, invocation: Invocation, who: string): KeyProvider {
   async function ask(operation: Operation, request: KeyProviderRequest): Promise<Uint8Array> {

@@ -10,26 +10,26 @@ import type { Operation } from "./messages.js";
 import { respond, type ServeOptions } from "./serve.js";
 import type { KeyProvider } from "./types.js";
 
-/** PEM: who the server is, and who of its clients may ask it. */
+/** The TLS identity of a server and the authority of its clients, as PEM. */
 export interface ServerTls {
   cert: string | Uint8Array;
   key: string | Uint8Array;
-  /** Clients must show a certificate of this authority. */
+  /** Requires clients to present a certificate of this authority. */
   clientCa?: string | Uint8Array | undefined;
 }
 
-/** A server that runs until it is closed. */
+/** A running server. */
 export interface KeyProviderServer {
   /** `HOST:PORT` with the port in use, or the `unix:` address. */
   readonly address: string;
-  /** Ends it, once the calls that run have ended or five seconds have passed. */
+  /** Stops the server after its running calls, or after five seconds. */
   close(): Promise<void>;
 }
 
-/** How long calls that run may go on after `close()`, in milliseconds. */
+/** How long running calls may continue after `close()`, in milliseconds. */
 const CLOSE_TIMEOUT = 5000;
 
-/** Answers requests over gRPC. */
+/** Serves a provider over gRPC. */
 export async function serveGrpc(
   provider: KeyProvider,
   address: string,

@@ -8,8 +8,8 @@ import { redactError } from "../../text/redact.js";
 
 export interface ServeOptions {
   /**
-   * The provider's name in its clients' configuration, to take no parameters but its own. Without
-   * it the parameters of other providers come along where a client uses several.
+   * The provider's name in the configuration of its clients: only parameters under this name are
+   * passed on. Without it, the parameters of all providers that a client uses are.
    */
   name?: string | undefined;
   /** `numbers` for clients of ocicrypt-rs, by default `base64`. Go reads both. */
@@ -19,10 +19,10 @@ export interface ServeOptions {
 /**
  * Answers one request.
  *
- * @param message the request; it is overwritten
- * @param expected the operation, where the transport names it too
+ * @param message the request; overwritten
+ * @param expected the operation, if the transport names it as well
  * @throws {@link OcicryptError} `PROVIDER_INVALID_REQUEST`, `NO_MATCHING_KEY`,
- *   `PROVIDER_INVALID_RESPONSE`; what the provider throws
+ *   `PROVIDER_INVALID_RESPONSE`; errors of the provider
  */
 export async function respond(
   provider: KeyProvider,
@@ -41,10 +41,10 @@ export async function respond(
     const method = operation === "keywrap" ? "wrapKey" : "unwrapKey";
     result = await provider[method]({ bytes, params, signal });
     if (result === null) {
-      throw new OcicryptError("NO_MATCHING_KEY", "the wrapped key is not for this provider");
+      throw new OcicryptError("NO_MATCHING_KEY", "the wrapped key belongs to another provider");
     }
     if (result.byteLength === 0) {
-      throw new OcicryptError("PROVIDER_INVALID_RESPONSE", "the provider returned nothing");
+      throw new OcicryptError("PROVIDER_INVALID_RESPONSE", "the provider returned no bytes");
     }
     return encodeAnswer(operation, result, encoding);
   } catch (error) {
@@ -74,14 +74,14 @@ export interface ServeGrpcOptions extends ServeOptions {
    * 0700. The socket gets mode 0600.
    */
   address: string;
-  /** Without it whoever reaches the address is served, and keys travel in clear. */
+  /** Without TLS, anyone who can connect is served, and keys travel in clear text. */
   tls?: ServerTls | undefined;
 }
 
 /**
- * Makes this process the command of a key provider for skopeo, containerd, CRI-O and others: it
- * reads one request from standard input and writes the answer to standard output, where nothing
- * else must be written. What goes wrong is told on standard error, with exit status 1.
+ * Makes this process a key provider command for skopeo, containerd, CRI-O and others. Reads one
+ * request from standard input and writes the answer to standard output; write nothing else there.
+ * On failure, prints the reason to standard error and sets exit status 1.
  */
 export function serveKeyProvider(
   provider: KeyProvider,
@@ -90,7 +90,7 @@ export function serveKeyProvider(
 /**
  * Serves a key provider over gRPC.
  *
- * @returns once it listens
+ * @returns the server, once it listens
  * @throws {@link OcicryptError} `PACKAGE_MISSING`
  * @throws {Error} when it cannot listen there, when others can enter the directory of its socket,
  *   or when its certificate or key is not usable
@@ -114,7 +114,7 @@ async function listen(
   return await serveGrpc(provider, options.address, options.tls, options);
 }
 
-/** The standard streams of the process, and where its exit status goes. */
+/** The standard streams and the exit status of the process. */
 export interface Stdio {
   stdin: Readable;
   stdout: Writable;
@@ -122,7 +122,7 @@ export interface Stdio {
   exitCode?: NodeJS.Process["exitCode"];
 }
 
-/** Answers the one request on standard input; what goes wrong is told on standard error. */
+/** Answers the request on standard input; prints failures to standard error. */
 export async function serveCommand(
   provider: KeyProvider,
   options: ServeOptions,

@@ -1,42 +1,41 @@
-/** The largest request or answer, in bytes; that of Go's gRPC. */
+/** The largest request or answer in bytes; the default of Go's gRPC. */
 export const MAX_MESSAGE_SIZE: number = 4 * 1024 * 1024;
 
-/** How long a provider may take, in milliseconds, when its caller does not say. */
+/** The default timeout of a provider, in milliseconds. */
 export const DEFAULT_TIMEOUT = 30_000;
 
-/** How much of what a provider says in words gets into an error, in characters. */
+/** The most characters of a provider's words that an error quotes. */
 export const MAX_WORDS = 1000;
 
-/** What a key provider is asked to wrap or unwrap. */
+/** A request to wrap or unwrap a key. */
 export interface KeyProviderRequest {
   /**
-   * To wrap: the secret of a layer, about 200 bytes of JSON. To unwrap: what `wrapKey` of this
-   * provider once returned, as far as the image's author is to be trusted. The bytes of the secret
-   * are overwritten after the call; copy what must live longer.
+   * To wrap: the private options of a layer, about 200 bytes of JSON, overwritten after the call.
+   * To unwrap: a wrapped key from the image, which may not come from `wrapKey`: treat it as hostile.
    */
   readonly bytes: Uint8Array;
-  /** What stands behind the provider's name in `provider:NAME:TEXT`, and `Enabled` without it. */
+  /** The text after the provider's name in `provider:NAME:TEXT`; `Enabled` if there is no text. */
   readonly params: readonly string[];
-  /** Aborted when nobody waits for the answer any more. */
+  /** Aborted when the answer is no longer needed. */
   readonly signal: AbortSignal;
 }
 
 /**
- * Keeps keys where this process can not see them: in a key server, a TPM, another program. Give
- * one to `provider.recipient()` and `provider.key()`, or serve it to other tools with
+ * Wraps and unwraps keys outside this process, for example in a key server, a TPM or another
+ * program. Pass it to `provider.recipient()` and `provider.key()`, or serve it to other tools with
  * `serveKeyProvider()`.
  */
 export interface KeyProvider {
-  /** The wrapped key, which goes into the image's manifest for everyone to see. Not empty. */
+  /** Returns the wrapped key, which the image's manifest makes public. Must not be empty. */
   wrapKey(request: KeyProviderRequest): Promise<Uint8Array>;
   /**
-   * The bytes that were given to `wrapKey`, in a buffer that the caller may overwrite; `null` when
-   * another provider or another key wrapped them.
+   * Returns the bytes that `wrapKey` received, in a buffer that the caller may overwrite, or `null`
+   * if another provider or another key wrapped them.
    *
-   * @throws When they are damaged, or when something outside fails. The reason reaches the user.
+   * @throws if the wrapped key is damaged or an external failure occurs; the user sees the message
    */
   unwrapKey(request: KeyProviderRequest): Promise<Uint8Array | null>;
 }
 
-/** How bytes stand in an answer's JSON: Go reads both forms, Rust reads arrays of numbers only. */
+/** The encoding of bytes in an answer. Go reads both, Rust reads only arrays of numbers. */
 export type AnswerEncoding = "base64" | "numbers";

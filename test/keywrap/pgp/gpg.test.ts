@@ -32,7 +32,7 @@ suite.skipIf(process.platform === "win32")("the key ring of gpg", () => {
     process.env.PATH = `${folder}${delimiter}${path ?? ""}`;
   }
 
-  it("is asked for the name, which it can not take for an option or a command", async () => {
+  it("is asked for the name, which it cannot take for an option or a command", async () => {
     const log = join(folder, "log");
     installGpg(`for each; do echo "$each"; done > '${log}'; cat '${RING}'`);
     const name = "--yes; $(id) `id` & *";

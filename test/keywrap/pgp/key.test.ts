@@ -285,7 +285,7 @@ suite("passwords", () => {
     expect(await pgp.key(locked, { password: "secret" }).unwrap(gnupg("hidden.gpg"))).toBeNull();
   });
 
-  it("is of no use and no harm to a key that is not locked", async () => {
+  it("is unusable and no harm to a key that is not locked", async () => {
     const key = pgp.key(gnupg("nist.sec.asc"), { password: "unused" });
     expect(text(await key.unwrap(gnupg("nist.gpg")))).toBe(SECRET);
   });

@@ -81,7 +81,7 @@ describe("loadConfig", () => {
     ]);
   });
 
-  it("tells of a file that can not be read", async () => {
+  it("tells of a file that cannot be read", async () => {
     vi.stubEnv("OCICRYPT_CONFIG", root); // a directory
     const error = await expectCode(loadConfig, "PKCS11_CONFIG_INVALID");
     expect(error.message).toContain(root);

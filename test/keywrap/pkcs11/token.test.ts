@@ -282,7 +282,7 @@ describe("a key in a token", () => {
 
   it.each<{ what: string; faults: Faults; code: ErrorCode; path?: string; query?: string }>([
     {
-      what: "a module that can not be initialized",
+      what: "a module that cannot be initialized",
       faults: { fail: { C_Initialize: "CKR_GENERAL_ERROR" } },
       code: "TOKEN_FAILED",
     },

@@ -63,7 +63,7 @@ describe("a command", () => {
       what: "exits with 3 without a word",
       body: "process.exit(3);",
       code: "PROVIDER_FAILED",
-      message: /exit status 3: it said nothing on stderr$/,
+      message: /exit status 3: nothing was written to stderr$/,
     },
     {
       what: "exits with 1 after a good answer",
@@ -89,14 +89,14 @@ describe("a command", () => {
       body: `${READ} setInterval(() => {}, 1000);`,
       timeout: 300,
       code: "PROVIDER_TIMEOUT",
-      message: /gave no answer within 300 ms$/,
+      message: /did not answer within 300 ms$/,
     },
     {
       what: "does not listen to SIGTERM",
       body: 'process.on("SIGTERM", () => {}); setInterval(() => {}, 1000);',
       timeout: 300,
       code: "PROVIDER_TIMEOUT",
-      message: /gave no answer within 300 ms$/,
+      message: /did not answer within 300 ms$/,
     },
     {
       what: "says nothing",
@@ -142,7 +142,7 @@ describe("a command", () => {
     });
   });
 
-  it("that can not be run", async () => {
+  it("that cannot be run", async () => {
     const config = configure("p", { cmd: { path: folder } });
     await expect(recipient("p", { config }).wrap(SECRET)).rejects.toMatchObject({
       code: "PROVIDER_FAILED",

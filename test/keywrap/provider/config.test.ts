@@ -105,8 +105,8 @@ describe("findProvider", () => {
     ["several addresses", { grpc: "ipv4:127.0.0.1:1,10.0.0.1:1" }, /clear text/],
     ["plain text that is no flag", { grpc: "h:1", "grpc-plaintext": "yes" }, /neither true nor/],
     ["the first example of Go's documentation", { path: "/x" }, /member "path" is unknown/],
-    ["ttrpc", { ttrpc: "unix:///x" }, /ttrpc is of Rust alone/],
-    ["native", { native: "attestation-agent" }, /native is of Rust alone/],
+    ["ttrpc", { ttrpc: "unix:///x" }, /ttrpc is a feature of the Rust implementation only/],
+    ["native", { native: "attestation-agent" }, /native is a feature of the Rust implementation only/],
     ["TLS misspelt", { grpc: "h:1", grpc_tls: {} }, /member "grpc_tls" is unknown/],
     ["a TLS member misspelt", { grpc: "h:1", "grpc-tls": { "ca-file": "x" } }, /"ca-file"/],
     ["TLS that is a text", { grpc: "h:1", "grpc-tls": "yes" }, /grpc-tls is not an object/],
@@ -125,13 +125,13 @@ describe("findProvider", () => {
       { grpc: "h:1", "grpc-tls": { "insecure-skip-verify": "true" } },
       /neither true nor false/,
     ],
-    ["an address that is a number", { grpc: 1 }, /grpc is not a text/],
+    ["an address that is a number", { grpc: 1 }, /grpc is not a string/],
     ["a command that is a text", { cmd: "/x" }, /cmd is not an object/],
-    ["a command without path", { cmd: {} }, /cmd.path is not a text/],
+    ["a command without path", { cmd: {} }, /cmd.path is not a string/],
     ["a command with an empty path", { cmd: { path: "" } }, /cmd.path is empty/],
-    ["a path with a NUL", { cmd: { path: "/x\0" } }, /cmd.path is not a text/],
+    ["a path with a NUL", { cmd: { path: "/x\0" } }, /cmd.path is not a string/],
     ["arguments that are a text", { cmd: { path: "/x", args: "a" } }, /cmd.args is not a list/],
-    ["an argument that is a number", { cmd: { path: "/x", args: [1] } }, /cmd.args is not a text/],
+    ["an argument that is a number", { cmd: { path: "/x", args: [1] } }, /cmd.args is not a string/],
     ["a shell", { cmd: { path: "/x", shell: true } }, /member "shell" is unknown/],
   ])("refuses %s", (_what, entry, reason) => {
     expect(() => findProvider("p", unchecked({ p: entry }))).toThrow(
@@ -160,11 +160,11 @@ describe("findProvider", () => {
   });
 
   it.each<[string, string, ProviderConfig | undefined, RegExp]>([
-    ["no configuration", "p", undefined, /OCICRYPT_KEYPROVIDER_CONFIG names no/],
-    ["another provider", "p", unchecked({ q: {} }), /"p" is not configured.* has q$/],
-    ["no provider", "p", unchecked({}), /has no provider at all$/],
-    ["an inherited name", "constructor", unchecked({ q: {} }), /has q$/],
-    ["the prototype", "__proto__", unchecked({ q: {} }), /has q$/],
+    ["no configuration", "p", undefined, /OCICRYPT_KEYPROVIDER_CONFIG is not set/],
+    ["another provider", "p", unchecked({ q: {} }), /"p" is not configured.* configures q$/],
+    ["no provider", "p", unchecked({}), /configures no provider$/],
+    ["an inherited name", "constructor", unchecked({ q: {} }), /configures q$/],
+    ["the prototype", "__proto__", unchecked({ q: {} }), /configures q$/],
   ])("says when there is %s", (_what, name, config, reason) => {
     vi.stubEnv("OCICRYPT_KEYPROVIDER_CONFIG", "");
     expect(() => findProvider(name, config)).toThrow(

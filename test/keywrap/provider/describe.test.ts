@@ -38,7 +38,7 @@ describe("describe", () => {
       json({ kid: "k".repeat(100_000) }),
       { algorithm: "provider", keyId: `${"k".repeat(200)}…` },
     ],
-  ])("tells of %s", (_what, wrapped, info) => {
+  ])("describes %s", (_what, wrapped, info) => {
     expect(describeProvider(wrapped)).toEqual([info]);
   });
 });

@@ -175,7 +175,7 @@ describe("over gRPC", () => {
     const { key } = connect((await serve()).address);
     await expect(key.unwrap(Buffer.of(1))).rejects.toMatchObject({
       code: "PROVIDER_FAILED",
-      message: 'key provider "p" answered NOT_FOUND: the wrapped key is not for this provider',
+      message: 'key provider "p" answered NOT_FOUND: the wrapped key belongs to another provider',
     });
     await expect(key.unwrap(Buffer.of(1, 2))).rejects.toMatchObject({
       code: "PROVIDER_FAILED",
@@ -257,8 +257,8 @@ describe("over gRPC", () => {
 
   it.each<[string, Buffer, RegExp]>([
     ["nothing", Buffer.alloc(0), /it is empty$/],
-    ["another message", Buffer.from("0801", "hex"), /not the message of the protocol$/],
-    ["a length that lies", Buffer.from("0a7f00", "hex"), /not the message of the protocol$/],
+    ["another message", Buffer.from("0801", "hex"), /not a message of the protocol$/],
+    ["a length that lies", Buffer.from("0a7f00", "hex"), /not a message of the protocol$/],
     ["garbage in the message", Buffer.from("0a0168", "hex"), /not a JSON object$/],
     ["5 MB", Buffer.alloc(5_000_000, 0x0a), /it is too large$/],
   ])("refuses %s", async (_what, answer, reason) => {
@@ -282,8 +282,8 @@ describe("over gRPC", () => {
   });
 
   it.each<[string, string, Uint8Array, string]>([
-    ["no message", "WrapKey", Buffer.from("ff", "hex"), "it is not a JSON object"],
-    ["no request", "WrapKey", Buffer.from("0a0178", "hex"), "it is not a JSON object"],
+    ["no message", "WrapKey", Buffer.from("ff", "hex"), "not a JSON object"],
+    ["no request", "WrapKey", Buffer.from("0a0178", "hex"), "not a JSON object"],
     [
       "a request for the other method",
       "WrapKey",
@@ -315,7 +315,7 @@ describe("over gRPC", () => {
     await failing;
   });
 
-  it("can not listen where another server does", async () => {
+  it("cannot listen where another server does", async () => {
     const { address } = await serve();
     await expect(serve({ address })).rejects.toThrow("EADDRINUSE");
   });
@@ -404,7 +404,7 @@ describe("over TLS", () => {
     });
   });
 
-  it("can not serve with a key that is none", async () => {
+  it("cannot serve with something that is not a key", async () => {
     await expect(serve({ tls: { cert: pem("server"), key: "nothing" } })).rejects.toThrow();
   });
 });

@@ -67,7 +67,7 @@ describe("a provider in code", () => {
     const key = provider.key("kms", { provider: memoryProvider(), label: "the vault" });
     const wrapped = Buffer.from("number 7");
     expect(await key.unwrap(wrapped)).toBeNull();
-    expect(key.explain!(wrapped)).toBe('key provider "kms" says that it is not for its keys');
+    expect(key.explain!(wrapped)).toBe('key provider "kms" reports that its keys do not match');
     expect(key.label).toBe("the vault");
   });
 
@@ -142,13 +142,13 @@ describe("a provider in code", () => {
     ]);
   });
 
-  it.each(["", "a b", "a,b", "a:b", "a\nb", "x".repeat(201)])("can not be called %j", (name) => {
+  it.each(["", "a b", "a,b", "a:b", "a\nb", "x".repeat(201)])("cannot be called %j", (name) => {
     const options = { provider: memoryProvider() };
     expect(() => provider.recipient(name, options)).toThrow(TypeError);
     expect(() => provider.key(name, options)).toThrow(TypeError);
   });
 
-  it.each([0, -1, NaN, Infinity, 2 ** 31])("can not have a timeout of %d ms", (timeout) => {
+  it.each([0, -1, NaN, Infinity, 2 ** 31])("cannot have a timeout of %d ms", (timeout) => {
     const options = { provider: memoryProvider(), timeout };
     expect(() => provider.recipient("kms", options)).toThrow(RangeError);
   });

@@ -94,7 +94,7 @@ describe("parseRequest", () => {
     ["a fraction", unwrap(null, [0.5])],
     ["a table that is an array", unwrap({ Parameters: [] })],
     ["a table that is a text", unwrap({ Parameters: "x" })],
-    ["a list that is none", unwrap({ Parameters: { a: "eA==" } })],
+    ["a list that is not an array", unwrap({ Parameters: { a: "eA==" } })],
     ["a parameter that is not base64", unwrap({ Parameters: { a: ["x"] } })],
     ["a parameter that is an object", unwrap({ Parameters: { a: [{}] } })],
     ["a parameter that is not UTF-8", unwrap({ Parameters: { a: ["/w=="] } })],

@@ -79,12 +79,12 @@ describe("serving a command", () => {
     [
       "what it did not wrap",
       unwrapRequest(base64("w")),
-      "the wrapped key is not for this provider\n",
+      "the wrapped key belongs to another provider\n",
     ],
     ["what is damaged", unwrapRequest(base64("damaged")), "the seal is broken\n"],
-    ["what opens to nothing", unwrapRequest(base64("empty")), "the provider returned nothing\n"],
-    ["garbage", "hello", "this is not a key provider request: it is not a JSON object\n"],
-    ["nothing", "", "this is not a key provider request: it is not a JSON object\n"],
+    ["what opens to nothing", unwrapRequest(base64("empty")), "the provider returned no bytes\n"],
+    ["garbage", "hello", "not a key provider request: not a JSON object\n"],
+    ["nothing", "", "not a key provider request: not a JSON object\n"],
     ["5 MiB", Buffer.alloc(5 * 1024 * 1024, 0x20), "the request is too large\n"],
   ])("fails for %s", async (_what, request, stderr) => {
     expect(await serve(request)).toEqual({ stdout: "", stderr, exitCode: 1 });
