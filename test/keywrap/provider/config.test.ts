@@ -106,7 +106,11 @@ describe("findProvider", () => {
     ["plain text that is no flag", { grpc: "h:1", "grpc-plaintext": "yes" }, /neither true nor/],
     ["the first example of Go's documentation", { path: "/x" }, /member "path" is unknown/],
     ["ttrpc", { ttrpc: "unix:///x" }, /ttrpc is a feature of the Rust implementation only/],
-    ["native", { native: "attestation-agent" }, /native is a feature of the Rust implementation only/],
+    [
+      "native",
+      { native: "attestation-agent" },
+      /native is a feature of the Rust implementation only/,
+    ],
     ["TLS misspelt", { grpc: "h:1", grpc_tls: {} }, /member "grpc_tls" is unknown/],
     ["a TLS member misspelt", { grpc: "h:1", "grpc-tls": { "ca-file": "x" } }, /"ca-file"/],
     ["TLS that is a text", { grpc: "h:1", "grpc-tls": "yes" }, /grpc-tls is not an object/],
@@ -131,7 +135,11 @@ describe("findProvider", () => {
     ["a command with an empty path", { cmd: { path: "" } }, /cmd.path is empty/],
     ["a path with a NUL", { cmd: { path: "/x\0" } }, /cmd.path is not a string/],
     ["arguments that are a text", { cmd: { path: "/x", args: "a" } }, /cmd.args is not a list/],
-    ["an argument that is a number", { cmd: { path: "/x", args: [1] } }, /cmd.args is not a string/],
+    [
+      "an argument that is a number",
+      { cmd: { path: "/x", args: [1] } },
+      /cmd.args is not a string/,
+    ],
     ["a shell", { cmd: { path: "/x", shell: true } }, /member "shell" is unknown/],
   ])("refuses %s", (_what, entry, reason) => {
     expect(() => findProvider("p", unchecked({ p: entry }))).toThrow(
