@@ -1,8 +1,8 @@
 import { setMaxListeners } from "node:events";
 
 /**
- * A signal that is aborted with any of those given. It may have as many listeners as there is work
- * at once, while Node warns of more than ten as of a leak.
+ * Returns a signal that is aborted with any of those given. It may have as many listeners as there
+ * is work at once: Node.js would warn of a leak from the eleventh on.
  */
 export function anySignal(...signals: (AbortSignal | undefined)[]): AbortSignal {
   const either = AbortSignal.any(signals.filter((signal) => signal !== undefined));
@@ -11,8 +11,8 @@ export function anySignal(...signals: (AbortSignal | undefined)[]): AbortSignal 
 }
 
 /**
- * Waits for a promise no longer than until a signal is aborted, for work that may not heed it.
- * Rejects with the signal's reason then.
+ * Waits for a promise until it settles or a signal is aborted, for work that may ignore the signal.
+ * Rejects with the signal's reason in the second case.
  */
 export async function abortable<T>(
   promise: Promise<T>,
@@ -35,34 +35,32 @@ export async function abortable<T>(
   }
 }
 
-export interface Limits {
-  /** Milliseconds. */
-  limit: number;
-  /** For the message, in milliseconds too. */
-  timeout: number;
-  signal: AbortSignal;
+/** A limit on waiting that can be set again and again. All times are in milliseconds. */
+export interface Deadline {
+  /** Starts to wait; a limit that is running already is replaced. */
+  start(what: string, limit?: number): void;
+  stop(): void;
 }
 
-/** Waits for a peer no longer than the limit, even for one who does not listen to the signal. */
-export async function within<T>(
-  promise: Promise<T>,
-  { limit, timeout, signal }: Limits,
-): Promise<T> {
+/**
+ * Makes a {@link Deadline}.
+ *
+ * @param timeout the usual limit, which the message names
+ * @param onLate called with an error of the code `ETIMEDOUT` when the limit passes
+ */
+export function deadline(timeout: number, onLate: (error: Error) => void): Deadline {
   let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => {
-      reject(timedOut("there was no answer, or next to nothing of one,", timeout));
-    }, limit);
-  });
-  try {
-    return await abortable(Promise.race([promise, late]), signal);
-  } finally {
+  const stop = (): void => {
     clearTimeout(timer);
-  }
-}
-
-/** The failure of somebody who lets wait, in the form of the system's own. */
-export function timedOut(what: string, timeout: number): Error {
-  const error = new Error(`${what} for ${String(timeout)} ms`);
-  return Object.assign(error, { code: "ETIMEDOUT" });
+  };
+  return {
+    start(what, limit = timeout) {
+      stop();
+      timer = setTimeout(() => {
+        const error = new Error(`${what} for ${String(timeout)} ms`);
+        onLate(Object.assign(error, { code: "ETIMEDOUT" }));
+      }, limit);
+    },
+    stop,
+  };
 }

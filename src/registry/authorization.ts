@@ -124,8 +124,6 @@ export interface Token {
   expires: number;
 }
 
-export const MAX_TOKEN_ANSWER: number = 1024 * 1024;
-
 // https://distribution.github.io/distribution/spec/auth/token/: 60 seconds if nothing is said.
 const DEFAULT_LIFETIME = 60;
 const MAX_LIFETIME = 24 * 60 * 60;

@@ -1,11 +1,17 @@
 import type { ErrorCode } from "../errors.js";
 import { abortable } from "../io/abort.js";
+import { MAX_REGISTRY_ANSWER, MAX_TOKEN_ANSWER } from "../spec/limits.js";
 import { authorization } from "./authorization.js";
 import { backoff, isBusy, retryAfter, type Backoff } from "./backoff.js";
 import { configuredCredentials } from "./credentials.js";
-import { exchange, readAnswer } from "./exchange.js";
+import {
+  exchange,
+  readAnswer,
+  type Answer,
+  type HttpRequest,
+  type OpenAnswer,
+} from "./exchange.js";
 import { failure, invalidAnswer, isTransient, showRequest } from "./failure.js";
-import type { Answer, HttpRequest, OpenAnswer } from "./exchange.js";
 import {
   atLeast,
   DEFAULT_RETRIES,
@@ -14,33 +20,34 @@ import {
   type RegistryOptions,
 } from "./options.js";
 import { apiUrl, checkReference, isLoopback, type RegistryReference } from "./reference.js";
-import { MAX_TOKEN_ANSWER } from "./authorization.js";
+import { loadTls, parseCertificates, speaksTls } from "./tls.js";
 import { nodeFetch } from "./transport.js";
 
-/** How much is read of an answer that is not content, in bytes. */
-const MAX_ANSWER = 64 * 1024;
 const MAX_REDIRECTS = 5;
 
 export interface RegistryRequest extends HttpRequest {
-  /** The repositories and what is done in them, as token services want it; reading by default. */
+  /** The repositories and actions that a token is requested for. Default: reading this one. */
   scopes?: readonly string[] | undefined;
 }
 
-/** Requests about one repository, with all that stands between a request and its answer. */
+/** Sends requests about one repository: authorized, repeated and redirected where that is safe. */
 export interface RegistryClient {
+  /** In milliseconds. */
   readonly timeout: number;
-  /** `/v2/REPOSITORY/PATH`, where the path is well-formed already. */
-  url(path: string): URL;
-  /** A URL from an answer, if requests may go there; `undefined` otherwise. */
+  /** Whether a caller's `fetch` sends the requests. */
+  readonly hasOwnFetch: boolean;
+  /** Returns the URL of `/v2/REPOSITORY/PATH` for a well-formed path. */
+  url(path: string): Promise<URL>;
+  /** Resolves a URL of an answer; `undefined` unless it is safe to send requests there. */
   resolve(location: string | null, base: URL): URL | undefined;
-  /** Sends a request, again if it fails in passing, and reads the answer up to a limit in bytes. */
+  /** Sends a request, retries it, and reads the answer up to a limit in bytes. */
   request(request: RegistryRequest, limit?: number): Promise<Answer>;
-  /** The same, once. */
+  /** Sends a request without retries. */
   requestOnce(request: RegistryRequest): Promise<Answer>;
   /**
-   * The same as {@link request}, for an answer that is read as it comes.
+   * Sends a request and retries it, for an answer that is read as a stream.
    *
-   * @throws {@link OcicryptError} {@link failure} unless it is a success
+   * @throws {@link OcicryptError} {@link failure} unless the answer is a success
    */
   open(
     request: RegistryRequest,
@@ -50,6 +57,8 @@ export interface RegistryClient {
 }
 
 /**
+ * Makes a client for a repository.
+ *
  * @throws {@link OcicryptError} `REFERENCE_INVALID`
  * @throws {TypeError} {RangeError} for options
  */
@@ -66,16 +75,27 @@ export function registryClient(
   if (ca !== undefined && options.fetch !== undefined) {
     throw new TypeError("ca has no effect on another fetch");
   }
+  const certificates = ca === undefined ? [] : parseCertificates(ca);
   const newBackoff = (): Backoff => backoff({ retries, retryDelay, onRetry: options.onRetry });
-  const fetch = options.fetch ?? nodeFetch({ ca, timeout });
-  const isPlain = insecure ?? (ca === undefined && isLoopback(apiUrl(host, true)));
-  const api = apiUrl(host, isPlain);
+  const tls = (): ReturnType<typeof loadTls> => loadTls({ host, ca: certificates });
+  const fetch = options.fetch ?? nodeFetch({ tls, timeout });
   const pulls = [`repository:${repository}:pull`];
+  let api: URL | undefined;
+  let finding: Promise<URL> | undefined;
 
-  /** Whether requests may go to a URL: never from HTTPS to what others can read. */
+  /** Chooses between HTTPS and HTTP: on this machine by what the server speaks. */
+  async function findApi(): Promise<URL> {
+    const secure = apiUrl(host, false);
+    const isPlain =
+      insecure ?? (ca === undefined && isLoopback(secure) && !(await speaksTls(secure, timeout)));
+    return (api = apiUrl(host, isPlain));
+  }
+
+  /** Whether requests may go to a URL: never from HTTPS to HTTP, which others can read. */
   function isAllowed(url: URL): boolean {
     if (url.username !== "" || url.password !== "") return false;
     if (url.protocol === "https:") return true;
+    const isPlain = api?.protocol === "http:";
     return url.protocol === "http:" && isPlain && (insecure === true || isLoopback(url));
   }
 
@@ -90,12 +110,15 @@ export function registryClient(
     registry: { host, repository },
     source: typeof credentials === "function" ? credentials : () => Promise.resolve(credentials),
     isAllowed,
-    send: (request) => repeated(request, () => exchangeOnce(request, MAX_TOKEN_ANSWER)),
+    send: (request) =>
+      repeated(request, async () => {
+        // The request holds the credentials: it may move within the service only.
+        const answer = await redirected(request, send, isSameOrigin);
+        return readAnswer(answer, MAX_TOKEN_ANSWER);
+      }),
   });
 
-  async function exchangeOnce(request: HttpRequest, limit: number): Promise<Answer> {
-    return readAnswer(await exchange(request, { fetch, timeout }), limit);
-  }
+  const send = (request: HttpRequest): Promise<OpenAnswer> => exchange(request, { fetch, timeout });
 
   async function authorized(request: RegistryRequest): Promise<OpenAnswer> {
     const { scopes = pulls, signal } = request;
@@ -104,29 +127,42 @@ export function registryClient(
         ...request.headers,
         ...(header !== undefined && { authorization: header }),
       };
-      return exchange({ ...request, headers }, { fetch, timeout });
+      return send({ ...request, headers });
     };
     const first = await abortable(auth.header(scopes), signal);
     const answer = await withHeader(first);
     if (answer.status !== 401) return answer;
-    const challenged = await readAnswer(answer, MAX_ANSWER);
+    const challenged = await readAnswer(answer, MAX_REGISTRY_ANSWER);
     const header = await abortable(auth.answer(request, challenged, scopes, first), signal);
     return withHeader(header);
   }
 
-  /** Follows redirects of what is read. Whoever it leads to gets no credentials. */
-  async function followed(request: RegistryRequest): Promise<OpenAnswer> {
+  /** Sends a request and follows redirects. Another host gets no credentials and no content. */
+  function followed(request: RegistryRequest): Promise<OpenAnswer> {
+    const isRead = request.method === "GET" || request.method === "HEAD";
+    const sendHere = (here: RegistryRequest): Promise<OpenAnswer> =>
+      here.url.origin === api?.origin ? authorized(here) : send(here);
+    return redirected(request, sendHere, isRead ? () => true : isSameOrigin);
+  }
+
+  async function redirected<R extends HttpRequest>(
+    request: R,
+    sendHere: (request: R) => Promise<OpenAnswer>,
+    mayFollow: (from: URL, to: URL) => boolean,
+  ): Promise<OpenAnswer> {
     let { url } = request;
     for (let count = 0; ; count++) {
-      const isOwn = url.origin === api.origin;
       const here = { ...request, url };
-      const answer = await (isOwn ? authorized(here) : exchange(here, { fetch, timeout }));
-      const isRedirect = [301, 302, 303, 307, 308].includes(answer.status);
-      if (!isRedirect || !["GET", "HEAD"].includes(request.method)) return answer;
-      await readAnswer(answer, MAX_ANSWER);
+      const answer = await sendHere(here);
+      // 303 asks for GET, which is another request unless this one is.
+      const kept = request.method === "GET" || request.method === "HEAD" ? [303] : [];
+      if (![301, 302, 307, 308, ...kept].includes(answer.status)) return answer;
+      await readAnswer(answer, MAX_REGISTRY_ANSWER);
       const target = resolve(answer.headers.get("location"), url);
-      if (target === undefined) throw invalidAnswer(here, "it leads to where it is not safe to go");
-      if (count === MAX_REDIRECTS) throw invalidAnswer(request, "it leads on and on");
+      if (target === undefined || !mayFollow(url, target)) {
+        throw invalidAnswer(here, "it redirects to a URL that is not safe to use");
+      }
+      if (count === MAX_REDIRECTS) throw invalidAnswer(request, "too many redirects");
       url = target;
     }
   }
@@ -154,14 +190,16 @@ export function registryClient(
 
   return {
     timeout,
+    hasOwnFetch: options.fetch !== undefined,
     resolve,
-    url: (path) => new URL(`/v2/${repository}/${path}`, api),
-    request: (request, limit = MAX_ANSWER) => repeated(request, () => requestOnce(request, limit)),
-    requestOnce: (request) => requestOnce(request, MAX_ANSWER),
+    url: async (path) => new URL(`/v2/${repository}/${path}`, await (finding ??= findApi())),
+    request: (request, limit = MAX_REGISTRY_ANSWER) =>
+      repeated(request, () => requestOnce(request, limit)),
+    requestOnce: (request) => requestOnce(request, MAX_REGISTRY_ANSWER),
     async open(request, codes) {
       const answer = await repeated(request, async () => {
         const open = await followed(request);
-        return isSuccess(open.status) ? open : readAnswer(open, MAX_ANSWER);
+        return isSuccess(open.status) ? open : readAnswer(open, MAX_REGISTRY_ANSWER);
       });
       if ("bytes" in answer) throw failure(request, answer, codes);
       return answer;
@@ -172,4 +210,8 @@ export function registryClient(
 
 export function isSuccess(status: number): boolean {
   return status >= 200 && status <= 299;
+}
+
+function isSameOrigin(from: URL, to: URL): boolean {
+  return from.origin === to.origin;
 }

@@ -83,7 +83,7 @@ export async function registryDestination(
 
     async exposes({ digest }) {
       parseDigest(digest);
-      const url = client.url(`blobs/${digest}`);
+      const url = await client.url(`blobs/${digest}`);
       const headers = { range: "bytes=0-0", "accept-encoding": "identity" };
       const request: RegistryRequest = { method: "GET", url, headers, scopes, signal };
       const answer = await client.request(request, 1);
@@ -98,7 +98,7 @@ export async function registryDestination(
       if (from === undefined || mountFrom?.host !== reference.host || from === repository) {
         return false;
       }
-      const url = client.url("blobs/uploads/");
+      const url = await client.url("blobs/uploads/");
       url.search = new URLSearchParams({ mount: descriptor.digest, from }).toString();
       const request: RegistryRequest = {
         method: "POST",

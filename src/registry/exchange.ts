@@ -1,45 +1,55 @@
+import { abortable, deadline, type Deadline } from "../io/abort.js";
+import { parts } from "../io/source.js";
 import { unreachable } from "./failure.js";
 import type { Fetch } from "./transport.js";
-import { within } from "../io/abort.js";
 
 export interface HttpRequest {
   method: "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE";
   url: URL;
   headers?: Readonly<Record<string, string>>;
-  body?: Uint8Array<ArrayBuffer>;
-  /** Milliseconds; for what takes its time. */
+  /** The content, or a function that starts a stream of it, once for each try. */
+  body?: Uint8Array<ArrayBuffer> | (() => AsyncIterable<Uint8Array<ArrayBuffer>>);
+  /** In milliseconds, in place of the usual timeout. */
   timeout?: number;
   signal?: AbortSignal | undefined;
 }
 
-/** An answer whose body is to be read to its end, or left by {@link close}. */
-export interface OpenAnswer {
+interface AnswerHead {
   readonly status: number;
   readonly headers: { get(name: string): string | null };
+}
+
+/** An answer whose body must be read to its end or given up by {@link close}. */
+export interface OpenAnswer extends AnswerHead {
   readonly body: AsyncGenerator<Uint8Array, void, undefined>;
   close(): void;
 }
 
-export interface Answer {
-  readonly status: number;
-  readonly headers: { get(name: string): string | null };
+export interface Answer extends AnswerHead {
   readonly bytes: Uint8Array;
-  /** Whether there was more than the limit, which is left out. */
+  /** Whether the body was longer than the limit; the rest is left out. */
   readonly isCut: boolean;
 }
 
 export interface ExchangeOptions {
   fetch: Fetch;
+  /** In milliseconds. */
   timeout: number;
 }
 
 /**
- * Every so many bytes have to pass within the timeout. So silence ends, and single drops that
- * would otherwise keep a client for ever do too.
+ * So many bytes must pass within each timeout. This ends silence, and also a trickle of single
+ * bytes that would otherwise hold a client forever.
  */
 const PROGRESS = 64 * 1024;
+const NO_ANSWER = "there was no answer, or next to nothing of one,";
+const NOTHING_TAKEN = "it took nothing of what was sent";
 
-/** One request and its answer, with nothing followed or repeated. */
+/**
+ * Sends one request. Follows no redirect and repeats nothing.
+ *
+ * @throws {@link OcicryptError} as {@link unreachable} says; the reason of the signal
+ */
 export async function exchange(
   request: HttpRequest,
   { fetch, timeout: usual }: ExchangeOptions,
@@ -51,7 +61,11 @@ export async function exchange(
     controller.abort(signal?.reason);
   };
   signal?.addEventListener("abort", forward, { once: true });
+  const patience = deadline(timeout, (error) => {
+    controller.abort(error);
+  });
   const unlink = (): void => {
+    patience.stop();
     signal?.removeEventListener("abort", forward);
   };
   const close = (): void => {
@@ -59,47 +73,66 @@ export async function exchange(
     controller.abort();
   };
   const fail = (error: unknown): unknown => {
+    const late: unknown = controller.signal.reason;
     close();
-    return signal?.aborted === true ? signal.reason : unreachable(request, error);
+    return signal?.aborted === true ? signal.reason : unreachable(request, late ?? error);
   };
-  const parts = 1 + Math.ceil((body?.byteLength ?? 0) / PROGRESS);
   try {
+    const isStream = typeof body === "function";
     const init = {
       method,
       headers: { "user-agent": "ocicrypt", ...request.headers },
-      ...(body !== undefined && { body }),
+      ...(body !== undefined && !isStream && { body }),
+      ...(isStream && { body: paced(body(), patience), duplex: "half" as const }),
       redirect: "manual" as const,
       signal: controller.signal,
     };
-    const {
-      status,
-      headers,
-      body: content,
-    } = await within(fetch(url.href, init), {
-      limit: timeout * parts,
-      timeout,
-      signal: controller.signal,
-    });
-    const watch = { timeout, signal: controller.signal, unlink, close, fail };
-    return { status, headers, body: watched(content, watch), close };
+    // A stream restarts the limit with each piece; all other bodies have been made and can be sent.
+    const pieces = isStream ? 0 : Math.ceil((body?.byteLength ?? 0) / PROGRESS);
+    patience.start(NO_ANSWER, timeout * (1 + pieces));
+    const answer = await abortable(fetch(url.href, init), controller.signal);
+    patience.stop();
+    const watch = { timeout, signal: controller.signal, patience, unlink, close, fail };
+    return {
+      status: answer.status,
+      headers: answer.headers,
+      body: watched(answer.body, watch),
+      close,
+    };
   } catch (error) {
     throw fail(error);
   }
 }
 
+/** Limits how long the peer may take for each piece of a stream, and for its answer after them. */
+export async function* paced(
+  body: AsyncIterable<Uint8Array<ArrayBuffer>>,
+  patience: Deadline,
+): AsyncGenerator<Uint8Array<ArrayBuffer>, void, undefined> {
+  patience.stop();
+  for await (const piece of body) {
+    patience.start(NOTHING_TAKEN);
+    yield piece;
+    // The source of the content may take its time.
+    patience.stop();
+  }
+  patience.start(NO_ANSWER);
+}
+
 interface Watch {
   timeout: number;
   signal: AbortSignal;
-  /** At its end. */
+  patience: Deadline;
+  /** Called at the end of the body. */
   unlink: () => void;
-  /** When it is left before. */
+  /** Called when the body is given up before its end. */
   close: () => void;
   fail: (error: unknown) => unknown;
 }
 
 async function* watched(
   body: AsyncIterable<Uint8Array> | null,
-  { timeout, signal, unlink, close, fail }: Watch,
+  { timeout, signal, patience, unlink, close, fail }: Watch,
 ): AsyncGenerator<Uint8Array, void, undefined> {
   if (body === null) {
     unlink();
@@ -112,10 +145,11 @@ async function* watched(
   try {
     for (;;) {
       const start = performance.now();
-      const limit = Math.max(timeout - waited, 1);
-      const result = await within(iterator.next(), { limit, timeout, signal });
+      patience.start(NO_ANSWER, Math.max(timeout - waited, 1));
+      const result = await abortable(iterator.next(), signal);
+      patience.stop();
       if (result.done === true) break;
-      // Only the time of the peer counts: the reader may be as slow as it likes.
+      // Only the peer's time counts: the reader may be as slow as it likes.
       waited += performance.now() - start;
       bytes += result.value.byteLength;
       if (bytes >= PROGRESS) bytes = waited = 0;
@@ -131,12 +165,13 @@ async function* watched(
   }
 }
 
-/** Reads a body, as much of it as the limit lets, in bytes. */
+/** Reads the body of an answer up to a limit in bytes. */
 export async function readAnswer(open: OpenAnswer, limit: number): Promise<Answer> {
   const { status, headers } = open;
   const chunks: Uint8Array[] = [];
   let size = 0;
-  for await (const chunk of open.body) {
+  // In gathered parts: a registry that sends single bytes would cost many times their memory.
+  for await (const chunk of parts(open.body)) {
     chunks.push(chunk);
     size += chunk.byteLength;
     if (size > limit) break;

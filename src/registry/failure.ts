@@ -6,12 +6,17 @@ import type { Answer, HttpRequest } from "./exchange.js";
 const MAX_CODES = 3;
 const MAX_WORDS = 300;
 
-/** A request as a message may show it: queries hold signatures, and states of uploads. */
+/** Shows a request in a message. Queries are left out: they hold signatures and upload states. */
 export function showRequest({ method, url }: Pick<HttpRequest, "method" | "url">): string {
   return `${method} ${url.origin}${printable(url.pathname, MAX_WORDS)}`;
 }
 
-/** What an answer that is not the one hoped for means. `codes` are those of some statuses. */
+/**
+ * Makes an error of an answer that is not the expected one, with what the registry says about it.
+ *
+ * @param codes the error codes of some statuses, in place of `REGISTRY_DENIED` for 401 and 403 and
+ *   of `REGISTRY_FAILED` for all others
+ */
 export function failure(
   request: HttpRequest,
   answer: Answer,
@@ -23,12 +28,12 @@ export function failure(
   return new OcicryptError(codes[status] ?? usual, `${showRequest(request)} was answered ${said}`);
 }
 
-/** For an answer that breaks the protocol. */
+/** Makes an error `REGISTRY_INVALID_RESPONSE` of an answer that breaks the protocol. */
 export function invalidAnswer(
   request: Pick<HttpRequest, "method" | "url">,
   why: string,
 ): OcicryptError {
-  const message = `the answer to ${showRequest(request)} can not be used: ${why}`;
+  const message = `the answer to ${showRequest(request)} cannot be used: ${why}`;
   return new OcicryptError("REGISTRY_INVALID_RESPONSE", message);
 }
 
@@ -39,7 +44,7 @@ function registryErrors(bytes: Uint8Array): string[] {
     const refuse = (why: string): Error => new SyntaxError(why);
     value = parseJson(bytes, { maxSize: bytes.byteLength, refuse });
   } catch {
-    // A page for people, from something before the registry.
+    // A page for people, which something in front of the registry wrote.
     return [];
   }
   const errors = asObject(value)?.errors;
@@ -51,11 +56,13 @@ function registryErrors(bytes: Uint8Array): string[] {
   });
 }
 
-/** The system's codes, such as `ECONNRESET`, of an error and those below it. */
+/** The codes, such as `ECONNRESET`, of an error and its causes. */
 function systemCodes(error: unknown): string[] {
   const codes: string[] = [];
   for (let depth = 0; error instanceof Error && depth < 5; depth++) {
     if ("code" in error && typeof error.code === "string") codes.push(error.code);
+    // undici gives its parser's errors a code in some cases only.
+    else if (error.name === "HTTPParserError") codes.push("HPE_INVALID");
     error = error.cause;
   }
   return codes;
@@ -63,11 +70,10 @@ function systemCodes(error: unknown): string[] {
 
 const TRANSIENT: ReadonlySet<string> = /* @__PURE__ */ new Set([
   ...["ECONNRESET", "ECONNABORTED", "EPIPE", "ETIMEDOUT", "EAI_AGAIN"],
-  // Of Node's fetch.
-  ...["UND_ERR_SOCKET", "UND_ERR_CONNECT_TIMEOUT"],
+  ...["UND_ERR_SOCKET", "UND_ERR_CONNECT_TIMEOUT", "UND_ERR_RES_CONTENT_LENGTH_MISMATCH"],
 ]);
 
-/** Whether a failed request may work when it is made again. */
+/** Whether a failed request may succeed when it is sent again. */
 export function isTransient(error: unknown): error is OcicryptError {
   return (
     error instanceof OcicryptError &&
@@ -76,12 +82,16 @@ export function isTransient(error: unknown): error is OcicryptError {
   );
 }
 
-/** What a request that got no answer, or half of one, means. */
+/**
+ * Makes an error of a request that got no answer, or only a part of one: `REGISTRY_UNREACHABLE`, or
+ * `REGISTRY_INVALID_RESPONSE` where the server does not speak HTTP.
+ */
 export function unreachable(request: HttpRequest, cause: unknown): OcicryptError {
   if (cause instanceof OcicryptError) return cause;
   const codes = systemCodes(cause);
-  if (codes.some((code) => code.startsWith("HPE_")))
+  if (codes.some((code) => code.startsWith("HPE_"))) {
     return invalidAnswer(request, "it is not HTTP");
+  }
   const code = codes.at(-1);
   const why =
     code === "ETIMEDOUT" && cause instanceof Error
@@ -91,18 +101,24 @@ export function unreachable(request: HttpRequest, cause: unknown): OcicryptError
   return new OcicryptError("REGISTRY_UNREACHABLE", message, { cause });
 }
 
+const CLOSED = "the connection was closed";
+const UNTRUSTED = "the authority that signed its certificate is not trusted";
 const REASONS: Readonly<Partial<Record<string, string>>> = {
   ECONNREFUSED: "nothing listens there",
-  ECONNRESET: "the connection broke off",
-  EPIPE: "the connection broke off",
-  UND_ERR_SOCKET: "the connection broke off",
+  ECONNRESET: CLOSED,
+  EPIPE: CLOSED,
+  UND_ERR_SOCKET: CLOSED,
+  UND_ERR_RES_CONTENT_LENGTH_MISMATCH: CLOSED,
+  UND_ERR_CONNECT_TIMEOUT: "connecting timed out",
+  // Of undici's agent for proxies, for any answer but 200 to CONNECT.
+  UND_ERR_ABORTED: "the proxy refused the connection",
   ENOTFOUND: "there is no such host",
   EPROTO: "it does not speak TLS",
   ERR_SSL_WRONG_VERSION_NUMBER: "it does not speak TLS",
   DEPTH_ZERO_SELF_SIGNED_CERT: "its certificate is self-signed",
-  SELF_SIGNED_CERT_IN_CHAIN: "its certificate is of an authority that is not trusted",
-  UNABLE_TO_VERIFY_LEAF_SIGNATURE: "its certificate is of an authority that is not trusted",
-  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: "its certificate is of an authority that is not trusted",
+  SELF_SIGNED_CERT_IN_CHAIN: UNTRUSTED,
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: UNTRUSTED,
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: UNTRUSTED,
   ERR_TLS_CERT_ALTNAME_INVALID: "its certificate is for another host",
   CERT_HAS_EXPIRED: "its certificate has expired",
 };

@@ -40,7 +40,7 @@ export async function getManifest(
   signal: AbortSignal | undefined,
   expected?: string,
 ): Promise<StoredManifest> {
-  const url = client.url(`manifests/${name}`);
+  const url = await client.url(`manifests/${name}`);
   const accepted = expected === undefined ? MEDIA_TYPES : [expected];
   const request = {
     method: "GET" as const,
@@ -84,7 +84,7 @@ export async function putManifest(
 ): Promise<void> {
   const request = {
     method: "PUT" as const,
-    url: client.url(`manifests/${name}`),
+    url: await client.url(`manifests/${name}`),
     headers: { "content-type": mediaType },
     body: new Uint8Array(bytes),
     scopes,

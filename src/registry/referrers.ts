@@ -43,7 +43,7 @@ export async function readReferrers(
 ): Promise<Descriptor[]> {
   const { algorithm, hex } = parseDigest(digest);
   const found: Descriptor[] = [];
-  let url: URL | undefined = client.url(`referrers/${digest}`);
+  let url: URL | undefined = await client.url(`referrers/${digest}`);
   for (let page = 0; url !== undefined; page++) {
     const request = { method: "GET" as const, url, headers: { accept: MEDIA_TYPE_INDEX }, signal };
     const answer = await client.request(request, MAX_MANIFEST_SIZE);

@@ -84,7 +84,7 @@ export async function* downloadBlob(
   signal: AbortSignal | undefined,
 ): AsyncGenerator<Uint8Array, void, undefined> {
   const { algorithm, hex } = parseDigest(digest);
-  const url = client.url(`blobs/${algorithm}:${hex}`);
+  const url = await client.url(`blobs/${algorithm}:${hex}`);
   let offset = 0;
   let pauses = client.backoff();
   let renewal = PROGRESS;

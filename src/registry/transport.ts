@@ -1,11 +1,11 @@
-import { X509Certificate } from "node:crypto";
-import { Agent as HttpAgent, request as httpRequest, type ClientRequest } from "node:http";
-import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
-import { rootCertificates } from "node:tls";
-import { OcicryptError } from "../errors.js";
-import { timedOut } from "../io/abort.js";
 import { BlockList, isIP } from "node:net";
+import type { Readable } from "node:stream";
+import type { Agent, ProxyAgent } from "undici";
+import { OcicryptError } from "../errors.js";
+import { deadline } from "../io/abort.js";
+import { paced } from "./exchange.js";
 import { isLoopback } from "./reference.js";
+import type { TrustedTls } from "./tls.js";
 
 /** The part of the Fetch API that is used; the global `fetch` has it. */
 export type Fetch = (url: string, init: FetchInit) => Promise<FetchResponse>;
@@ -13,8 +13,14 @@ export type Fetch = (url: string, init: FetchInit) => Promise<FetchResponse>;
 export interface FetchInit {
   method: string;
   headers: Record<string, string>;
-  body?: Uint8Array<ArrayBuffer>;
-  /** Redirects are never followed unseen: credentials must not go along. */
+  /**
+   * The content. An iterable is content whose length is not known in advance; the global `fetch` of
+   * Node.js takes it.
+   */
+  body?: Uint8Array<ArrayBuffer> | AsyncIterable<Uint8Array<ArrayBuffer>>;
+  /** Set where the body is an iterable, as the Fetch API requires. */
+  duplex?: "half";
+  /** Redirects are never followed by the transport: credentials must not go along. */
   redirect: "manual";
   signal: AbortSignal;
 }
@@ -26,170 +32,132 @@ export interface FetchResponse {
 }
 
 export interface TransportOptions {
-  /** Certificates to trust besides the usual ones, in PEM. */
-  ca?: string | Uint8Array | undefined;
-  /** Milliseconds to connect, and between the parts of a body that is sent. */
+  /** What to trust and to present in TLS, asked for once. */
+  tls: () => Promise<TrustedTls>;
+  /** In milliseconds: to connect, and for each piece of a body that is sent. */
   timeout: number;
 }
 
-/** The agents of Node.js take `proxyEnv` from 22.21 and 24.5 on. */
-const HAS_PROXIES = hasProxies(process.versions.node);
-
-function hasProxies(version: string): boolean {
-  const [major = 0, minor = 0] = version.split(".").map(Number);
-  return major > 24 || (major === 24 && minor >= 5) || (major === 22 && minor >= 21);
-}
-
-/** Larger than what a socket takes at once, so that the time is that of some progress. */
-const PART = 64 * 1024;
+/** Content is sent in pieces of this size, so that a time limit applies to some progress. */
+const PIECE = 64 * 1024;
 
 /**
- * A `fetch` over Node's own HTTP client. Node's `fetch` can not be told of another certificate
- * authority without a package, and has no limit for a body that is sent and stalls. The proxies
- * that `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY` name are used where Node.js knows how.
- *
- * @throws {TypeError} when `ca` is not PEM certificates
+ * Makes a `fetch` over undici, the HTTP client of Node.js, which can be given certificates and
+ * proxies on every supported version, unlike the global one. Proxies come from `HTTP_PROXY`,
+ * `HTTPS_PROXY` and `NO_PROXY`.
  */
-export function nodeFetch({ ca, timeout }: TransportOptions): Fetch {
-  const trusted = ca === undefined ? {} : { ca: [...rootCertificates, ...certificates(ca)] };
-  const agentFor = agents(trusted);
-  return (url, { method, headers, body, signal }) => {
-    const isTls = url.startsWith("https:");
-    const length = body === undefined ? {} : { "content-length": String(body.byteLength) };
-    const options = { method, headers: { ...headers, ...length }, agent: agentFor(new URL(url)) };
-    const request = isTls ? httpsRequest(url, options) : httpRequest(url, options);
-    // Not by Node's own option: it destroys with an error, for which nobody listens on the socket
-    // of an answer that has arrived and was not read.
-    const onAbort = (): void => {
-      request.destroy();
-    };
-    signal.addEventListener("abort", onAbort, { once: true });
-    request.on("close", () => {
-      signal.removeEventListener("abort", onAbort);
+export function nodeFetch(options: TransportOptions): Fetch {
+  let loading: ReturnType<typeof load> | undefined;
+  return async (url, { method, headers, body, signal }) => {
+    const { request, dispatcherFor } = await (loading ??= load(options));
+    const sending = new AbortController();
+    const patience = deadline(options.timeout, (error) => {
+      sending.abort(error);
     });
-    return new Promise((resolve, reject) => {
-      request.on("error", reject);
-      request.on("response", (message) => {
-        // Whoever reads it gets the failure; who has left does not want it.
-        message.on("error", () => undefined);
-        // An answer before all was sent is a refusal: the rest would only be thrown away.
-        message.on("close", () => {
-          if (!request.writableFinished) request.destroy();
-        });
-        resolve({
-          status: message.statusCode ?? 0,
-          headers: { get: (name) => oneValue(message.headers[name.toLowerCase()]) },
-          body: message,
-        });
+    const isBytes = body instanceof Uint8Array;
+    const content = isBytes ? paced(piecesOf(body), patience) : body;
+    const length = isBytes ? { "content-length": String(body.byteLength) } : undefined;
+    try {
+      const answer = await request(url, {
+        method: method as "GET",
+        headers: { ...headers, ...length },
+        // undici takes any iterable, its types only streams of Node.js.
+        ...(content !== undefined && { body: content as unknown as Readable }),
+        signal: AbortSignal.any([signal, sending.signal]),
+        dispatcher: dispatcherFor(new URL(url)),
+        // The caller limits the time of answers.
+        headersTimeout: 0,
+        bodyTimeout: 0,
       });
-      limitConnecting(request, isTls, timeout);
-      void send(request, body, timeout);
+      // The reader of the body gets its failure; a reader who has left does not want it.
+      answer.body.on("error", () => undefined);
+      const get = (name: string): string | null => oneValue(answer.headers[name.toLowerCase()]);
+      return { status: answer.statusCode, headers: { get }, body: answer.body };
+    } finally {
+      patience.stop();
+    }
+  };
+}
+
+// eslint-disable-next-line @typescript-eslint/require-await -- an iterable
+async function* piecesOf(bytes: Uint8Array<ArrayBuffer>): AsyncGenerator<Uint8Array<ArrayBuffer>> {
+  for (let start = 0; start < bytes.byteLength; start += PIECE) {
+    yield bytes.subarray(start, start + PIECE);
+  }
+}
+
+type Request = (typeof import("undici"))["request"];
+
+/** Loads undici and makes an agent for each route: direct or through a proxy. */
+async function load({ tls, timeout }: TransportOptions): Promise<{
+  request: Request;
+  dispatcherFor: (url: URL) => Agent | ProxyAgent;
+}> {
+  const [{ Agent, ProxyAgent, request }, certificates] = await Promise.all([
+    import("undici"),
+    tls(),
+  ]);
+  const made = new Map<string, Agent | ProxyAgent>();
+  const make = (url: URL, proxy: string | undefined): Agent | ProxyAgent => {
+    const connect = { timeout, ...certificates.trusted, ...certificates.presented(url) };
+    if (proxy === undefined) return new Agent({ connect });
+    const { address, token } = readProxy(proxy, url);
+    return new ProxyAgent({
+      uri: address,
+      ...(token !== undefined && { token }),
+      proxyTunnel: url.protocol === "https:",
+      requestTls: connect,
+      proxyTls: { timeout, ...certificates.trusted },
     });
   };
-}
-
-/** An agent for each way to go: with TLS or without, straight or by a proxy. */
-function agents(trusted: { ca?: string[] }): (url: URL) => HttpAgent {
-  const made = new Map<string, HttpAgent>();
-  return (url) => {
-    const proxy = proxyFor(url, process.env);
-    const way = JSON.stringify([url.protocol, proxy]);
-    const agent = made.get(way) ?? makeAgent(url, proxy, trusted);
-    made.set(way, agent);
-    return agent;
+  return {
+    request,
+    dispatcherFor(url) {
+      const proxy = proxyFor(url, process.env);
+      const own = certificates.presented(url) === undefined ? "" : url.origin;
+      const route = JSON.stringify([url.protocol, proxy, own]);
+      const agent = made.get(route) ?? make(url, proxy);
+      made.set(route, agent);
+      return agent;
+    },
   };
 }
 
-/** @throws {@link OcicryptError} `REGISTRY_UNREACHABLE` for a proxy that can not be used */
-function makeAgent(url: URL, proxy: string | undefined, trusted: { ca?: string[] }): HttpAgent {
-  const isTls = url.protocol === "https:";
-  const variable = isTls ? "HTTPS_PROXY" : "HTTP_PROXY";
-  const isProxied = proxy !== undefined && HAS_PROXIES;
-  if (isProxied && !isUsable(proxy)) {
-    const form = "http://USER:PASSWORD@HOST:PORT, special characters in it written as %XX";
-    const message = `${variable} names no proxy that can be used; it is written ${form}`;
-    throw new OcicryptError("REGISTRY_UNREACHABLE", message);
+/**
+ * The address of a proxy without its credentials, and those as a header.
+ *
+ * @throws {@link OcicryptError} `REGISTRY_UNREACHABLE` for text that is no usable proxy. The text
+ *   is not quoted, since it can hold a password, and the request does not go without a proxy.
+ */
+function readProxy(proxy: string, url: URL): { address: string; token: string | undefined } {
+  if (/^https?:\/\//.test(proxy) && URL.canParse(proxy)) {
+    const address = new URL(proxy);
+    try {
+      const user = decodeURIComponent(address.username);
+      const basic = Buffer.from(`${user}:${decodeURIComponent(address.password)}`);
+      const token = user === "" ? undefined : `Basic ${basic.toString("base64")}`;
+      return { address: address.origin, token };
+    } catch {
+      // A percent sign that encodes nothing.
+    }
   }
-  const options = {
-    keepAlive: true,
-    ...(isProxied && { proxyEnv: { [variable]: proxy } }),
-  };
-  return isTls ? new HttpsAgent({ ...options, ...trusted }) : new HttpAgent(options);
-}
-
-/** Whether Node can use a proxy; else it would throw an error that quotes it, or go without one. */
-function isUsable(proxy: string): boolean {
-  if (!/^https?:\/\//.test(proxy) || !URL.canParse(proxy)) return false;
-  const { username, password } = new URL(proxy);
-  try {
-    decodeURIComponent(`${username}${password}`);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-function limitConnecting(request: ClientRequest, isTls: boolean, timeout: number): void {
-  request.on("socket", (socket) => {
-    if (!socket.connecting) return;
-    const timer = setTimeout(() => {
-      request.destroy(timedOut("it could not be connected to", timeout));
-    }, timeout);
-    const stop = (): void => {
-      clearTimeout(timer);
-    };
-    socket.once(isTls ? "secureConnect" : "connect", stop).once("close", stop);
-  });
-}
-
-async function send(
-  request: ClientRequest,
-  body: Uint8Array | undefined,
-  timeout: number,
-): Promise<void> {
-  for (let start = 0; body !== undefined && start < body.byteLength; start += PART) {
-    if (request.destroyed) return;
-    await sendPart(request, body.subarray(start, start + PART), timeout);
-  }
-  request.end();
-}
-
-/** Resolves when the part has left; an answer or a failure come by events of the request. */
-function sendPart(request: ClientRequest, part: Uint8Array, timeout: number): Promise<void> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(() => {
-      request.destroy(timedOut("it took nothing of what was sent", timeout));
-    }, timeout);
-    request.write(part, () => {
-      clearTimeout(timer);
-      resolve();
-    });
-  });
+  const variable = url.protocol === "https:" ? "HTTPS_PROXY" : "HTTP_PROXY";
+  const form = "http://USER:PASSWORD@HOST:PORT, with special characters in it as %XX";
+  const message = `${variable} does not name a usable proxy; write it as ${form}`;
+  throw new OcicryptError("REGISTRY_UNREACHABLE", message);
 }
 
 function oneValue(value: string | string[] | undefined): string | null {
   return Array.isArray(value) ? value.join(", ") : (value ?? null);
 }
 
-function certificates(pem: string | Uint8Array): string[] {
-  const text = typeof pem === "string" ? pem : Buffer.from(pem).toString("latin1");
-  const blocks = text.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
-  try {
-    // Node takes what it does not understand for no certificate at all.
-    for (const block of blocks) new X509Certificate(block);
-  } catch (cause) {
-    throw new TypeError("ca holds a certificate that is not valid", { cause });
-  }
-  if (blocks.length === 0) throw new TypeError("ca holds no certificate in PEM");
-  return blocks;
-}
-
 type Environment = Readonly<Record<string, string | undefined>>;
 
 /**
- * The proxy that an environment names for a URL, read as tools in Go read it
- * (https://pkg.go.dev/golang.org/x/net/http/httpproxy): never for this machine itself, nor for what
- * `NO_PROXY` names.
+ * Returns the proxy that an environment names for a URL, read as Go's tools read it
+ * (https://pkg.go.dev/golang.org/x/net/http/httpproxy): never for this machine itself, nor for
+ * hosts in `NO_PROXY`. undici has an agent of its own for these variables, which knows neither
+ * networks such as `10.0.0.0/8` nor Go's rule for this machine.
  */
 export function proxyFor(url: URL, env: Environment): string | undefined {
   const [upper, lower] =
@@ -207,7 +175,10 @@ function firstOf(...values: readonly (string | undefined)[]): string {
   return values.find((value) => value !== undefined && value !== "")?.trim() ?? "";
 }
 
-/** An entry is `*`, an address, a network such as `10.0.0.0/8`, or a domain; with a port or not. */
+/**
+ * Whether an entry of `NO_PROXY` covers a URL: `*`, an address, a network such as `10.0.0.0/8`, or
+ * a domain, each but the network with an optional port.
+ */
 function isExcluded(url: URL, entry: string): boolean {
   if (entry === "") return false;
   if (entry === "*") return true;
@@ -219,11 +190,11 @@ function isExcluded(url: URL, entry: string): boolean {
   const address = name.replace(/^\[(.*)\]$/, "$1");
   if (isIP(address) !== 0) return isInNetwork(host, address, isIP(address) === 4 ? 32 : 128);
   const domain = name.replace(/^\*?\./, "");
-  // With a dot in front it means what is below a domain, and not the domain itself.
+  // A leading dot means the subdomains of a domain without the domain itself.
   return host.endsWith(`.${domain}`) || (host === domain && domain === name);
 }
 
-/** Addresses can be written in several ways. */
+/** Compares addresses as addresses: each can be written in several ways. */
 function isInNetwork(host: string, network: string, prefix: number): boolean {
   const family = isIP(network);
   if (family === 0 || isIP(host) !== family) return false;

@@ -49,7 +49,7 @@ export async function openUpload(
   const patience = new AbortController();
 
   async function start(): Promise<{ location: URL; minimum: number }> {
-    const url = client.url("blobs/uploads/");
+    const url = await client.url("blobs/uploads/");
     const request: RegistryRequest = { method: "POST", url, scopes, signal };
     const answer = await client.request(request);
     if (answer.status !== 202) throw failure(request, answer);
@@ -207,7 +207,7 @@ export async function isBlob(
 ): Promise<boolean> {
   const request: RegistryRequest = {
     method: "HEAD",
-    url: client.url(`blobs/${digest}`),
+    url: await client.url(`blobs/${digest}`),
     headers: { "accept-encoding": "identity" },
     scopes,
     signal,

@@ -14,3 +14,12 @@ export const MAX_WRAPPED_KEYS = 1024;
 
 /** The largest key file, JWK Set or configuration file, in bytes. */
 export const MAX_KEY_FILE_SIZE: number = 1024 * 1024;
+
+/** How much of a registry's answer is read where it is neither content nor a manifest, in bytes. */
+export const MAX_REGISTRY_ANSWER: number = 64 * 1024;
+
+/** The largest answer of a token service, in bytes. */
+export const MAX_TOKEN_ANSWER: number = 1024 * 1024;
+
+/** The largest list of referrers, in bytes of all its pages together. */
+export const MAX_REFERRERS_SIZE: number = MAX_MANIFEST_SIZE;

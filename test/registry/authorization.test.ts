@@ -284,7 +284,16 @@ describe("tokens", () => {
       "REGISTRY_INVALID_RESPONSE",
       (_, r) => reply(r, 200, {}, token({ token: "x".repeat(1_100_000) })),
     ],
-    ["leads elsewhere", "REGISTRY_FAILED", (_, r) => reply(r, 307, { location: "/other" })],
+    [
+      "redirects forever",
+      "REGISTRY_INVALID_RESPONSE",
+      (_, r) => reply(r, 307, { location: "/other" }),
+    ],
+    [
+      "redirects to another port",
+      "REGISTRY_INVALID_RESPONSE",
+      (_, r) => reply(r, 307, { location: "http://127.0.0.1:1/token" }),
+    ],
     ["closes", "REGISTRY_UNREACHABLE", (_, r) => (r.destroy(), true)],
   ])("of a service that %s", async (_, code, script) => {
     const { registry } = await withTokens(script);

@@ -317,7 +317,18 @@ describe("uploads", () => {
       "POST",
       (r) => reply(r, 202, { location: "/x", "oci-chunk-min-length": "999999999" }),
     ],
-    ["POST redirects", "REGISTRY_FAILED", "POST", (r) => reply(r, 307, { location: "/x" })],
+    [
+      "POST redirects forever",
+      "REGISTRY_INVALID_RESPONSE",
+      "POST",
+      (r) => reply(r, 307, { location: "/x" }),
+    ],
+    [
+      "POST redirects to another host",
+      "REGISTRY_INVALID_RESPONSE",
+      "POST",
+      (r) => reply(r, 307, { location: "http://127.0.0.1:1/x" }),
+    ],
     ["PATCH fails", "REGISTRY_FAILED", "PATCH", (r) => refuse(r, 400, "BLOB_UPLOAD_INVALID")],
     ["PATCH fails for ever", "REGISTRY_UNREACHABLE", "PATCH", (r) => (r.destroy(), true)],
     ["PATCH is busy for ever", "REGISTRY_FAILED", "PATCH", (r) => reply(r, 503)],
@@ -398,7 +409,7 @@ describe("uploads", () => {
       return reply(response, 202, { location, range: "0-19999" });
     });
     const writing = write(registry, { ...SMALL, signal: controller.signal });
-    await expect.poll(() => goOn).toBeDefined();
+    await expect.poll(() => goOn, { timeout: 10_000 }).toBeDefined();
     goOn!();
     await expect(writing).rejects.toThrow("stopped");
     expect(registry.requests.at(-1)).toMatchObject({ method: "DELETE" });

@@ -1,0 +1,193 @@
+import { X509Certificate } from "node:crypto";
+import { readdir, readFile } from "node:fs/promises";
+import { homedir } from "node:os";
+import { join } from "node:path";
+import { connect, createSecureContext, rootCertificates, type SecureContext } from "node:tls";
+import { OcicryptError } from "../errors.js";
+import { errno } from "../io/files.js";
+
+/** Options of Node.js for TLS connections. */
+export interface TrustedTls {
+  /** For every connection. */
+  trusted: { secureContext?: SecureContext };
+  /** For connections to the registry itself: its client certificate, if there is one. */
+  presented(url: URL): { secureContext: SecureContext } | undefined;
+}
+
+export interface TlsOptions {
+  /** The registry's host and port, as in references and as directories of certificates are named. */
+  host: string;
+  /** Certificates in PEM to trust in addition. */
+  ca: readonly string[];
+  /** Default: `process.env`. */
+  env?: Readonly<Record<string, string | undefined>>;
+  /** Directories with a directory for each host. Default: {@link certificateDirectories}. */
+  directories?: readonly string[];
+}
+
+const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
+/** In milliseconds. A server on this machine that is silent for so long is asked over HTTP. */
+const PROBE_TIMEOUT = 3000;
+
+/**
+ * Where skopeo and Docker look for certificates of a registry, the user's own first
+ * (https://github.com/containers/image/blob/main/docs/containers-certs.d.5.md,
+ * https://docs.docker.com/engine/security/certificates/).
+ */
+export function certificateDirectories(
+  env: Readonly<Record<string, string | undefined>> = process.env,
+): string[] {
+  const own = env.XDG_CONFIG_HOME;
+  const config = own === undefined || own === "" ? join(homedir(), ".config") : own;
+  const user = join(config, "containers/certs.d");
+  if (process.platform === "win32") return [user];
+  return [user, "/etc/containers/certs.d", "/etc/docker/certs.d"];
+}
+
+/**
+ * Collects what to trust beyond the certificates that Node.js trusts: the given certificates, those
+ * of `SSL_CERT_FILE` and `NODE_EXTRA_CA_CERTS`, and `*.crt` in the first directory that belongs to
+ * the host. A pair of `*.cert` and `*.key` there is the client certificate.
+ *
+ * @throws {@link OcicryptError} `CREDENTIALS_INVALID` for files of a directory that cannot be used
+ */
+export async function loadTls(options: TlsOptions): Promise<TrustedTls> {
+  const { host, ca, env = process.env, directories = certificateDirectories(env) } = options;
+  const found = await hostCertificates(host, directories);
+  const bundle = await bundled(env.SSL_CERT_FILE);
+  const more = [...ca, ...found.ca, ...bundle];
+  // Node.js leaves its usual certificates out once others are named.
+  const all =
+    more.length === 0
+      ? {}
+      : { ca: [...rootCertificates, ...more, ...(await bundled(env.NODE_EXTRA_CA_CERTS))] };
+  const { client } = found;
+  const own = client === undefined ? undefined : contextOf({ ...all, ...client }, host);
+  return {
+    trusted: more.length === 0 ? {} : { secureContext: contextOf(all, host) },
+    presented: (url) =>
+      own !== undefined && url.host === new URL(`https://${host}`).host
+        ? { secureContext: own }
+        : undefined,
+  };
+}
+
+function contextOf(options: { ca?: string[]; cert?: string; key?: string }, host: string) {
+  try {
+    return createSecureContext(options);
+  } catch {
+    // The message of OpenSSL may name no file, and its data may hold a key.
+    throw invalid(host, "a certificate or key is not valid PEM, or they do not belong together");
+  }
+}
+
+interface HostCertificates {
+  ca: string[];
+  client?: { cert: string; key: string };
+}
+
+async function hostCertificates(
+  host: string,
+  directories: readonly string[],
+): Promise<HostCertificates> {
+  for (const parent of directories) {
+    const directory = join(parent, host);
+    let names: string[];
+    try {
+      names = (await readdir(directory)).sort();
+    } catch (error) {
+      // As skopeo does, also for directories that this user may not read.
+      if (["ENOENT", "ENOTDIR", "EACCES", "EPERM"].includes(errno(error) ?? "")) continue;
+      throw error;
+    }
+    const read = async (name: string): Promise<string> => {
+      try {
+        return await readFile(join(directory, name), "latin1");
+      } catch (error) {
+        throw invalid(host, `${join(directory, name)} cannot be read (${String(errno(error))})`);
+      }
+    };
+    const roots = await Promise.all(names.filter((name) => name.endsWith(".crt")).map(read));
+    const ca = roots.flatMap((text) => text.match(CERTIFICATE) ?? []);
+    const certificate = names.find((name) => name.endsWith(".cert"));
+    if (certificate === undefined) return { ca };
+    const keyName = `${certificate.slice(0, -".cert".length)}.key`;
+    if (!names.includes(keyName)) {
+      throw invalid(host, `${join(directory, certificate)} has no ${keyName} beside it`);
+    }
+    return { ca, client: { cert: await read(certificate), key: await read(keyName) } };
+  }
+  return { ca: [] };
+}
+
+/** The certificates of a file that an environment variable names. A missing file has none. */
+async function bundled(path: string | undefined): Promise<string[]> {
+  if (path === undefined || path === "") return [];
+  const text = await readFile(path, "latin1").catch(() => "");
+  return (text.match(CERTIFICATE) ?? []).filter(isCertificate);
+}
+
+function isCertificate(pem: string): boolean {
+  try {
+    return new X509Certificate(pem).raw.byteLength > 0;
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * Splits PEM certificates.
+ *
+ * @throws {TypeError} when there is none, or one is not valid: Node.js would ignore it
+ */
+export function parseCertificates(pem: string | Uint8Array): string[] {
+  const text = typeof pem === "string" ? pem : Buffer.from(pem).toString("latin1");
+  const found = text.match(CERTIFICATE) ?? [];
+  if (found.length === 0) throw new TypeError("ca holds no certificate in PEM");
+  if (!found.every(isCertificate)) throw new TypeError("ca holds a certificate that is not valid");
+  return found;
+}
+
+/**
+ * Finds out whether a server answers a TLS handshake, whatever its certificate. Sends no request.
+ *
+ * @param timeout in milliseconds
+ */
+export function speaksTls({ hostname, port }: URL, timeout: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({
+      host: hostname.replace(/^\[(.*)\]$/, "$1"),
+      port: Number(port === "" ? 443 : port),
+      // Only the protocol is asked for; the connection that carries a request verifies.
+      rejectUnauthorized: false,
+      // Saves loading all the certificates that Node.js trusts.
+      secureContext: createSecureContext({ ca: [] }),
+    });
+    const end = (answer: boolean): void => {
+      clearTimeout(timer);
+      socket.destroy();
+      resolve(answer);
+    };
+    const timer = setTimeout(
+      () => {
+        end(false);
+      },
+      Math.min(timeout, PROBE_TIMEOUT),
+    );
+    socket.once("secureConnect", () => {
+      end(true);
+    });
+    // An alert is TLS too: the server may insist on a client certificate.
+    socket.on("error", (error) => {
+      end((errno(error) ?? "").includes("ALERT"));
+    });
+    socket.once("close", () => {
+      end(false);
+    });
+  });
+}
+
+function invalid(host: string, why: string): OcicryptError {
+  const message = `the certificates for ${host} cannot be used: ${why}`;
+  return new OcicryptError("CREDENTIALS_INVALID", message);
+}
