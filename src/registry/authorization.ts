@@ -1,4 +1,5 @@
 import { OcicryptError } from "../errors.js";
+import { MAX_TOKEN_ANSWER } from "../spec/limits.js";
 import { asObject, parseJson } from "../text/json.js";
 import { parseChallenges, type Challenge } from "./challenge.js";
 import type { CredentialRequest, Credentials, CredentialSource } from "./credentials.js";

@@ -1,0 +1,109 @@
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { createServer, type Server } from "node:https";
+import type { AddressInfo } from "node:net";
+import { join } from "node:path";
+import type { TLSSocket } from "node:tls";
+import { afterEach, beforeAll, expect, it } from "vitest";
+import { registrySource, type RegistryOptions } from "../../src/registry/index.js";
+import { certificateDirectories, loadTls } from "../../src/registry/tls.js";
+import { expectCode } from "../support/codes.js";
+import { temporaryDirectories } from "../support/image.js";
+import { makeCertificate, type Certificate } from "./docker-registry.js";
+import { MANIFEST, QUICK } from "./server.js";
+
+const directory = temporaryDirectories();
+const NAMES = ["SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS", "XDG_CONFIG_HOME"];
+const before = NAMES.map((name) => [name, process.env[name]] as const);
+const running: Server[] = [];
+let own: Certificate;
+
+beforeAll(() => {
+  own = makeCertificate(directory(), "server");
+});
+
+afterEach(() => {
+  for (const server of running.splice(0)) server.close().closeAllConnections();
+  for (const [name, value] of before) {
+    if (value === undefined) Reflect.deleteProperty(process.env, name);
+    else process.env[name] = value;
+  }
+});
+
+/** A registry with TLS and one image; `clients` gets the names of client certificates. */
+async function secureRegistry(requestCert = false): Promise<{ host: string; clients: unknown[] }> {
+  const clients: unknown[] = [];
+  const pem = { cert: readFileSync(own.cert), key: readFileSync(own.key) };
+  const options = { ...pem, ca: pem.cert, requestCert, rejectUnauthorized: requestCert };
+  const server = createServer(options, (request, response) => {
+    clients.push((request.socket as unknown as TLSSocket).getPeerCertificate().subject);
+    response.writeHead(200, { "content-type": MANIFEST }).end("{}");
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  running.push(server);
+  return { host: `127.0.0.1:${String((server.address() as AddressInfo).port)}`, clients };
+}
+
+const resolve = (host: string, options: RegistryOptions = {}): Promise<unknown> =>
+  registrySource({ host, repository: "app", tag: "v1" }, { ...QUICK, ...options }).resolve();
+
+it("HTTPS is used on this machine where the registry speaks it, and verified", async () => {
+  const { host, clients } = await secureRegistry();
+  await resolve(host, { ca: readFileSync(own.cert) });
+  expect(clients).toHaveLength(1);
+  const { message } = await expectCode(resolve(host), "REGISTRY_UNREACHABLE");
+  expect(message).toContain("its certificate is self-signed");
+  expect(clients).toHaveLength(1);
+});
+
+it.each(["SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS"])(
+  "the certificates of %s are trusted",
+  async (name) => {
+    const { host } = await secureRegistry();
+    process.env[name] = own.cert;
+    // Node.js reads its own variable at the start only; here it counts beside a `ca`.
+    const other = makeCertificate(directory(), "other");
+    await resolve(host, { ca: readFileSync(other.cert) });
+  },
+);
+
+it("the certificates in the registry's directory are trusted and presented", async () => {
+  const { host, clients } = await secureRegistry(true);
+  const config = directory();
+  process.env.XDG_CONFIG_HOME = config;
+  const certs = join(config, "containers/certs.d", host);
+  mkdirSync(certs, { recursive: true });
+  writeFileSync(join(certs, "ca.crt"), readFileSync(own.cert));
+  await expectCode(resolve(host), "REGISTRY_UNREACHABLE");
+  writeFileSync(join(certs, "client.cert"), readFileSync(own.cert));
+  const { message } = await expectCode(resolve(host), "CREDENTIALS_INVALID");
+  expect(message).toContain("client.cert has no client.key beside it");
+  writeFileSync(join(certs, "client.key"), readFileSync(own.key));
+  await resolve(host);
+  expect(clients).toEqual([{ CN: "ocicrypt test" }]);
+});
+
+it("a client certificate goes to the registry alone", async () => {
+  const parent = directory();
+  mkdirSync(join(parent, "r.example:5000"));
+  for (const [name, file] of Object.entries({ "a.cert": own.cert, "a.key": own.key })) {
+    writeFileSync(join(parent, "r.example:5000", name), readFileSync(file));
+  }
+  const options = { host: "r.example:5000", ca: [], env: {}, directories: [parent] };
+  const tls = await loadTls(options);
+  expect(tls.presented(new URL("https://r.example:5000/v2/"))).toBeDefined();
+  expect(tls.presented(new URL("https://r.example/v2/"))).toBeUndefined();
+  expect(tls.presented(new URL("https://other.example:5000/"))).toBeUndefined();
+});
+
+it("the first directory that belongs to the host is taken, the user's own before the system's", async () => {
+  expect(certificateDirectories({ XDG_CONFIG_HOME: "/x" })).toEqual([
+    "/x/containers/certs.d",
+    ...(process.platform === "win32" ? [] : ["/etc/containers/certs.d", "/etc/docker/certs.d"]),
+  ]);
+  const [first, second] = [directory(), directory()];
+  for (const parent of [first, second]) mkdirSync(join(parent, "r.example"));
+  writeFileSync(join(second, "r.example", "a.cert"), "x");
+  const options = { host: "r.example", ca: [], env: {} };
+  await loadTls({ ...options, directories: [first, second] });
+  await expectCode(loadTls({ ...options, directories: [second] }), "CREDENTIALS_INVALID");
+});
