@@ -2,9 +2,8 @@ import { lintConfig } from "ocicrypt/image";
 import { provider } from "ocicrypt/provider";
 import { parsePrivateOptions } from "../../../dist/cipher/private-options.js";
 import { parsePublicOptions } from "../../../dist/cipher/public-options.js";
-import { parseAnswer } from "../../../dist/keywrap/provider/answer.js";
-import { decodeMessage } from "../../../dist/keywrap/provider/message.js";
-import { parseRequest } from "../../../dist/keywrap/provider/request.js";
+import { decodeMessage } from "../../../dist/keywrap/provider/grpc.js";
+import { parseAnswer, parseRequest } from "../../../dist/keywrap/provider/messages.js";
 import { parseDocument, readSubject } from "../../../dist/spec/manifest.js";
 import { layouts } from "../files.js";
 
