@@ -192,3 +192,10 @@ describe("wipePrivateOptions", () => {
     expect(Buffer.from(options.nonce)).toEqual(Buffer.alloc(16));
   });
 });
+
+it("refuses bytes that are not UTF-8 inside a string, where the JSON stays whole", async () => {
+  const json = JSON.stringify({ ...rightPrivateOptions, digest: "@" });
+  const [before = "", after = ""] = json.split("@");
+  const invalid = Buffer.concat([Buffer.from(before), Buffer.of(0xff), Buffer.from(after)]);
+  await expectCode(() => parsePrivateOptions(invalid), "PRIVATE_OPTIONS_INVALID");
+});

@@ -23,6 +23,7 @@ import {
 } from "../support/layers.js";
 import { drain, stalling, watched } from "../support/sources.js";
 import { sha256 } from "../support/vectors.js";
+import { wipedSizes } from "../support/wipes.js";
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
@@ -428,4 +429,10 @@ describe("decryptLayer, aborted", () => {
     expect((await read).done).toBe(true);
     expect(source.closed).toBe(true);
   });
+});
+
+it("wipes the layer's secret as soon as the cipher has it", async () => {
+  const { descriptor, ciphertext } = craftLayer(Buffer.from("x"));
+  const sizes = await wipedSizes(() => decryptLayer(ciphertext, { descriptor, keys: [openKey()] }));
+  expect(sizes).toEqual(expect.arrayContaining([32, 16]));
 });

@@ -2,7 +2,7 @@ import { inspect } from "node:util";
 import { createDecipheriv, createHmac } from "node:crypto";
 import { Readable } from "node:stream";
 import { setImmediate as turn } from "node:timers/promises";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { OcicryptError, type ErrorCode } from "../../src/errors.js";
 import type { Recipient } from "../../src/keywrap/types.js";
 import { encryptLayer } from "../../src/layer/encrypt.js";
@@ -13,6 +13,7 @@ import { deepFreeze } from "../support/freeze.js";
 import { ENC, plainRecipient, TAR } from "../support/layers.js";
 import { drain, rethrow, stalling, watched } from "../support/sources.js";
 import { sha256 } from "../support/vectors.js";
+import { wipedSizes } from "../support/wipes.js";
 
 const KIB = 1024;
 const recipients = [plainRecipient()];
@@ -449,4 +450,27 @@ it("wraps the key for many recipients without a warning of Node.js about listene
   } finally {
     process.off("warning", listen);
   }
+});
+
+describe("secrets", () => {
+  const options = { descriptor: { mediaType: TAR }, recipients: [plainRecipient()] };
+
+  it("are wiped once the layer is encrypted", async () => {
+    const sizes = await wipedSizes(() => drain(encryptLayer(pattern(9), options).stream));
+    expect(sizes).toEqual(expect.arrayContaining([32, 16]));
+  });
+
+  it("are wiped as JSON too: the original and the recipient's own copy", async () => {
+    const sizes = await wipedSizes(() => drain(encryptLayer(pattern(9), options).stream));
+    expect(sizes.filter((size) => size > 100)).toHaveLength(2);
+  });
+});
+
+it("hands recipients a signal", async () => {
+  const recipient = plainRecipient();
+  const wrap = vi.spyOn(recipient, "wrap");
+  const { signal } = new AbortController();
+  const descriptor = { mediaType: TAR };
+  await drain(encryptLayer(pattern(9), { descriptor, recipients: [recipient], signal }).stream);
+  expect(wrap.mock.calls[0]?.[1]?.signal).toBeInstanceOf(AbortSignal);
 });

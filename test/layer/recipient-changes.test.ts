@@ -1,4 +1,4 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { jwe } from "../../src/keywrap/jwe/index.js";
 import { pgp } from "../../src/keywrap/pgp/index.js";
 import { pkcs11 } from "../../src/keywrap/pkcs11/index.js";
@@ -9,6 +9,7 @@ import { applyChange } from "../../src/layer/recipient-changes.js";
 import { unwrapOnly } from "../../src/layer/unwrap.js";
 import { deepFreeze } from "../support/freeze.js";
 import { craftLayer, ENC, openKey, plainRecipient } from "../support/layers.js";
+import { wipedSizes } from "../support/wipes.js";
 import { encryptedDescriptor, jweVector, vectorFile } from "../support/vectors.js";
 
 const pem = (name: string): Recipient => jwe.recipient(vectorFile(`keys/${name}.pub.pem`));
@@ -198,4 +199,32 @@ describe("a recipient with", () => {
       await planAddition(descriptor, { recipients, keys: [openKey()] }),
     );
   }
+});
+
+describe("planAddition", () => {
+  const { descriptor } = craftLayer(Buffer.from("x"));
+  const other: Recipient = { ...plainRecipient("other") };
+
+  it("adds two recipients about which nothing is known", async () => {
+    const change = await planAddition(descriptor, {
+      recipients: [other, { ...other }],
+      keys: [openKey()],
+    });
+    expect(change.added).toHaveLength(2);
+  });
+
+  it("tries no key on wrapped keys whose thumbprint no new recipient has", async () => {
+    const key = { ...openKey(), thumbprint: "another" };
+    const unwrap = vi.spyOn(key, "unwrap");
+    const recipients = [{ ...plainRecipient(), thumbprint: "new" }];
+    await planAddition(descriptor, { recipients, keys: [key] });
+    // Once, for the secret: each use can ask for a PIN.
+    expect(unwrap).toHaveBeenCalledTimes(1);
+  });
+
+  it("wipes what new recipients are wrapped from", async () => {
+    const options = { recipients: [other], keys: [openKey()] };
+    const sizes = await wipedSizes(() => planAddition(descriptor, options));
+    expect(sizes).toEqual(expect.arrayContaining([32, 16]));
+  });
 });

@@ -275,4 +275,20 @@ describe("removeRecipients", () => {
     const options = { recipients: [{ keys: [openKey()] }], signal };
     await expect(removeRecipients(withLists(AB), options)).rejects.toBe(signal.reason);
   });
+
+  it("removes by place in two schemes at once", async () => {
+    const descriptor = withLists({
+      test: `${base64("a")},${base64("b")}`,
+      "provider.x": `${base64("c")},${base64("d")}`,
+    });
+    const recipients = [
+      { scheme: "test", index: 0 },
+      { scheme: "provider.x", index: 1 },
+    ];
+    const { annotations } = await removeRecipients(descriptor, { recipients });
+    expect(annotations).toMatchObject({
+      [`${ENC}keys.test`]: base64("b"),
+      [`${ENC}keys.provider.x`]: base64("c"),
+    });
+  });
 });

@@ -14,6 +14,7 @@ import {
   rightPrivateOptions,
   TAR,
 } from "../support/layers.js";
+import { wipedSizes } from "../support/wipes.js";
 import { encryptedDescriptor, jweVector, vectorFile } from "../support/vectors.js";
 
 const RIGHT = base64(JSON.stringify(rightPrivateOptions));
@@ -278,4 +279,17 @@ describe("unwrapOnly", () => {
     const opening = await unwrapOnly(descriptor, { keys: [key] });
     expect(Object.keys(opening).sort()).toEqual(["index", "key", "scheme"]);
   });
+});
+
+it("passes over a key that unwraps to something other than bytes", async () => {
+  const key = { scheme: "test", unwrap: () => Promise.resolve("text" as unknown as Uint8Array) };
+  const annotations = { [`${ENC}keys.test`]: base64("a") };
+  const descriptor = { mediaType: `${TAR}+encrypted`, annotations };
+  await expectCode(unwrapOnly(descriptor, { keys: [key] }), "NO_MATCHING_KEY");
+});
+
+it("wipes the secret that it found", async () => {
+  const { descriptor } = craftLayer(Buffer.from("x"));
+  const sizes = await wipedSizes(() => unwrapOnly(descriptor, { keys: [openKey()] }));
+  expect(sizes).toEqual(expect.arrayContaining([32, 16]));
 });

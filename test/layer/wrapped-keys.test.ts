@@ -145,4 +145,19 @@ describe("appendWrappedKeys", () => {
     for (let i = 0; i < 100; i++) appendWrappedKeys({}, many);
     expect(performance.now() - start).toBeLessThan(2000);
   });
+
+  it("adds nothing to a list that is full", async () => {
+    const before = { [JWE]: Array(1024).fill("YQ==").join(",") };
+    await expectCode(
+      () => appendWrappedKeys(before, [wrapped("jwe", "a")]),
+      "ANNOTATION_TOO_LARGE",
+    );
+  });
+});
+
+it("reports a list that is not text", () => {
+  const annotations = { [JWE]: 1 as unknown as string };
+  expect(readWrappedKeys({ mediaType: TAR, annotations })).toMatchObject([
+    { scheme: "jwe", error: { code: "DESCRIPTOR_INVALID" } },
+  ]);
 });

@@ -317,3 +317,16 @@ describe("tokens", () => {
     expect(tokens.requests).toEqual([]);
   });
 });
+
+it("asks for no password where Basic is not offered", async () => {
+  const registry = await withImage();
+  registry.script = (_, response) => reply(response, 401, { "www-authenticate": "Negotiate" });
+  let asked = 0;
+  const credentials = (): Promise<Credentials> => {
+    asked++;
+    return Promise.resolve(USER);
+  };
+  await expectCode(resolve(registry, { credentials }), "REGISTRY_DENIED");
+  expect(asked).toBe(0);
+  expect(authorizations(registry)).toEqual([undefined]);
+});

@@ -83,6 +83,8 @@ describe("media types", () => {
     [`${DOCKER}.diff.tar.gzip`, "gzip"],
     [`${DOCKER}.diff.tar.zstd`, "zstd"],
     [`${DOCKER}.foreign.diff.tar.gzip`, "gzip"],
+    [`${DOCKER}.diff.tar.gzip.x`, undefined],
+    [`x${DOCKER}.diff.tar.gzip`, undefined],
     [`${OCI}.v1.tar+gzip+encrypted`, undefined],
     [`${OCI}.v1.tar+xz`, undefined],
     [`${OCI}.v1.tar.gzip`, undefined],

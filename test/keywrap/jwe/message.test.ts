@@ -181,3 +181,19 @@ describe("describe", () => {
     ]);
   });
 });
+
+describe("sizes", () => {
+  const small = { protected: b64({ alg: "RSA-OAEP", enc: "A256GCM" }), iv: "", tag: "" };
+
+  it("refuses a message of more than 1 MiB", async () => {
+    const large = bytes({ ...small, ciphertext: "", other: "a".repeat(1024 * 1024) });
+    await expectCode(() => parseJwe(large), "WRAPPED_KEY_INVALID");
+  });
+
+  it("refuses a content of more than 16 KiB", async () => {
+    const part = (length: number): Uint8Array =>
+      bytes({ ...small, ciphertext: "a".repeat(length) });
+    expect(parseJwe(part(16 * 1024))).toHaveLength(1);
+    await expectCode(() => parseJwe(part(16 * 1024 + 1)), "WRAPPED_KEY_INVALID");
+  });
+});

@@ -1,7 +1,7 @@
 import { createPrivateKey, type KeyObject } from "node:crypto";
 import { flattenedDecrypt, type FlattenedJWE } from "jose";
 import { describe, expect, it } from "vitest";
-import type { ErrorCode } from "../../../src/errors.js";
+import { isOcicryptError, type ErrorCode, type OcicryptError } from "../../../src/errors.js";
 import { jwe } from "../../../src/keywrap/jwe/index.js";
 import type { KeyInput } from "../../../src/keys/material.js";
 import { expectCode } from "../../support/codes.js";
@@ -155,3 +155,25 @@ describe("jwe.recipient", () => {
     expect(jwe.recipients(set)).toHaveLength(1);
   });
 });
+
+it.each([
+  ["RSA of 1024 bits", UNFIT_PAIRS["RSA of 1024 bits"]!().publicKey, {}],
+  ["an alg for signing", rsaPair().publicKey, { alg: "RS256" }],
+  ["an alg that is not written", rsaPair().publicKey, { alg: "RSA-OAEP-512" }],
+  ["Ed25519", UNFIT_PAIRS.Ed25519!().publicKey, {}],
+  ["EC on secp256k1", UNFIT_PAIRS["EC on secp256k1"]!().publicKey, {}],
+])("refuses a JWK Set whose only key is unusable: %s", async (_, key, members) => {
+  const set = { keys: [{ ...key.export({ format: "jwk" }), ...members }] };
+  const error = await expectRefusal(() => jwe.recipients(set));
+  expect(error.code).toMatch(/^KEY_(?:UNSUPPORTED|USE_FORBIDDEN)$/);
+});
+
+async function expectRefusal(operation: () => unknown): Promise<OcicryptError> {
+  try {
+    await operation();
+  } catch (error) {
+    if (isOcicryptError(error)) return error;
+    throw error;
+  }
+  throw new Error("it was accepted");
+}

@@ -14,6 +14,7 @@ import {
   decryptOaep,
   defaultOaepHash,
   encryptOaep,
+  requireRsa,
   type OaepHash,
 } from "../../../src/keywrap/pkcs11/oaep.js";
 import { expectCode } from "../../support/codes.js";
@@ -201,4 +202,28 @@ describe("defaultOaepHash", () => {
     vi.stubEnv("OCICRYPT_OAEP_HASHALG", "md5");
     await expectCode(defaultOaepHash, "PKCS11_CONFIG_INVALID");
   });
+});
+
+describe("requireRsa", () => {
+  const key = createPublicKey(vectorFile("keys/rsa-2048.pub.pem"));
+
+  it.each(["RSA-OAEP", "RSA-OAEP-256", undefined])("takes a JWK for %s", (alg) => {
+    expect(requireRsa({ key, ...(alg !== undefined && { alg }) })).toBe(key);
+  });
+
+  it.each(["RSA-OAEP-512", "RSA1_5", "xRSA-OAEP", "RSA-OAEP-256x"])(
+    "refuses a JWK for %s",
+    async (alg) => {
+      await expectCode(() => requireRsa({ key, alg }), "KEY_UNSUPPORTED");
+    },
+  );
+});
+
+it.each([
+  ["sha1", 42],
+  ["sha256", 66],
+] as const)("decodes nothing shorter than OAEP with %s is, %d bytes", (hash, size) => {
+  for (let length = 0; length < size; length++) {
+    expect(decodeOaep(Buffer.alloc(length, 1), hash)).toBeNull();
+  }
 });

@@ -274,3 +274,131 @@ describe("a message by hand", () => {
     expect(describeMessage(message({ recipients }))).toHaveLength(1024);
   });
 });
+
+describe("sizes that do not fit", () => {
+  const algorithm = (size: number): Uint8Array =>
+    element(SEQUENCE, oid("608648016503040102"), element(OCTET_STRING, Buffer.alloc(size, 8)));
+
+  it.each([0, 15, 17])("a content in CBC of %d bytes is malformed", async (size) => {
+    const content = element(0x80, Buffer.alloc(size));
+    const parts = { algorithm: algorithm(16), content };
+    expect(await outcome(keyAlone.unwrap(message(parts)))).toBe("WRAPPED_KEY_INVALID");
+  });
+
+  it.each([0, 8, 15, 17, 32])("an initialization vector of %d bytes is malformed", async (size) => {
+    const parts = { ...cbc(Buffer.alloc(16, 16)), algorithm: algorithm(size) };
+    expect(await outcome(keyAlone.unwrap(message(parts)))).toBe("WRAPPED_KEY_INVALID");
+  });
+
+  it.each([0, 1, 15])("a content in GCM of %d bytes is shorter than its tag", async (size) => {
+    const parts = { content: element(0x80, Buffer.alloc(size)) };
+    expect(await outcome(keyAlone.unwrap(message(parts)))).toBe("WRAPPED_KEY_INVALID");
+  });
+
+  it("a nonce of 64 bytes is the longest", async () => {
+    const withNonce = (size: number): Parts => {
+      const nonce = Buffer.alloc(size, 6);
+      const cipher = createCipheriv("aes-128-gcm", CONTENT_KEY, nonce);
+      const ciphertext = Buffer.concat([cipher.update(PRIVATE_OPTIONS), cipher.final()]);
+      return {
+        algorithm: gcm(element(OCTET_STRING, nonce), integer(16)),
+        content: element(0x80, ciphertext, cipher.getAuthTag()),
+      };
+    };
+    expect(await outcome(key.unwrap(message(withNonce(64))))).toBe(PRIVATE_OPTIONS.toString("hex"));
+    expect(await outcome(key.unwrap(message(withNonce(65))))).toBe("WRAPPED_KEY_INVALID");
+  });
+});
+
+describe("padding in CBC", () => {
+  const block = (PRIVATE_OPTIONS.byteLength + 15) & ~15;
+  const padded = (size: number, last: number): Parts => {
+    const whole = Buffer.alloc(size, " ");
+    whole.set(PRIVATE_OPTIONS);
+    whole[size - 1] = last;
+    return cbc(whole);
+  };
+
+  it("is not longer than a block", async () => {
+    // JSON allows the spaces before it.
+    const parts = padded(block + 48, 32);
+    expect(await outcome(key.unwrap(message(parts)))).toBe("WRAPPED_KEY_INVALID");
+  });
+
+  it("is not empty", async () => {
+    const parts = padded(block + 16, 0);
+    expect(await outcome(key.unwrap(message(parts)))).toBe("WRAPPED_KEY_INVALID");
+  });
+
+  it("may be a whole block", async () => {
+    const whole = Buffer.concat([
+      PRIVATE_OPTIONS,
+      Buffer.alloc(block - PRIVATE_OPTIONS.byteLength, " "),
+    ]);
+    const parts = cbc(Buffer.concat([whole, Buffer.alloc(16, 16)]));
+    const opened = await outcome(key.unwrap(message(parts)));
+    expect(opened).toBe(whole.toString("hex"));
+  });
+});
+
+describe("parameters of OAEP", () => {
+  const RSAES_OAEP = oid("2a864886f70d010107");
+  const MGF1 = oid("2a864886f70d010108");
+  const P_SPECIFIED = oid("2a864886f70d010109");
+  const UNKNOWN = oid("2a0304");
+  const HASHES = {
+    sha1: oid("2b0e03021a"),
+    sha224: oid("608648016503040204"),
+    sha256: oid("608648016503040201"),
+    sha384: oid("608648016503040202"),
+    sha512: oid("608648016503040203"),
+  };
+  const hashField = (hash: Uint8Array): Uint8Array => element(0xa0, element(SEQUENCE, hash));
+  const maskField = (hash: Uint8Array, mask = MGF1): Uint8Array =>
+    element(0xa1, element(SEQUENCE, mask, element(SEQUENCE, hash)));
+  const labelField = (source: Uint8Array, label = ""): Uint8Array =>
+    element(0xa2, element(SEQUENCE, source, element(OCTET_STRING, Buffer.from(label))));
+
+  /** A recipient whose key is encrypted with a hash and a label, and what it says of them. */
+  function recipient(oaepHash: string, fields: Uint8Array[], oaepLabel?: Buffer): Uint8Array {
+    const padding = constants.RSA_PKCS1_OAEP_PADDING;
+    const encryptedKey = publicEncrypt(
+      { key: createPublicKey(privateKey), padding, oaepHash, ...(oaepLabel && { oaepLabel }) },
+      CONTENT_KEY,
+    );
+    return element(
+      SEQUENCE,
+      integer(2),
+      element(0x80, IDENTIFIER),
+      element(SEQUENCE, RSAES_OAEP, element(SEQUENCE, ...fields)),
+      element(OCTET_STRING, encryptedKey),
+    );
+  }
+
+  it.each(Object.entries(HASHES))("%s is read", async (name, hash) => {
+    const recipients = [recipient(name, [hashField(hash), maskField(hash)])];
+    expect(await outcome(key.unwrap(message({ recipients })))).toBe(
+      PRIVATE_OPTIONS.toString("hex"),
+    );
+  });
+
+  it("SHA-1 is the default, and the label is read", async () => {
+    const fields = [labelField(P_SPECIFIED, "label")];
+    const recipients = [recipient("sha1", fields, Buffer.from("label"))];
+    expect(await outcome(key.unwrap(message({ recipients })))).toBe(
+      PRIVATE_OPTIONS.toString("hex"),
+    );
+  });
+
+  it.each([
+    ["another hash", [hashField(UNKNOWN), maskField(UNKNOWN)]],
+    ["another mask function", [hashField(HASHES.sha256), maskField(HASHES.sha256, UNKNOWN)]],
+    ["another hash of the mask", [hashField(HASHES.sha256), maskField(HASHES.sha1)]],
+    ["another source of the label", [labelField(UNKNOWN)]],
+    ["another field", [element(0xa3, element(SEQUENCE, UNKNOWN))]],
+  ])("%s is not tried", async (_, fields) => {
+    const recipients = [recipient("sha1", fields)];
+    const ending = await outcome(keyAlone.unwrap(message({ recipients })));
+    expect(ending).toBe("WRAPPED_KEY_UNSUPPORTED");
+  });
+});
