@@ -141,9 +141,10 @@ describe("appendWrappedKeys", () => {
 
   it("is not slow for many keys", () => {
     const many = Array.from({ length: 1000 }, () => ({ scheme: "jwe", bytes: Buffer.alloc(700) }));
-    const start = performance.now();
+    // The processor's time: others may be using the machine.
+    const start = process.cpuUsage();
     for (let i = 0; i < 100; i++) appendWrappedKeys({}, many);
-    expect(performance.now() - start).toBeLessThan(2000);
+    expect(process.cpuUsage(start).user / 1000).toBeLessThan(2000);
   });
 
   it("adds nothing to a list that is full", async () => {
