@@ -156,7 +156,7 @@ async function runConsole(text: string, cwd: string): Promise<void> {
   for (const part of text.split(/^\$ /m).slice(1)) {
     const [command = "", ...expected] = part.trimEnd().split("\n");
     const { output } = await run("sh", ["-c", `exec 2>&1; ${command}`], cwd);
-    const lines = normalize(expected.join("\n")).split(/^ *\.\.\.$/m);
+    const lines = normalize(expected.join("\n")).split(/ *\.\.\.$/m);
     const pattern = lines.map((line) => line.replace(/[\\^$.*+?()[\]{}|]/g, "\\$&")).join("[^]*?");
     expect(normalize(output.trimEnd())).toMatch(new RegExp(`^${pattern}$`));
   }
