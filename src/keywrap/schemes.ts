@@ -5,12 +5,15 @@ interface Scheme {
 }
 
 /** Loaded when the first wrapped key of the scheme is looked at. */
-const SCHEMES: ReadonlyMap<string, () => Promise<Scheme>> = /* @__PURE__ */ new Map([
+const SCHEMES: ReadonlyMap<string, () => Promise<Scheme>> = /* @__PURE__ */ new Map<
+  string,
+  () => Promise<Scheme>
+>([
   ["jwe", () => import("./jwe/message.js")],
   ["pkcs7", () => import("./pkcs7/message.js")],
-  ["pgp", () => import("./pgp/describe.js")],
-  ["pkcs11", () => import("./pkcs11/describe.js")],
-  ["provider", () => import("./provider/describe.js")],
+  ["pgp", () => import("./pgp/message.js")],
+  ["pkcs11", () => import("./pkcs11/blob.js")],
+  ["provider", () => import("./provider/messages.js")],
 ]);
 
 /** Whether a scheme is one of this library, and not of a key provider or of another tool. */

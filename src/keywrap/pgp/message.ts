@@ -1,7 +1,8 @@
 import { OcicryptError } from "../../errors.js";
 import { MAX_WRAPPED_KEYS } from "../../spec/limits.js";
-import { isArmored, readArmor } from "./armor.js";
-import { readPackets, TAG, type Packet } from "./packets.js";
+import { isArmored, readArmor, readPackets, TAG, type Packet } from "./packets.js";
+import type { RecipientInfo } from "../types.js";
+import { algorithmName } from "./openpgp.js";
 
 /** A public-key encrypted session key packet; RFC 9580 section 5.1. */
 export interface SessionKeyPacket {
@@ -114,4 +115,12 @@ function invalid(why: string): OcicryptError {
 
 function unsupported(why: string): OcicryptError {
   return new OcicryptError("WRAPPED_KEY_UNSUPPORTED", `an OpenPGP message ${why}`);
+}
+
+/** The recipients of an OpenPGP message: the algorithm and the key id of each. */
+export function describe(wrapped: Uint8Array): RecipientInfo[] {
+  return parseMessage(wrapped).sessionKeys.map(({ algorithm, keyId }) => ({
+    algorithm: algorithmName(algorithm),
+    ...(keyId !== undefined && { keyId: `0x${keyId}` }),
+  }));
 }

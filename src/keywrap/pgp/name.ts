@@ -1,4 +1,4 @@
-import type { KeyIdentity } from "./key-packet.js";
+import type { KeyIdentity } from "./key-ring.js";
 
 /** Who is meant: a key id or fingerprint in lower-case hex, or else a name or e-mail. */
 export interface RecipientName {

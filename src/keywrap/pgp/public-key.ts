@@ -1,6 +1,6 @@
 import type { AlgorithmInfo, Config, KeyID, PublicKey, Subkey } from "openpgp";
 import { OcicryptError } from "../../errors.js";
-import type { KeyIdentity } from "./key-packet.js";
+import type { KeyIdentity } from "./key-ring.js";
 import type { TransferableKey } from "./key-ring.js";
 import { matchesIdentity, matchesUserId, type RecipientName } from "./name.js";
 import { configure, keyError, loadOpenPgp, MIN_BITS, nameOfKey, type OpenPgp } from "./openpgp.js";

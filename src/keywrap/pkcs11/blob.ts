@@ -2,9 +2,10 @@ import { OcicryptError } from "../../errors.js";
 import { decodeBase64, encodeBase64 } from "../../spec/base64.js";
 import { MAX_WRAPPED_KEY_SIZE, MAX_WRAPPED_KEYS } from "../../spec/limits.js";
 import { ANY, parseJson, requireObject, struct, type JsonObject } from "../../text/json.js";
-import type { OaepHash } from "./oaep.js";
+import type { RecipientInfo } from "../types.js";
+import { oaepAlgorithm, type OaepHash } from "./oaep.js";
 
-/** What one recipient has got: the layer's private options, encrypted with RSA-OAEP. */
+/** The layer's private options, encrypted with RSA-OAEP for one recipient. */
 export interface Pkcs11Recipient {
   hash: OaepHash;
   ciphertext: Uint8Array;
@@ -18,7 +19,7 @@ const SHAPE = /* @__PURE__ */ struct({
 
 const READING = { shape: SHAPE, maxSize: MAX_WRAPPED_KEY_SIZE, refuse: invalid };
 
-/** RSA-16384, the largest that OpenSSL takes. */
+/** RSA-16384, the largest key that OpenSSL accepts. */
 const MAX_CIPHERTEXT_SIZE = 2048;
 
 /** Writes `Pkcs11Blob` of Go's crypto/pkcs11/pkcs11helpers.go for one recipient. */
@@ -28,7 +29,7 @@ export function serializeBlob({ hash, ciphertext }: Pkcs11Recipient): Uint8Array
 }
 
 /**
- * Reads a `Pkcs11Blob`; Go puts all its recipients into one.
+ * Parses a `Pkcs11Blob`. Go writes all recipients into one blob.
  *
  * @throws {@link OcicryptError} `WRAPPED_KEY_INVALID`; `WRAPPED_KEY_UNSUPPORTED` for another
  *   version or hash
@@ -36,8 +37,8 @@ export function serializeBlob({ hash, ciphertext }: Pkcs11Recipient): Uint8Array
 export function parseBlob(bytes: Uint8Array): Pkcs11Recipient[] {
   const { version, recipients } = objectOf(parseJson(bytes, READING));
   requireVersion(version);
-  if (!Array.isArray(recipients) || recipients.length === 0) throw invalid("it has no recipients");
-  if (recipients.length > MAX_WRAPPED_KEYS) throw invalid("it has too many recipients");
+  if (!Array.isArray(recipients) || recipients.length === 0) throw invalid("no recipients");
+  if (recipients.length > MAX_WRAPPED_KEYS) throw invalid("too many recipients");
   return recipients.map((recipient) => readRecipient(objectOf(recipient)));
 }
 
@@ -46,12 +47,12 @@ function readRecipient({ version, blob, hash }: JsonObject): Pkcs11Recipient {
   const ciphertext = typeof blob === "string" ? decodeBase64(blob) : null;
   if (ciphertext === null) throw invalid("a blob is not base64");
   if (ciphertext.byteLength === 0 || ciphertext.byteLength > MAX_CIPHERTEXT_SIZE) {
-    throw invalid("a blob has a size that no RSA key has");
+    throw invalid("the size of a blob fits no RSA key");
   }
   return { hash: readHash(hash), ciphertext };
 }
 
-/** Writers from before the hash was written used SHA-1. */
+/** Writers that predate the member used SHA-1. */
 function readHash(hash: unknown): OaepHash {
   if (hash === undefined || hash === "") return "sha1";
   if (hash === "sha1" || hash === "sha256") return hash;
@@ -61,7 +62,7 @@ function readHash(hash: unknown): OaepHash {
 
 function requireVersion(version: unknown): void {
   if (version === 0) return;
-  if (typeof version !== "number") throw invalid("it has no version");
+  if (typeof version !== "number") throw invalid("no version");
   throw unsupported(`version ${String(version)}`);
 }
 
@@ -70,12 +71,17 @@ function objectOf(value: unknown): JsonObject {
 }
 
 function invalid(why: string): OcicryptError {
-  return new OcicryptError("WRAPPED_KEY_INVALID", `a wrapped key is not one of PKCS #11: ${why}`);
+  return new OcicryptError("WRAPPED_KEY_INVALID", `the wrapped key is not a PKCS#11 blob: ${why}`);
 }
 
 function unsupported(what: string): OcicryptError {
   return new OcicryptError(
     "WRAPPED_KEY_UNSUPPORTED",
-    `a wrapped key of PKCS #11 has ${what}, which is not known here`,
+    `the wrapped PKCS#11 key has ${what}, which is not supported`,
   );
+}
+
+/** Describes the recipients of a wrapped key by algorithm; the format does not name their keys. */
+export function describe(wrapped: Uint8Array): RecipientInfo[] {
+  return parseBlob(wrapped).map(({ hash }) => ({ algorithm: oaepAlgorithm(hash) }));
 }

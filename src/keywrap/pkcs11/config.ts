@@ -1,21 +1,23 @@
-import { readFile } from "node:fs/promises";
+import { readFile, readdir, stat } from "node:fs/promises";
 import { homedir } from "node:os";
 import { isAbsolute, join } from "node:path";
 import { OcicryptError } from "../../errors.js";
 import { parseYamlMapping } from "./yaml.js";
+import type { Stats } from "node:fs";
+import type { Pkcs11Uri } from "./uri.js";
 
-/** Which PKCS #11 modules, which are native code, a key file may have loaded. */
+/** The PKCS#11 modules, which are native code, that a key file may load. */
 export interface Pkcs11Config {
-  /** Where a `module-name` is looked for, in this order. */
+  /** Directories in which a `module-name` is looked up, in this order. */
   moduleDirectories: readonly string[];
-  /** Files, or with a `/` at the end directories, whose own files are allowed but none deeper. */
+  /** Allowed files; a path that ends with `/` allows the files directly in that directory. */
   allowedModulePaths: readonly string[];
 }
 
 const CONFIG_VARIABLE = "OCICRYPT_CONFIG";
 const MAX_SIZE = 1024 * 1024;
 
-/** Debian's names for what Node calls `process.arch`. */
+/** Debian's names of the values of `process.arch`. */
 const DEBIAN_ARCHITECTURES: ReadonlyMap<string, string> = /* @__PURE__ */ new Map([
   ["arm64", "aarch64"],
   ["ppc64", "powerpc64le"],
@@ -25,10 +27,10 @@ const DEBIAN_ARCHITECTURES: ReadonlyMap<string, string> = /* @__PURE__ */ new Ma
 ]);
 
 /**
- * The configuration that Go reads too: of the environment variable `OCICRYPT_CONFIG`, `internal`
- * or a file, or else the first that exists of `ocicrypt.conf` in `$XDG_CONFIG_HOME`, `~/.config`
- * and `/etc`. Go looks for the last one below the working directory
- * (config/pkcs11config/config.go), which anybody may have written.
+ * Reads the configuration that Go also reads: `internal` or the file named by the environment
+ * variable `OCICRYPT_CONFIG`, or else the first `ocicrypt.conf` found in `$XDG_CONFIG_HOME`,
+ * `~/.config` and `/etc`. Go looks up the last one relative to the working directory
+ * (config/pkcs11config/config.go), which anyone may have written.
  *
  * @throws {@link OcicryptError} `PKCS11_CONFIG_MISSING`, `PKCS11_CONFIG_INVALID`
  */
@@ -52,7 +54,7 @@ export async function loadConfig(): Promise<Pkcs11Config> {
   );
 }
 
-/** What `internal` stands for: the usual directories of distributions, all of them allowed. */
+/** The meaning of `internal`: the usual directories of distributions, all allowed. */
 export function internalConfig(): Pkcs11Config {
   const architecture = DEBIAN_ARCHITECTURES.get(process.arch);
   const directories = [
@@ -70,8 +72,8 @@ export async function parseConfigFile(text: string, path: string): Promise<Pkcs1
   const file = await parseYamlMapping(text);
   const section: unknown = file?.get("pkcs11");
   if (!(section instanceof Map)) {
-    // To Go this is an empty policy: "not allowed" for each and every module.
-    throw invalid(path, 'it has no mapping "pkcs11" at the top, with the settings below it');
+    // Go reads this as an empty policy, which allows no module.
+    throw invalid(path, 'it has no top-level mapping "pkcs11"');
   }
   return {
     moduleDirectories: readPaths(section.get("module-directories"), path),
@@ -85,9 +87,9 @@ async function readConfigFile(path: string): Promise<Pkcs11Config | undefined> {
     text = await readFile(path, "utf8");
   } catch (cause) {
     if (cause instanceof Error && "code" in cause && cause.code === "ENOENT") return undefined;
-    throw invalid(path, "it cannot be read", cause);
+    throw invalid(path, "cannot be read", cause);
   }
-  if (text.length > MAX_SIZE) throw invalid(path, "it is too large");
+  if (text.length > MAX_SIZE) throw invalid(path, "too large");
   return parseConfigFile(text, path);
 }
 
@@ -101,11 +103,80 @@ function readPaths(value: unknown, path: string): string[] {
 }
 
 function missing(why: string): OcicryptError {
-  const message = `a PKCS #11 module is loaded only where a configuration allows it: ${why}`;
+  const message = `a configuration must allow the PKCS#11 module: ${why}`;
   return new OcicryptError("PKCS11_CONFIG_MISSING", message);
 }
 
 function invalid(path: string, why: string, cause?: unknown): OcicryptError {
-  const message = `the PKCS #11 configuration ${path} is of no use: ${why}`;
+  const message = `the PKCS#11 configuration ${path} is unusable: ${why}`;
   return new OcicryptError("PKCS11_CONFIG_INVALID", message, cause === undefined ? {} : { cause });
+}
+
+/**
+ * Finds the file of the module that a URI names, in the same way as go-pkcs11uri.
+ *
+ * @throws {@link OcicryptError} `MODULE_NOT_FOUND`, `MODULE_NOT_ALLOWED`
+ */
+export async function findModule(uri: Pkcs11Uri, config: Pkcs11Config): Promise<string> {
+  const { modulePath, moduleName } = uri;
+  let directories = config.moduleDirectories;
+  if (modulePath !== undefined) {
+    const stats = await statOf(modulePath);
+    if (stats === undefined) throw notFound(`${modulePath} does not exist or is not accessible`);
+    if (stats.isFile()) return requireAllowed(modulePath, config);
+    if (!stats.isDirectory()) throw notFound(`${modulePath} is neither a file nor a directory`);
+    directories = [modulePath];
+  }
+  if (moduleName === undefined) throw notFound("the URI has no module-name");
+  for (const directory of directories) {
+    for (const name of await filesOf(directory)) {
+      if (!matches(name, moduleName)) continue;
+      const path = join(directory, name);
+      if ((await statOf(path))?.isFile() === true) return requireAllowed(path, config);
+    }
+  }
+  if (directories.length === 0) throw notFound("the configuration has no module-directories");
+  throw notFound(`no module of this name in ${directories.join(", ")}`);
+}
+
+/** Matches whole names: `softhsm` is libsofthsm.so and never libsofthsm2.so. */
+function matches(fileName: string, moduleName: string): boolean {
+  const file = fileName.toLowerCase();
+  const name = moduleName.toLowerCase();
+  const at = file.indexOf(name);
+  return at >= 0 && ["", "."].includes(file.charAt(at + name.length));
+}
+
+function requireAllowed(path: string, { allowedModulePaths }: Pkcs11Config): string {
+  const allowed = allowedModulePaths.some((entry) =>
+    entry.endsWith("/")
+      ? path.startsWith(entry) && !path.slice(entry.length).includes("/")
+      : path === entry,
+  );
+  if (allowed) return path;
+  throw new OcicryptError(
+    "MODULE_NOT_ALLOWED",
+    `the allowed-module-paths of the configuration do not allow the PKCS#11 module ${path}`,
+  );
+}
+
+async function statOf(path: string): Promise<Stats | undefined> {
+  try {
+    return await stat(path);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Sorted like Go's `os.ReadDir`, to choose the same file among several. */
+async function filesOf(directory: string): Promise<string[]> {
+  try {
+    return (await readdir(directory)).sort();
+  } catch {
+    return [];
+  }
+}
+
+function notFound(why: string): OcicryptError {
+  return new OcicryptError("MODULE_NOT_FOUND", `PKCS#11 module not found: ${why}`);
 }

@@ -1,11 +1,11 @@
 import { OcicryptError } from "../../errors.js";
 
-/** The package `pkcs11js` as far as it is used: what it exports by default. */
+/** The part of the default export of `pkcs11js` that is used. */
 export interface Pkcs11Js {
   PKCS11: new () => Cryptoki;
 }
 
-/** A PKCS #11 module. The functions are those of PKCS #11 2.40 section 5; a handle is a CK_ULONG. */
+/** A PKCS#11 module with functions of PKCS#11 2.40 section 5. Handles are CK_ULONG. */
 export interface Cryptoki {
   load(path: string): void;
   C_Initialize(options: { flags: number }): void;
@@ -24,7 +24,7 @@ export interface Cryptoki {
   C_Decrypt(session: Buffer, encrypted: Buffer, plaintext: Buffer): Buffer;
 }
 
-/** Strings of a fixed length, filled up at the end. */
+/** Strings of a fixed length, padded at the end. */
 export interface TokenInfo {
   label: string;
   manufacturerID: string;
@@ -66,10 +66,10 @@ export const CKM_SHA256 = 0x250;
 export const CKG_MGF1_SHA1 = 1;
 export const CKG_MGF1_SHA256 = 2;
 export const CKZ_DATA_SPECIFIED = 1;
-/** Of pkcs11js, to tell the parameter's structure. */
+/** Identifies the parameter's structure to pkcs11js. */
 export const CK_PARAMS_RSA_OAEP = 4;
 
-/** Runs one function of a module; its failures become `TOKEN_FAILED`. */
+/** Calls a function of a module; failures become `TOKEN_FAILED`. */
 export function call<T>(name: keyof Cryptoki, run: () => T): T {
   try {
     return run();
@@ -79,11 +79,11 @@ export function call<T>(name: keyof Cryptoki, run: () => T): T {
 }
 
 export function tokenFailed(name: keyof Cryptoki, error: unknown): OcicryptError {
-  const message = `the PKCS #11 token or its module failed: ${name} gave ${returnCode(error) ?? "no return code"}`;
+  const message = `the PKCS#11 token or its module failed: ${name} returned ${returnCode(error) ?? "no return code"}`;
   return new OcicryptError("TOKEN_FAILED", message);
 }
 
-/** The name of the CK_RV in an error of pkcs11js, which has it in the message only. */
+/** The name of the CK_RV in an error of pkcs11js, which has it only in its message. */
 export function returnCode(error: unknown): string | undefined {
   return error instanceof Error ? /CKR_[A-Z0-9_]+/.exec(error.message)?.[0] : undefined;
 }

@@ -4,17 +4,17 @@ import type { KeyInput } from "../../keys/material.js";
 import { parsePkcs11Uri, type Pkcs11Uri } from "./uri.js";
 import { parseYamlMapping } from "./yaml.js";
 
-/** Go's `Pkcs11KeyFile` (crypto/pkcs11/common.go): where a key is, in YAML. */
+/** Go's `Pkcs11KeyFile` (crypto/pkcs11/common.go): the location of a key, in YAML. */
 export interface KeyFile {
   uri: Pkcs11Uri;
-  /** The environment that the module is to see. */
+  /** Environment variables for the module. */
   env: ReadonlyMap<string, string>;
 }
 
-/** Far above any key file. */
+/** Larger than any real key file. */
 const MAX_SIZE = 64 * 1024;
 
-/** Whether this is a key file in YAML, good or bad, rather than a key. */
+/** Whether the input is a key file in YAML, valid or not, rather than a key. */
 export function isKeyFile(input: KeyInput): input is string | Uint8Array {
   if (typeof input !== "string" && !(input instanceof Uint8Array)) return false;
   if (input.length > MAX_SIZE) return false;
@@ -24,14 +24,14 @@ export function isKeyFile(input: KeyInput): input is string | Uint8Array {
 }
 
 /**
- * Parses a key file. No error quotes any of it, as it can hold a PIN.
+ * Parses a key file. Errors never quote it, because it can contain a PIN.
  *
  * @throws {@link OcicryptError} `KEY_UNRECOGNIZED`, `KEY_UNSUPPORTED`
  */
 export async function parseKeyFile(input: string | Uint8Array): Promise<KeyFile> {
-  if (input.length > MAX_SIZE) throw invalid("it is too large");
+  if (input.length > MAX_SIZE) throw invalid("too large");
   const file = await parseYamlMapping(textOf(input));
-  if (file === undefined) throw invalid("it is not a YAML mapping");
+  if (file === undefined) throw invalid("not a YAML mapping");
   const section = file.get("pkcs11");
   if (!(section instanceof Map)) throw invalid('it has no mapping "pkcs11"');
   const uri: unknown = section.get("uri");
@@ -40,7 +40,7 @@ export async function parseKeyFile(input: string | Uint8Array): Promise<KeyFile>
 }
 
 /**
- * Go finds these missing only when it uses the key.
+ * Checks for attributes whose absence Go notices only when it uses the key.
  *
  * @throws {@link OcicryptError} `KEY_UNRECOGNIZED`
  */
@@ -65,7 +65,7 @@ function readEnv(module: unknown): ReadonlyMap<string, string> {
   }
   for (const [name, value] of section as ReadonlyMap<unknown, unknown>) {
     if (typeof name !== "string" || !/^[A-Za-z_][A-Za-z0-9_]*$/.test(name)) {
-      throw invalid('a name in "env" cannot be that of an environment variable');
+      throw invalid('a name in "env" is not a valid name of an environment variable');
     }
     if (typeof value !== "string" || value.includes("\0")) {
       throw invalid(`the environment variable ${name} is not a string`);
@@ -75,7 +75,7 @@ function readEnv(module: unknown): ReadonlyMap<string, string> {
   return env;
 }
 
-/** Absent, or a name without a value. */
+/** Whether a member is absent or has no value. */
 function isEmpty(value: unknown): boolean {
   return value === undefined || value === "";
 }
@@ -86,5 +86,5 @@ function textOf(input: string | Uint8Array): string {
 }
 
 function invalid(why: string): OcicryptError {
-  return new OcicryptError("KEY_UNRECOGNIZED", `this is not a PKCS #11 key file: ${why}`);
+  return new OcicryptError("KEY_UNRECOGNIZED", `not a PKCS#11 key file: ${why}`);
 }

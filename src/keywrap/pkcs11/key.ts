@@ -9,19 +9,19 @@ import type { TokenOptions } from "./module.js";
 import { decryptOaep, oaepAlgorithm, requireRsa, rsaBits } from "./oaep.js";
 
 export interface Pkcs11KeyOptions extends TokenOptions, PrivateKeyOptions {
-  /** How to call the key in reports. */
+  /** The key's name in reports. */
   label?: string | undefined;
 }
 
 /**
- * A private key in a PKCS #11 token, or an RSA key outside of one that opens the same layers.
+ * Creates a key from a private key in a PKCS#11 token, or from an RSA key outside of a token.
  *
- * A token is used only for the time of one `unwrap`, in which nothing else of the program runs. A
- * PIN that it has refused is not tried again by the same process, as few wrong ones lock it. In a
- * worker thread, the environment of a key file reaches the module only with `SHARE_ENV`.
+ * A token is used only during `unwrap`, which blocks the process. A PIN that a token has rejected is
+ * not tried again by the same process, because a few wrong PINs lock a token. In a worker thread,
+ * the environment of a key file reaches the module only with `SHARE_ENV`.
  *
- * @param input A key file in YAML with the URI of a key in a token and its PIN. Or an RSA private
- *   key: PKCS#1 or PKCS#8 as PEM or DER, also encrypted, or a JWK.
+ * @param input a key file in YAML with the URI of a key in a token and its PIN, or an RSA private
+ *   key: PKCS#1 or PKCS#8 as PEM or DER, possibly encrypted, or a JWK
  * @throws {@link OcicryptError} `KEY_UNRECOGNIZED`, `KEY_UNSUPPORTED`, `KEY_USE_FORBIDDEN`,
  *   `KEY_IS_PUBLIC`, `PASSWORD_MISSING`, `PASSWORD_WRONG`. Its `unwrap`: `WRAPPED_KEY_INVALID`,
  *   `WRAPPED_KEY_UNSUPPORTED`; with a key file also `PIN_MISSING`, `PIN_WRONG`,
@@ -56,7 +56,7 @@ async function keyInToken(input: string | Uint8Array, options: Pkcs11KeyOptions)
 function keyInSoftware(input: KeyInput, options: Pkcs11KeyOptions): Key {
   const [first, ...more] = readPrivateKeys(input, options);
   if (first === undefined || more.length > 0) {
-    throw new TypeError("the input holds several keys; give each one by itself");
+    throw new TypeError("the input holds several keys; pass each one separately");
   }
   const privateKey = requireRsa(first);
   return {

@@ -1,21 +1,21 @@
 import { OcicryptError } from "../../errors.js";
 import { loadConfig, type Pkcs11Config } from "./config.js";
 import type { Cryptoki, Pkcs11Js } from "./cryptoki.js";
-import { findModule } from "./module-path.js";
+import { findModule } from "./config.js";
 import type { Pkcs11Uri } from "./uri.js";
 
-/** How a key in a token is reached. */
+/** Options for access to a key in a token. */
 export interface TokenOptions {
-  /** Which modules may be loaded; by default what `OCICRYPT_CONFIG` or an `ocicrypt.conf` says. */
+  /** The modules that may be loaded; by default those of `OCICRYPT_CONFIG` or `ocicrypt.conf`. */
   config?: Pkcs11Config | undefined;
-  /** The package `pkcs11js`, for programs in which its name cannot be imported from here. */
+  /** The package `pkcs11js`, for programs in which this module cannot import it by name. */
   pkcs11js?: Pkcs11Js | undefined;
 }
 
-/** Not written into `import()`, where the compiler would look for the types of it. */
+/** A constant, because the compiler resolves the types of a literal in `import()`. */
 const PACKAGE = "pkcs11js";
 
-/** Each module is loaded once and kept: unloading native code crashes some of them. */
+/** Each module is loaded once and kept: some crash when they are unloaded. */
 const loaded = new WeakMap<Pkcs11Js, Map<string, Cryptoki>>();
 
 /**
@@ -44,8 +44,8 @@ export async function importPkcs11js(
     const absent =
       cause instanceof Error && "code" in cause && cause.code === "ERR_MODULE_NOT_FOUND";
     const message = absent
-      ? "a key in a PKCS #11 token needs the package pkcs11js: npm install pkcs11js"
-      : "the package pkcs11js cannot be loaded, its native part may not have been built: " +
+      ? "a key in a PKCS#11 token needs the package pkcs11js: npm install pkcs11js"
+      : "the package pkcs11js cannot be loaded; its native part may not have been built: " +
         "npm rebuild pkcs11js, or remove it and npm install pkcs11js";
     throw new OcicryptError("PACKAGE_MISSING", message, { cause });
   }
@@ -57,7 +57,7 @@ function loadFile(path: string, { PKCS11 }: Pkcs11Js): Cryptoki {
     cryptoki.load(path);
     return cryptoki;
   } catch (cause) {
-    const message = `the file ${path} cannot be loaded as a PKCS #11 module`;
+    const message = `the file ${path} cannot be loaded as a PKCS#11 module`;
     throw new OcicryptError("MODULE_NOT_FOUND", message, { cause });
   }
 }

@@ -19,7 +19,7 @@ import { describeToken, readUlong, type Session } from "./session.js";
 import type { Pkcs11Uri } from "./uri.js";
 
 /**
- * The RSA private key that a URI names.
+ * Finds the RSA private key that a URI names.
  *
  * @throws {@link OcicryptError} `OBJECT_NOT_FOUND`, `OBJECT_AMBIGUOUS`, `KEY_UNSUPPORTED`,
  *   `TOKEN_FAILED`
@@ -29,11 +29,11 @@ export function findPrivateKey(session: Session, uri: Pkcs11Uri): Buffer {
 }
 
 /**
- * Reads the RSA public key that a URI names out of the token: tokens need not be able to encrypt,
- * nor to do so with the hash that is wanted.
+ * Reads the RSA public key that a URI names from the token: tokens need not support encryption, or
+ * not with the requested hash.
  *
- * @throws {@link OcicryptError} as {@link findPrivateKey}; `KEY_USE_FORBIDDEN` where the token says
- *   that the key is not for encryption
+ * @throws {@link OcicryptError} as {@link findPrivateKey}; `KEY_USE_FORBIDDEN` if the token
+ *   does not allow encryption with the key
  */
 export function readPublicKey(session: Session, uri: Pkcs11Uri): KeyObject {
   const key = findRsaKey(session, uri, CKO_PUBLIC_KEY);
@@ -50,7 +50,7 @@ export function readPublicKey(session: Session, uri: Pkcs11Uri): KeyObject {
   }
 }
 
-/** A key by its names in the URI, for messages. */
+/** Describes a key by its names in the URI, for messages. */
 export function describeKey(uri: Pkcs11Uri): string {
   const names = [
     ...(uri.object ? [JSON.stringify(uri.object.slice(0, 64))] : []),
@@ -62,19 +62,22 @@ export function describeKey(uri: Pkcs11Uri): string {
 function findRsaKey(session: Session, uri: Pkcs11Uri, keyClass: number): Buffer {
   const [key, ...others] = findObjects(session, keyClass, uri);
   if (others.length > 0) {
-    const message = `there is more than one for ${describeKey(uri)}`;
+    const message = `several objects match ${describeKey(uri)}`;
     throw new OcicryptError("OBJECT_AMBIGUOUS", message);
   }
   if (key === undefined) {
     if (findObjects(session, CKO_SECRET_KEY, uri).length > 0) throw notRsa(uri);
     const half = keyClass === CKO_PUBLIC_KEY ? "public" : "private";
-    throw new OcicryptError("OBJECT_NOT_FOUND", `no ${half} half of ${describeKey(uri)} is found`);
+    throw new OcicryptError(
+      "OBJECT_NOT_FOUND",
+      `the ${half} half of ${describeKey(uri)} was not found`,
+    );
   }
   if (readUlong(readAttribute(session, key, CKA_KEY_TYPE)) !== CKK_RSA) throw notRsa(uri);
   return key;
 }
 
-/** Up to two objects, as two are one too many. */
+/** Finds up to two objects: two are already ambiguous. */
 function findObjects(
   { cryptoki, handle }: Session,
   keyClass: number,
@@ -98,7 +101,7 @@ function findObjects(
   return found;
 }
 
-/** One at a time: for several, one that is withheld fails them all. */
+/** Reads attributes one by one: a token that withholds one fails a request for several. */
 function readAttribute({ cryptoki, handle }: Session, object: Buffer, type: number): Buffer {
   const attributes = call("C_GetAttributeValue", () =>
     cryptoki.C_GetAttributeValue(handle, object, [{ type }]),
@@ -108,6 +111,6 @@ function readAttribute({ cryptoki, handle }: Session, object: Buffer, type: numb
 }
 
 function notRsa(uri: Pkcs11Uri): OcicryptError {
-  const message = `${describeKey(uri)} is not an RSA key, and only those can be used`;
+  const message = `${describeKey(uri)} is not an RSA key; no other type is supported`;
   return new OcicryptError("KEY_UNSUPPORTED", message);
 }

@@ -17,15 +17,15 @@ import {
 
 export interface Pkcs11RecipientOptions extends TokenOptions {
   /**
-   * The hash of RSA-OAEP; by default that of the environment variable `OCICRYPT_OAEP_HASHALG`, or
-   * `sha256`. An RSA key of 2048 bits needs `sha1`: with `sha256` it holds 190 bytes, and the
-   * options of a layer have 193.
+   * The hash of RSA-OAEP; by default the value of the environment variable
+   * `OCICRYPT_OAEP_HASHALG`, or `sha256`. An RSA key of 2048 bits needs `sha1`: with `sha256` it can
+   * hold 190 bytes, and the options of a layer have 193.
    */
   hash?: OaepHash | undefined;
 }
 
 /**
- * A recipient whose private key is in a PKCS #11 token.
+ * Creates a recipient whose private key is in a PKCS#11 token.
  *
  * @param input The public key: SPKI or PKCS#1 as PEM or DER, a JWK, or an X.509 certificate, of an
  *   RSA key from 2048 bits on; needs no token, module or configuration. Or a key file in YAML with
@@ -47,7 +47,7 @@ export async function recipient(
   return {
     scheme: "pkcs11",
     algorithm: oaepAlgorithm(hash),
-    // That of a key in a token is not known before it is read.
+    // The thumbprint of a key in a token is unknown until the key is read.
     thumbprint: typeof source === "function" ? undefined : thumbprint(source),
     async wrap(privateOptions, wrapOptions) {
       const key = typeof source === "function" ? await source(wrapOptions?.signal) : source;
@@ -59,7 +59,7 @@ export async function recipient(
 function publicKeyOf(input: KeyInput): KeyObject {
   const [first, ...more] = readPublicKeys(input);
   if (first === undefined || more.length > 0) {
-    throw new TypeError("the input holds several keys; a PKCS #11 recipient has one");
+    throw new TypeError("the input holds several keys; a PKCS#11 recipient has one");
   }
   return requireWrappingSize(requireRsa(first));
 }

@@ -25,9 +25,9 @@ interface Slot {
 }
 
 /**
- * Opens a session for as long as `use` runs, logged in if there is a PIN. All of it is synchronous,
- * as most of PKCS #11 is: no two uses of a module overlap, and nothing else of the program sees the
- * environment of the key file.
+ * Opens a session while `use` runs, logged in if there is a PIN. Everything is synchronous, like most
+ * of PKCS#11: uses of a module never overlap, and no other code sees the environment of the key
+ * file.
  *
  * @throws {@link OcicryptError} `TOKEN_NOT_FOUND`, `OBJECT_AMBIGUOUS`, `PIN_WRONG`, `TOKEN_FAILED`
  */
@@ -60,7 +60,7 @@ export function withSession<T>(
   );
 }
 
-/** Node hands changes of `process.env` on to native code, but not those of a worker thread. */
+/** Node.js passes changes of `process.env` to native code, except those of worker threads. */
 function withEnvironment<T>(env: ReadonlyMap<string, string>, run: () => T): T {
   const before = [...env.keys()].map((name) => [name, process.env[name]] as const);
   for (const [name, value] of env) process.env[name] = value;
@@ -74,7 +74,7 @@ function withEnvironment<T>(env: ReadonlyMap<string, string>, run: () => T): T {
   }
 }
 
-/** Leaves a module as it was found: another part of the program may be using it. */
+/** Restores the state of a module: another part of the program may be using it. */
 function whileInitialized<T>(cryptoki: Cryptoki, run: () => T): T {
   let initialized = true;
   try {
@@ -96,8 +96,8 @@ function whileInitialized<T>(cryptoki: Cryptoki, run: () => T): T {
 }
 
 /**
- * Unlike in Go, which logs in to one token after the other, no token gets a PIN that may be meant
- * for another.
+ * Finds the one token that matches. Go logs in to one token after another; here no token receives a
+ * PIN that may belong to another.
  */
 function findSlot(cryptoki: Cryptoki, uri: Pkcs11Uri): Slot {
   const slots = call("C_GetSlotList", () => cryptoki.C_GetSlotList(true))
@@ -117,7 +117,7 @@ function findSlot(cryptoki: Cryptoki, uri: Pkcs11Uri): Slot {
   return slot;
 }
 
-/** Slots with something that is not a token to this module are passed over. */
+/** Skips slots whose content the module does not accept as a token. */
 function tokenInfo(cryptoki: Cryptoki, slot: Buffer): TokenInfo | undefined {
   try {
     return cryptoki.C_GetTokenInfo(slot);
@@ -136,24 +136,24 @@ function isToken(info: TokenInfo, { token }: Pkcs11Uri): boolean {
   return [...token].every(([name, value]) => actual[name].replace(/[ \0]+$/, "") === value);
 }
 
-/** The part of a URI that tells a token, for messages. */
+/** Describes the token of a URI, for messages. */
 export function describeToken({ token, slotId }: Pkcs11Uri): string {
   const parts = [...token].map(([name, value]) => `${name} ${JSON.stringify(value.slice(0, 64))}`);
   if (slotId !== undefined) parts.push(`slot-id ${String(slotId)}`);
   return parts.join(", ");
 }
 
-/** A CK_ULONG, in the size and byte order of the machine. */
+/** Decodes a CK_ULONG in the size and byte order of the machine. */
 export function readUlong(bytes: Buffer): number {
   const bigEndian = endianness() === "BE" ? bytes : Buffer.from(bytes).reverse();
   return Number(`0x${bigEndian.toString("hex")}`);
 }
 
-/** What fails while tidying up must not hide what went before. */
+/** A failure during clean-up must not hide an earlier one. */
 function quietly(run: () => void): void {
   try {
     run();
   } catch {
-    // The session or the token is gone already.
+    // The session or the token has already gone.
   }
 }

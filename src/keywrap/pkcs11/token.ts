@@ -16,22 +16,22 @@ import {
 } from "./cryptoki.js";
 import type { KeyFile } from "./key-file.js";
 import { loadModule, type TokenOptions } from "./module.js";
-import { decodeOaep } from "./oaep-decoding.js";
+import { decodeOaep } from "./oaep.js";
 import { oaepAlgorithm, type OaepHash } from "./oaep.js";
 import { describeKey, findPrivateKey, readPublicKey } from "./objects.js";
-import { readPin } from "./pin.js";
+import { readPin } from "./login.js";
 import { withSession, type Session } from "./session.js";
 
 type ReturnCodes = readonly (string | undefined)[];
 
-/** How modules say that they do not have a mechanism; SoftHSM 2.6.1 the last for OAEP's hash. */
+/** Return codes for an unsupported mechanism; SoftHSM 2.6.1 returns the last for OAEP's hash. */
 const MECHANISM_REFUSED: ReturnCodes = [
   "CKR_MECHANISM_INVALID",
   "CKR_MECHANISM_PARAM_INVALID",
   "CKR_ARGUMENTS_BAD",
 ];
 
-/** How modules say that decryption fails; SoftHSM 2.6.1 the last. */
+/** Return codes for failed decryption; SoftHSM 2.6.1 returns the last. */
 const NOT_DECRYPTED: ReturnCodes = [
   "CKR_ENCRYPTED_DATA_INVALID",
   "CKR_ENCRYPTED_DATA_LEN_RANGE",
@@ -41,7 +41,7 @@ const NOT_DECRYPTED: ReturnCodes = [
   "CKR_GENERAL_ERROR",
 ];
 
-/** The public key in the token that a key file names. A PIN is used if there is one. */
+/** Reads the public key that a key file names from its token, with the PIN if there is one. */
 export async function publicKeyInToken(
   keyFile: KeyFile,
   options: TokenOptions,
@@ -51,7 +51,7 @@ export async function publicKeyInToken(
   return withSession(cryptoki, keyFile, pin, (session) => readPublicKey(session, keyFile.uri));
 }
 
-/** Decrypts the first of these that is for the private key in the token; `null` if none is. */
+/** Decrypts the first ciphertext for the private key in the token; `null` if none is. */
 export async function decryptInToken(
   keyFile: KeyFile,
   recipients: readonly Pkcs11Recipient[],
@@ -75,7 +75,7 @@ export async function decryptInToken(
   });
 }
 
-/** By OAEP in the token, or where it has none by raw RSA there and the decoding here. */
+/** Uses OAEP in the token, or raw RSA in the token and the decoding here if it lacks OAEP. */
 function decrypt(
   session: Session,
   key: Buffer,
@@ -100,7 +100,7 @@ function oaepMechanism(hash: OaepHash): Mechanism {
   };
 }
 
-/** Whether the token has the mechanism. */
+/** Whether the token supports the mechanism. */
 function start({ cryptoki, handle }: Session, key: Buffer, mechanism: Mechanism): boolean {
   try {
     cryptoki.C_DecryptInit(handle, mechanism, key);

@@ -2,9 +2,9 @@ import { isAbsolute } from "node:path";
 import { fileURLToPath } from "node:url";
 import { OcicryptError } from "../../errors.js";
 
-/** A key in a token, and how to get at it; RFC 7512. */
+/** The location of a key in a token; RFC 7512. */
 export interface Pkcs11Uri {
-  /** What the token says of itself, by attribute of the URI. */
+  /** Properties of the token, by attribute of the URI. */
   token: ReadonlyMap<TokenAttribute, string>;
   slotId?: number;
   /** The key's label. */
@@ -15,7 +15,7 @@ export interface Pkcs11Uri {
   /** The path of the file that holds the PIN. */
   pinSource?: string;
   moduleName?: string;
-  /** The module or the directory in which to look for it. */
+  /** The module, or the directory in which to look it up. */
   modulePath?: string;
 }
 
@@ -35,10 +35,10 @@ const TYPES: readonly string[] = ["public", "private", "cert", "secret-key", "da
 const MAX_SLOT_ID = 0xffffffff;
 
 /**
- * Parses a PKCS #11 URI. No error quotes any of it: a PIN can stand anywhere by mistake.
+ * Parses a PKCS#11 URI. Errors never quote it: a PIN may have been put anywhere by mistake.
  *
- * @throws {@link OcicryptError} `KEY_UNRECOGNIZED`; `KEY_UNSUPPORTED` for a `type` that is no key
- *   pair
+ * @throws {@link OcicryptError} `KEY_UNRECOGNIZED`; `KEY_UNSUPPORTED` for a `type` that is not a
+ *   key pair
  */
 export function parsePkcs11Uri(text: string): Pkcs11Uri {
   if (!text.startsWith("pkcs11:")) throw invalid('it does not start with "pkcs11:"');
@@ -48,7 +48,7 @@ export function parsePkcs11Uri(text: string): Pkcs11Uri {
   checkType(textOf(pathAttributes, "type"));
   return {
     ...readPath(pathAttributes),
-    // RFC 7512, section 2.5: attributes of the query that are not known are passed over.
+    // RFC 7512 section 2.5: unknown attributes of the query are ignored.
     ...readQuery(readAttributes(query ?? "", "&")),
   };
 }
@@ -101,7 +101,7 @@ function readAttributes(text: string, separator: string): Attributes {
   return attributes;
 }
 
-/** RFC 7512, section 2.5: an attribute of the path that is not known matches no token. */
+/** RFC 7512 section 2.5: an unknown attribute of the path matches no token. */
 function requireKnown(attributes: Attributes): void {
   const misplaced = QUERY_ATTRIBUTES.find((name) => attributes.has(name));
   if (misplaced !== undefined) throw invalid(`${misplaced} must come after a "?"`);
@@ -109,13 +109,13 @@ function requireKnown(attributes: Attributes): void {
   throw invalid(`its path has an attribute other than ${PATH_ATTRIBUTES.join(", ")}`);
 }
 
-/** One URI serves for wrapping and unwrapping, so `public` and `private` mean the pair of keys. */
+/** One URI is used for wrapping and unwrapping, so `public` and `private` mean the key pair. */
 function checkType(type: string | undefined): void {
   if (type === undefined || type === "public" || type === "private") return;
-  if (!TYPES.includes(type)) throw invalid(`its type is none of ${TYPES.join(", ")}`);
+  if (!TYPES.includes(type)) throw invalid(`its type is not one of ${TYPES.join(", ")}`);
   throw new OcicryptError(
     "KEY_UNSUPPORTED",
-    `the PKCS #11 URI is of type ${type}, not of a key pair`,
+    `the PKCS#11 URI is of type ${type}, not of a key pair`,
   );
 }
 
@@ -126,7 +126,7 @@ function readSlotId(value: string | undefined): number | undefined {
   throw invalid(`its slot-id is not a number from 0 to ${String(MAX_SLOT_ID)}`);
 }
 
-/** The RFC's example of running a command, `|…`, is refused, as by Go. */
+/** Rejects the RFC's form that runs a command, `|…`, as Go does. */
 function pinFile(source: string): string {
   if (isAbsolute(source)) return source;
   if (/^file:\/(?!\/)|^file:\/\/(?:localhost)?\//i.test(source)) {
@@ -136,7 +136,7 @@ function pinFile(source: string): string {
       // a path with an encoded slash, or a malformed escape
     }
   }
-  throw invalid("its pin-source is neither an absolute path nor file: with one");
+  throw invalid("its pin-source is neither an absolute path nor a file: URL of one");
 }
 
 function textOf(attributes: Attributes, name: string): string | undefined {
@@ -149,7 +149,7 @@ function textOf(attributes: Attributes, name: string): string | undefined {
   }
 }
 
-/** To bytes and not to text, as an `id` can be any. */
+/** Decodes to bytes, because an `id` need not be text. */
 function percentDecode(value: string): Buffer {
   if (/%(?![0-9A-Fa-f]{2})/.test(value)) throw invalid('a "%" is not followed by two hex digits');
   const parts = value
@@ -164,5 +164,5 @@ function splitOnce(text: string, separator: string): string[] {
 }
 
 function invalid(why: string): OcicryptError {
-  return new OcicryptError("KEY_UNRECOGNIZED", `this is not a PKCS #11 URI of a key: ${why}`);
+  return new OcicryptError("KEY_UNRECOGNIZED", `not the PKCS#11 URI of a key: ${why}`);
 }

@@ -1,7 +1,7 @@
 /**
- * A YAML mapping in which each scalar is the text that stands there, as Go reads it into strings;
- * `undefined` for anything else. The parser's messages quote the text, which can hold a PIN, so
- * none is passed on.
+ * Parses a YAML mapping, with each scalar as its source text, as Go reads it into strings; returns
+ * `undefined` for anything else. The parser's messages quote the text, which can contain a PIN, and
+ * are dropped.
  */
 export async function parseYamlMapping(
   text: string,

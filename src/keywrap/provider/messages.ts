@@ -10,6 +10,8 @@ import {
   type Shape,
 } from "../../text/json.js";
 import { MAX_MESSAGE_SIZE, type AnswerEncoding } from "./types.js";
+import type { RecipientInfo } from "../types.js";
+import { printable } from "../../text/printable.js";
 
 /** The two operations of the protocol, by their names in `op`. */
 export type Operation = "keywrap" | "keyunwrap";
@@ -206,4 +208,22 @@ export function writeBytes(bytes: Uint8Array, encoding: AnswerEncoding): string 
 
 function isByte(value: unknown): value is number {
   return Number.isInteger(value) && (value as number) >= 0 && (value as number) <= 255;
+}
+
+const MAX_LENGTH = 200;
+
+/**
+ * Describes a wrapped key. Its format is up to the provider; those of Confidential Containers
+ * (`kid`, `wrap_type`) and of ocicrypt's documentation (`key_url`) write JSON that names the key.
+ */
+export function describe(wrapped: Uint8Array): RecipientInfo[] {
+  const packet = parseObject(wrapped, ANY);
+  const keyId = readText(packet?.kid) ?? readText(packet?.key_url);
+  if (keyId === undefined) return [{ algorithm: "provider" }];
+  return [{ algorithm: readText(packet?.wrap_type) ?? "provider", keyId }];
+}
+
+function readText(value: unknown): string | undefined {
+  const text = typeof value === "string" ? printable(value, MAX_LENGTH) : "";
+  return text === "" ? undefined : text;
 }

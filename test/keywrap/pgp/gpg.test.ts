@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe as suite, expect, it } from "vitest";
-import { describe } from "../../../src/keywrap/pgp/describe.js";
+import { describe } from "../../../src/keywrap/pgp/message.js";
 import { pgp } from "../../../src/keywrap/pgp/index.js";
 import { codeOf } from "./support.js";
 

@@ -1,5 +1,5 @@
 import { describe as suite, expect, it } from "vitest";
-import { describe } from "../../../src/keywrap/pgp/describe.js";
+import { describe } from "../../../src/keywrap/pgp/message.js";
 import { codeOf, gnupg, packet, sessionKey } from "./support.js";
 
 const DATA = packet(18, [1], Buffer.alloc(40));

@@ -1,6 +1,6 @@
 import * as openpgp from "openpgp";
 import { describe as suite, expect, it } from "vitest";
-import { describe } from "../../../src/keywrap/pgp/describe.js";
+import { describe } from "../../../src/keywrap/pgp/message.js";
 import { pgp } from "../../../src/keywrap/pgp/index.js";
 import { codeOf, gnupg, packet, peer, text } from "./support.js";
 

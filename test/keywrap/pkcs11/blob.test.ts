@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { parseBlob, serializeBlob } from "../../../src/keywrap/pkcs11/blob.js";
-import { describe as describeBlob } from "../../../src/keywrap/pkcs11/describe.js";
+import { describe as describeBlob } from "../../../src/keywrap/pkcs11/blob.js";
 import { expectCode } from "../../support/codes.js";
 
 const AQID = { version: 0, blob: "AQID", hash: "sha1" };

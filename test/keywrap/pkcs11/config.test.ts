@@ -8,7 +8,7 @@ import {
   parseConfigFile,
   type Pkcs11Config,
 } from "../../../src/keywrap/pkcs11/config.js";
-import { findModule } from "../../../src/keywrap/pkcs11/module-path.js";
+import { findModule } from "../../../src/keywrap/pkcs11/config.js";
 import { parsePkcs11Uri } from "../../../src/keywrap/pkcs11/uri.js";
 import { expectCode } from "../../support/codes.js";
 

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { buffer } from "node:stream/consumers";
 import { gunzipSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
-import { describe as describeBlob } from "../../../src/keywrap/pkcs11/describe.js";
+import { describe as describeBlob } from "../../../src/keywrap/pkcs11/blob.js";
 import { pkcs11 } from "../../../src/keywrap/pkcs11/index.js";
 import { decryptLayer } from "../../../src/layer/decrypt.js";
 import { explainKey } from "../../../src/layer/explain.js";

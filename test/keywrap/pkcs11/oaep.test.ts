@@ -9,7 +9,7 @@ import {
   type KeyObject,
 } from "node:crypto";
 import { afterEach, beforeAll, describe, expect, it, vi } from "vitest";
-import { decodeOaep } from "../../../src/keywrap/pkcs11/oaep-decoding.js";
+import { decodeOaep } from "../../../src/keywrap/pkcs11/oaep.js";
 import {
   decryptOaep,
   defaultOaepHash,

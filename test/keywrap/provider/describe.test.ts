@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { describe as describeProvider } from "../../../src/keywrap/provider/describe.js";
+import { describe as describeProvider } from "../../../src/keywrap/provider/messages.js";
 
 const json = (value: unknown): Buffer => Buffer.from(JSON.stringify(value), "utf8");
 
