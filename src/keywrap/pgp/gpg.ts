@@ -6,8 +6,8 @@ import type { RecipientName } from "./name.js";
 const TIMEOUT_MS = 30_000;
 
 /**
- * The public keys in the user's key ring that a name may mean, as gpg exports them: a superset of
- * what it does mean, and empty when there are none. Like gpg itself, this heeds `GNUPGHOME`.
+ * Exports from gpg's key ring the public keys that a name may match: a superset of the real matches,
+ * empty if there are none. Respects `GNUPGHOME`, like gpg itself.
  *
  * @throws {@link OcicryptError} `GPG_NOT_FOUND`, `GPG_FAILED`
  */
@@ -16,15 +16,15 @@ export async function exportPublicKeys(
   signal: AbortSignal | undefined,
 ): Promise<Uint8Array> {
   signal?.throwIfAborted();
-  // With the asterisk gpg takes whatever follows as a part of a user id, not as a search syntax.
+  // After an asterisk, gpg takes the text as part of a user id, not as search syntax.
   const pattern = hex === undefined ? `*${text}` : `0x${hex}`;
-  // Without --utf8-strings it takes the pattern to be in the character set of the locale.
+  // Without --utf8-strings, gpg reads the pattern in the character set of the locale.
   const output = ["--batch", "--no-tty", "--no-armor", "--utf8-strings", "--status-fd", "2"];
   const args = [...output, "--export", "--", pattern];
   const { error, stdout, stderr } = await run(args, signal);
   signal?.throwIfAborted();
-  // gpg has looked through the ring even if it then fails, as some versions do where they found
-  // nothing, and all do for a damaged key somewhere in the ring.
+  // EXPORT_RES shows that gpg searched the ring. Some versions then fail if they found nothing, and
+  // all fail if any key in the ring is damaged.
   if (error === null || /^\[GNUPG:\] EXPORT_RES /m.test(stderr)) return stdout;
   throw gpgError(error, stderr);
 }
@@ -52,7 +52,7 @@ function run(args: readonly string[], signal: AbortSignal | undefined): Promise<
 
 function gpgError(error: NonNullable<Outcome["error"]>, stderr: string): OcicryptError {
   if (error.code === "ENOENT") {
-    const message = "gpg, whose key ring holds the OpenPGP recipients, is not installed";
+    const message = "gpg is not installed; OpenPGP recipients are looked up in its key ring";
     return new OcicryptError("GPG_NOT_FOUND", message, { cause: error });
   }
   const why =

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { readUint, type Packet, isArmored, readArmor, readPackets, TAG } from "./packets.js";
 import { OcicryptError } from "../../errors.js";
 
-/** A primary key or a subkey, by what identifies it. */
+/** The identity of a primary key or subkey. */
 export interface KeyIdentity {
   /** The number of the public-key algorithm; RFC 9580 section 9.1. */
   algorithm: number;
@@ -16,7 +16,7 @@ type Field = "integer" | "counted" | number;
 
 const INTEGERS = (count: number): Field[] => Array<Field>(count).fill("integer");
 
-/** The public fields of each algorithm; RFC 9580 section 5.5.5. A number is a size in bytes. */
+/** The public fields of each algorithm; RFC 9580 section 5.5.5. Numbers are sizes in bytes. */
 const PUBLIC_FIELDS: ReadonlyMap<number, readonly Field[]> = /* @__PURE__ */ new Map([
   [1, INTEGERS(2)],
   [2, INTEGERS(2)],
@@ -33,8 +33,8 @@ const PUBLIC_FIELDS: ReadonlyMap<number, readonly Field[]> = /* @__PURE__ */ new
 ]);
 
 /**
- * Identifies a public or secret key packet; RFC 9580 section 5.5.4. `undefined` for one that is
- * damaged, of another version than 4 and 6, or of an unknown algorithm.
+ * Identifies a public or secret key packet; RFC 9580 section 5.5.4. Returns `undefined` if it is
+ * damaged, its version is neither 4 nor 6, or its algorithm is unknown.
  */
 export function identifyKey({ body }: Packet): KeyIdentity | undefined {
   const [version] = body;
@@ -82,22 +82,22 @@ function digest(algorithm: string, ...parts: Uint8Array[]): string {
   return hash.digest("hex");
 }
 
-/** A primary key with all that belongs to it; RFC 9580 sections 10.1 and 10.2. */
+/** A primary key with its subkeys and user ids; RFC 9580 sections 10.1 and 10.2. */
 export interface TransferableKey {
   isSecret: boolean;
   /** `undefined` for a primary key that cannot be identified. */
   primary: KeyIdentity | undefined;
-  /** Without those that cannot be identified. */
+  /** The subkeys that can be identified. */
   subkeys: KeyIdentity[];
   userIds: string[];
-  /** Its packets, without those that mean nothing outside of a key ring. */
+  /** Its packets, except those that only have meaning in a key ring. */
   bytes: Uint8Array;
 }
 
-/** One key, several, or a whole ring: binary as `gpg --export` writes it, or armoured. */
+/** One key, several or a ring: binary, as `gpg --export` writes it, or armored. */
 export type PgpKeyInput = string | Uint8Array;
 
-/** Above the largest rings in use, which are those of whole distributions. */
+/** Above the largest rings in use, those of whole distributions. */
 export const MAX_RING_SIZE: number = 64 * 1024 * 1024;
 const MAX_PACKETS = 1024 * 1024;
 
@@ -106,15 +106,15 @@ const SUBKEY_TAGS: readonly number[] = [TAG.publicSubkey, TAG.secretSubkey];
 const OTHER_TAGS: readonly number[] = [TAG.userId, TAG.userAttribute, TAG.signature];
 
 /**
- * Splits a key ring into its keys. Nothing of a key is judged yet, so that one that is damaged,
- * unknown or oddly named does not keep the others from being used.
+ * Splits a key ring into its keys without validating them, so that a damaged, unknown or oddly named
+ * key does not prevent the use of the others.
  *
  * @throws {@link OcicryptError} `KEY_UNRECOGNIZED`
  */
 export function readKeyRing(input: PgpKeyInput): TransferableKey[] {
-  if (input.length > MAX_RING_SIZE) throw unrecognized("it is larger than any key ring");
+  if (input.length > MAX_RING_SIZE) throw unrecognized("larger than any key ring");
   const keys = binaryParts(input).flatMap((bytes) => splitKeys(bytes));
-  if (keys.length === 0) throw unrecognized("it holds no key");
+  if (keys.length === 0) throw unrecognized("it contains no key");
   return keys;
 }
 
@@ -122,14 +122,14 @@ function binaryParts(input: PgpKeyInput): Uint8Array[] {
   if (input.length === 0) throw unrecognized("it is empty");
   if (typeof input !== "string") {
     if (Buffer.from(input.subarray(8, 12)).toString("latin1") === "KBXf") {
-      throw unrecognized("it is the key box of GnuPG; use what gpg --export writes");
+      throw unrecognized("it is a key box of GnuPG; use the output of gpg --export");
     }
     if (!isArmored(input)) return [input];
   }
   const text = typeof input === "string" ? input : Buffer.from(input).toString("latin1");
   return readArmor(text).map(({ label, bytes }) => {
     if (!label.endsWith(" KEY BLOCK")) throw unrecognized(`it is a ${label.slice(0, 40)}`);
-    if (bytes === undefined) throw unrecognized("its armour is damaged");
+    if (bytes === undefined) throw unrecognized("its armor is damaged");
     return bytes;
   });
 }
@@ -163,5 +163,5 @@ function toKey(packets: readonly [Packet, ...Packet[]]): TransferableKey {
 }
 
 function unrecognized(why: string): OcicryptError {
-  return new OcicryptError("KEY_UNRECOGNIZED", `this is not an OpenPGP key or key ring: ${why}`);
+  return new OcicryptError("KEY_UNRECOGNIZED", `not an OpenPGP key or key ring: ${why}`);
 }

@@ -14,24 +14,23 @@ import { parseMessage, type PgpMessage, type SessionKeyPacket } from "./message.
 import type { Config, PrivateKey, SecretKeyPacket, SecretSubkeyPacket } from "openpgp";
 
 export interface PgpKeyOptions {
-  /** For locked keys; of any characters, taken as UTF-8. */
+  /** The password of locked keys, in UTF-8. */
   password?: string | Uint8Array | undefined;
-  /** How to call the key in reports. */
+  /** The key's name in reports. */
   label?: string | undefined;
 }
 
-/** More than this for one key is an attempt to keep the reader busy. */
+/** A message with more session keys for one key is meant to waste the reader's time. */
 const MAX_ATTEMPTS = 32;
 
 /**
- * The secret keys of a file, used as one key: each is tried, for hidden recipients too. Keys that
- * are expired or revoked still open what was wrapped for them.
+ * Creates one key from the secret keys of a file: each is tried, also on hidden recipients. Expired
+ * and revoked keys still open what was wrapped for them.
  *
- * A password is used, and the lack of one noticed, when the first wrapped key is unwrapped that
- * needs it.
+ * Whether a password is missing or wrong shows only when a wrapped key that needs it is unwrapped.
  *
- * @param secretKeys One, several or a ring, as `gpg --export-secret-keys` writes it, binary or
- *   armoured
+ * @param secretKeys one key, several or a ring, as `gpg --export-secret-keys` writes them, binary or
+ *   armored
  * @throws {@link OcicryptError} at once: `KEY_UNRECOGNIZED`, `KEY_IS_PUBLIC`, `KEY_UNSUPPORTED`
  * @throws {@link OcicryptError} when unwrapping: `PASSWORD_MISSING`, `PASSWORD_WRONG`,
  *   `KEY_UNSUPPORTED`, `WRAPPED_KEY_INVALID`, `WRAPPED_KEY_UNSUPPORTED`
@@ -54,11 +53,11 @@ export function key(secretKeys: PgpKeyInput, options: PgpKeyOptions = {}): Key {
 function readSecretKeys(input: PgpKeyInput, password: string | undefined): SecretKey[] {
   const ring = readKeyRing(input).filter(({ isSecret }) => isSecret);
   if (ring.length === 0) {
-    throw new OcicryptError("KEY_IS_PUBLIC", "this OpenPGP key is public; a secret one is needed");
+    throw new OcicryptError("KEY_IS_PUBLIC", "this OpenPGP key is public; a secret key is needed");
   }
   const keys = ring.map((each) => secretKey(each, password));
   if (keys.every(({ keyIds }) => keyIds.length === 0)) {
-    const message = "no OpenPGP key in the file is of a version and algorithm that can decrypt";
+    const message = "no OpenPGP key in the file has a version and algorithm that can decrypt";
     throw new OcicryptError("KEY_UNSUPPORTED", message);
   }
   return keys;
@@ -103,7 +102,7 @@ async function openNamed(
   const keyIds = usable.map(({ keyId = "" }) => keyId);
   const opened = await decrypt(key, keyIds, usable, message);
   if (opened !== null) return opened;
-  // Never why: whether a padding, a checksum or the content was wrong would be an oracle.
+  // The reason stays hidden: whether padding, checksum or content is wrong would be an oracle.
   throw new OcicryptError("WRAPPED_KEY_INVALID", "an OpenPGP message for this key is damaged");
 }
 
@@ -129,7 +128,7 @@ async function decrypt(
   const decryptionKeys = await key.unlock(keyIds);
   const openpgp = await loadOpenPgp();
   const config = configure(openpgp);
-  // Without the session keys of others, which can be damaged or of unknown algorithms.
+  // Session keys of other recipients are left out: they may be damaged or of unknown algorithms.
   const binaryMessage = Buffer.concat([...sessionKeys.map(({ raw }) => raw), data.raw]);
   try {
     const message = await openpgp.readMessage({ binaryMessage, config });
@@ -148,17 +147,17 @@ function explain(keys: readonly SecretKey[], { sessionKeys }: PgpMessage): strin
       : `${algorithmName(algorithm)} key 0x${keyId}`,
   );
   const has = ours.map((keyId) => `0x${keyId}`).join(", ");
-  return `it is for ${needs.join(", ")}; the key given is ${has}`;
+  return `it is for ${needs.join(", ")}; the given key is ${has}`;
 }
 
 type SecretPacket = SecretKeyPacket | SecretSubkeyPacket;
 
-/** A secret key that is read and unlocked when it is first needed. */
+/** A secret key, read and unlocked on first use. */
 export interface SecretKey {
-  /** The key ids of the primary key and the subkeys, those that can only sign left out. */
+  /** The key ids of the primary key and the subkeys, except those that can only sign. */
   keyIds: readonly string[];
   /**
-   * The key, with those of `keyIds` unlocked that are asked for.
+   * Returns the key, with the given key ids unlocked.
    *
    * @throws {@link OcicryptError} `PASSWORD_MISSING`, `PASSWORD_WRONG`, `KEY_UNSUPPORTED`
    */
@@ -167,8 +166,7 @@ export interface SecretKey {
 
 export function secretKey(key: TransferableKey, password: string | undefined): SecretKey {
   let read: Promise<PrivateKey> | undefined;
-  // Each is unlocked once, however many layers are opened at the same time: that is made slow on
-  // purpose.
+  // Each key is unlocked once for any number of concurrent layers: unlocking is slow by design.
   const unlocked = new Map<string, Promise<void>>();
   return {
     keyIds: [key.primary, ...key.subkeys]
@@ -201,13 +199,13 @@ async function readSecretKey(
   } catch (error) {
     throw keyError(error, nameOfKey(primary?.keyId));
   }
-  // Keys and names that are revoked still open what was made for them before. OpenPGP.js sees to
-  // that for keys, and not for names.
+  // Keys whose key or user id is revoked still open earlier messages. OpenPGP.js allows that only
+  // for revoked keys.
   for (const user of key.users) user.revocationSignatures = [];
   return key;
 }
 
-/** The secret parts of those of the key ids that may decrypt. */
+/** The secret packets of the given key ids that may decrypt. */
 async function decryptionPackets(
   key: PrivateKey,
   keyIds: readonly string[],
@@ -234,7 +232,7 @@ async function unlockPacket(
   if (packet.isDecrypted()) return;
   const what = nameOfKey(keyId);
   if (packet.isMissingSecretKeyMaterial()) {
-    const message = `the secret part of ${what} is not in the file, or locked in an unknown way`;
+    const message = `the secret part of ${what} is missing from the file or locked in an unknown way`;
     throw new OcicryptError("KEY_UNSUPPORTED", message);
   }
   if (password === undefined) {

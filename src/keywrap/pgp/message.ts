@@ -8,29 +8,28 @@ import { algorithmName } from "./openpgp.js";
 export interface SessionKeyPacket {
   /** The number of the public-key algorithm; section 9.1. */
   algorithm: number;
-  /** 16 lower-case hex digits; `undefined` where the sender hid the recipient. */
+  /** 16 lower-case hex digits; `undefined` if the sender hid the recipient. */
   keyId: string | undefined;
   raw: Uint8Array;
 }
 
-/** An encrypted message: whom it is for, and what is encrypted. */
+/** An encrypted message: its recipients and its encrypted data. */
 export interface PgpMessage {
   sessionKeys: SessionKeyPacket[];
   data: Packet;
 }
 
-/** Far above what wraps two hundred bytes for one or for many. */
+/** Far above any message that wraps 200 bytes, even for many recipients. */
 const MAX_SIZE = 1024 * 1024;
 const HIDDEN = "0".repeat(16);
 
 /**
- * Splits a message that is encrypted to public keys, binary or armoured, without decrypting
- * anything.
+ * Parses a message that is encrypted to public keys, binary or armored, without decrypting it.
  *
  * @throws {@link OcicryptError} `WRAPPED_KEY_INVALID`, `WRAPPED_KEY_UNSUPPORTED`
  */
 export function parseMessage(wrapped: Uint8Array): PgpMessage {
-  if (wrapped.byteLength > MAX_SIZE) throw invalid("it is larger than any wrapped key");
+  if (wrapped.byteLength > MAX_SIZE) throw invalid("larger than any wrapped key");
   const packets = readPackets(isArmored(wrapped) ? dearmor(wrapped) : wrapped, MAX_WRAPPED_KEYS);
   if (packets === undefined) throw invalid("its packets are damaged or too many");
 
@@ -39,7 +38,7 @@ export function parseMessage(wrapped: Uint8Array): PgpMessage {
   let data: Packet | undefined;
   for (const packet of packets) {
     if (isIgnored(packet.tag)) continue;
-    if (data !== undefined) throw invalid("something follows its encrypted data");
+    if (data !== undefined) throw invalid("a packet follows its encrypted data");
     if (packet.tag === TAG.publicKeySessionKey) {
       const sessionKey = readSessionKey(packet);
       if (sessionKey !== undefined) sessionKeys.push(sessionKey);
@@ -49,18 +48,18 @@ export function parseMessage(wrapped: Uint8Array): PgpMessage {
   if (data === undefined) throw invalid("it has no encrypted data");
   if (sessionKeys.length > 0) return { sessionKeys, data };
   if (needsPassword) throw unsupported("is encrypted with a password, not to a key");
-  throw unsupported("has no recipient of a known kind");
+  throw unsupported("has no recipient of a supported version");
 }
 
 function dearmor(wrapped: Uint8Array): Uint8Array {
   const [first, ...more] = readArmor(Buffer.from(wrapped).toString("latin1"));
   if (first?.label !== "PGP MESSAGE" || first.bytes === undefined || more.length > 0) {
-    throw invalid("it is neither binary nor one armoured message");
+    throw invalid("neither binary nor a single armored message");
   }
   return first.bytes;
 }
 
-/** RFC 9580 sections 4.3, 5.8 and 5.14: markers, padding and what is not critical. */
+/** RFC 9580 sections 4.3, 5.8 and 5.14: markers, padding and uncritical packets. */
 function isIgnored(tag: number): boolean {
   return tag === TAG.marker || tag === TAG.padding || tag >= 40;
 }
@@ -99,7 +98,7 @@ function requireProtectedData(packet: Packet): Packet {
     case TAG.unprotectedData:
       throw unsupported("has no integrity protection (MDC)");
     case TAG.ocbData:
-      throw unsupported("uses the OCB mode of GnuPG 2.3, which no standard has");
+      throw unsupported("uses the OCB mode of GnuPG 2.3, which is not standardized");
     default:
       throw invalid("it is not encrypted");
   }
@@ -110,14 +109,17 @@ function hex(bytes: Uint8Array): string {
 }
 
 function invalid(why: string): OcicryptError {
-  return new OcicryptError("WRAPPED_KEY_INVALID", `a wrapped key is not OpenPGP: ${why}`);
+  return new OcicryptError(
+    "WRAPPED_KEY_INVALID",
+    `the wrapped key is not an OpenPGP message: ${why}`,
+  );
 }
 
 function unsupported(why: string): OcicryptError {
-  return new OcicryptError("WRAPPED_KEY_UNSUPPORTED", `an OpenPGP message ${why}`);
+  return new OcicryptError("WRAPPED_KEY_UNSUPPORTED", `the OpenPGP message ${why}`);
 }
 
-/** The recipients of an OpenPGP message: the algorithm and the key id of each. */
+/** Describes the recipients of an OpenPGP message by algorithm and key id. */
 export function describe(wrapped: Uint8Array): RecipientInfo[] {
   return parseMessage(wrapped).sessionKeys.map(({ algorithm, keyId }) => ({
     algorithm: algorithmName(algorithm),

@@ -1,12 +1,12 @@
 import type { KeyIdentity } from "./key-ring.js";
 
-/** Who is meant: a key id or fingerprint in lower-case hex, or else a name or e-mail. */
+/** A recipient's name: a key id or fingerprint in lower-case hex, or a name or email address. */
 export interface RecipientName {
   text: string;
   hex: string | undefined;
 }
 
-/** @throws {TypeError} for an empty name, or one that no user id can have */
+/** @throws {TypeError} for an empty name or one with a NUL */
 export function parseName(name: string): RecipientName {
   if (name.trim() === "" || name.includes("\0")) {
     throw new TypeError("the name of an OpenPGP recipient must not be empty");
@@ -26,18 +26,18 @@ export function matchesIdentity(
 }
 
 /**
- * Whether a name is the name, the e-mail or the whole of a user id. User ids are free text; only
- * by convention, as of RFC 9580 section 5.11, are they `Name (comment) <e-mail>`.
+ * Whether a name is the name, the email address or the full text of a user id. User ids are free
+ * text; `Name (comment) <email>` is only a convention (RFC 9580 section 5.11).
  */
 export function matchesUserId(userId: string, { text }: RecipientName): boolean {
   if (userId === text) return true;
   const [, display = "", email] = /^([^<]*)<([^<>]*)>\s*$/.exec(userId) ?? [undefined, userId];
-  // Neither gpg nor most mail servers tell upper from lower case in an e-mail.
+  // gpg and most mail servers ignore case in email addresses.
   if (text.includes("@") && lowerAscii(email ?? userId) === lowerAscii(text)) return true;
   return display.trim() === text || display.replace(/\([^()]*\)\s*$/, "").trim() === text;
 }
 
-/** Of ASCII only: letters of other alphabets, such as the Kelvin sign, have ASCII lower cases. */
+/** Converts ASCII only: other letters, such as the Kelvin sign, have ASCII lower-case forms. */
 function lowerAscii(text: string): string {
   return text.replace(/[A-Z]/g, (letter) => letter.toLowerCase());
 }

@@ -1,20 +1,20 @@
 import { decodeBase64 } from "../../spec/base64.js";
 import { pemBlocks } from "../../keys/pem.js";
 
-/** One block of ASCII armour; RFC 9580 section 6. */
+/** A block of ASCII armor; RFC 9580 section 6. */
 export interface ArmoredBlock {
-  /** What stands after `BEGIN `, such as `PGP MESSAGE`. */
+  /** The text after `BEGIN `, such as `PGP MESSAGE`. */
   label: string;
   /** `undefined` when the base64 is damaged. */
   bytes: Uint8Array | undefined;
 }
 
-/** Whether bytes are text: each packet starts with a byte above 127, and armour never does. */
+/** Whether bytes are text: packets start with a byte above 127, armor never does. */
 export function isArmored(bytes: Uint8Array): boolean {
   return (bytes[0] ?? 0x80) < 0x80 || (bytes[0] === 0xef && bytes[1] === 0xbb);
 }
 
-/** All blocks of a text, one after another; what stands around them is passed over. */
+/** Reads all blocks of a text and skips the text around them. */
 export function readArmor(text: string): ArmoredBlock[] {
   return pemBlocks(text)
     .filter(({ label }) => label.startsWith("PGP "))
@@ -27,7 +27,7 @@ function decodeBody(block: string): Uint8Array | undefined {
   let isHeader = true;
   for (const line of lines.slice(1)) {
     if (line.startsWith("-----END ")) break;
-    // Section 6.1 forbids to refuse armour because of its checksum.
+    // RFC 9580 section 6.1 forbids rejecting armor because of its checksum.
     if (line.startsWith("=")) break;
     if (isHeader && line.includes(":")) continue;
     isHeader = false;
@@ -58,9 +58,9 @@ export const TAG = {
 
 export interface Packet {
   tag: number;
-  /** The content; of a packet in parts, the content of the first one. */
+  /** The content; for a packet in parts, the content of the first part. */
   body: Uint8Array;
-  /** The packet as it stands, with its header. */
+  /** The complete packet, including its header. */
   raw: Uint8Array;
 }
 
@@ -70,7 +70,7 @@ interface Extent {
   end: number;
 }
 
-/** RFC 9580 section 4.2.1.4: the only packets that may come in parts or run to the end. */
+/** RFC 9580 section 4.2.1.4: only these may come in parts or extend to the end. */
 const DATA_TAGS: readonly number[] = [
   TAG.compressedData,
   TAG.unprotectedData,
@@ -79,7 +79,7 @@ const DATA_TAGS: readonly number[] = [
   TAG.ocbData,
 ];
 
-/** Splits a sequence of packets; `undefined` when a header lies or there are more than `limit`. */
+/** Splits a sequence of packets; `undefined` if a header is wrong or there are more than `limit`. */
 export function readPackets(bytes: Uint8Array, limit: number): Packet[] | undefined {
   const packets: Packet[] = [];
   let start = 0;
@@ -152,7 +152,7 @@ function legacyExtent(
   return { bodyStart, bodyEnd: bodyStart + length, end: bodyStart + length };
 }
 
-/** A big-endian number; `undefined` when it does not lie within the bytes. */
+/** Reads a big-endian number; `undefined` if it exceeds the bytes. */
 export function readUint(bytes: Uint8Array, at: number, size: number): number | undefined {
   if (at + size > bytes.byteLength) return undefined;
   let value = 0;

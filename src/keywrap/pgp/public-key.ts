@@ -5,16 +5,16 @@ import type { TransferableKey } from "./key-ring.js";
 import { matchesIdentity, matchesUserId, type RecipientName } from "./name.js";
 import { configure, keyError, loadOpenPgp, MIN_BITS, nameOfKey, type OpenPgp } from "./openpgp.js";
 
-/** A key that can be encrypted to now, and with which cipher. */
+/** A key that is usable for encryption now, and the cipher to use. */
 export interface UsableKey {
   key: PublicKey;
-  /** Of its subkey that is encrypted to, or its own. */
+  /** The key id of the encryption subkey or of the primary key. */
   encryptionKeyId: KeyID;
   cipher: "aes256" | "aes128";
 }
 
 /**
- * The one key that a name means and that can be used now, out of all that bear the name.
+ * Chooses the only currently usable key among all keys that a name matches.
  *
  * @throws {@link OcicryptError} `RECIPIENT_AMBIGUOUS`, `KEY_EXPIRED`, `KEY_REVOKED`,
  *   `KEY_UNSUPPORTED`
@@ -37,11 +37,11 @@ export async function chooseKey(
   if (first !== undefined && more.length === 0) return first;
   if (first === undefined && refusal !== undefined) throw refusal;
   const fingerprints = usable.map(({ key }) => key.getFingerprint().toUpperCase()).join(", ");
-  const message = `several OpenPGP keys are of ${JSON.stringify(name.text)}; name one by its fingerprint: ${fingerprints}`;
+  const message = `several OpenPGP keys match ${JSON.stringify(name.text)}; use a fingerprint instead: ${fingerprints}`;
   throw new OcicryptError("RECIPIENT_AMBIGUOUS", message);
 }
 
-/** One key may be there several times, and only one of the copies revoked. */
+/** A key may occur several times, with only one copy revoked. */
 function groupByFingerprint(keys: readonly TransferableKey[]): TransferableKey[][] {
   const groups = new Map<unknown, TransferableKey[]>();
   for (const key of keys) {
@@ -90,8 +90,8 @@ async function mergeCopies(
 }
 
 /**
- * The subkey that is named, or else the one that gpg would take. Whoever is named by a subkey must
- * get nothing else: anybody can sign that a subkey of somebody else belongs to their own key.
+ * Finds the named subkey, or else the one that gpg would choose. A recipient named by a subkey must
+ * get exactly that subkey: anyone can claim another person's subkey for their own key.
  */
 async function findEncryptionKey(
   key: PublicKey,
@@ -108,7 +108,7 @@ async function findEncryptionKey(
   return found;
 }
 
-/** A key is of who it says only in user ids that it has signed and not revoked. */
+/** A user id counts only if the key has signed it and not revoked it. */
 async function requireValidUserId(
   key: PublicKey,
   name: RecipientName,
@@ -128,13 +128,13 @@ async function requireValidUserId(
   throw keyError(refusal, `the user id ${JSON.stringify(name.text)} of ${what}`);
 }
 
-/** OpenPGP.js looks at RSA alone. */
+/** OpenPGP.js checks the size of RSA keys only. */
 function requireStrength({ algorithm, bits = MIN_BITS }: AlgorithmInfo): void {
   if (bits >= MIN_BITS) return;
-  throw new Error(`its ${algorithm} key has ${String(bits)} bits, less than ${String(MIN_BITS)}`);
+  throw new Error(`its ${algorithm} key has ${String(bits)} bits, fewer than ${String(MIN_BITS)}`);
 }
 
-/** RFC 9580 section 5.2.3.14: AES-128 is implied, all else the key has to list. */
+/** RFC 9580 section 5.2.3.14: AES-128 is implied, a key must list every other cipher. */
 async function preferredCipher(
   { enums }: OpenPgp,
   key: PublicKey,

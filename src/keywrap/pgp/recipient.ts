@@ -8,23 +8,23 @@ import { configure, loadOpenPgp } from "./openpgp.js";
 import { chooseKey } from "./public-key.js";
 
 export interface PgpRecipientOptions {
-  /** The public keys to look into: one, several or a ring, binary or armoured. Default: gpg's. */
+  /** The public keys to search: one, several or a ring, binary or armored; by default gpg's ring. */
   keyRing?: PgpKeyInput | undefined;
 }
 
 /**
- * A recipient with an OpenPGP key. The layer's key is wrapped as an OpenPGP message of its own,
- * in the one form that GnuPG 2.2 and all versions of ocicrypt read.
+ * Creates a recipient with an OpenPGP key. The layer's key is wrapped in a separate OpenPGP message,
+ * in the form that GnuPG 2.2 and all versions of ocicrypt read.
  *
- * A subkey that encrypts is preferred to the primary key, and a newer one to an older one, as gpg
- * does. Keys that cannot be used (expired, revoked, too weak) are passed over if the name means
- * another one too. Where several can be used, gpg would take the one it trusts most or else the
- * newest; this refuses to choose, because anybody can make a newer key with the same name.
+ * Like gpg, this prefers an encryption subkey to the primary key and a newer subkey to an older one.
+ * Unusable keys (expired, revoked, too weak) are skipped if the name matches another key. If several
+ * keys are usable, gpg would choose the most trusted or the newest; this function rejects the name
+ * instead, because anyone can create a newer key with the same name.
  *
- * @param name The exact name, e-mail or whole text of a user id; or a key id (16 hex digits) or
- *   fingerprint, with or without `0x`. That of a subkey means this subkey alone, as it does for
- *   gpg with an exclamation mark.
- * @param options `keyRing`, without which gpg is asked when the key is wrapped
+ * @param name the exact name, email address or full text of a user id; or a key id (16 hex digits) or
+ *   fingerprint, with or without `0x`. The id of a subkey selects only this subkey, as with gpg's
+ *   exclamation mark
+ * @param options `keyRing`; without it, gpg is called when the key is wrapped
  * @throws {@link OcicryptError} at once for a given `keyRing`: `KEY_UNRECOGNIZED`,
  *   `KEY_IS_PRIVATE`, `RECIPIENT_NOT_FOUND`
  * @throws {@link OcicryptError} when wrapping: `RECIPIENT_NOT_FOUND`, `RECIPIENT_AMBIGUOUS`,
@@ -48,7 +48,7 @@ function readPublicRing(keyRing: PgpKeyInput): TransferableKey[] {
   if (ring.some(({ isSecret }) => isSecret)) {
     throw new OcicryptError(
       "KEY_IS_PRIVATE",
-      "the key ring holds secret keys; a public one is needed",
+      "the key ring contains secret keys; a public one is needed",
     );
   }
   return ring;
@@ -69,7 +69,7 @@ function findKeys(ring: readonly TransferableKey[], name: RecipientName): Transf
       userIds.some((userId) => matchesUserId(userId, name)),
   );
   if (found.length > 0) return found;
-  const message = `no OpenPGP key in the key ring is of ${JSON.stringify(name.text)}`;
+  const message = `no OpenPGP key in the key ring matches ${JSON.stringify(name.text)}`;
   throw new OcicryptError("RECIPIENT_NOT_FOUND", message);
 }
 
@@ -87,9 +87,9 @@ async function encryptTo(
       message: await openpgp.createMessage({ binary: privateOptions, date: new Date(0) }),
       encryptionKeys: key,
       encryptionKeyIDs: encryptionKeyId,
-      // A session key without an AEAD algorithm is what makes OpenPGP.js write version 1 of the
-      // protected data; it else goes by the key's features, and neither ocicrypt before 1.3.2
-      // nor GnuPG reads version 2.
+      // A session key without an AEAD algorithm makes OpenPGP.js write version 1 of the protected
+      // data. Otherwise it follows the key's features, and neither ocicrypt before 1.3.2 nor GnuPG
+      // reads version 2.
       sessionKey,
       format: "binary",
       config,

@@ -331,10 +331,10 @@ suite("explanations and aborts", () => {
 
   it("names the key that is needed and the one that is given", () => {
     expect(key.explain?.(gnupg("nist.gpg"))).toBe(
-      "it is for ECDH key 0xd943d73eca5f535f; the key given is 0x740d4b6552493826",
+      "it is for ECDH key 0xd943d73eca5f535f; the given key is 0x740d4b6552493826",
     );
     expect(key.explain?.(gnupg("hidden.gpg"))).toBe(
-      "it is for a hidden ECDH recipient; the key given is 0x740d4b6552493826",
+      "it is for a hidden ECDH recipient; the given key is 0x740d4b6552493826",
     );
   });
 
