@@ -194,6 +194,10 @@ export const PLACE: ErrorTexts<PlaceErrorCode> = {
     meaning: "The archive holds other images, which would be lost. It is unchanged.",
     hint: "name another file: an archive holds one image and is always replaced as a whole",
   },
+  DESTINATION_CHANGED: {
+    meaning: "Another process has written the image meanwhile. Its image is kept.",
+    hint: "run the command again: it then starts from the image that is there now",
+  },
   DESTINATION_FULL: {
     meaning: "The disk is full. The destination is unchanged.",
     hint: "free some space and run the command again; the destination is unchanged",

@@ -1,41 +1,98 @@
 import { createHash, randomBytes } from "node:crypto";
 import { readlinkSync } from "node:fs";
-import { mkdir, readdir, rm } from "node:fs/promises";
+import { constants, lstat, mkdir, open, readdir, rm, rmdir } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { errno } from "../io/files.js";
 
-/** Names the machine and process that work in it, so that one left behind can be told. */
-const STAGE = /^\.ocicrypt-([0-9a-f]{8})-(\d+)-[0-9a-f]{16}$/;
+/** Names the machine and the process that work with it, so that what is left behind is recognised. */
+const NAME = /^\.ocicrypt-([0-9a-f]{8})-(\d+)-[0-9a-f]{16}(?:\.lock)?$/;
 
-/** Those of this process; another one with its number has ended, as the number is given again. */
+/** What a stage holds: blobs that are not finished, and the new layout. */
+const CONTENT = /^(?:image|[0-9a-f]{16})$/;
+
+/** The names of this process: another process with its number has ended, as numbers are reused. */
 const OWN = new Set<string>();
 
-/** Whether a file name is that of a stage. */
+/** Whether a file name is that of a stage or of a lock beside stages. */
 export function isStage(name: string): boolean {
-  return STAGE.test(name);
+  return NAME.test(name);
 }
 
-/** A new hidden directory that nobody else can look into. */
-export async function makeStage(parent: string): Promise<string> {
-  const name = `.ocicrypt-${host()}-${String(process.pid)}-${randomBytes(8).toString("hex")}`;
-  const stage = join(parent, name);
+/** A name that no other process uses; {@link forgetName} ends its use. */
+export function makeName(suffix = ""): string {
+  const random = randomBytes(8).toString("hex");
+  const name = `.ocicrypt-${host()}-${String(process.pid)}-${random}${suffix}`;
   OWN.add(name);
+  return name;
+}
+
+/** Ends the use of a name, so that what is left under it counts as left behind. */
+export function forgetName(name: string): void {
+  OWN.delete(name);
+}
+
+/** Makes a hidden directory that nobody else can look into. */
+export async function makeStage(parent: string): Promise<string> {
+  const stage = join(parent, makeName());
   await mkdir(stage, { mode: 0o700 });
   return stage;
 }
 
-/** Removes the stages of processes of this machine that were killed: they can hold plaintext. */
+/** Removes the stages of killed processes of this machine: they can hold plaintext. */
 export async function removeStaleStages(parent: string): Promise<void> {
   for (const name of await readdir(parent)) {
-    const match = STAGE.exec(name);
-    if (match?.[1] !== host() || isAlive(name, Number(match[2]))) continue;
-    try {
-      await rm(join(parent, name), { recursive: true, force: true });
-    } catch (error) {
-      // Of another user, in a directory that all may write to.
-      if (errno(error) !== "EACCES" && errno(error) !== "EPERM") throw error;
+    if (!name.endsWith(".lock") && liveness(name) === "dead") await removeStage(join(parent, name));
+  }
+}
+
+/**
+ * Removes a stage with its content, but only a directory that this user made as one and nobody
+ * else can change: in a directory that all may write to, anyone can put something else under the
+ * same name, even while it is being removed.
+ */
+export async function removeStage(path: string): Promise<void> {
+  try {
+    if (process.getuid === undefined) {
+      if ((await lstat(path)).isDirectory()) await rm(path, { recursive: true, force: true });
+      return;
     }
+    const { O_RDONLY, O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK } = constants;
+    const directory = await open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK);
+    try {
+      const { uid, mode, dev, ino } = await directory.stat();
+      if (uid !== process.getuid() || (mode & 0o7777) !== 0o700) return;
+      // By the open directory, which stays the same whatever happens to its name.
+      const opened = `/proc/self/fd/${String(directory.fd)}`;
+      const isReachable = await readdir(opened).catch(() => undefined);
+      const root = isReachable === undefined ? path : opened;
+      const now = await lstat(`${root}/.`);
+      if (now.dev !== dev || now.ino !== ino) return;
+      const names = await readdir(root);
+      if (!names.every((name) => CONTENT.test(name))) return;
+      for (const name of names) await rm(join(root, name), { recursive: true, force: true });
+    } finally {
+      await directory.close();
+    }
+    await rmdir(path);
+  } catch (error) {
+    if (!["ENOENT", "ENOTDIR", "ELOOP", "EACCES", "EPERM"].includes(errno(error) ?? ""))
+      throw error;
+  }
+}
+
+/** Whether the process that made a name runs; `unknown` for one of another machine. */
+export function liveness(name: string): "alive" | "dead" | "unknown" | undefined {
+  const match = NAME.exec(name);
+  if (match === null) return undefined;
+  if (match[1] !== host()) return "unknown";
+  const pid = Number(match[2]);
+  if (pid === process.pid) return OWN.has(name) ? "alive" : "dead";
+  try {
+    process.kill(pid, 0);
+    return "alive";
+  } catch (error) {
+    return errno(error) === "ESRCH" ? "dead" : "alive";
   }
 }
 
@@ -52,15 +109,5 @@ function processNamespace(): string {
     return readlinkSync("/proc/self/ns/pid");
   } catch {
     return "";
-  }
-}
-
-function isAlive(name: string, pid: number): boolean {
-  if (pid === process.pid) return OWN.has(name);
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return errno(error) !== "ESRCH";
   }
 }

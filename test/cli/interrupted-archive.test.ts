@@ -19,7 +19,7 @@ import {
   readEntries,
   readManifest,
   snapshot,
-  stagesIn,
+  leftStages,
   tagged,
   TAR,
   tar,
@@ -192,7 +192,7 @@ describe.each([
       const before = await snapshot(parent);
       await kill(args(path), moment);
       expect(await visible(parent)).toEqual(before);
-      const [stage, ...more] = await stagesIn(parent);
+      const [stage, ...more] = await leftStages(parent);
       expect((await stat(join(parent, stage!))).mode & 0o777).toBe(0o700);
       expect(more).toEqual([]);
       await expectDone(parent, path, job);
@@ -234,7 +234,7 @@ describe.each([
     const { parent, path } = await prepare(job);
     await kill(args(path), TIDYING);
     expect(await digest(path)).toBe(plainDigest);
-    expect(await stagesIn(parent)).toHaveLength(1);
+    expect(await leftStages(parent)).toHaveLength(1);
     await expectDone(parent, path, job);
   });
 

@@ -14,6 +14,7 @@ import {
   putManifest,
   readEntries,
   snapshot,
+  leftStages,
   stagesIn,
   tagged,
   TAR,
@@ -141,7 +142,7 @@ describe.each(DESTINATIONS)("SIGKILL, with a destination that is %s", (kind) => 
         expect(after).toMatchObject(before);
         if (kind === "new") expect(after).toEqual(before);
       }
-      if (signal === "SIGKILL" && !published) expect(await stagesIn(parent)).toHaveLength(1);
+      if (signal === "SIGKILL" && !published) expect(await leftStages(parent)).toHaveLength(1);
 
       expect((await run(command("decrypt", encrypted, reference))).status).toBe(0);
       expect(await stagesIn(parent)).toEqual([]);
@@ -197,7 +198,7 @@ describe.each([
     const held = await holdAtFile(args, moment);
     expect(await held.interrupt("SIGKILL")).toMatchObject({ status: null, signal: "SIGKILL" });
     expect(await visible(path)).toMatchObject(before);
-    expect(await stagesIn(parent)).toHaveLength(1);
+    expect(await leftStages(parent)).toHaveLength(1);
 
     expect((await run(args)).status).toBe(0);
     await expectDone(destination);

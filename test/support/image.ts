@@ -336,6 +336,11 @@ export async function snapshot(path: string): Promise<Record<string, string>> {
   return found;
 }
 
+/** The stages that a killed process left, without the lock that it may have held. */
+export async function leftStages(path: string): Promise<string[]> {
+  return (await stagesIn(path)).filter((name) => !name.endsWith(".lock"));
+}
+
 /** The hidden directories in which unfinished work lies. */
 export async function stagesIn(path: string): Promise<string[]> {
   return (await readdir(path)).filter((name) => name.startsWith(".ocicrypt-"));

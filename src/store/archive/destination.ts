@@ -19,7 +19,8 @@ import {
 import { EMPTY_INDEX, nameOf, parseLayoutIndex, replaceEntry, withName } from "../layout/format.js";
 import { blobName, requireLayout } from "../layout/format.js";
 import { placeOf, type Reference } from "../reference.js";
-import { makeStage, removeStaleStages } from "../stage.js";
+import { withLock } from "../lock.js";
+import { makeStage, removeStage, removeStaleStages } from "../stage.js";
 import type { ImageDestination } from "../types.js";
 
 /**
@@ -31,7 +32,8 @@ import type { ImageDestination } from "../types.js";
  * layer is left behind when an image is encrypted in place.
  *
  * Blobs are staged beside the archive, and written a second time by `commit`, into the archive:
- * their digests decide about the order, and are known last. The disk must have room for the new
+ * their digests decide about the order, and are known last. An archive that another process writes
+ * meanwhile is not replaced (`DESTINATION_CHANGED`). The disk must have room for the new
  * archive and its largest blob, beside the archive that is there.
  *
  * @throws {@link OcicryptError} `REFERENCE_INVALID`; `LAYOUT_INVALID` when a file is there that is
@@ -99,16 +101,24 @@ export async function archiveDestination(reference: Reference): Promise<ImageDes
         ];
         await writeArchive(file, files, { mode: before?.mode, signal: options?.signal });
         options?.signal?.throwIfAborted();
-        await rename(file, path);
-        await syncDirectory(dirname(path));
-        await rm(dirname(file), { recursive: true, force: true });
+        await withLock(dirname(path), options?.signal, async () => {
+          const now = await describeExisting(path);
+          requireReplaceable(now, path, nameOf(entry));
+          if (now?.version !== existing?.version) {
+            const message = `another process has written ${reference.path} meanwhile`;
+            throw new OcicryptError("DESTINATION_CHANGED", message);
+          }
+          await rename(file, path);
+          await syncDirectory(dirname(path));
+        });
+        await removeStage(dirname(file));
         stage = undefined;
       }),
 
     async discard() {
       // One that could not be made has been reported by who needed it.
       const directory = await stage?.catch(() => undefined);
-      if (directory !== undefined) await rm(directory, { recursive: true, force: true });
+      if (directory !== undefined) await removeStage(directory);
     },
   };
 }
@@ -117,6 +127,8 @@ interface Existing {
   images: Descriptor[];
   /** Permissions, for the file that takes its place. */
   mode: number;
+  /** Tells it from another file that took its place. */
+  version: string;
 }
 
 /** What is in the way; an empty file, as `mktemp` makes them, holds no image. */
@@ -124,7 +136,9 @@ async function describeExisting(path: string): Promise<Existing | undefined> {
   const stats = await statIfThere(path);
   if (stats === undefined) return undefined;
   const mode = stats.mode & 0o777;
-  if (stats.isFile() && stats.size === 0) return { images: [], mode };
+  if (stats.isFile() && stats.size === 0) {
+    return { images: [], mode, version: `empty ${String(stats.ino)}` };
+  }
   const archive = await openArchive(path);
   if (!archive.files.has("oci-layout")) {
     throw invalid(`${path} is there and not an OCI archive; it is not replaced`);
@@ -132,7 +146,7 @@ async function describeExisting(path: string): Promise<Existing | undefined> {
   await requireLayout(path, readIn(archive));
   const bytes = await readIn(archive)("index.json", MAX_MANIFEST_SIZE);
   const { entries } = bytes === undefined ? EMPTY_INDEX : parseLayoutIndex(bytes);
-  return { images: entries.map(({ descriptor }) => descriptor), mode };
+  return { images: entries.map(({ descriptor }) => descriptor), mode, version: archive.version };
 }
 
 function requireReplaceable(

@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import { readdir, rename, rm } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { OcicryptError } from "../../errors.js";
+import type { Descriptor } from "../../spec/descriptor.js";
 import { parseDigest } from "../../spec/digest.js";
 import { MAX_MANIFEST_SIZE } from "../../spec/limits.js";
 import { single } from "../../io/source.js";
@@ -17,20 +18,25 @@ import {
 } from "../../io/files.js";
 import {
   EMPTY_INDEX,
+  blobPath,
+  findReplaced,
   parseLayoutIndex,
   replaceEntry,
+  requireLayout,
   withName,
   type LayoutIndex,
 } from "./format.js";
-import { blobPath, requireLayout } from "./format.js";
 import { placeOf, type Reference } from "../reference.js";
-import { isStage, makeStage, removeStaleStages } from "../stage.js";
+import { withLock } from "../lock.js";
+import { isStage, makeStage, removeStage, removeStaleStages } from "../stage.js";
 import type { ImageDestination } from "../types.js";
 
 /**
  * An image to be written into an OCI layout directory, new or there already with other images.
- * Everything is staged in a hidden directory; a new layout then appears by one rename, one that
- * is there changes by the rename of its `index.json`.
+ * Everything is staged in a hidden directory; a new layout then appears by one rename, and an
+ * existing one changes by the rename of its `index.json`. Processes that write other images into it
+ * at the same time wait for each other. An image of the same name that was written after this call
+ * is not replaced: `commit` fails with `DESTINATION_CHANGED`, so that no change is lost.
  *
  * @throws {@link OcicryptError} `REFERENCE_INVALID`, `LAYOUT_INVALID`, `DESTINATION_UNWRITABLE`
  */
@@ -41,6 +47,7 @@ export async function layoutDestination(reference: Reference): Promise<ImageDest
   }
   const path = resolve(reference.path);
   const state = await stateOf(path);
+  const opened = state === "layout" ? await readIndex(path) : EMPTY_INDEX;
   const where = state === "missing" ? dirname(path) : path;
   const digests = new Set<string>();
   let stage: Promise<string> | undefined;
@@ -55,6 +62,36 @@ export async function layoutDestination(reference: Reference): Promise<ImageDest
   /** The new layout, or what is new in it. Nobody else can look into the stage around it. */
   async function stagedLayout(): Promise<string> {
     return join(await (stage ??= openStage()), "image");
+  }
+
+  /** @returns whether the layout is new; otherwise another process has made one meanwhile */
+  async function publishNew(staged: string, entry: Descriptor): Promise<boolean> {
+    await writeFlushed(join(staged, "index.json"), replaceEntry(EMPTY_INDEX, entry));
+    await syncBlobs(staged, digests);
+    await syncDirectory(staged);
+    try {
+      await rename(staged, path);
+    } catch (error) {
+      const isTaken = ["ENOTEMPTY", "EEXIST"].includes(errno(error) ?? "");
+      const isLayout = isTaken && (await readdir(path)).includes("oci-layout");
+      if (!isLayout) throw error;
+      await requireLayout(path);
+      return false;
+    }
+    await syncDirectory(where);
+    return true;
+  }
+
+  function requireUnchanged(before: LayoutIndex, now: LayoutIndex, entry: Descriptor): void {
+    const [old, current] = [before, now].map((index) => findReplaced(index, entry)?.digest);
+    if (current === old || current === entry.digest) return;
+    const message = `another process has written the image that ${reference.path} holds under this name`;
+    throw new OcicryptError("DESTINATION_CHANGED", message);
+  }
+
+  async function writeFlushed(file: string, text: string): Promise<void> {
+    await rm(file, { force: true });
+    await writeContent(file, single(Buffer.from(text)), reference.path, { flush: true });
   }
 
   async function publishInto(layout: string, staged: string): Promise<void> {
@@ -100,35 +137,29 @@ export async function layoutDestination(reference: Reference): Promise<ImageDest
     write,
     writeManifest: (bytes, descriptor) => write(single(bytes), () => descriptor),
 
-    commit: (image) =>
+    commit: (image, options) =>
       writing(reference.path, async () => {
-        const index = state === "layout" ? await readIndex(path) : EMPTY_INDEX;
+        const entry = withName(image, reference.tag);
         const staged = await stagedLayout();
         await makeDirectories(staged);
-        const texts = {
-          "oci-layout": '{"imageLayoutVersion":"1.0.0"}',
-          "index.json": replaceEntry(index, withName(image, reference.tag)),
-        };
-        for (const [name, text] of Object.entries(texts)) {
-          const bytes = single(Buffer.from(text));
-          await writeContent(join(staged, name), bytes, reference.path, { flush: true });
+        await writeFlushed(join(staged, "oci-layout"), '{"imageLayoutVersion":"1.0.0"}');
+        const isNew = state === "missing" && (await publishNew(staged, entry));
+        if (!isNew) {
+          await withLock(path, options?.signal, async () => {
+            const index = await readIndex(path);
+            requireUnchanged(opened, index, entry);
+            await writeFlushed(join(staged, "index.json"), replaceEntry(index, entry));
+            await publishInto(path, staged);
+          });
         }
-        if (state === "missing") {
-          await syncBlobs(staged, digests);
-          await syncDirectory(staged);
-          await rename(staged, path);
-          await syncDirectory(where);
-        } else {
-          await publishInto(path, staged);
-        }
-        await rm(dirname(staged), { recursive: true, force: true });
+        await removeStage(dirname(staged));
         stage = undefined;
       }),
 
     async discard() {
       // One that could not be made has been reported by who needed it.
       const directory = await stage?.catch(() => undefined);
-      if (directory !== undefined) await rm(directory, { recursive: true, force: true });
+      if (directory !== undefined) await removeStage(directory);
     },
   };
 }

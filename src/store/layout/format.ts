@@ -91,17 +91,25 @@ export function findEntry(index: LayoutIndex, path: string, tag: string | undefi
   throw new OcicryptError("IMAGE_NOT_FOUND", `${path} holds ${problem}; it has ${choice}`);
 }
 
+/** The entry that an image takes the place of: the one that has its name. */
+export function findReplaced(index: LayoutIndex, image: Descriptor): Descriptor | undefined {
+  return replacedEntries(index, image)[0]?.descriptor;
+}
+
+function replacedEntries(index: LayoutIndex, image: Descriptor): LocatedDescriptor[] {
+  const name = nameOf(image);
+  const found = index.entries.filter(({ descriptor }) => nameOf(descriptor) === name);
+  return name === undefined && found.length > 1 ? [] : found;
+}
+
 /** The text of the index with an image put in, in the place of the one that had its name before. */
 export function replaceEntry(index: LayoutIndex, image: Descriptor): string {
-  const name = nameOf(image);
   const replacement = JSON.stringify(image);
-  const unnamed = index.entries.filter(({ descriptor }) => nameOf(descriptor) === undefined);
-  const isReplaced = ({ descriptor }: LocatedDescriptor): boolean =>
-    nameOf(descriptor) === name && (name !== undefined || unnamed.length === 1);
-  const place = index.entries.findIndex(isReplaced);
+  const replaced = replacedEntries(index, image);
+  const place = index.entries.findIndex((entry) => entry === replaced[0]);
   const items = index.entries.flatMap((entry, i) => {
     if (i === place) return [replacement];
-    return isReplaced(entry) ? [] : [index.text.slice(entry.node.start, entry.node.end)];
+    return replaced.includes(entry) ? [] : [index.text.slice(entry.node.start, entry.node.end)];
   });
   if (place < 0) items.push(replacement);
   const array = member(locate(index.text), "manifests");

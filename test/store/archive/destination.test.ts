@@ -204,6 +204,20 @@ describe("an archive that is there", () => {
     expect(await stagesIn(join(path, ".."))).toEqual([]);
   });
 
+  it("is kept if another process wrote it meanwhile", async () => {
+    const path = join(directory(), "new.tar");
+    const one = await archiveDestination({ path, tag: "x" });
+    const other = await archiveDestination({ path, tag: "x" });
+    await put(one, "one");
+    await put(other, "two");
+    await one.commit(IMAGE);
+    const before = await readFile(path);
+    await expectCode(other.commit(IMAGE), "DESTINATION_CHANGED");
+    await other.discard();
+    expect((await readFile(path)).equals(before)).toBe(true);
+    expect(await stagesIn(join(path, ".."))).toEqual([]);
+  });
+
   it("is kept if it came with other images meanwhile", async () => {
     const path = join(directory(), "new.tar");
     const destination = await archiveDestination({ path, tag: "x" });
@@ -374,8 +388,8 @@ describe("a stage that was left behind", () => {
     const parent = directory();
     const { pid } = spawnSync(process.execPath, ["--version"]);
     const name = `.ocicrypt-${host}-${String(pid)}-0123456789abcdef`;
-    await mkdir(join(parent, name));
-    await writeFile(join(parent, name, "x"), "secret");
+    await mkdir(join(parent, name), { mode: 0o700 });
+    await writeFile(join(parent, name, "0123456789abcdef"), "secret");
     await publish(await archiveDestination({ path: join(parent, "new.tar") }));
     expect(await readdir(parent)).toEqual(["new.tar"]);
   });

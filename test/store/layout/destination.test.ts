@@ -1,9 +1,21 @@
-import { mkdir, readdir, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
+import {
+  chmod,
+  chown,
+  mkdir,
+  readdir,
+  readFile,
+  rm,
+  stat,
+  symlink,
+  writeFile,
+} from "node:fs/promises";
+import { setTimeout } from "node:timers/promises";
 import { dirname, join } from "node:path";
 import { spawnSync } from "node:child_process";
 import { describe, expect, it } from "vitest";
 import { OcicryptError } from "../../../src/errors.js";
 import { host as hostOfStages } from "../../../src/store/stage.js";
+import { REF_NAME } from "../../../src/spec/annotations.js";
 import { layoutDestination } from "../../../src/store/layout/destination.js";
 import type { ImageDestination } from "../../../src/store/types.js";
 import { chunked } from "../../support/bytes.js";
@@ -217,10 +229,7 @@ describe("what can not be a destination", () => {
     const path = await createLayout(directory());
     await writeFile(join(path, "index.json"), "{");
     const before = await snapshot(path);
-    const destination = await layoutDestination({ path });
-    await put(destination, "one");
-    await expectCode(destination.commit(IMAGE), "MANIFEST_INVALID");
-    await destination.discard();
+    await expectCode(layoutDestination({ path }), "MANIFEST_INVALID");
     expect(await snapshot(path)).toEqual(before);
   });
 });
@@ -315,6 +324,7 @@ describe("a stage that was left behind", () => {
 
   async function stageOf(parent: string, machine: string, pid: number): Promise<string> {
     const name = `.ocicrypt-${machine}-${String(pid)}-0123456789abcdef`;
+    await mkdir(join(parent, name), { mode: 0o700 });
     await mkdir(join(parent, name, "image/blobs"), { recursive: true });
     await writeFile(join(parent, name, "image/blobs/x"), "secret");
     return name;
@@ -339,14 +349,99 @@ describe("a stage that was left behind", () => {
     expect(await readFile(join(parent, name, "image/blobs/x"), "utf8")).toBe("secret");
   });
 
-  it("is removed as a link, not what the link points to", async () => {
+  it.each<[string, (stage: string) => Promise<unknown>]>([
+    ["that others may look into", (stage) => chmod(stage, 0o755)],
+    ["with files that no stage has", (stage) => writeFile(join(stage, "important"), "x")],
+  ])("is not removed as a directory %s", async (_, change) => {
+    const parent = directory();
+    const name = await stageOf(parent, host, deadProcess());
+    await change(join(parent, name));
+    const before = await snapshot(join(parent, name));
+    await publish(await layoutDestination({ path: join(parent, "new") }));
+    expect(await snapshot(join(parent, name))).toEqual(before);
+  });
+
+  it.runIf(process.getuid?.() === 0)("is not removed if it is another user's", async () => {
+    const parent = directory();
+    const name = await stageOf(parent, host, deadProcess());
+    await chown(join(parent, name), 65534, 65534);
+    await publish(await layoutDestination({ path: join(parent, "new") }));
+    expect(await readFile(join(parent, name, "image/blobs/x"), "utf8")).toBe("secret");
+  });
+
+  it("is left alone as a link, with the target of the link", async () => {
     const parent = directory();
     const target = directory();
     await writeFile(join(target, "file"), "of somebody else");
     const name = `.ocicrypt-${host}-${String(deadProcess())}-0123456789abcdef`;
     await symlink(target, join(parent, name));
     await publish(await layoutDestination({ path: join(parent, "new") }));
-    expect(await stagesIn(parent)).toEqual([]);
+    expect(await stagesIn(parent)).toEqual([name]);
     expect(await readdir(target)).toEqual(["file"]);
+  });
+});
+
+describe("several writers", () => {
+  it.each(["new", "empty", "layout"])("all keep their images: %s", async (kind) => {
+    const parent = directory();
+    const path = kind === "layout" ? await createLayout(parent) : join(parent, "new");
+    if (kind === "empty") await mkdir(path);
+    const tags = Array.from({ length: 8 }, (_, i) => `t${String(i)}`);
+    const destinations = await Promise.all(tags.map((tag) => layoutDestination({ path, tag })));
+    for (const destination of destinations) await put(destination, "one");
+    await Promise.all(destinations.map((destination) => destination.commit(IMAGE)));
+    const names = (await readEntries(path)).map(({ annotations }) => annotations![REF_NAME]);
+    expect(names.sort()).toEqual(tags);
+    expect(await stagesIn(path)).toEqual([]);
+    expect(await stagesIn(parent)).toEqual([]);
+  });
+
+  it("of one name do not overwrite each other's image", async () => {
+    const path = await createLayout(directory());
+    const [one, other] = [
+      await layoutDestination({ path, tag: "x" }),
+      await layoutDestination({ path, tag: "x" }),
+    ];
+    await put(one, "one");
+    await put(other, "two");
+    await one.commit(IMAGE);
+    const second = { ...IMAGE, digest: digestOf("another image") };
+    await expectCode(other.commit(second), "DESTINATION_CHANGED");
+    await other.discard();
+    expect(await readEntries(path)).toEqual([tagged(IMAGE, "x")]);
+  });
+
+  it("go on after one of them was killed while it held the lock", async () => {
+    const path = await createLayout(directory());
+    const lock = `.ocicrypt-${hostOfStages()}-${String(spawnSync(process.execPath, ["--version"]).pid)}-0123456789abcdef.lock`;
+    await writeFile(join(path, lock), "");
+    await publish(await layoutDestination({ path }));
+    expect(await stagesIn(path)).toEqual([]);
+  });
+
+  it("wait for a process that holds the lock", async () => {
+    const path = await createLayout(directory());
+    const lock = `.ocicrypt-${hostOfStages()}-${String(process.ppid)}-0123456789abcdef.lock`;
+    await writeFile(join(path, lock), "");
+    const destination = await layoutDestination({ path });
+    await put(destination, "one");
+    const committed = destination.commit(IMAGE);
+    await setTimeout(100);
+    expect(await readEntries(path)).toEqual([]);
+    await rm(join(path, lock));
+    await committed;
+    expect(await readEntries(path)).toEqual([IMAGE]);
+  });
+
+  it("can be aborted while they wait", async () => {
+    const path = await createLayout(directory());
+    const lock = `.ocicrypt-${hostOfStages()}-${String(process.ppid)}-0123456789abcdef.lock`;
+    await writeFile(join(path, lock), "");
+    const destination = await layoutDestination({ path });
+    await put(destination, "one");
+    const stopped = AbortSignal.timeout(50);
+    await expect(destination.commit(IMAGE, { signal: stopped })).rejects.toThrow();
+    await destination.discard();
+    expect(await stagesIn(path)).toEqual([lock]);
   });
 });
