@@ -15,7 +15,7 @@ const read = (file: string): string => readFileSync(join(ROOT, file), "utf8");
 /** Milliseconds: compiling a block, or many commands on a busy machine. */
 const TIMEOUT = 60_000;
 
-/** What the pages take for granted: keys, an image in `app`, a layer, a locked key. */
+/** Creates the files that the pages use: keys, an image in `app`, a layer, a locked key. */
 const PRELUDE = `
 import { createPrivateKey } from "node:crypto";
 import { copyFileSync, readFileSync, writeFileSync } from "node:fs";

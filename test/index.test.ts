@@ -64,7 +64,7 @@ describe("OcicryptError", () => {
   });
 });
 
-/** What is loaded with a module, by static imports; types are gone when a module is loaded. */
+/** The modules that a module imports statically, other than types. */
 function staticImports(entry: URL): { modules: string[]; packages: string[] } {
   const modules = new Set<string>();
   const packages = new Set<string>();

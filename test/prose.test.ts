@@ -26,7 +26,7 @@ const TEXT_FILE = /\.(?:md|js|ts|json|sh)$/;
 const MARKERS = [
   "can not",
   "shall",
-  "is none",
+  "(?<!there )is none",
   "tells of",
   "told of",
   "to be had",
@@ -46,10 +46,10 @@ const MARKERS = [
 /** Hits that are right as they are: a path and the text around the marker. */
 const ALLOWED: readonly { path: string; text: string; reason: string }[] = [];
 
-/** What may separate two words: spaces, or a line break with the mark of a comment or quotation. */
+/** The space between two words, which may be a line break in a comment or quotation. */
 const GAP = String.raw`(?:[ \t]+|[ \t]*\n[ \t]*(?:\*|//|#|>)?[ \t]*)`;
 
-const words = MARKERS.map((marker) => marker.replaceAll(" ", GAP)).join("|");
+const words = MARKERS.map((marker) => marker.replace(/(?<=\w) (?=\w)/g, () => GAP)).join("|");
 const MARKED = new RegExp(String.raw`(?<![\w-])(?:${words})(?![\w-])`, "gi");
 
 /** A subject clause, such as "Who has the key can …"; questions and headings are fine. */

@@ -4,7 +4,7 @@ import "fmt"
 
 // vectorCase describes one JWE vector. The first call encrypts the layer for its
 // recipients; each further call adds recipients to the encrypted layer, opened
-// with the private key of the very first recipient.
+// with the private key of the first recipient.
 type vectorCase struct {
 	name     string
 	comment  string

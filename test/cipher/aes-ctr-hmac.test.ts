@@ -67,7 +67,7 @@ function keyAndNonce(vector: { key: string; nonce: string }): [Uint8Array, Uint8
 }
 
 describe("cipher", () => {
-  it("has the name that stands in the public options", () => {
+  it("has the name that the public options use", () => {
     expect(CIPHER).toBe("AES_256_CTR_HMAC_SHA256");
   });
 

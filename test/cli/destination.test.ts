@@ -123,7 +123,7 @@ describe("a destination on a full disk", () => {
     return { before: await listing(other, "there"), outcomes };
   }
 
-  it("stays as it was, whichever file can not be made", async ({ skip }) => {
+  it("is unchanged, whichever file cannot be created", async ({ skip }) => {
     requireMounts(skip);
     const { before, outcomes } = await (sweep ??= encryptWithAnyFiles());
     const failed = outcomes.slice(0, -1);
@@ -134,7 +134,7 @@ describe("a destination on a full disk", () => {
     }
   }, 60_000);
 
-  it("is what it says, whichever file can not be made", async ({ skip }) => {
+  it("is as reported, whichever file cannot be created", async ({ skip }) => {
     requireMounts(skip);
     const { outcomes } = await (sweep ??= encryptWithAnyFiles());
     const codes = outcomes.slice(0, -1).map(({ stderr }) => /\((\w+)\)\n/.exec(stderr)?.[1]);
@@ -142,7 +142,7 @@ describe("a destination on a full disk", () => {
   }, 60_000);
 });
 
-describe("a destination that can not be written", () => {
+describe("a destination that cannot be written", () => {
   it("is on a file system that is read-only", async ({ skip }) => {
     requireMounts(skip);
     const result = await encryptOnto("ro", { source: small, destination: "new" });
@@ -151,7 +151,7 @@ describe("a destination that can not be written", () => {
     expect(result).toMatchObject({ status: 1, stdout: "" });
   });
 
-  /** Encrypts as somebody whom permissions bind: as root, for another user. */
+  /** Encrypts as a user who is bound by permissions: as root, for another user. */
   async function encryptAs(skip: Skip, destination: string): Promise<Outcome> {
     const command = [process.execPath, MAIN, "encrypt", `oci:${small}`, `oci:${destination}`, "-r", `jwe:${KEY}`]; // prettier-ignore
     if (process.getuid?.() !== 0) return runProgram(command[0]!, command.slice(1));
@@ -169,7 +169,7 @@ describe("a destination that can not be written", () => {
     return path;
   }
 
-  it("is in a directory of somebody else", async ({ skip }) => {
+  it("is in a directory of another user", async ({ skip }) => {
     const parent = common(0o555);
     const { status, stdout, stderr } = await encryptAs(skip, `${parent}/new`);
     expect(stderr).toContain("(DESTINATION_UNWRITABLE)");
@@ -190,7 +190,7 @@ describe("a destination that can not be written", () => {
     expect(await snapshot(path)).toEqual({});
   });
 
-  it("is a layout of somebody else", async ({ skip }) => {
+  it("is a layout of another user", async ({ skip }) => {
     const parent = common(0o755);
     const path = await createLayout(join(parent, "there"));
     await putManifest(path, [await layer("other")]);
@@ -204,7 +204,7 @@ describe("a destination that can not be written", () => {
   });
 });
 
-describe("a stage that somebody else left behind", () => {
+describe("a stage that another user left behind", () => {
   it("is no obstacle in a directory for all", async ({ skip }) => {
     if (process.getuid?.() !== 0) skip("only root can leave the stage of another user");
     const parent = directory();

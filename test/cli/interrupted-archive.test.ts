@@ -99,7 +99,7 @@ async function decryptedDigest(archive: string): Promise<string> {
 /** Writes one archive. */
 interface Job {
   args: (path: string) => readonly string[];
-  /** What is there before. */
+  /** The files that exist before. */
   existing?: () => string;
   /** Of the plain image, as it is or as it is decrypted. */
   digest: (path: string) => Promise<string>;
@@ -164,7 +164,7 @@ async function kill(args: readonly string[], moment: FileMoment): Promise<void> 
   expect(outcome).toEqual({ status: null, signal: "SIGKILL", stdout: "", stderr: "" });
 }
 
-/** What others see of a directory. */
+/** The files of a directory that others see. */
 async function visible(parent: string): Promise<Record<string, string>> {
   const entries = Object.entries(await snapshot(parent));
   return Object.fromEntries(entries.filter(([name]) => !name.startsWith(".ocicrypt-")));

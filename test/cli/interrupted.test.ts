@@ -98,7 +98,7 @@ interface Destination {
   /** Where its stage appears. */
   parent: string;
   path: string;
-  /** What is to be named. */
+  /** The reference to name. */
   reference: string;
 }
 
@@ -114,7 +114,7 @@ async function makeDestination(kind: (typeof DESTINATIONS)[number]): Promise<Des
   return { parent, path: parent, reference: `${parent}:new` };
 }
 
-/** What others see in a directory. */
+/** The files of a directory that others see. */
 async function visible(path: string): Promise<Record<string, string>> {
   const entries = Object.entries(await snapshot(path));
   return Object.fromEntries(entries.filter(([name]) => !name.startsWith(".ocicrypt-")));

@@ -254,7 +254,7 @@ describe.concurrent("an exit status", () => {
     expect(await snapshot(parent)).toEqual({});
   });
 
-  it("of 1 says first that somebody to be removed is not there", async () => {
+  it("of 1 reports first that a recipient to remove was not found", async () => {
     const args = ["recipients", "remove", `oci:${encrypted}`, "--recipient-id", "bogus"];
     const before = await snapshot(encrypted);
     for (const more of [
@@ -268,7 +268,7 @@ describe.concurrent("an exit status", () => {
     expect(await snapshot(encrypted)).toEqual(before);
   });
 
-  it("of 1 tells of a platform where there is none to choose", async () => {
+  it("of 1 reports a platform that the image does not have", async () => {
     const args = ["encrypt", `oci:${plain}`, "oci:/nonexistent/new", "-r", `jwe:${PUBLIC}`];
     const platform = ["--platform", "linux/arm64"];
     const stderr = await expectFailure([...args, ...platform], 1, "NOTHING_SELECTED");
@@ -452,7 +452,7 @@ async function listening(answer: string): Promise<{ server: Server; port: string
 }
 
 describe.concurrent("a registry", () => {
-  it("without TLS is told of with the option for it", async () => {
+  it("without TLS is reported with the option for it", async () => {
     const { server, port } = await listening("HTTP/1.1 400 Bad Request\r\n\r\n");
     // This machine by a name that could be another's: those of its own need no TLS.
     const { stderr } = await run(["inspect", `docker://0.0.0.0:${port}/app`]);
@@ -574,7 +574,7 @@ describe.concurrent("progress", () => {
 it.each([
   [[], /^GET \S+ was answered 503; trying again \(1 of 4\)\nerror: /],
   [["--quiet"], /^error: /],
-])("a registry that is asked again is told of, unless %j", async (options, expected) => {
+])("reports retries of a registry, unless %j", async (options, expected) => {
   const registry = await testRegistry();
   let count = 0;
   registry.script = (_, response) => count++ === 0 && reply(response, 503);

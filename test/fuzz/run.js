@@ -64,7 +64,7 @@ function report(target, problem, input) {
   console.log(`\nFOUND in ${target}, saved as ${path}:\n${problem}\n`);
 }
 
-/** What a process was at when it ended or fell silent. */
+/** The input of a process when it ended or stopped responding. */
 function currentInput(path) {
   let bytes;
   try {

@@ -5,7 +5,7 @@ import * as places from "./targets/places.js";
 import * as wrappedKeys from "./targets/wrapped-keys.js";
 
 /**
- * What is fuzzed, by name. Each has the form of its inputs, seeds to begin with, words that its
+ * The targets of fuzzing, by name. Each has the form of its inputs, seeds to begin with, words that its
  * parser knows, the share of the inputs that it gets (1 unless it says otherwise), and `run`, which may only fail with an error of the library.
  */
 export const TARGETS = new Map(

@@ -144,7 +144,7 @@ for (const input of inputs.slice(0, seedCount)) await run(input);
 coverage.takeNew();
 const baseline = inUse();
 
-/** What garbage collection cannot free: the allocator keeps pages of its own for later. */
+/** Memory that garbage collection cannot free: the allocator keeps some pages for later. */
 function inUse() {
   globalThis.gc?.();
   const { heapUsed, external } = process.memoryUsage();

@@ -113,7 +113,7 @@ const OPERATIONS = [
   ["decrypt", decrypt],
 ] as const;
 
-/** What is wrong with the file of a blob. */
+/** Defects in the file of a blob. */
 const DAMAGES: readonly (readonly [string, (file: string) => Promise<void>, ErrorCode])[] = [
   ["truncated", async (file) => truncate(file, (await stat(file)).size - 1), "BLOB_SIZE_MISMATCH"],
   ["empty", (file) => truncate(file, 0), "BLOB_SIZE_MISMATCH"],
@@ -313,7 +313,7 @@ describe.each(OPERATIONS)("%s: a manifest", (_, operation) => {
     image = await imageOf(path);
   });
 
-  // What is wrong is put beside what is right.
+  // Each defect is placed next to correct entries.
   beforeEach(() => writeIndex(path, [image]));
 
   it.each(WRONG_MEMBERS)("with %s", async (_, change, code) => {
@@ -447,7 +447,7 @@ describe("an index", () => {
   });
 });
 
-/** What is at the root of an image, made in a layout. */
+/** Creates the root of an image in a layout. */
 type Root = (path: string) => Promise<Entry>;
 
 /** A manifest of 5 MB, well-formed as far as its size lets one see. */
@@ -456,7 +456,7 @@ async function largeManifest(path: string): Promise<Entry> {
   return putText(path, text.padEnd(5_000_000), MANIFEST);
 }
 
-/** An index that names its own bytes by a digest that can not be theirs. */
+/** An index that names its own bytes by a digest that cannot be theirs. */
 async function indexOfItself(path: string): Promise<Entry> {
   const size = (await indexNaming(500)).byteLength;
   const text = await indexNaming(size);

@@ -33,14 +33,14 @@ function oaep256(): Recipient {
   return jwe.recipient(Buffer.from(JSON.stringify({ ...jwk, alg: "RSA-OAEP-256" })));
 }
 
-/** What image-rs of confidential containers opens, and Go. */
+/** Recipients that Go and image-rs of confidential containers open. */
 const READABLE: readonly (readonly [string, Recipient])[] = [
   ["RSA", jweRecipient("rsa-3072")],
   ["EC", jweRecipient("ec-p256")],
   ["a key provider", plainRecipient("provider.attestation-agent")],
 ];
 
-/** Each with the profile that can not read it. */
+/** Each with the profile that cannot read it. */
 const UNREADABLE: readonly (readonly [string, Profile, Recipient, string])[] = [
   ["RSA-OAEP-256", "coco", oaep256(), "confidential containers read no RSA-OAEP-256"],
   ["pkcs7", "coco", plainRecipient("pkcs7"), "confidential containers know no pkcs7 recipients"],

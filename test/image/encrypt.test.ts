@@ -237,7 +237,7 @@ describe("an image in an index", () => {
   });
 });
 
-describe("what can not be encrypted", () => {
+describe("an image that cannot be encrypted", () => {
   it("is without recipients", async () => {
     const { path } = await plainLayout(1);
     const parent = directory();

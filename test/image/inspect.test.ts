@@ -26,7 +26,7 @@ function inspect(path: string, keys?: readonly Key[]): Promise<ImageReport> {
 }
 
 describe("inspectImage", () => {
-  it("tells of a plain image", async () => {
+  it("reports a plain image", async () => {
     const path = directory();
     const one = await layer("a");
     const { descriptor } = await layoutOf(path, [one]);
@@ -105,7 +105,7 @@ describe("inspectImage", () => {
     expect(await snapshot(path)).toEqual(before);
   });
 
-  it("tells of every platform, and of no attestation", async () => {
+  it("reports every platform, and no attestation", async () => {
     const path = directory();
     const { index, amd64, arm64 } = await multiPlatform(path);
     const report = await inspect(path);

@@ -338,7 +338,7 @@ describe("addImageRecipients", () => {
   it("refuses a manifest that gets too large, and tells how many there is room for", async () => {
     const path = await twoPlatforms();
     const before = await snapshot(path);
-    // 933 334 characters in base64, of which four in the lists of one layer keep below 4 MiB.
+    // 933 334 characters in base64, four of them in the lists of one layer keep below 4 MiB.
     const large = (i: number): Recipient => ({
       scheme: `provider.p${String(i)}`,
       wrap: () => Promise.resolve(Buffer.alloc(700_000, i)),
@@ -375,7 +375,7 @@ describe("addImageRecipients", () => {
     expect(await snapshot(path)).toEqual(before);
   });
 
-  it("refuses an image of which a key opens some layers only", async () => {
+  it("rejects an image if a key opens only some of its layers", async () => {
     const path = await twoPlatforms();
     await add(path, { layers: [0] });
     const before = await snapshot(path);
@@ -458,7 +458,7 @@ describe("removeImageRecipients", () => {
   it.each<[string, RemoveImageRecipientsOptions["recipients"], ErrorCode]>([
     ["nobody", [], "NO_RECIPIENTS"],
     [
-      "somebody who is not there",
+      "a recipient that does not exist",
       [{ keyIds: ["ec-p256"] }, { keyIds: ["x"] }],
       "RECIPIENT_NOT_FOUND",
     ],

@@ -73,7 +73,7 @@ const IMAGES: readonly Image[] = [
     options: { style, extra: { annotations: { "com.example": "é\u2028\u{1f600}" } } },
   })),
   {
-    name: "slashes escaped where PHP does, but for the types of layers",
+    name: "slashes escaped where PHP does, except in the types of layers",
     layers: () => describedLayers({ annotations: { "a/b": "c/d" } }, {}),
     options: {
       style: (value) =>
@@ -168,7 +168,7 @@ async function contents(path: string, image: Entry): Promise<string[]> {
 
 describe("encryption and decryption of an image", () => {
   it.each(IMAGES.map((image) => [image.name, image] as const))(
-    "gives back the very manifest: %s",
+    "restores the same manifest: %s",
     async (_, { layers, options }) => {
       const [plain, encrypted, again] = [directory(), directory(), directory()];
       const { descriptor, text, ...stored } = await layoutOf(plain, await layers(), options);
@@ -197,7 +197,7 @@ describe("encryption and decryption of an image", () => {
     },
   );
 
-  it.each(STYLES)("gives back the very index: %s", async (_, style) => {
+  it.each(STYLES)("restores the same index: %s", async (_, style) => {
     const [path, encrypted, again] = [directory(), directory(), directory()];
     const { index } = await multiPlatform(path, style);
     const there = await encrypt(path, encrypted);
@@ -334,7 +334,7 @@ const EVERYWHERE: readonly (readonly [string, Make])[] = [
   ...ARTIFACTS.map(({ name, layers, options }) => [name, of(() => layers, options)] as const),
 ];
 
-/** An index of two platforms, one of which has nothing to encrypt. */
+/** An index of two platforms; one has nothing to encrypt. */
 async function oneWithoutLayers(path: string): Promise<Entry> {
   await createLayout(path);
   const bare = await putManifest(path, []);
@@ -402,7 +402,7 @@ describe.each(Object.entries(PLACES))("from %s to another and back", (_, kind) =
     expect(back.image.digest).toBe(descriptor.digest);
   });
 
-  // Docker's format can not hold encrypted layers, so that its own digests are not to be had again.
+  // Docker's format cannot contain encrypted layers, so its digests cannot be restored.
   it("images of Docker's format come back as OCI's, with the digests of all blobs", async () => {
     const layout = await createLayout(directory());
     const inDocker = { mediaType: DOCKER_TAR_GZIP };

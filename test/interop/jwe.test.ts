@@ -91,7 +91,7 @@ describe("skopeo of Debian (ocicrypt 1.0.3)", () => {
     },
   );
 
-  it("refuses a layer that the wrong key can not open", async (context) => {
+  it("rejects a layer that the wrong key cannot open", async (context) => {
     requirePeer(context, "skopeo", isThere);
     const encrypted = join(directory, "ours-wrong-key");
     const images = [`oci:${plainLayout}:latest`, `oci:${encrypted}:latest`];

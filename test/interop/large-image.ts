@@ -7,7 +7,7 @@ import { CONFIG, digestOf, MANIFEST, TAR } from "../support/image.js";
 const MIB = 1024 * 1024;
 
 /**
- * Pushes an image whose layers all differ and nobody can compress, none of which is ever in memory
+ * Pushes an image whose layers all differ and nobody can compress, and is never in memory
  * as a whole.
  *
  * @param size of each layer in MiB

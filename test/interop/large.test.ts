@@ -102,7 +102,7 @@ describe("recipients of an image in a registry", () => {
     return JSON.parse(stdout.toString());
   }
 
-  /** What passes when a recipient is added to an image with one layer of a size in MiB. */
+  /** The bytes transferred when a recipient is added to an image with one layer of a size in MiB. */
   async function addToLayerOf(size: number, registry: DockerRegistry): Promise<Moved> {
     const repository = `of-${String(size)}`;
     const at = (host: string, tag: string): string => `docker://${host}/${repository}:${tag}`;
@@ -149,7 +149,7 @@ describe("recipients of an image in a registry", () => {
       expect(large.requests.at(-1)).toBe("PUT manifests by tag");
       expect(small.bytes).toBeGreaterThan(0);
       expect(large.bytes).toBeLessThan(MIB);
-      // The same but for digits of sizes.
+      // The same except for digits of sizes.
       expect(Math.abs(large.bytes - small.bytes)).toBeLessThan(1024);
     },
   );

@@ -49,7 +49,7 @@ describe.for(peers.map((peer) => ({ name: nameOf(peer), peer })))("$name", ({ pe
       await attempt;
     } else {
       const error = await attempt.catch((caught: unknown) => caught);
-      expect(error, "a limit of the peer that is none any more").toBeInstanceOf(PeerError);
+      expect(error, "a limit that the peer no longer has").toBeInstanceOf(PeerError);
       expect((error as PeerError).message).toMatch(limit.messages[direction]!);
     }
     outcomes.set(cell, limit ?? "works");

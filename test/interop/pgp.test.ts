@@ -24,7 +24,7 @@ const TAR = "application/vnd.oci.image.layer.v1.tar";
 const PASSWORD = "secret";
 const SECRET = Buffer.from("This is some secret text");
 
-/** What gpg is told to make; by the name of the key, which is in its e-mail. */
+/** The parameters of gpg, by the name of the key, which is in its e-mail address. */
 const KINDS: Record<string, string> = {
   rsa: "Key-Type: RSA\nKey-Length: 3072\nSubkey-Type: RSA\nSubkey-Length: 3072\n%no-protection",
   locked: `Key-Type: RSA\nKey-Length: 2048\nSubkey-Type: RSA\nSubkey-Length: 2048\nPassphrase: ${PASSWORD}`,

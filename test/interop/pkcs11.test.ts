@@ -120,7 +120,7 @@ describe("ocicrypt in Go with SoftHSM", () => {
     await expectCode(decrypt(layer, [await key("id=%04")]), "NO_MATCHING_KEY");
   });
 
-  it("puts several recipients into one blob, each of which opens here", async () => {
+  it("puts several recipients into one blob, which each of them opens here", async () => {
     const layer = await goEncrypt([publicKey("rsa3072"), keyFile("id=%04"), publicKey("rsa2048")]);
     expect(layer.annotations["org.opencontainers.image.enc.keys.pkcs11"]).not.toContain(",");
     for (const path of ["object=rsa3072", "object=twin;id=%04", "object=rsa2048"]) {
@@ -180,7 +180,7 @@ describe("SoftHSM", () => {
     expect(await decrypt(layer, [await key(`object=${object}`)])).toEqual(PLAIN);
   });
 
-  it("can not wrap for RSA-2048 with SHA-256, and says what to do", async () => {
+  it("cannot wrap for RSA-2048 with SHA-256, and says what to do", async () => {
     const file = keyFile("object=rsa2048");
     const recipient = await pkcs11.recipient(file, { pkcs11js, hash: "sha256" });
     const error = await expectCode(encrypt([recipient]), "WRAP_FAILED");
@@ -508,7 +508,7 @@ function makeSoftokenKey({ PKCS11 }: Pkcs11Js): void {
   cryptoki.C_Finalize();
 }
 
-/** What OpenSC's tool can not make: its keys are for all uses. */
+/** Creates a key that OpenSC's tool cannot: its keys are for all uses. */
 function makeSigningKey({ PKCS11 }: Pkcs11Js): void {
   const cryptoki = new PKCS11() as KeyGenerator;
   cryptoki.load(SOFTHSM!);

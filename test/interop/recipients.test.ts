@@ -31,7 +31,7 @@ const KEYS = join(VECTORS, "peers", "keys");
 const LAYOUTS = join(VECTORS, "peers", "layouts");
 const file = (name: string): string => join(KEYS, name);
 
-/** What Go is given to open a layer, and the same here. */
+/** The keys that open a layer, for Go and for this library. */
 interface Person {
   recipient: () => Recipient;
   files: string[];

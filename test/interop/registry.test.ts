@@ -244,7 +244,7 @@ describe("Docker's registry and skopeo", () => {
     expect(registry.uploads("cut-upload")).toHaveLength(1);
   });
 
-  it("get an image whose upload was cut in a later chunk, which they can not go on with", async (context) => {
+  it("get an image whose upload was interrupted in a later chunk, which they cannot resume", async (context) => {
     requireBoth(context);
     const [plain, again] = [newLayout(), newLayout()];
     const large = layerOf(randomBytes(3_000_000), { mediaType: TAR });

@@ -295,7 +295,7 @@ describe("an image in zot", () => {
     expect(zot.uploads("mounted")).toEqual([]);
   });
 
-  it("is told of with what refers to it", async (context) => {
+  it("is reported with the artifacts that refer to it", async (context) => {
     requireZot(context);
     const SIGNATURE = "application/vnd.example.signature";
     async function sign(repository: string): Promise<string> {

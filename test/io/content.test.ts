@@ -66,7 +66,7 @@ describe("verified", () => {
 });
 
 describe("checkContent", () => {
-  it("tells of too much at once, of too little at the end", async () => {
+  it("reports too much at once, and too little at the end", async () => {
     const check = checkContent({ size: 3 });
     check.update(Buffer.from("ab"));
     await expectCode(() => {

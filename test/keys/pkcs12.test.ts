@@ -134,7 +134,7 @@ describe("readPkcs12", () => {
     },
   );
 
-  it("says what it is that it can not read", async () => {
+  it("names the part that it cannot read", async () => {
     const error = await expectCode(
       readPkcs12(fixture("rc2-key"), { password: PASSWORD }),
       "KEY_UNSUPPORTED",
@@ -324,12 +324,12 @@ describe("the structure of a PKCS #12 file", () => {
       "PASSWORD_WRONG",
     ],
     [
-      "an encrypted key that is none",
+      "an encrypted key without a key",
       file([plainSafe(shroudedBag(encrypt(garbage)))]),
       "PASSWORD_WRONG",
     ],
     [
-      "an encrypted part that is none",
+      "an encrypted part without content",
       file([encryptedSafe(implicit(encrypt(garbage)))]),
       "PASSWORD_WRONG",
     ],

@@ -229,7 +229,7 @@ describe("decryptLayer", () => {
     it.each<[string, CraftedDescriptor, ErrorCode]>([
       ["a plain layer", { mediaType: TAR, annotations: {} }, "NOT_ENCRYPTED"],
       ["a negative size", { ...right, size: -1 }, "DESCRIPTOR_INVALID"],
-      ["a digest that is none", { ...right, digest: "sha256:x" }, "DESCRIPTOR_INVALID"],
+      ["an invalid digest", { ...right, digest: "sha256:x" }, "DESCRIPTOR_INVALID"],
       ["no public options", { ...right, annotations: withoutPublic }, "PUBLIC_OPTIONS_MISSING"],
       ["public options that are none", craft({ publicOptions: [] }), "PUBLIC_OPTIONS_INVALID"],
       [

@@ -28,7 +28,7 @@ interface Written {
   hmac: Buffer;
 }
 
-/** What stands in the annotations of a layer that {@link plainRecipient} can read. */
+/** The annotations of a layer that {@link plainRecipient} can read. */
 function readWritten(descriptor: DescriptorLike, scheme = "test"): Written {
   const text = (name: string): string =>
     Buffer.from(descriptor.annotations![`${ENC}${name}`]!, "base64").toString();
@@ -192,7 +192,7 @@ describe("encryptLayer", () => {
       { mediaType: TAR, annotations: { [`${ENC}keys.provider.x`]: "" } },
       "ALREADY_ENCRYPTED",
     ],
-    ["a digest that is none", { mediaType: TAR, digest: "sha256:" }, "DESCRIPTOR_INVALID"],
+    ["an invalid digest", { mediaType: TAR, digest: "sha256:" }, "DESCRIPTOR_INVALID"],
     ["half a size", { mediaType: TAR, size: 0.5 }, "DESCRIPTOR_INVALID"],
   ])("refuses %s at once", async (_, descriptor, code) => {
     const source = watched([]);

@@ -98,7 +98,7 @@ describe("explainKey", () => {
     ["rejects with no error", { scheme: "test", unwrap: () => Promise.reject("x") }, /unknown/],
     ["has no explanation", foreignKey(), /another key/],
     [
-      "can not explain",
+      "cannot explain",
       {
         ...foreignKey(),
         explain: () => {

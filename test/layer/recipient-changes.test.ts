@@ -28,7 +28,7 @@ interface Case {
   at?: number;
 }
 
-/** What Go wrote for keys as PEM names none of them; for JWKs it has their kid. */
+/** Go names no key in what it wrote for PEM files; for JWKs it writes their kid. */
 const CASES: Case[] = [
   {
     name: "a kid that is there",
@@ -172,7 +172,7 @@ describe("a recipient with", () => {
     for (const name of ["ec-p256", "ec-p521"]) await unwrapOnly(after, { keys: [key(name)] });
   });
 
-  it("the key of a wrapped key that can not be tried is added", async () => {
+  it("adds the key of a wrapped key that cannot be tried", async () => {
     const broken: Key = {
       scheme: "test",
       thumbprint: "t",

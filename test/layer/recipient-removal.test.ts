@@ -22,7 +22,7 @@ const DESCRIPTOR = {
 };
 const PUBLIC = craftLayer(Buffer.from("x")).descriptor.annotations[`${ENC}pubopts`]!;
 
-/** A descriptor with these lists, and an annotation of somebody else's before and behind them. */
+/** A descriptor with these lists, and an unrelated annotation before and after them. */
 function withLists(lists: Lists): typeof DESCRIPTOR & { annotations: Lists } {
   const entries = Object.entries(lists).map(([scheme, list]) => [`${ENC}keys.${scheme}`, list]);
   const wrapped = Object.fromEntries(entries) as Lists;
@@ -80,7 +80,7 @@ describe("removeRecipients", () => {
       { jwe: JWES.slice(0, 2).join() },
     ],
     [
-      "by its place what can not be read",
+      "an unreadable wrapped key by its position",
       { jwe: `!,,${JWES[0]!}` },
       { scheme: "jwe", index: 1 },
       { jwe: `!,${JWES[0]!}` },
@@ -92,7 +92,7 @@ describe("removeRecipients", () => {
       { jwe: JWES[0]!, other: "!" },
     ],
     [
-      "a whole scheme that can not be read",
+      "a whole scheme that cannot be read",
       { jwe: JWES[0]!, other: "YQ==,".repeat(2000) },
       { scheme: "other" },
       { jwe: JWES[0]! },
@@ -182,7 +182,7 @@ describe("removeRecipients", () => {
     ["a foreign key", AB, [{ keys: [foreignKey()] }], "RECIPIENT_NOT_FOUND"],
     ["no key", AB, [{ keys: [] }], "RECIPIENT_NOT_FOUND"],
     ["a key that finds damage", AB, [{ keys: [failing(damaged)] }], "RECIPIENT_NOT_FOUND"],
-    ["a key that can not be tried", AB, [{ keys: [failing(wrongPassword)] }], "PASSWORD_WRONG"],
+    ["a key that cannot be tried", AB, [{ keys: [failing(wrongPassword)] }], "PASSWORD_WRONG"],
     ["one of two", AB, [{ scheme: "test", index: 1 }, { keyIds: ["x"] }], "RECIPIENT_NOT_FOUND"],
     ["all", AB, [{ scheme: "test", index: 0 }, { keys: [keyOf("b")] }], "LAST_RECIPIENT"],
     ["all by one key", AB, [{ keys: [openKey()] }], "LAST_RECIPIENT"],

@@ -172,7 +172,7 @@ describe("addRecipients", () => {
       "PUBLIC_OPTIONS_INVALID",
     ],
     [
-      "a secret that is none",
+      "an invalid secret",
       [
         craftLayer(Buffer.alloc(1), { privateOptions: {} }).descriptor,
         { recipients: [plainRecipient()], keys: [openKey()] },

@@ -26,7 +26,7 @@ describe("pauses before a retry", () => {
     [5000, 5000],
     [3_600_000, 60_000],
     [Infinity, 60_000],
-  ])("of which %s ms were asked for", (asked, expected) => {
+  ])("of %s ms, as requested", (asked, expected) => {
     expect(pauseBefore(0, policy, asked)).toBe(expected);
   });
 

@@ -164,7 +164,7 @@ describe("what an entry holds", () => {
     ["no colon", { auths: { "r.example": { auth: Buffer.from("hunter2").toString("base64") } } }],
     ["no name", { auths: { "r.example": auth("", "hunter2") } }],
     ["far too much", `{"auths":{}, "x": "${"hunter2".repeat(200_000)}"}`],
-  ])("%s can not be used, and nothing of it is shown", async (_, content) => {
+  ])("%s cannot be used, and nothing of it is shown", async (_, content) => {
     const home = newHome();
     home.write(DOCKER, content);
     const error = await expectCode(home.find("r.example"), "CREDENTIALS_INVALID");
@@ -172,7 +172,7 @@ describe("what an entry holds", () => {
     expect(`${error.message} ${String(error.cause)}`).not.toContain("hunter2");
   });
 
-  it("a file that can not be read", async () => {
+  it("a file that cannot be read", async () => {
     const home = newHome();
     mkdirSync(join(home.home, DOCKER), { recursive: true });
     await expectCode(home.find("r.example"), "CREDENTIALS_INVALID");
@@ -237,7 +237,7 @@ describe.skipIf(process.platform === "win32")("credential helpers", () => {
   });
 
   it.each(["missing-helper", "../../bin/sh", "a b", "-x", "$(id)", "a\u0000b"])(
-    "%s is none",
+    "rejects %s",
     async (name) => {
       const home = newHome();
       home.write(DOCKER, { credHelpers: { "r.example": name } });

@@ -149,7 +149,7 @@ describe("uploads", () => {
     expectStored(registry);
   });
 
-  it("go on at once where the registry tells of the last chunk only, as zot does", async () => {
+  it("resume at once if the registry reports only the last chunk, as zot does", async () => {
     const registry = await testRegistry();
     intercept(registry, "PATCH", (_, { body }, response) => {
       const [id, content] = upload(registry);
@@ -593,7 +593,7 @@ describe("a tag whose request", () => {
     expect(message).toContain(`/manifests/v1 was answered ${String(status)}`);
   });
 
-  it("breaks off and can not be asked for may be there or not", async () => {
+  it("breaks off and cannot be checked may be there or not", async () => {
     const registry = await testRegistry();
     const result = commit(registry, true, (response) => {
       registry.script = (_, other) => reply(other, 500);
@@ -670,7 +670,7 @@ describe("manifests", () => {
 });
 
 describe("destinations", () => {
-  it("can not be a digest", async () => {
+  it("cannot be a digest", async () => {
     const reference = { host: "127.0.0.1:1", repository: "app", digest: DIGEST };
     await expectCode(registryDestination(reference), "REFERENCE_INVALID");
   });

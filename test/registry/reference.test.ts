@@ -7,7 +7,7 @@ import { expectCode } from "../support/codes.js";
 const HEX = "b".repeat(64);
 const DIGEST = `sha256:${HEX}`;
 
-// What skopeo makes of these: https://github.com/distribution/reference/blob/main/normalize.go
+// How skopeo reads these: https://github.com/distribution/reference/blob/main/normalize.go
 const VALID: readonly [string, RegistryReference][] = [
   ["docker://registry.example/app", { host: "registry.example", repository: "app", tag: "latest" }],
   ["docker://registry.example/app:1", { host: "registry.example", repository: "app", tag: "1" }],
@@ -79,7 +79,7 @@ describe("references", () => {
     expect(parseRegistryReference(text)).toEqual(expected);
   });
 
-  it.each(INVALID)("%s is none", async (text) => {
+  it.each(INVALID)("rejects %s", async (text) => {
     await expectCode(() => parseRegistryReference(text), "REFERENCE_INVALID");
   });
 
@@ -128,7 +128,7 @@ describe("references", () => {
     ["a host with a path", { host: "r.example/x" }],
     ["a host with a name before it", { host: "user@r.example" }],
     ["a tag that is a path", { tag: "../x" }],
-    ["a digest that is none", { digest: "latest" }],
+    ["an invalid digest", { digest: "latest" }],
   ])("%s is refused in code too", async (_, part) => {
     const reference = { host: "r.example", repository: "app", ...part };
     await expectCode(() => registrySource(reference), "REFERENCE_INVALID");

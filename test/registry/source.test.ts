@@ -351,7 +351,7 @@ describe("redirects", () => {
   });
 });
 
-it("retries are told of", async () => {
+it("reports retries", async () => {
   const registry = await testRegistry();
   registry.script = (_, response) => reply(response, 503);
   const seen: RegistryRetry[] = [];

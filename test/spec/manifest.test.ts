@@ -26,7 +26,7 @@ const bytes = (value: unknown): Uint8Array =>
   Buffer.from(typeof value === "string" ? value : JSON.stringify(value));
 
 describe("parseDocument", () => {
-  it("reads a manifest, and says where each layer stands", () => {
+  it("reads a manifest, and returns the position of each layer", () => {
     const text = JSON.stringify(right, null, 2);
     const document = parseDocument(bytes(text), MANIFEST);
     if (document.kind !== "manifest") throw new Error("not a manifest");
@@ -101,7 +101,7 @@ describe("parseDocument", () => {
     await expectCode(() => parseDocument(text, MANIFEST), "MANIFEST_INVALID");
   });
 
-  it("refuses a digest that is none", async () => {
+  it("rejects an invalid digest", async () => {
     const document = { ...right, layers: [{ ...layer, digest: "sha256:00" }] };
     await expectCode(() => parseDocument(bytes(document), MANIFEST), "DESCRIPTOR_INVALID");
   });
@@ -135,7 +135,8 @@ describe("parseDocument", () => {
   it("takes members that are null for absent", () => {
     const nulls = { annotations: null, platform: null, urls: null, data: null, artifactType: null };
     const document = { ...right, annotations: null, config: { ...config, ...nulls }, layers: [{ ...layer, ...nulls }] };
-    const { annotations: _, ...bare } = layer;
+    const bare: Partial<typeof layer> = { ...layer };
+    delete bare.annotations;
     expect(parseDocument(bytes(document), MANIFEST)).toMatchObject({ config, layers: [{ descriptor: bare }] });
     const entry = { mediaType: MANIFEST, digest: DIGEST, size: 9 };
     const index = parseDocument(bytes({ mediaType: null, manifests: [{ ...entry, ...nulls }] }), INDEX);

@@ -11,7 +11,7 @@ import { expectCode } from "../support/codes.js";
 const OCI = "application/vnd.oci.image.layer";
 const DOCKER = "application/vnd.docker.image.rootfs";
 
-// spec/spec.go of ocicrypt, and what a caller may have besides.
+// spec/spec.go of ocicrypt, and other types that a caller may use.
 const SUFFIXED = [
   `${OCI}.v1.tar`,
   `${OCI}.v1.tar+gzip`,

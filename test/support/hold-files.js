@@ -1,5 +1,5 @@
 // Loaded into the command by `--import`: stops it before a file operation that a test names, as if
-// the disk took its time, until a signal comes. What is held is told on descriptor 3.
+// the disk took its time, until a signal comes. Descriptor 3 reports each held operation.
 import fs from "node:fs";
 import { syncBuiltinESMExports } from "node:module";
 

@@ -29,9 +29,9 @@ export interface HoldingProxy {
   release(): void;
   /** Waits until nothing is on its way to the registry any more. */
   idle(): Promise<void>;
-  /** Uploads that the client was told of, and has neither finished nor tried to cancel. */
+  /** Uploads that the client knows, and has neither finished nor tried to cancel. */
   openUploads(): string[];
-  /** Those of which a request broke off on its way to the registry. */
+  /** Those with a request that broke off on its way to the registry. */
   brokenUploads(): string[];
 }
 

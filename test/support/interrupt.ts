@@ -2,7 +2,7 @@ import { spawn, type ChildProcess } from "node:child_process";
 import { onTestFinished } from "vitest";
 import { MAIN, outcome, type Outcome } from "./command.js";
 
-/** What a command is stopped before: an operation, of this number from 1, on files of such names. */
+/** The operation before which a command is stopped: its number, from 1, among those on files of such names. */
 export interface FileMoment {
   operation: "open" | "close" | "sync" | "mkdir" | "rename" | "rm";
   /** A regular expression. */

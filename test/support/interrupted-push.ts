@@ -75,7 +75,7 @@ export interface Place {
 /** A command that pushes an image. */
 export interface Push {
   args: (at: (repository: string) => string, images: Images) => readonly string[];
-  /** What is there before, by its repository. */
+  /** The existing images, by repository. */
   there: Readonly<Record<string, "encrypted" | "other">>;
   /** Whose tag it changes. */
   repository: string;
@@ -139,7 +139,7 @@ export const PUBLISHING: Moments = [
 
 /** The command is never told where it is. */
 export const UPLOAD_OPENED: RequestMoment = { method: "POST", target: UPLOADS, passed: "all" };
-/** What the registry has done before the command hears of it. */
+/** A request that the registry has completed but the command has not yet seen answered. */
 export const UNHEARD: Moments = [
   ["once an upload is opened", UPLOAD_OPENED],
   ["once a blob is finished", { method: "PUT", target: UPLOAD, passed: "all" }],
@@ -155,9 +155,9 @@ export interface InterruptedPush {
   outcome: Outcome;
   before: Tags;
   after: Tags;
-  /** Uploads that the command was told of, and has neither finished nor tried to cancel. */
+  /** Uploads that the command knows, and has neither finished nor tried to cancel. */
   forgotten: readonly string[];
-  /** Those of which a request broke off. */
+  /** Those with a request that broke off. */
   broken: readonly string[];
   /** All that the registry has. */
   uploads: readonly string[];

@@ -52,7 +52,7 @@ export function rightPublicOptions(ciphertext: Uint8Array): {
 
 /**
  * An encrypted layer made by hand, with nothing of the library. Its scheme `test` wraps the private
- * options by not wrapping them: {@link openKey} gives back what stands in the annotation.
+ * options by not wrapping them: {@link openKey} returns the content of the annotation.
  */
 export function craftLayer(plaintext: Buffer, craft: Craft = {}): CraftedLayer {
   const ciphertext = createCipheriv("aes-256-ctr", SYMKEY, NONCE).update(plaintext);

@@ -136,7 +136,7 @@ export function isDocument(mediaType: string): boolean {
   return /(manifest|index|list)\.v[12]\+json$/.test(mediaType);
 }
 
-/** What a manifest or index names; a blob names nothing. */
+/** The descriptors in a manifest or index; a blob has none. */
 export function partsOf(mediaType: string, bytes: Uint8Array): Entry[] {
   if (!isDocument(mediaType)) return [];
   const { config, layers, manifests } = JSON.parse(Buffer.from(bytes).toString()) as {

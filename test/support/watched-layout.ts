@@ -9,7 +9,7 @@ import { readBlob } from "./image.js";
 export interface WatchedLayout {
   source: ImageSource;
   destination: ImageDestination;
-  /** What was asked for, in order; with media types for what was read. */
+  /** The calls, in order; reads include media types. */
   calls: string[];
 }
 

@@ -79,7 +79,7 @@ describe("locate", () => {
     ['{"a":1,"\\u0061":2}'],
     ['{"x":{"a":1,"b":2,"a":1}}'],
     ['[{"__proto__":1,"__proto__":2}]'],
-  ])("refuses the name that stands twice in %s", async (text) => {
+  ])("rejects the duplicate name in %s", async (text) => {
     JSON.parse(text);
     await expectCode(() => locate(text), "MANIFEST_INVALID");
   });

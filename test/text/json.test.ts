@@ -38,7 +38,9 @@ describe("parseJson", () => {
   });
 
   it("refuses what JSON.parse refuses", () => {
-    const character = fc.constantFrom(...'{}[]:,"\\ \n\t0123-+.eEaftnulsrbdx/\u0001\u00a0é');
+    const character = fc.constantFrom(
+      ...Array.from('{}[]:,"\\ \n\t0123-+.eEaftnulsrbdx/\u0001\u00a0é'),
+    );
     fc.assert(
       fc.property(fc.array(character, { maxLength: 12 }), (characters) => {
         const text = characters.join("");
@@ -139,7 +141,7 @@ describe("parseJson", () => {
 });
 
 describe("parseWithPlaces", () => {
-  it("says where each value stands", () => {
+  it("returns the position of each value", () => {
     fc.assert(
       fc.property(fc.jsonValue(), fc.constantFrom(0, 2), (any, indent) => {
         const text = JSON.stringify(any, null, indent);

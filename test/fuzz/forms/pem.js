@@ -1,6 +1,6 @@
 import { mutateDer } from "./der.js";
 
-/** Changes what is in one block of a PEM file; `undefined` where there is none. */
+/** Changes what is in one block of a PEM file; `undefined` if there is none. */
 export function mutatePem(bytes, context) {
   const text = bytes.toString("latin1");
   const blocks = [...text.matchAll(/-----BEGIN ([^-\n]*)-----\n([^-]*)-----END [^-\n]*-----\n?/g)];

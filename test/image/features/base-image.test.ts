@@ -110,7 +110,7 @@ describe("a base image that is given", () => {
     expect(decrypted.image).toEqual(await layoutSource({ path: app }).resolve());
   }); // prettier-ignore
 
-  it("of which the image has only the first layers is warned of", async () => {
+  it("has more layers than the image shares with it: warns", async () => {
     const [one, two, three, four] = await some("1", "2", "3", "4");
     const base = layoutSource({ path: await image([one!, two!, three!]) });
     const result = await skipping(await image([one!, four!, three!]), base);
@@ -234,7 +234,7 @@ describe("a base image that is given", () => {
     expect(result.layers.map(({ index }) => index)).toEqual([1]);
   });
 
-  it("is the very variant rather than one without", async () => {
+  it("is the exact variant rather than one without", async () => {
     const [a, b, c] = await some("a", "b", "c");
     const base = await createLayout(directory());
     const entries = [

@@ -168,7 +168,7 @@ describe("lintConfig: the history", () => {
     expect(lintStep(text)).toEqual([]);
   });
 
-  it("tells of each thing once for an entry", () => {
+  it("reports each finding once for an entry", () => {
     const secret = SECRETS["npm-token"];
     expect(lintStep(`RUN |1 NPM_TOKEN=${secret} /bin/sh -c echo ${secret}`)).toEqual([
       { ...token, kind: "npm-token" },
@@ -380,7 +380,7 @@ describe("encryptImage", () => {
       ENV_WARNING,
       expect.stringContaining(`the config ${before.digest} has lost its history`),
     ]);
-    // What is gone is nowhere.
+    // The removed text appears nowhere.
     const blobs = Object.values(await snapshot(destination));
     expect(blobs).not.toContain(before.digest);
 
@@ -436,7 +436,7 @@ describe("encryptImage", () => {
     expect((await decrypt(destination, directory())).image).toEqual(descriptor);
   });
 
-  it("refuses to redact what it can not read", async () => {
+  it("refuses to redact a history that it cannot read", async () => {
     const [path, parent] = [directory(), directory()];
     const config = { mediaType: CONFIG, content: "no JSON" };
     await layoutOf(path, [await layer("a")], { config });

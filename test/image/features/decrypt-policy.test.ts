@@ -75,7 +75,7 @@ describe("requireEncrypted", () => {
   it.each<[string, Selection]>([
     ["layers", { layers: [{ from: -2, to: -1 }] }],
     ["a type, as it is when plain", { layers: [1, 2], mediaTypes: [TAR_GZIP] }],
-  ])("allows plain layers besides %s that it names", async (_, requireEncrypted) => {
+  ])("allows plain layers in addition to %s that it names", async (_, requireEncrypted) => {
     expect(await allow(await partly([1, 2]), { requireEncrypted })).toBe(2);
   });
 
@@ -247,7 +247,7 @@ describe("requireRecipients", () => {
     await refuse(await forTwo(), { requireRecipients }, said);
   });
 
-  it("refuses what can not be read as a recipient", async () => {
+  it("rejects text that cannot be read as a recipient", async () => {
     const path = await createLayout(directory());
     const annotations = { [`${ENC}keys.jwe`]: "*", [`${ENC}keys.test`]: "AAAA" };
     const mediaType = `${TAR_GZIP}+encrypted`;

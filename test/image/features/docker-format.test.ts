@@ -72,7 +72,7 @@ async function asOci(path: string, entry: Entry): Promise<string> {
 }
 
 describe("a manifest of Docker's format", () => {
-  it.each(STYLES)("becomes OCI's, but for media types as it was: %s", async (_, style) => {
+  it.each(STYLES)("becomes OCI's, unchanged except for media types: %s", async (_, style) => {
     const [plain, encrypted, again] = [directory(), directory(), directory()];
     await createLayout(plain);
     const image = await putDocker(plain, [await dockerLayer("a"), await dockerLayer("b")], style);
@@ -120,7 +120,7 @@ describe("a manifest of Docker's format", () => {
     ]);
   });
 
-  it("loses its history when it shall", async () => {
+  it("loses its history when requested", async () => {
     const [plain, encrypted] = [directory(), directory()];
     await createLayout(plain);
     const one = await dockerLayer("a");

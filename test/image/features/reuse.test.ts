@@ -139,7 +139,7 @@ function secretOf({ annotations }: Entry): Secret {
   return JSON.parse(Buffer.from(annotations![`${ENC}keys.test`]!, "base64").toString()) as Secret;
 }
 
-/** What a plaintext is under the secret of a layer. */
+/** Encrypts a plaintext with a layer's secret. */
 function under({ symkey, cipheroptions }: Secret, plain: Buffer): Buffer {
   const [key, nonce] = [symkey, cipheroptions.nonce].map((text) => Buffer.from(text, "base64"));
   return createCipheriv("aes-256-ctr", key!, nonce!).update(plain);
@@ -309,7 +309,7 @@ describe("an earlier image that is not what it says", () => {
     expectNewKey(found, plain);
   });
 
-  it("has a key that somebody else made up", async () => {
+  it("has a key that an attacker chose", async () => {
     const plain = bytes(5000);
     const found = await withChanged(plain, plain, ([each]) => {
       const secret = { symkey: base64(SYMKEY), digest: plain.descriptor.digest, cipheroptions: { nonce: base64(NONCE) } };
@@ -351,7 +351,7 @@ describe("an earlier image that is not what it says", () => {
     };
   } // prettier-ignore
 
-  it("has no end of layers of the same size, of which few are looked at", async () => {
+  it("has many layers of the same size and examines only a few", async () => {
     const plain = bytes(100);
     const { path, layers } = await encrypted([plain]);
     await changeLayers(path, (all) => {
@@ -431,7 +431,7 @@ describe("a source that changes between two readings", () => {
   }
 });
 
-describe("what can not be reused", () => {
+describe("a layer that cannot be reused", () => {
   it("has no keys", async () => {
     const a = await layer("a");
     const { path } = await encrypted([a]);

@@ -69,7 +69,7 @@ const to = (path = directory()): ReturnType<typeof layoutDestination> =>
   layoutDestination({ path });
 
 describe("artifacts that refer to an image", () => {
-  it("are told of by encryption, rotation and decryption", async () => {
+  it("are reported by encryption, rotation and decryption", async () => {
     const [plain, encrypted] = [directory(), directory()];
     const { descriptor } = await layoutOf(plain, [await layer("a")]);
     const warning = `1 artifact refers to the image's former digest: ${digestOf("s")} ("${SIGNATURE}")`;
@@ -87,7 +87,7 @@ describe("artifacts that refer to an image", () => {
     expect(decrypted.warnings).toEqual([warning]);
   });
 
-  it("are told of when recipients change", async () => {
+  it("are reported when recipients change", async () => {
     const path = directory();
     await layoutOf(path, [await layer("a")]);
     const { image } = await encrypt(path, path);
@@ -172,7 +172,7 @@ describe("artifacts that refer to an image", () => {
 });
 
 describe("an artifact in the index of what it is about", () => {
-  it("is kept byte for byte, and told of", async () => {
+  it("is kept byte for byte, and reported", async () => {
     const [plain, encrypted, again] = [directory(), directory(), directory()];
     await createLayout(plain);
     const image = await putManifest(plain, [await layer("a")]);
@@ -247,7 +247,7 @@ describe("artifacts beside an image in its layout", () => {
   const warningOf = ({ digest }: Entry): string =>
     `1 artifact refers to the image's former digest: ${digest} ("${SIGNATURE}")`;
 
-  it("are told of, and stay", async () => {
+  it("are reported, and stay", async () => {
     const path = directory();
     const { signature } = await signed(path);
     const { warnings } = await encrypt(`${path}:app`, `${path}:app`);
@@ -269,7 +269,7 @@ describe("artifacts beside an image in its layout", () => {
     ]);
   });
 
-  it("are told of in an archive", async () => {
+  it("are reported in an archive", async () => {
     const path = directory();
     const { signature } = await signed(path);
     const archive = { path: join(directory(), "image.tar"), tag: "app" };

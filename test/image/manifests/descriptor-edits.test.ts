@@ -124,7 +124,7 @@ function rewrite(text: string, after: (layer: LocatedDescriptor, index: number) 
   return applyEdits(text, edits);
 }
 
-/** What encryption makes of a descriptor. */
+/** The encrypted form of a descriptor. */
 function encrypted({ descriptor }: LocatedDescriptor): Descriptor {
   const { annotations: before, ...rest } = descriptor;
   return {
@@ -135,7 +135,7 @@ function encrypted({ descriptor }: LocatedDescriptor): Descriptor {
   };
 }
 
-/** What decryption makes of it: no annotations where there are none. */
+/** The decrypted form: without annotations if there are none. */
 function decrypted(text: string) {
   const originals = layersOf(text).map(({ descriptor }) => descriptor);
   return (_: LocatedDescriptor, i: number): Descriptor => {
@@ -145,7 +145,7 @@ function decrypted(text: string) {
 }
 
 describe("descriptorEdits", () => {
-  it("makes what the descriptors say, and back the very text", () => {
+  it("makes what the descriptors say, and back the same text", () => {
     fc.assert(
       fc.property(manifest, spaces, (members, gaps) => {
         const text = write(objectOf(members), gaps);

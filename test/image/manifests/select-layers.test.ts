@@ -134,7 +134,7 @@ describe("selectLayers", () => {
     expect(error.message).toContain(said);
   }); // prettier-ignore
 
-  it("tells of an image without an index that there is no platform to choose", async () => {
+  it("reports an image without an index that there is no platform to choose", async () => {
     const [single, other] = [manifest({ layers: [] }), manifest({ layers: [] })];
     const refused = async (...manifests: ManifestNode[]): Promise<string> => {
       const select = (): unknown => selectLayers(manifests, { platforms: ["linux/arm64"] });

@@ -5,7 +5,7 @@ import { isOcicryptError } from "../../../dist/errors.js";
 import { parseConfig } from "../../../dist/spec/config.js";
 import { parseDocument } from "../../../dist/spec/manifest.js";
 
-// What Go's types hold, in the words of their JSON; a list is of its first item, and `{}` a map.
+// The content of Go's types, in terms of their JSON; a list is of its first item, and `{}` a map.
 const TEXT = "";
 const TEXTS = [TEXT];
 /** A map to empty structs: only its names mean something. */
@@ -82,7 +82,7 @@ const READERS = {
   },
 };
 
-/** What this library reads; `undefined` for what it refuses. */
+/** The result of this library; `undefined` if it rejects the input. */
 export function readHere(kind, bytes) {
   const { read, here } = READERS[kind];
   try {

@@ -19,7 +19,7 @@ const BATCH = 200;
 const reader = spawn(values.reader, { stdio: ["pipe", "pipe", "inherit"] });
 const answers = createInterface({ input: reader.stdout })[Symbol.asyncIterator]();
 
-/** What Go reads in documents, in their order. */
+/** The results of Go for documents, in order. */
 async function readInGo(documents) {
   const lines = documents.map(({ kind, bytes }) => `${kind} ${bytes.toString("base64")}\n`);
   reader.stdin.write(lines.join(""));

@@ -99,7 +99,7 @@ export function nameOf({ name, ocicrypt }: Peer): string {
   return ocicrypt === undefined ? name : `${name}, ocicrypt ${ocicrypt}`;
 }
 
-/** What keeps a peer from a row in a direction. */
+/** The limit of a peer in a row and direction, if any. */
 export function limitOf(
   { name, ocicrypt }: Peer,
   scheme: Scheme,

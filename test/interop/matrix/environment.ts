@@ -14,7 +14,7 @@ export const PASSWORD = "secret";
 export const HAS_GPG: boolean = hasProgram("gpg", "--version");
 export const HAS_SOFTHSM: boolean = hasProgram("softhsm2-util", "--version");
 
-/** Key rings by name. One that old ocicrypt can not read would hide the keys beside it. */
+/** Key rings by name. A key that an old ocicrypt cannot read would hide the keys next to it. */
 export interface KeyRings {
   rsa: string;
   cv25519: string;

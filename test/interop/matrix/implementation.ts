@@ -3,7 +3,7 @@ export interface Implementation<Encrypted> {
   /** @param recipients as skopeo has them: `jwe:FILE`, `pgp:NAME`, … */
   encrypt(recipients: readonly string[]): Promise<Encrypted>;
   /**
-   * @param keys as skopeo has them; together they are one who shall be able to decrypt
+   * @param keys as skopeo has them; together they are one person who can decrypt
    * @returns digests of the plain content
    */
   decrypt(encrypted: Encrypted, keys: readonly string[]): Promise<string[]>;
@@ -11,7 +11,7 @@ export interface Implementation<Encrypted> {
 
 /** This library, which can also let more people decrypt. */
 export interface Ours<Encrypted> extends Implementation<Encrypted> {
-  /** What {@link Implementation.decrypt} has to return. */
+  /** The expected result of {@link Implementation.decrypt}. */
   content: string[];
   add(
     encrypted: Encrypted,

@@ -10,7 +10,7 @@ interface PrivateOptions {
   cipheroptions: { nonce: string };
 }
 
-/** What a program does that knows messages only, and neither layers nor their keys. */
+/** A program that handles messages, but neither layers nor their keys. */
 interface MessageTool {
   scheme: string;
   wrap: (message: Buffer, recipients: readonly string[]) => Promise<Buffer>;

@@ -7,7 +7,7 @@ import type {
   JWEHeaderParameters,
 } from "jose";
 
-/** What is wrapped in these tests; JWE does not care what it is. */
+/** The bytes wrapped in these tests; JWE accepts any bytes. */
 export const SECRET: Buffer = Buffer.from('{"symkey":"what is wrapped"}');
 
 export const bytes = (jwe: unknown): Buffer =>

@@ -128,7 +128,7 @@ describe("the parts of a JWE", () => {
     await expectOpens(key(rsa), message);
   });
 
-  it("can not be a bomb", async () => {
+  it("cannot be a decompression bomb", async () => {
     const bomb = deflateRawSync(Buffer.alloc(10 * 1024 * 1024));
     await expectForeign(key(rsa), crafted(rsa.publicKey, { zip: "DEF" }, bomb));
   });

@@ -103,7 +103,7 @@ const PRIVATE: [string, string | Buffer, string | undefined, string[]][] = [
     ["jwe rsa2048", "jwe ec256", "pkcs7 rsa2048", "pkcs11 rsa2048"],
   ],
   [
-    "several keys, one of which has a certificate",
+    "several keys, one with a certificate",
     concat("rsa3072.pkcs8.pem", "rsa2048.pkcs8.pem", "cert-rsa2048.pem"),
     undefined,
     [

@@ -26,7 +26,7 @@ suite("messages that gpg wrote", () => {
     ["compress-zip.gpg", "nist.sec.asc"],
     ["compress-zlib.gpg", "nist.sec.asc"],
     ["compress-bzip2.gpg", "nist.sec.asc"],
-    // What must not be encrypted to any more still opens.
+    // A key that can no longer be a recipient still opens.
     ["revoked.gpg", "revoked.sec.asc"],
     ["gone.gpg", "gone.sec.asc"],
     ["subexpired.gpg", "subexpired.sec.asc"],
@@ -37,7 +37,7 @@ suite("messages that gpg wrote", () => {
     expect(text(await pgp.key(gnupg(key)).unwrap(gnupg(message)))).toBe(SECRET);
   });
 
-  it("opens with a key of which every name is revoked", async () => {
+  it("opens with a key whose names are all revoked", async () => {
     const armoredKey = Buffer.from(gnupg("gone.sec.asc")).toString("latin1");
     const key = await openpgp.readPrivateKey({ armoredKey });
     key.users = key.users.filter(({ userID }) => userID?.userID.startsWith("Gone Name"));
@@ -86,7 +86,7 @@ suite("damaged messages", () => {
         outcomes.add((error as { code: string }).code);
       }
     }
-    // Damaged key ids make it somebody else's, and damaged versions or algorithms a newer one.
+    // Damaged key ids make it another recipient's, and damaged versions or algorithms a newer one.
     expect([...outcomes].sort()).toEqual([
       "WRAPPED_KEY_INVALID",
       "WRAPPED_KEY_UNSUPPORTED",

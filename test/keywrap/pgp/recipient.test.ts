@@ -265,7 +265,7 @@ suite("the message that is written", () => {
     });
     const versionsOf = (packets: ArrayLike<unknown>): unknown[] =>
       Array.from(packets, (each) => (each as { version: number }).version);
-    // What the key asks for, and OpenPGP.js writes by itself.
+    // The version that the key prefers, and that OpenPGP.js writes by default.
     expect(versionsOf(encrypted.packets)).toEqual([6, 2]);
 
     const wrapped = await pgp.recipient("new@example.org", { keyRing: publicKey }).wrap(PLAIN);

@@ -48,7 +48,7 @@ describe("parseBlob", () => {
     { why: "an empty list of recipients", value: { version: 0, recipients: [] } },
     { why: "recipients as an object", value: { version: 0, recipients: { 0: AQID } } },
     { why: "too many recipients", value: { version: 0, recipients: Array(1025).fill(AQID) } },
-    { why: "a recipient that is none", value: { version: 0, recipients: [null] } },
+    { why: "a recipient that is not an object", value: { version: 0, recipients: [null] } },
     { why: "no version of a recipient", value: recipient({ version: undefined }) },
     { why: "no blob", value: recipient({ blob: undefined }) },
     { why: "an empty blob", value: recipient({ blob: "" }) },

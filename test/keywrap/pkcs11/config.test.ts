@@ -81,7 +81,7 @@ describe("loadConfig", () => {
     ]);
   });
 
-  it("tells of a file that cannot be read", async () => {
+  it("reports a file that cannot be read", async () => {
     vi.stubEnv("OCICRYPT_CONFIG", root); // a directory
     const error = await expectCode(loadConfig, "PKCS11_CONFIG_INVALID");
     expect(error.message).toContain(root);
@@ -153,7 +153,11 @@ describe("findModule", () => {
     { query: "module-name=libhsm", file: "libHSM.so.1" },
     { query: "module-name=plain", file: "plain" },
     { query: "module-name=link", file: "link.so" },
-    { query: "module-name=hsm", file: "libHSM.so.1", why: "a directory of that name is none" },
+    {
+      query: "module-name=hsm",
+      file: "libHSM.so.1",
+      why: "a directory of that name is not a module",
+    },
   ])("finds $query", async ({ query, file }) => {
     expect(await find(query, {})).toBe(file);
   });

@@ -35,7 +35,7 @@ describe("parseKeyFile", () => {
     expect(await findModule(uri, config)).toBe(join(directory, "libsofthsm2.so"));
   });
 
-  it("takes every value of the environment as the text that stands there, as Go does", async () => {
+  it("takes every value of the environment as literal text, as Go does", async () => {
     const { env } = await parseKeyFile(
       `${GOOD}module:\n  env:\n    SOFTHSM2_CONF: /a b\n    N: 0x10\n    B: true\n    E:\n`,
     );
@@ -61,11 +61,11 @@ describe("parseKeyFile", () => {
     expect((await parseKeyFile(file)).uri.slotId).toBe(2053753261);
   });
 
-  // The first two are those of Go's TestParsePkcs11KeyFileBad; 4711 stands for a PIN.
+  // The first two are those of Go's TestParsePkcs11KeyFileBad; 4711 is the PIN.
   it.each([
     { why: "a URI of another scheme", file: "pkcs11:\n uri: foobar\n" },
     { why: "no URI", file: "pkcs11:\n" },
-    { why: "a URI that is none", file: "pkcs11:\n uri: [pkcs11:pin-value=4711]\n" },
+    { why: "an invalid URI", file: "pkcs11:\n uri: [pkcs11:pin-value=4711]\n" },
     { why: "the URI at the top", file: "uri: pkcs11:token=t?pin-value=4711\n" },
     { why: "a list", file: "- pkcs11: 4711\n" },
     { why: "no YAML", file: 'pkcs11: "4711\n' },
@@ -147,7 +147,7 @@ describe("readPin", () => {
     expect(wholeText(error).replace(/at .*$/gm, "")).not.toContain("4711");
   });
 
-  it("gives none where there is none", async () => {
+  it("returns none if there is none", async () => {
     expect(await readPin({ token })).toBeUndefined();
     expect(await readPin({ token, pinValue: "" })).toBeUndefined();
     expect(await readPin({ token, pinValue: "0" })).toBe("0");

@@ -28,7 +28,7 @@ beforeAll(() => {
   }
 });
 
-/** What a token's raw RSA gives for a ciphertext. */
+/** The result of a token's raw RSA for a ciphertext. */
 function rawDecrypt(key: KeyObject, ciphertext: Buffer): Buffer {
   return privateDecrypt({ key, padding: constants.RSA_NO_PADDING }, ciphertext);
 }
@@ -119,7 +119,7 @@ describe("decodeOaep", () => {
       change: (block, size) => flip(block, size + 10, 254),
     },
     {
-      what: "the separator at the very end",
+      what: "the separator at the end",
       opens: true,
       change: (block, size) => block.fill(0, size).fill(1, block.byteLength - 1),
     },

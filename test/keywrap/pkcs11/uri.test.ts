@@ -74,7 +74,7 @@ describe("parsePkcs11Uri", () => {
     expect(parsePkcs11Uri(uri)).toEqual(parsed);
   });
 
-  // 4711 stands for a PIN, wherever it was put.
+  // 4711 is the PIN, wherever it was put.
   it.each([
     { why: "no scheme", uri: "foobar4711" },
     { why: "an empty string", uri: "" },
@@ -92,7 +92,7 @@ describe("parsePkcs11Uri", () => {
     { why: "a PIN in the path", uri: "pkcs11:token=t;pin-value=4711" },
     { why: "a prototype's name in the path", uri: "pkcs11:__proto__=4711" },
     { why: "half an escape", uri: "pkcs11:token=4711%4" },
-    { why: "an escape that is none", uri: "pkcs11:token=4711%zz" },
+    { why: "an invalid escape", uri: "pkcs11:token=4711%zz" },
     { why: "a bad escape in an unknown attribute", uri: "pkcs11:token=t?a=%4711%" },
     { why: "a PIN that is not UTF-8", uri: "pkcs11:token=t?pin-value=4711%ff" },
     { why: "a label that is not UTF-8", uri: "pkcs11:object=%c3%28" },
@@ -104,7 +104,7 @@ describe("parsePkcs11Uri", () => {
     { why: "another scheme as pin-source", uri: "pkcs11:token=t?pin-source=https://h/4711" },
     { why: "an encoded slash in a file: URI", uri: "pkcs11:token=t?pin-source=file:/4711%252Fa" },
     { why: "a relative module-path", uri: "pkcs11:token=t?module-path=lib/4711.so" },
-    { why: "a type that is none", uri: "pkcs11:token=t;type=4711" },
+    { why: "an invalid type", uri: "pkcs11:token=t;type=4711" },
     { why: "an empty type", uri: "pkcs11:token=t;type=" },
     { why: "a slot-id beyond 32 bits", uri: "pkcs11:slot-id=4294967296" },
     { why: "a negative slot-id", uri: "pkcs11:slot-id=-4711" },

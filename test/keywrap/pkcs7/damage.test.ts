@@ -42,7 +42,7 @@ describe("a damaged message", () => {
       changed.writeUInt8(changed.readUInt8(index) ^ 0x01, index);
       seen.add(await outcome(key.unwrap(changed)));
     }
-    // A version, for example, does not matter. CBC can not tell a change that only touches the
+    // A version, for example, does not matter. CBC cannot detect a change that only touches the
     // digest or gives another valid layer key; it must give private options all the same.
     seen.delete(secret);
     const codes = [null, "WRAPPED_KEY_INVALID", "WRAPPED_KEY_UNSUPPORTED"];

@@ -34,7 +34,7 @@ describe("describe", () => {
         { algorithm: "RSAES-PKCS1-v1_5", keyId: TWO },
       ],
     },
-    // What is in the content does not matter.
+    // The content does not matter.
     { name: "camellia", recipients: [{ algorithm: "RSAES-PKCS1-v1_5", keyId: ONE }] },
   ])("$name", ({ name, recipients }) => {
     const found = describeMessage(readFixture(`${name}.cms`));

@@ -40,7 +40,7 @@ export function readMessage(layer: string): Buffer {
   return wrappedKeys(annotations)[0]!;
 }
 
-/** What an attempt comes to: the code of its error, `null`, or the bytes in hexadecimal. */
+/** The outcome of an attempt: the code of its error, `null`, or the bytes in hexadecimal. */
 export async function outcome(attempt: Promise<Uint8Array | null>): Promise<string | null> {
   try {
     const secret = await attempt;

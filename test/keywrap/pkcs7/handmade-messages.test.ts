@@ -182,7 +182,7 @@ describe("a message by hand", () => {
       result: secret,
     },
     {
-      name: "a recipient that is none",
+      name: "a recipient that is not an object",
       parts: { recipients: [integer(1)] },
       result: "WRAPPED_KEY_INVALID",
     },

@@ -27,7 +27,7 @@ const one = readVector("layers/keys/cert-rsa2048.pem");
 const two = readVector("layers/keys/cert-rsa3072.pem");
 
 describe("the message", () => {
-  it("is what Go writes, byte for byte, but for what is random", async () => {
+  it("is the same as Go writes, byte for byte, except for random parts", async () => {
     const message = await pkcs7.recipient(one).wrap(PRIVATE_OPTIONS);
     expect(fixedParts(message)).toBe(fixedParts(readMessage("pkcs7-1rec")));
     expect(fixedParts(message)).toHaveLength((595 - 256 - 12 - 209) * 2);
@@ -225,7 +225,7 @@ describe("dates", () => {
       expect.objectContaining({ code: "CERTIFICATE_EXPIRED" }) as Error,
     );
 
-    // What was encrypted for it stays readable.
+    // Layers encrypted for it stay readable.
     const key = pkcs7.key(readKey("rsa2048.pkcs8.pem"), { certificate });
     expect(await key.unwrap(wrapped)).not.toBeNull();
   });

@@ -59,7 +59,7 @@ interface File {
   content: Buffer;
 }
 
-/** What tar-stream finds in an archive. */
+/** The members that tar-stream finds in an archive. */
 async function list(path: string): Promise<File[]> {
   const files: File[] = [];
   for await (const entry of createReadStream(path).pipe(extract())) {
@@ -270,7 +270,7 @@ describe("an archive that is there", () => {
   });
 });
 
-describe("what can not be a destination", () => {
+describe("a path that cannot be a destination", () => {
   it("a digest", async () => {
     const reference = { path: join(directory(), "x"), digest: digestOf("x") };
     await expectCode(archiveDestination(reference), "REFERENCE_INVALID");
@@ -327,7 +327,7 @@ describe("a failure", () => {
       "HMAC_MISMATCH",
     ],
     [
-      "of a digest that is none",
+      "with an invalid digest",
       () => Promise.resolve({ digest: "sha256:../../x" }),
       "DESCRIPTOR_INVALID",
     ],
@@ -433,7 +433,7 @@ describe("an image in archives", () => {
         ).descriptor,
     ],
     ["an index", async (path: string) => (await multiPlatform(path)).index],
-  ])("is the very same after encryption and decryption: %s", async (_, make) => {
+  ])("is identical after encryption and decryption: %s", async (_, make) => {
     const layout = directory();
     const image = await make(layout);
     const plain = await pack(layout);

@@ -33,7 +33,7 @@ function archive(...members: readonly Uint8Array[]): Promise<string> {
   return file(...members, endOfArchive);
 }
 
-/** What is found in an archive: the image, and the content of its blob. */
+/** The image in an archive, and the content of its blob. */
 async function look(path: string): Promise<{ image: unknown; content: Buffer }> {
   const source = archiveSource({ path });
   const image = await source.resolve();

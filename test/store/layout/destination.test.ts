@@ -199,7 +199,7 @@ describe("whether a blob is there", () => {
   });
 });
 
-describe("what can not be a destination", () => {
+describe("a path that cannot be a destination", () => {
   it("a digest", async () => {
     const reference = { path: directory(), digest: digestOf("x") };
     await expectCode(layoutDestination(reference), "REFERENCE_INVALID");
@@ -306,7 +306,7 @@ describe("a failure", () => {
     const destination = await layoutDestination({ path });
     await put(destination, "one");
     await mkdir(path);
-    await writeFile(join(path, "file"), "of somebody else");
+    await writeFile(join(path, "file"), "of another program");
     await expectCode(destination.commit(IMAGE), "DESTINATION_UNWRITABLE");
     await destination.discard();
     expect(await readdir(parent)).toEqual(["new"]);
@@ -372,7 +372,7 @@ describe("a stage that was left behind", () => {
   it("is left alone as a link, with the target of the link", async () => {
     const parent = directory();
     const target = directory();
-    await writeFile(join(target, "file"), "of somebody else");
+    await writeFile(join(target, "file"), "of another program");
     const name = `.ocicrypt-${host}-${String(deadProcess())}-0123456789abcdef`;
     await symlink(target, join(parent, name));
     await publish(await layoutDestination({ path: join(parent, "new") }));

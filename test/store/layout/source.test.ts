@@ -56,7 +56,7 @@ describe("the image that a reference means", () => {
   });
 
   it.each([
-    ["there is none", [], undefined, "no image"],
+    ["there are no images", [], undefined, "no image"],
     ["there are several", ["b", "a", undefined], undefined, "several images"],
     ["none has the tag", ["b", "a"], "c", "with the tag c"],
     ["none has a tag", [undefined], "latest", "no named image"],
@@ -112,7 +112,7 @@ describe("the image that a reference means", () => {
     ["is no JSON", digestOf("text"), "MANIFEST_INVALID"],
     ["is no object", digestOf("[]"), "MANIFEST_INVALID"],
     ["has no digest", "sha256:../../etc/passwd", "DESCRIPTOR_INVALID"],
-  ] as const)("can not be taken by digest where it %s", async (_, digest, code) => {
+  ] as const)("cannot be selected by digest if it %s", async (_, digest, code) => {
     const path = await createLayout(directory());
     for (const content of ["text", "[]"]) await putBlob(path, content);
     await expectCode(resolve({ path, digest }), code);
