@@ -24,27 +24,22 @@ function blobs() {
   ]);
 }
 
+const READERS = [
+  ...[MANIFEST, INDEX, DOCKER_MANIFEST, DOCKER_LIST].map(
+    (type) => (bytes) => parseDocument(bytes, type),
+  ),
+  readSubject,
+  lintConfig,
+];
+
 export const manifest = {
   form: "json",
   share: 8,
   seeds: blobs,
   dictionary: [...MEDIA_TYPES, "sha256:", "sha512:", `sha256:${"0".repeat(64)}`, "ſ", "\u212a"],
-  async run(bytes) {
-    let refusal;
-    for (const read of [
-      ...[MANIFEST, INDEX, DOCKER_MANIFEST, DOCKER_LIST].map(
-        (type) => () => parseDocument(bytes, type),
-      ),
-      () => readSubject(bytes),
-      () => lintConfig(bytes),
-    ]) {
-      try {
-        read();
-      } catch (error) {
-        refusal ??= error;
-      }
-    }
-    if (refusal !== undefined) throw refusal;
+  // One reader for each input, so that its time is that of reading once.
+  run(bytes) {
+    READERS[bytes.length % READERS.length](bytes);
   },
 };
 

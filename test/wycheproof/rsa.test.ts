@@ -1,0 +1,91 @@
+import { constants, createPrivateKey, privateDecrypt, type KeyObject } from "node:crypto";
+import { describe, expect, it } from "vitest";
+import { decryptContentKey, type KeyTransport } from "../../src/keywrap/pkcs7/key-transport.js";
+import { decodeOaep } from "../../src/keywrap/pkcs11/oaep-decoding.js";
+import { decryptOaep, type OaepHash } from "../../src/keywrap/pkcs11/oaep.js";
+import { groupsOf, hex, named, vectorNames, type Group, type WycheproofTest } from "./vectors.js";
+
+interface RsaTest extends WycheproofTest {
+  msg: string;
+  ct: string;
+  label?: string;
+}
+
+interface RsaGroup extends Group<RsaTest> {
+  privateKeyPkcs8: string;
+  sha?: string;
+}
+
+const privateKeyOf = ({ privateKeyPkcs8 }: RsaGroup): KeyObject =>
+  createPrivateKey({ key: hex(privateKeyPkcs8), format: "der", type: "pkcs8" });
+
+const hashOf = ({ sha = "" }: RsaGroup): string => sha.replace("-", "").toLowerCase();
+
+/**
+ * Whether the key of a PKCS#7 message is found exactly where it should be. What cannot be decrypted
+ * gives a random key, and another one each time.
+ */
+function isRight(test: RsaTest, transport: KeyTransport, key: KeyObject): boolean {
+  const expected = hex(test.msg);
+  const attempt = (size: number): Buffer =>
+    Buffer.from(decryptContentKey(transport, key, hex(test.ct), size));
+  if (test.result === "valid") return attempt(expected.byteLength).equals(expected);
+  const [first, second] = [attempt(24), attempt(24)];
+  return first.byteLength === 24 && !first.equals(second);
+}
+
+describe("RSAES-OAEP", () => {
+  const names = vectorNames(/oaep/);
+
+  it.each(names)("%s in PKCS#7", (name) => {
+    const failures = groupsOf<RsaGroup>(name).flatMap((group) => {
+      const key = privateKeyOf(group);
+      return group.tests
+        .filter((test) => {
+          const label = hex(test.label ?? "");
+          return !isRight(test, { name: "RSAES-OAEP", hash: hashOf(group), label }, key);
+        })
+        .map(named);
+    });
+    expect(failures).toEqual([]);
+  });
+
+  it.each(names.filter((name) => /mgf1sha(?:1|256)$/.test(name)))("%s in PKCS#11", (name) => {
+    const failures = groupsOf<RsaGroup>(name).flatMap((group) => {
+      const key = privateKeyOf(group);
+      const hash = hashOf(group) as OaepHash;
+      return group.tests
+        .filter((test) => {
+          // PKCS#11 has no label here, so one that has is damaged.
+          const isForUs = test.result === "valid" && (test.label ?? "") === "";
+          const found = [decryptOaep(key, hash, hex(test.ct)), decryptInToken(key, hash, test)];
+          return found.some((message) =>
+            isForUs ? message?.equals(hex(test.msg)) !== true : message !== null,
+          );
+        })
+        .map(named);
+    });
+    expect(failures).toEqual([]);
+  });
+
+  /** As a token without OAEP does it: RSA alone is its part, and decoding is ours. */
+  function decryptInToken(key: KeyObject, hash: OaepHash, { ct }: RsaTest): Buffer | null {
+    try {
+      const encoded = privateDecrypt({ key, padding: constants.RSA_NO_PADDING }, hex(ct));
+      return decodeOaep(encoded, hash);
+    } catch {
+      // A token refuses what is not as long as its modulus.
+      return null;
+    }
+  }
+});
+
+it("RSAES-PKCS1-v1_5 in PKCS#7", () => {
+  const failures = groupsOf<RsaGroup>("rsa_pkcs1_2048").flatMap((group) => {
+    const key = privateKeyOf(group);
+    return group.tests
+      .filter((test) => !isRight(test, { name: "RSAES-PKCS1-v1_5" }, key))
+      .map(named);
+  });
+  expect(failures).toEqual([]);
+});
