@@ -152,7 +152,7 @@ describe("ECDH in JWE", () => {
       const groups = groupsOf<Group<EcdhTest>>(`ecdh_${curve}_webcrypto`);
       for (const test of groups.flatMap(({ tests }) => tests)) {
         const epk = without(test.public, "kid");
-      const found = await openJwe(test.private, agreedJwe(epk, hex(test.shared)));
+        const found = await openJwe(test.private, agreedJwe(epk, hex(test.shared)));
         if (isSecret(found) !== (test.result === "valid")) failures.push(named(test));
       }
       expect(failures).toEqual([]);

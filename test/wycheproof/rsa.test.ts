@@ -1,8 +1,7 @@
 import { constants, createPrivateKey, privateDecrypt, type KeyObject } from "node:crypto";
 import { describe, expect, it } from "vitest";
 import { decryptContentKey, type KeyTransport } from "../../src/keywrap/pkcs7/key-transport.js";
-import { decodeOaep } from "../../src/keywrap/pkcs11/oaep-decoding.js";
-import { decryptOaep, type OaepHash } from "../../src/keywrap/pkcs11/oaep.js";
+import { decodeOaep, decryptOaep, type OaepHash } from "../../src/keywrap/pkcs11/oaep.js";
 import { groupsOf, hex, named, vectorNames, type Group, type WycheproofTest } from "./vectors.js";
 
 interface RsaTest extends WycheproofTest {
