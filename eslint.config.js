@@ -2,7 +2,7 @@ import { defineConfig, globalIgnores } from "eslint/config";
 import tseslint from "typescript-eslint";
 
 export default defineConfig([
-  globalIgnores(["dist/", "vectors/"]),
+  globalIgnores(["dist/", "vectors/", "test/consumers/typescript*/"]),
   {
     files: ["**/*.js"],
     extends: [tseslint.configs.recommended],

@@ -24,4 +24,4 @@ export type { KeyReport, RecipientReport } from "./layer/explain.js";
 export type { ErrorCode } from "./errors.js";
 export type { Key, Recipient, RecipientInfo, WrapOptions } from "./keywrap/types.js";
 export type { Descriptor, DescriptorLike, Platform } from "./spec/descriptor.js";
-export type { ByteSource } from "./io/source.js";
+export type { Bytes, ByteSource } from "./io/source.js";

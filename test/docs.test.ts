@@ -191,6 +191,20 @@ function compile(file: string): string {
   return file.replace(/ts$/, "js");
 }
 
+describe("docs/using-in-your-project.md", () => {
+  const projects = join("test", "consumers");
+  const files = readdirSync(join(ROOT, projects), { recursive: true, encoding: "utf8" })
+    .filter((file) => /\.(?:c?js|json)$/.test(file))
+    .map((file) => read(join(projects, file)));
+  const code = blocksOf(read("docs/using-in-your-project.md")).filter(
+    ({ language }) => language !== "sh",
+  );
+
+  it.for(code)("line $line is a file of a project that CI tries", ({ text }) => {
+    expect(files).toContain(text);
+  });
+});
+
 describe("links", () => {
   const skipped = ["node_modules", "dist", ".git"];
   const walk = (folder: string): string[] =>

@@ -7,6 +7,12 @@ import { abortable, anySignal } from "./abort.js";
  */
 export type ByteSource = AsyncIterable<Uint8Array> | Uint8Array;
 
+/**
+ * `Uint8Array<ArrayBuffer>`: bytes that no thread shares, as WebCrypto and `fetch` want them.
+ * Compilers before TypeScript 5.7 cannot parse that name.
+ */
+export type Bytes = ReturnType<typeof Uint8Array.of>;
+
 /** Smaller pieces are gathered up to this, so that a source of single bytes costs no call each. */
 const GATHER = 64 * 1024;
 /** Larger pieces are taken in parts of this, so that the four passes over a part meet it in cache. */
@@ -125,13 +131,13 @@ export async function closeSource(source: ByteSource): Promise<void> {
  * generator's signal, so that a stalled source does not keep it.
  */
 export function toReadableStream(
-  generate: (signal: AbortSignal) => AsyncGenerator<Uint8Array<ArrayBuffer>, void, undefined>,
+  generate: (signal: AbortSignal) => AsyncGenerator<Bytes, void, undefined>,
   signal?: AbortSignal,
-): ReadableStream<Uint8Array<ArrayBuffer>> {
+): ReadableStream<Bytes> {
   const cancelled = new AbortController();
   const generator = generate(anySignal(signal, cancelled.signal));
   let hasStarted = false;
-  return new ReadableStream<Uint8Array<ArrayBuffer>>(
+  return new ReadableStream<Bytes>(
     {
       async pull(controller) {
         hasStarted = true;

@@ -10,7 +10,7 @@ import {
 } from "../spec/descriptor.js";
 import { plainMediaType } from "../spec/media-types.js";
 import { checkContent } from "../io/content.js";
-import { parts, toReadableStream, type ByteSource } from "../io/source.js";
+import { parts, toReadableStream, type Bytes, type ByteSource } from "../io/source.js";
 import { wipePrivateOptions } from "../cipher/private-options.js";
 import { parsePublicOptions } from "../cipher/public-options.js";
 import { requireEncrypted, unwrapPrivateOptions, type Opening } from "./unwrap.js";
@@ -30,7 +30,7 @@ export interface DecryptLayerOptions {
 
 export interface DecryptedLayer {
   /** The plaintext; not to be trusted before it has ended without an error. */
-  stream: ReadableStream<Uint8Array<ArrayBuffer>>;
+  stream: ReadableStream<Bytes>;
   /** Which key opened the layer. */
   opening: Opening;
   /**
@@ -72,11 +72,9 @@ export async function decryptLayer(
   wipePrivateOptions(privateOptions);
   let result: { digest: string; size: number } | undefined;
 
-  async function* plaintext(
-    abort: AbortSignal,
-  ): AsyncGenerator<Uint8Array<ArrayBuffer>, void, undefined> {
+  async function* plaintext(abort: AbortSignal): AsyncGenerator<Bytes, void, undefined> {
     const hash = createHash("sha256");
-    const held: Uint8Array<ArrayBuffer>[] = [];
+    const held: Bytes[] = [];
     let heldSize = 0;
     let size = 0;
     for await (const part of parts(source, abort)) {

@@ -11,7 +11,7 @@ import {
 } from "../spec/descriptor.js";
 import { encryptedMediaType } from "../spec/media-types.js";
 import { checkContent } from "../io/content.js";
-import { closeSource, parts, toReadableStream, type ByteSource } from "../io/source.js";
+import { closeSource, parts, toReadableStream, type Bytes, type ByteSource } from "../io/source.js";
 import { wipePrivateOptions } from "../cipher/private-options.js";
 import { serializePublicOptions } from "../cipher/public-options.js";
 import { requireRecipients, wrapForAll, type WrappedElement } from "./wrap.js";
@@ -31,7 +31,7 @@ export interface EncryptLayerOptions {
 
 export interface EncryptedLayer {
   /** The ciphertext, as long as the plaintext. */
-  stream: ReadableStream<Uint8Array<ArrayBuffer>>;
+  stream: ReadableStream<Bytes>;
   /**
    * The descriptor of the encrypted layer, once the stream was read to its end: the members of
    * the plain one with a new media type, digest, size and annotations, without `data` and `urls`.
@@ -62,9 +62,7 @@ export function encryptLayer(source: ByteSource, options: EncryptLayerOptions): 
   const check = checkContent(descriptor);
   let result: Omit<Encrypted, "mediaType"> | undefined;
 
-  async function* ciphertext(
-    abort: AbortSignal,
-  ): AsyncGenerator<Uint8Array<ArrayBuffer>, void, undefined> {
+  async function* ciphertext(abort: AbortSignal): AsyncGenerator<Bytes, void, undefined> {
     const secret = { ...generateSecret(), digest: recordedDigest };
     const encryptor = createEncryptor(secret);
     let wrapped: WrappedElement[];

@@ -1,5 +1,5 @@
 import { abortable, deadline, type Deadline } from "../io/abort.js";
-import { parts } from "../io/source.js";
+import { parts, type Bytes } from "../io/source.js";
 import { unreachable } from "./failure.js";
 import type { Fetch } from "./transport.js";
 
@@ -8,7 +8,7 @@ export interface HttpRequest {
   url: URL;
   headers?: Readonly<Record<string, string>>;
   /** The content, or a function that starts a stream of it, once for each try. */
-  body?: Uint8Array<ArrayBuffer> | (() => AsyncIterable<Uint8Array<ArrayBuffer>>);
+  body?: Bytes | (() => AsyncIterable<Bytes>);
   /** In milliseconds, in place of the usual timeout. */
   timeout?: number;
   signal?: AbortSignal | undefined;
@@ -106,9 +106,9 @@ export async function exchange(
 
 /** Limits how long the peer may take for each piece of a stream, and for its answer after them. */
 export async function* paced(
-  body: AsyncIterable<Uint8Array<ArrayBuffer>>,
+  body: AsyncIterable<Bytes>,
   patience: Deadline,
-): AsyncGenerator<Uint8Array<ArrayBuffer>, void, undefined> {
+): AsyncGenerator<Bytes, void, undefined> {
   patience.stop();
   for await (const piece of body) {
     patience.start(NOTHING_TAKEN);

@@ -3,6 +3,7 @@ import type { Readable } from "node:stream";
 import type { Agent, ProxyAgent } from "undici";
 import { OcicryptError } from "../errors.js";
 import { deadline } from "../io/abort.js";
+import type { Bytes } from "../io/source.js";
 import { paced } from "./exchange.js";
 import { isLoopback } from "./reference.js";
 import type { TrustedTls } from "./tls.js";
@@ -17,7 +18,7 @@ export interface FetchInit {
    * The content. An iterable is content whose length is not known in advance; the global `fetch` of
    * Node.js takes it.
    */
-  body?: Uint8Array<ArrayBuffer> | AsyncIterable<Uint8Array<ArrayBuffer>>;
+  body?: Bytes | AsyncIterable<Bytes>;
   /** Set where the body is an iterable, as the Fetch API requires. */
   duplex?: "half";
   /** Redirects are never followed by the transport: credentials must not go along. */
@@ -80,7 +81,7 @@ export function nodeFetch(options: TransportOptions): Fetch {
 }
 
 // eslint-disable-next-line @typescript-eslint/require-await -- an iterable
-async function* piecesOf(bytes: Uint8Array<ArrayBuffer>): AsyncGenerator<Uint8Array<ArrayBuffer>> {
+async function* piecesOf(bytes: Bytes): AsyncGenerator<Bytes> {
   for (let start = 0; start < bytes.byteLength; start += PIECE) {
     yield bytes.subarray(start, start + PIECE);
   }
