@@ -33,8 +33,19 @@ function isPath(text: string): boolean {
   return /[/\\]|\.\w{1,8}$/.test(text) && !looksEncoded(text);
 }
 
-function readVariable(name: string): string {
+const variables = new Map<string, string>();
+
+/** Programs that the command starts, such as key providers, inherit its environment. */
+function takeVariable(name: string): string | undefined {
   const value = Object.hasOwn(process.env, name) ? process.env[name] : undefined;
+  if (value === undefined) return variables.get(name);
+  variables.set(name, value);
+  Reflect.deleteProperty(process.env, name);
+  return value;
+}
+
+function readVariable(name: string): string {
+  const value = takeVariable(name);
   if (value !== undefined) return value;
   // Any other text may be the password itself.
   const shown = /^[A-Z_][A-Z0-9_]*$/.test(name) ? name : undefined;

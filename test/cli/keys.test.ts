@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { generateKeyPairSync } from "node:crypto";
 import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -70,6 +71,16 @@ describe("a key's password", () => {
     ["env=", () => (vi.stubEnv("OCICRYPT_TEST", STRANGE), "env=OCICRYPT_TEST")],
   ])("is accepted after %s", async (_, password) => {
     expect(await labels(`${strange}:${password()}`)).toEqual([strange]);
+  });
+
+  it("in a variable is hidden from the programs that the command starts", async () => {
+    vi.stubEnv("OCICRYPT_TEST", STRANGE);
+    const twice = await labels(`${strange}:env=OCICRYPT_TEST`, `${strange}:env=OCICRYPT_TEST`);
+    expect(twice).toEqual([strange]);
+    const script = "process.stdout.write(JSON.stringify(process.env))";
+    const seen = execFileSync(process.execPath, ["-e", script], { encoding: "utf8" });
+    expect(seen).toContain("PATH");
+    expect(seen).not.toContain("OCICRYPT_TEST");
   });
 
   it.each([
