@@ -84,7 +84,12 @@ export type TokenErrorCode =
 
 /** Content that does not match its descriptor. */
 export type ContentErrorCode =
-  "DESCRIPTOR_INVALID" | "BLOB_SIZE_MISMATCH" | "BLOB_DIGEST_MISMATCH" | "DIFF_ID_MISMATCH";
+  | "DESCRIPTOR_INVALID"
+  | "BLOB_SIZE_MISMATCH"
+  | "BLOB_DIGEST_MISMATCH"
+  | "DIFF_ID_MISMATCH"
+  | "DIFF_ID_UNCHECKED"
+  | "BINDING_MISMATCH";
 
 /** Registries. */
 export type RegistryErrorCode =

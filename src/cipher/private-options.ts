@@ -17,17 +17,29 @@ export interface PrivateOptions {
    * of the blob before its own compression step (c/image copy/encryption.go).
    */
   digest: string;
+  /**
+   * Ties the layer to images; its content is `src/image/features/binding.ts`'s concern. Go and Rust
+   * look up `nonce` in `cipheroptions` and ignore every other entry.
+   */
+  binding?: Uint8Array | undefined;
 }
+
+/** The entry of `cipheroptions` that holds {@link PrivateOptions.binding}. */
+export const BINDING = "image-binding";
 
 /**
  * The JSON in Go's order of members, each of them present, which Go, Rust and the size that raw
  * RSA-OAEP allows (193 bytes with a sha256 digest) all need.
  */
 export function serializePrivateOptions(options: PrivateOptions): Uint8Array {
+  const { binding } = options;
   const json = JSON.stringify({
     symkey: encodeBase64(options.symkey),
     digest: options.digest,
-    cipheroptions: { nonce: encodeBase64(options.nonce) },
+    cipheroptions: {
+      nonce: encodeBase64(options.nonce),
+      ...(binding && { [BINDING]: encodeBase64(binding) }),
+    },
   });
   return Buffer.from(json, "utf8");
 }
@@ -64,7 +76,12 @@ export function parsePrivateOptions(json: Uint8Array): PrivateOptions {
   if (typeof digest !== "string") {
     throw new OcicryptError(invalid, "the digest in the private options is not a string");
   }
-  return { symkey, nonce, digest };
+  const entry = cipherOptions.get(BINDING);
+  if (entry === undefined) return { symkey, nonce, digest };
+  const binding = readBytes(entry, "the layer's binding", invalid);
+  // An entry that is there and says nothing must not pass for one that is absent.
+  if (binding === undefined) throw new OcicryptError(invalid, "the layer's binding is empty");
+  return { symkey, nonce, digest, binding };
 }
 
 /** Overwrites the secret once it is not needed any more. */

@@ -39,6 +39,9 @@ export interface CommandLine {
   redactHistory: boolean;
   requireEncrypted: boolean;
   requireRecipients: string[] | undefined;
+  requireBound: boolean;
+  allowUnverified: boolean;
+  bind: boolean;
   config: boolean;
   plainHttp: boolean;
   caFile: string | undefined;
@@ -90,6 +93,9 @@ export function parseCommandLine(argv: readonly string[]): CommandLine {
     redactHistory: flag("redact-history"),
     requireEncrypted: flag("require-encrypted"),
     requireRecipients: any("require-recipients"),
+    requireBound: flag("require-bound"),
+    allowUnverified: flag("allow-unverified"),
+    bind: !flag("no-bind"),
     config: flag("config"),
     plainHttp: flag("plain-http"),
     caFile: one("ca-file"),

@@ -77,6 +77,7 @@ export const COMMAND_TABLE: Readonly<Record<CommandName, CommandForm>> = {
         ...KEYS,
       ] as const),
       "redact-history",
+      "no-bind",
     ],
     texts: { key: "a private key that opens the image of `--reuse`" },
     needs: [A_RECIPIENT],
@@ -95,7 +96,14 @@ export const COMMAND_TABLE: Readonly<Record<CommandName, CommandForm>> = {
     description:
       "Decrypts the encrypted layers of an image. Nothing appears at the destination before every " +
       "layer has been verified. The destination may be the source.",
-    options: [...KEYS, ...SELECT, "require-encrypted", "require-recipients"],
+    options: [
+      ...KEYS,
+      ...SELECT,
+      "require-encrypted",
+      "require-recipients",
+      "require-bound",
+      "allow-unverified",
+    ],
     texts: { key: "a private key that opens the image" },
     needs: [A_KEY],
     examples: [
@@ -164,6 +172,7 @@ export const COMMAND_TABLE: Readonly<Record<CommandName, CommandForm>> = {
   rotate: {
     takes: TO,
     ...REWRAP,
+    options: [...REWRAP.options, "no-bind"],
     summary: "encrypt an image again with new keys",
     description:
       "Encrypts the encrypted layers of an image again, with new keys for these recipients. Layers " +

@@ -66,6 +66,7 @@ async function encrypt(line: CommandLine, signal: AbortSignal): Promise<CommandR
     recipients,
     compat: line.compat,
     redactHistory: line.redactHistory,
+    bind: line.bind,
     skipBase: line.base === undefined ? line.skipBase : await openSource(line.base, line),
     reuse:
       line.reuse === undefined
@@ -89,8 +90,9 @@ async function decrypt(line: CommandLine, signal: AbortSignal): Promise<CommandR
   const keys = await readKeys(line.keys);
   const from = await openSource(source, line);
   const to = await openDestination(destination, source, line, signal);
-  const { requireEncrypted, requireRecipients } = line;
-  const options = { ...selection(line), keys, requireEncrypted, requireRecipients, signal };
+  const { requireEncrypted, requireRecipients, requireBound, allowUnverified } = line;
+  const policy = { requireEncrypted, requireRecipients, requireBound, allowUnverified };
+  const options = { ...selection(line), keys, ...policy, signal };
   const result = await withProgress(line, (onProgress) =>
     decryptImage(from, to, { ...options, onProgress }),
   );
@@ -171,7 +173,8 @@ async function rotate(line: CommandLine, signal: AbortSignal): Promise<CommandRe
   const keys = await readKeys(line.keys);
   const from = await openSource(source, line);
   const to = await openDestination(destination, source, line, signal);
-  const options = { ...selection(line), recipients, keys, compat: line.compat, signal };
+  const { compat, bind } = line;
+  const options = { ...selection(line), recipients, keys, compat, bind, signal };
   const result = await withProgress(line, (onProgress) =>
     rotateImage(from, to, { ...options, onProgress }),
   );

@@ -148,6 +148,16 @@ export const CONTENT: ErrorTexts<ContentErrorCode> = {
     meaning: "A blob does not have the digest in its descriptor.",
     hint: "the image is damaged or was tampered with; get it again",
   },
+  DIFF_ID_UNCHECKED: {
+    meaning:
+      "The config names the layer's diffID, but this Node.js cannot decompress zstd to compare it.",
+    hint: "use Node.js 22.15 or later, or decrypt with `--allow-unverified`",
+  },
+  BINDING_MISMATCH: {
+    meaning:
+      "A layer was encrypted as part of another image, or the image's config or the layer's place has changed since.",
+    hint: "do not run it; get the image from whoever encrypted it",
+  },
   DIFF_ID_MISMATCH: {
     meaning:
       "A decrypted layer is not the one that the image's config names: it was swapped or damaged before encryption.",

@@ -108,6 +108,8 @@ const BY_CODE: Partial<Record<ErrorCode, number>> = {
   BLOB_SIZE_MISMATCH: STATUS.notVerified,
   BLOB_DIGEST_MISMATCH: STATUS.notVerified,
   DIFF_ID_MISMATCH: STATUS.notVerified,
+  DIFF_ID_UNCHECKED: STATUS.notVerified,
+  BINDING_MISMATCH: STATUS.notVerified,
 };
 
 /** The exit status for an error of this code; 1 unless the code has its own. */

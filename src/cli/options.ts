@@ -37,8 +37,11 @@ export const OPTION_NAMES = [
   "base",
   "reuse",
   "redact-history",
+  "no-bind",
   "require-encrypted",
   "require-recipients",
+  "require-bound",
+  "allow-unverified",
   "config",
   "plain-http",
   "ca-file",
@@ -143,6 +146,18 @@ export const OPTIONS: Readonly<Record<OptionName, OptionForm>> = {
     text: "drop commands and comments from the history in the config",
   },
   "require-encrypted": { ...flag, text: "reject an image that has a plain layer" },
+  "no-bind": {
+    ...flag,
+    text: "do not tie the layers to this image; they can then be moved to another one",
+  },
+  "require-bound": {
+    ...flag,
+    text: "reject layers that are not bound to this image",
+  },
+  "allow-unverified": {
+    ...flag,
+    text: "decrypt layers that the image's config does not confirm, with a warning that says why",
+  },
   "require-recipients": {
     ...{ ...many, value: "ID", what: "a key id or scheme", example: "jwe" },
     text: "reject layers that are not also encrypted for this key id, scheme or `provider.NAME`",

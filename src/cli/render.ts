@@ -30,7 +30,9 @@ function baseLine({ platform, layers, of }: BaseResult): string {
 
 /** The result of `decrypt` as text. */
 export function renderDecrypted(result: DecryptImageResult, destination: string): string {
-  const lines = result.layers.map((layer) => `${layerLine(layer)}  diffID ${layer.diffId}`);
+  const lines = result.layers.map(
+    (layer) => `${layerLine(layer)}  diffID ${printable(layer.diffId)}`,
+  );
   const title = `decrypted ${plural(result.layers.length, "layer")}`;
   return [title, ...lines, `${destination} is ${result.image.digest}`, ""].join("\n");
 }
@@ -84,11 +86,20 @@ function layerLines(layer: LayerReport): string[] {
   ];
 }
 
-function keyLine({ key, opens, scheme, index, reasons }: LayerReport["keys"][number]): string {
+const BINDINGS = {
+  bound: "bound to this image",
+  none: "not bound to an image",
+  mismatch: "bound to another image",
+};
+
+function keyLine(report: LayerReport["keys"][number]): string {
+  const { key, opens, scheme, index, binding, reasons } = report;
   const name = printable(key);
   if (!opens) return `    not with ${name}: ${printable(reasons.join("; "))}`;
   const isKnown = scheme !== undefined && index !== undefined;
-  return `    opens with ${name}${isKnown ? ` (${printable(scheme)}:${String(index)})` : ""}`;
+  const place = isKnown ? ` (${printable(scheme)}:${String(index)})` : "";
+  const line = `    opens with ${name}${place}`;
+  return binding === undefined ? line : `${line}\n      ${BINDINGS[binding]}`;
 }
 
 function readersLine({ readers }: LayerReport): string {

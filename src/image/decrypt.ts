@@ -1,27 +1,37 @@
-import { OcicryptError } from "../errors.js";
+import { isOcicryptError, OcicryptError } from "../errors.js";
 import type { Key } from "../keywrap/types.js";
 import { decryptLayer } from "../layer/decrypt.js";
 import { encryptionAnnotations, type Descriptor } from "../spec/descriptor.js";
-import { plainMediaType } from "../spec/media-types.js";
 import type { ImageDestination, ImageSource } from "../store/types.js";
 import { mergeLayer } from "./changes.js";
 import { progressMeter, type ProgressMeter } from "./engine/progress.js";
 import { layerIdentity, runSteps, type LayerStep } from "./engine/run-steps.js";
+import { requireBinding } from "./features/binding.js";
 import {
   requireEncryptedLayers,
   requireLayerRecipients,
   type DecryptPolicy,
 } from "./features/decrypt-policy.js";
-import { withDiffId, type DiffIdCheck } from "./features/diff-id.js";
-import { isImageConfig, parseImageConfig } from "./manifests/image-config.js";
-import { selectEncrypted, type SelectedLayer, type Selection } from "./manifests/select-layers.js";
-import { readDocument, readImage } from "./manifests/tree.js";
+import { withDiffId, type DiffIdCheck, type DiffIdCheckStream } from "./features/diff-id.js";
+import { readExpectations, type Expectations } from "./features/expected-config.js";
+import {
+  nameOfLayer,
+  selectEncrypted,
+  type SelectedLayer,
+  type Selection,
+} from "./manifests/select-layers.js";
+import { readImage } from "./manifests/tree.js";
 import { writeImage, type OperationOptions } from "./operation.js";
 import { reportLayer, totalSize, type LayerResult } from "./results.js";
 
 export interface DecryptImageOptions extends Selection, DecryptPolicy, OperationOptions {
   /** Tried on every wrapped key of every layer. */
   keys: readonly Key[];
+  /**
+   * Publishes layers that are what was encrypted, as their HMAC proves, but that the image's config
+   * does not confirm; a warning gives the reason. Default: false, so that they are refused.
+   */
+  allowUnverified?: boolean | undefined;
 }
 
 export interface DecryptImageResult {
@@ -35,15 +45,19 @@ export interface DecryptImageResult {
 
 export interface DecryptedLayerResult extends LayerResult {
   diffId: DiffIdCheck;
+  /** Whether the wrapped key says that the layer belongs to this image, in this place. */
+  bound: boolean;
 }
 
 /**
- * Decrypts the encrypted layers of an image; layers that are plain stay as they are. Nothing is
- * published before everything is verified: the ciphertext against its descriptor, the HMAC, and
- * the plain layer against the diffID in the image's config, where it has one.
+ * Decrypts the encrypted layers of an image; plain layers stay as they are. Nothing is published
+ * before everything is verified: the ciphertext against its descriptor, the HMAC, the plain layer
+ * against the diffID in the image's config, where the config has one, and the binding of the layer to
+ * the image, where the wrapped key holds one.
  *
  * @throws {@link OcicryptError} `NOT_ENCRYPTED`, `NO_KEYS`, `NO_MATCHING_KEY`, `HMAC_MISMATCH`,
- *   `DIFF_ID_MISMATCH`; with a policy `POLICY_VIOLATION`; and the others of {@link decryptLayer} and {@link encryptImage}
+ *   `BINDING_MISMATCH`; `DIFF_ID_MISMATCH` and `DIFF_ID_UNCHECKED` unless `allowUnverified`; with a
+ *   policy `POLICY_VIOLATION`; and the others of {@link decryptLayer} and {@link encryptImage}
  */
 export async function decryptImage(
   source: ImageSource,
@@ -57,19 +71,27 @@ export async function decryptImage(
     const selected = selectEncrypted(root, options);
     await requireLayerRecipients(selected, options.requireRecipients);
     if (keys.length === 0) throw new OcicryptError("NO_KEYS", "no key was given");
-    const diffIds = await expectedDiffIds(source, selected, signal);
+    const { allowUnverified = false, requireBound } = options;
+    const expected = await readExpectations(source, selected, { allowUnverified, signal });
     const meter = progressMeter(totalSize(root), options.onProgress);
-    const step = decryptionStep({ source, destination, keys, diffIds, meter });
+    const context = { source, destination, keys, meter, expected, allowUnverified, requireBound };
+    const step = decryptionStep(context);
     const rewritten = await runSteps({
       ...{ source, destination, root, selected, meter, step, signal },
       changes: (parts) => ({ parts }),
       concurrency: options.concurrency,
     });
-    const layers = [...rewritten.layers].map(([layer, after]) => ({
+    const layers = [...rewritten.layers].map(([layer, after]): DecryptedLayerResult => ({
       ...reportLayer(layer, after),
-      diffId: step.checks.get(step.identity(layer)) ?? "skipped: not checked",
+      diffId: step.checks.get(layer)?.diffId ?? "skipped: not checked",
+      bound: step.checks.get(layer)?.bound ?? false,
     }));
-    return { root, rewritten, report: { layers }, warnings: [] };
+    const warnings = [...rewritten.layers.keys()].flatMap((layer) => {
+      const { diffId = "" } = step.checks.get(layer) ?? {};
+      if (!diffId.startsWith("unverified: ")) return [];
+      return [`${nameOfLayer(layer)} is ${diffId}`];
+    });
+    return { root, rewritten, report: { layers }, warnings };
   });
 }
 
@@ -77,60 +99,64 @@ interface DecryptionContext {
   source: ImageSource;
   destination: ImageDestination;
   keys: readonly Key[];
-  diffIds: ReadonlyMap<SelectedLayer, string>;
+  expected: Expectations;
+  allowUnverified: boolean;
+  requireBound: boolean | undefined;
   meter: ProgressMeter;
 }
 
 interface DecryptionStep extends LayerStep {
-  /** The results by the identities of the layers. */
-  checks: Map<string, DiffIdCheck>;
+  checks: Map<SelectedLayer, { diffId: DiffIdCheck; bound: boolean }>;
 }
 
 function decryptionStep(context: DecryptionContext): DecryptionStep {
-  const { source, destination, keys, diffIds, meter } = context;
-  const checks = new Map<string, DiffIdCheck>();
-  /** Layers with one blob and one set of keys share a run, unless their configs disagree. */
-  const identity = (layer: SelectedLayer): string =>
-    layerIdentity(layer.descriptor, encryptionAnnotations(layer.descriptor), diffIds.get(layer));
+  const { source, destination, keys, meter, expected, allowUnverified, requireBound } = context;
+  const { hashes, diffIds, problems } = expected;
+  const checks: DecryptionStep["checks"] = new Map();
+
+  async function checkDiffId(stream: DiffIdCheckStream): Promise<DiffIdCheck> {
+    try {
+      await stream.check();
+      return "verified";
+    } catch (error) {
+      if (!allowUnverified || !isOcicryptError(error)) throw error;
+      return `unverified: ${error.message}`;
+    }
+  }
+
+  /** The result where there is no diffID to compare with. */
+  function unchecked({ manifest }: SelectedLayer): DiffIdCheck {
+    const problem = problems.get(manifest);
+    if (problem !== undefined) return `unverified: ${problem}`;
+    return "skipped: the config has no diffIDs";
+  }
+
   return {
     checks,
-    identity,
+    // Layers with one blob and one set of keys share a run, unless their configs disagree.
+    identity: (layer) =>
+      layerIdentity(layer.descriptor, encryptionAnnotations(layer.descriptor), diffIds.get(layer)),
     merge: mergeLayer,
-    async run([layer], signal) {
+    async run(layers, signal) {
+      const [layer] = layers;
       const { descriptor } = layer;
       const content = meter.count(source.read(descriptor, { signal }), descriptor, "decrypt");
       const decrypted = await decryptLayer(content, { descriptor, keys, signal });
-      const mediaType = plainMediaType(descriptor.mediaType);
-      const diffId = withDiffId(decrypted.stream, mediaType, diffIds.get(layer));
+      const { binding } = decrypted;
+      const bound = layers.map(
+        (each) => requireBinding(each, binding, { hashes, required: requireBound }) === "bound",
+      );
+      const diffId = diffIds.get(layer);
+      const stream = diffId === undefined ? undefined : withDiffId(decrypted.stream, diffId);
       const describe = async (): Promise<Descriptor> => {
-        checks.set(identity(layer), await diffId.check());
+        const checked = stream && (await checkDiffId(stream));
+        for (const [i, each] of layers.entries()) {
+          checks.set(each, { diffId: checked ?? unchecked(each), bound: bound[i] ?? false });
+        }
         return decrypted.finalize();
       };
-      await destination.write(diffId.content, describe, { signal });
+      await destination.write(stream?.content ?? decrypted.stream, describe, { signal });
       return decrypted.finalize();
     },
   };
-}
-
-async function expectedDiffIds(
-  source: ImageSource,
-  selected: readonly SelectedLayer[],
-  signal: AbortSignal | undefined,
-): Promise<ReadonlyMap<SelectedLayer, string>> {
-  const expected = new Map<SelectedLayer, string>();
-  for (const manifest of new Set(selected.map((layer) => layer.manifest))) {
-    const { config, layers } = manifest.document;
-    if (!isImageConfig(config)) continue;
-    const { diffIds } = parseImageConfig(await readDocument(source, config, signal));
-    if (diffIds === undefined) continue;
-    if (diffIds.length !== layers.length) {
-      const counts = `${String(diffIds.length)} diffIDs for ${String(layers.length)} layers`;
-      throw new OcicryptError("DIFF_ID_MISMATCH", `the image's config has ${counts}`);
-    }
-    for (const layer of selected) {
-      const diffId = diffIds[layer.index];
-      if (layer.manifest === manifest && diffId !== undefined) expected.set(layer, diffId);
-    }
-  }
-  return expected;
 }

@@ -1,4 +1,4 @@
-import { OcicryptError } from "../errors.js";
+import { isOcicryptError, OcicryptError } from "../errors.js";
 import { requireCompatible, type Profile } from "../keywrap/compat.js";
 import type { Recipient } from "../keywrap/types.js";
 import { encryptLayer } from "../layer/encrypt.js";
@@ -8,26 +8,30 @@ import { encryptedMediaType } from "../spec/media-types.js";
 import type { ImageDestination, ImageSource } from "../store/types.js";
 import { changesOf, mergeLayer } from "./changes.js";
 import { progressMeter, type ProgressMeter } from "./engine/progress.js";
-import { layerIdentity, runSteps, type LayerStep } from "./engine/run-steps.js";
-import { findBaseLayers, type BaseMatch } from "./features/base-image.js";
+import { layerIdentity, runSteps, type LayerStep, type SameLayers } from "./engine/run-steps.js";
+import {
+  countsOf,
+  findBaseChanged,
+  findBaseLayers,
+  reportBase,
+  type BaseResult,
+  type Bases,
+} from "./features/base-image.js";
+import { bindingOf, findUnbound, type ImageHashes } from "./features/binding.js";
 import { findHistoryLeft, readConfigs, type ReadConfigs } from "./features/config-history.js";
+import { withDiffId, type DiffIdCheckStream } from "./features/diff-id.js";
+import { findWrongDiffIds, plainDiffIds, REFUSED_LATER } from "./features/expected-config.js";
 import { CONVERTED_WARNING, hasDockerFormat } from "./features/docker-format.js";
 import { findCopies, type CopyWords } from "./features/leftover-blobs.js";
 import { readEarlier, type EarlierLayers, type Reuse } from "./features/reuse.js";
 import {
-  formatPlatform,
+  nameOfLayer,
   selectLayers,
   selectManifests,
   type SelectedLayer,
   type Selection,
 } from "./manifests/select-layers.js";
-import {
-  hasAttestations,
-  imageManifests,
-  readImage,
-  type ImageNode,
-  type ManifestNode,
-} from "./manifests/tree.js";
+import { hasAttestations, imageManifests, readImage, type ImageNode } from "./manifests/tree.js";
 import { writeImage, type OperationOptions } from "./operation.js";
 import { reportLayer, totalSize, type LayerResult } from "./results.js";
 import { requireRoomForKeys } from "./size-check.js";
@@ -51,6 +55,12 @@ export interface EncryptImageOptions extends Selection, OperationOptions {
    * was built. Decryption can not give back the original image then.
    */
   redactHistory?: boolean | undefined;
+  /**
+   * Whether the wrapped keys say which image and place a layer belongs to, so that decryption refuses
+   * the layer anywhere else. Recipients without {@link Recipient.roomForBinding} never get it.
+   * Default: true.
+   */
+  bind?: boolean | undefined;
   /** Refuse what the readers of a profile could not decrypt; nothing is refused by default. */
   compat?: Profile | undefined;
 }
@@ -69,11 +79,6 @@ export interface EncryptImageResult {
 export interface EncryptedLayerResult extends LayerResult {
   /** The blob is that of an earlier image. */
   reused?: true;
-}
-
-export interface BaseResult extends BaseMatch {
-  /** `os/arch`, or `-` in an image without an index. */
-  platform: string;
 }
 
 /**
@@ -109,12 +114,14 @@ export async function encryptImage(
       const { selected, configs } = plan;
       requireCompatible(options.compat, recipients, selected.map(typeAfter));
       const others = { configs: configs.redacted, toOci: true };
-      await requireRoomForKeys({ root, selected, recipients, ...others, signal });
+      const bound = options.bind === false ? undefined : plan.bound;
+      await requireRoomForKeys({ root, selected, recipients, bound, ...others, signal });
       if (options.reuse !== undefined) earlier = await readEarlier(options.reuse, signal);
 
       const compared = earlier === undefined ? 0 : sizeOf(selected);
       const meter = progressMeter(totalSize(root) + compared, options.onProgress);
-      const step = encryptionStep({ source, destination, recipients, earlier, meter });
+      const context = { source, destination, recipients, earlier, meter, bound };
+      const step = encryptionStep({ ...context, diffIds: plan.diffIds });
       const rewritten = await runSteps({
         ...{ source, destination, root, selected, meter, step, signal },
         configs: configs.redacted,
@@ -130,7 +137,14 @@ export async function encryptImage(
       };
       const leftovers = await findCopies(selected, imageManifests(root), destination, PLAIN_COPIES);
       const history = await findHistoryLeft(configs.redacted, hasAttestations(root), destination);
-      const warnings = [...plan.warnings, ...(earlier?.warnings ?? []), ...leftovers, ...history];
+      const warnings = [
+        ...plan.warnings,
+        ...step.wrongDiffIds,
+        ...(bound === undefined ? [] : findUnbound(selected)),
+        ...(earlier?.warnings ?? []),
+        ...leftovers,
+        ...history,
+      ];
       return { root, rewritten, report, warnings };
     });
   } finally {
@@ -142,6 +156,9 @@ interface EncryptionPlan {
   selected: SelectedLayer[];
   configs: ReadConfigs;
   base: Bases | undefined;
+  /** The configs as the encrypted image has them. */
+  bound: ImageHashes;
+  diffIds: ReadonlyMap<SelectedLayer, string>;
   warnings: string[];
 }
 
@@ -165,13 +182,17 @@ async function planEncryption(
   requirePlain(selected);
   const converted = hasDockerFormat(root) ? [CONVERTED_WARNING] : [];
   const baseWarnings = base === undefined ? [] : findBaseChanged(base);
-  const warnings = [...converted, ...configs.warnings, ...baseWarnings];
-  return { selected, configs, base, warnings };
+  const wrong = findWrongDiffIds(chosen, configs.configs);
+  const warnings = [...converted, ...configs.warnings, ...wrong, ...baseWarnings];
+  const diffIds = plainDiffIds(selected, configs.configs);
+  return { selected, configs, base, bound: configs.hashes, diffIds, warnings };
 }
 
 interface EncryptionStep extends LayerStep {
   /** Identities of the layers that took the blob of an earlier image. */
   reused: Set<string>;
+  /** Warnings about layers that the config does not describe. */
+  wrongDiffIds: string[];
 }
 
 interface EncryptionContext {
@@ -180,27 +201,58 @@ interface EncryptionContext {
   recipients: readonly Recipient[];
   earlier: EarlierLayers | undefined;
   meter: ProgressMeter;
+  bound: ImageHashes | undefined;
+  diffIds: ReadonlyMap<SelectedLayer, string>;
 }
 
-function encryptionStep({ earlier, ...context }: EncryptionContext): EncryptionStep {
+function encryptionStep({
+  earlier,
+  diffIds,
+  bound,
+  ...context
+}: EncryptionContext): EncryptionStep {
   const { source, destination, recipients, meter } = context;
+  const wrongDiffIds: string[] = [];
   const reused = new Set<string>();
   return {
     reused,
+    wrongDiffIds,
     identity: ({ descriptor }) => layerIdentity(descriptor),
     merge: mergeLayer,
-    async run([{ descriptor }], signal) {
-      const same = await earlier?.encrypt(descriptor, { ...context, signal });
+    async run(layers, signal) {
+      const [{ descriptor }] = layers;
+      const binding = bound && bindingOf(layers, bound);
+      const same = await earlier?.encrypt(descriptor, { ...context, binding, signal });
       if (same !== undefined) {
         reused.add(layerIdentity(descriptor));
         return same;
       }
       const content = meter.count(source.read(descriptor, { signal }), descriptor, "encrypt");
-      const layer = encryptLayer(content, { descriptor, recipients, signal });
+      const expected = diffIds.get(layers[0]);
+      const checked = expected === undefined ? undefined : withDiffId(content, expected);
+      const options = { descriptor, recipients, binding, signal };
+      const layer = encryptLayer(checked?.content ?? content, options);
       await destination.write(layer.stream, () => layer.finalize(), { signal });
+      if (checked !== undefined) wrongDiffIds.push(...(await compareDiffIds(checked, layers)));
       return layer.finalize();
     },
   };
+}
+
+/** Warns about a config that decryption will hold against the layer. */
+async function compareDiffIds(
+  { check }: DiffIdCheckStream,
+  [layer]: SameLayers,
+): Promise<string[]> {
+  try {
+    await check();
+    return [];
+  } catch (error) {
+    // Whoever decrypts may have a newer Node.js.
+    if (isOcicryptError(error, "DIFF_ID_UNCHECKED")) return [];
+    if (!isOcicryptError(error, "DIFF_ID_MISMATCH")) throw error;
+    return [`${nameOfLayer(layer)}: ${error.message}; ${REFUSED_LATER}`];
+  }
 }
 
 function typeAfter({ descriptor }: SelectedLayer): string {
@@ -213,28 +265,6 @@ function sizeOf(layers: readonly SelectedLayer[]): number {
     layers.map(({ descriptor }) => [layerIdentity(descriptor), descriptor.size]),
   );
   return [...sizes.values()].reduce((sum, size) => sum + size, 0);
-}
-
-type Bases = ReadonlyMap<ManifestNode, BaseMatch>;
-
-function countsOf(bases: Bases): Map<ManifestNode, number> {
-  return new Map([...bases].map(([manifest, { layers }]) => [manifest, layers]));
-}
-
-function reportBase(bases: Bases): BaseResult[] {
-  return [...bases].map(([{ platform }, match]) => ({
-    platform: formatPlatform(platform),
-    ...match,
-  }));
-}
-
-function findBaseChanged(bases: Bases): string[] {
-  return [...bases.values()]
-    .filter(({ layers, of }) => layers < of)
-    .map(
-      ({ digest, layers, of }) =>
-        `only ${String(layers)} of the ${String(of)} layers of the base image ${digest} are in the image`,
-    );
 }
 
 function requirePlain(selected: readonly SelectedLayer[]): void {

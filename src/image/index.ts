@@ -16,16 +16,11 @@ export {
 } from "./recipients.js";
 export { rotateImage } from "./rotate.js";
 
-export type { BaseMatch } from "./features/base-image.js";
+export type { BaseMatch, BaseResult } from "./features/base-image.js";
 export type { ConfigFinding, ConfigReport, SecretKind } from "./features/config-lint.js";
 export type { DecryptedLayerResult, DecryptImageOptions, DecryptImageResult } from "./decrypt.js";
 export type { DiffIdCheck } from "./features/diff-id.js";
-export type {
-  BaseResult,
-  EncryptedLayerResult,
-  EncryptImageOptions,
-  EncryptImageResult,
-} from "./encrypt.js";
+export type { EncryptedLayerResult, EncryptImageOptions, EncryptImageResult } from "./encrypt.js";
 export type {
   ImageReport,
   InspectImageOptions,
@@ -34,6 +29,7 @@ export type {
   ManifestReport,
   ReaderReport,
 } from "./inspect.js";
+export type { BindingState } from "./features/binding.js";
 export type { Profile } from "../keywrap/compat.js";
 export type { BlobAction, ImageProgress } from "./engine/progress.js";
 export type {

@@ -1,8 +1,11 @@
+import { isOcicryptError } from "../errors.js";
 import { layerProblem, PROFILES, recipientProblem, type Profile } from "../keywrap/compat.js";
 import type { Key } from "../keywrap/types.js";
 import { explainKey, listRecipients, type RecipientReport } from "../layer/explain.js";
 import { encryptionSchemes, isEncryptedDescriptor, type Descriptor } from "../spec/descriptor.js";
 import type { ImageSource } from "../store/types.js";
+import { compareBinding, layerHash, type BindingState } from "./features/binding.js";
+import { readExpectations } from "./features/expected-config.js";
 import { lintConfig, type ConfigReport } from "./features/config-lint.js";
 import { isImageConfig } from "./manifests/image-config.js";
 import { formatPlatform } from "./manifests/select-layers.js";
@@ -63,6 +66,11 @@ export interface LayerKeyReport {
   scheme?: string;
   /** The place of that wrapped key in its scheme's list, from 0. */
   index?: number;
+  /**
+   * Where it opens the layer: whether the wrapped key says that the layer belongs to this image.
+   * `none` where it says nothing, `mismatch` for a layer of another image.
+   */
+  binding?: BindingState;
   /** Why it does not open the layer. */
   reasons: string[];
 }
@@ -91,10 +99,12 @@ export async function inspectImage(
 
 async function inspectManifest(
   source: ImageSource,
-  { descriptor, document, platform }: ManifestNode,
+  manifest: ManifestNode,
   { keys = [], config = false, signal }: InspectImageOptions,
 ): Promise<ManifestReport> {
+  const { descriptor, document, platform } = manifest;
   const layers: LayerReport[] = [];
+  const hashes = keys.length === 0 ? undefined : await placeHashes(source, manifest, signal);
   for (const [index, layer] of document.layers.entries()) {
     const { mediaType, digest, size } = layer.descriptor;
     const encrypted = isEncryptedDescriptor(layer.descriptor);
@@ -102,12 +112,42 @@ async function inspectManifest(
     layers.push({
       ...{ index, mediaType, digest, size, encrypted, recipients },
       readers: encrypted ? findReaders(mediaType, recipients) : [],
-      keys: encrypted ? await tryKeys(layer.descriptor, keys, signal) : [],
+      keys: encrypted ? await tryKeys(layer.descriptor, keys, hashes?.[index], signal) : [],
     });
   }
   const report = { platform: formatPlatform(platform), digest: descriptor.digest, layers };
   if (!config || !isImageConfig(document.config)) return report;
   return { ...report, config: lintConfig(await readDocument(source, document.config, signal)) };
+}
+
+/** The hash of each layer's place; none for a manifest whose config cannot be read. */
+async function placeHashes(
+  source: ImageSource,
+  manifest: ManifestNode,
+  signal: AbortSignal | undefined,
+): Promise<(Uint8Array | undefined)[]> {
+  const layers = manifest.document.layers.map((layer, index) => ({ ...layer, manifest, index }));
+  const encrypted = layers.filter(({ descriptor }) => isEncryptedDescriptor(descriptor));
+  if (encrypted.length === 0) return [];
+  try {
+    const options = { allowUnverified: true, signal };
+    const { hashes } = await readExpectations(source, encrypted, options);
+    return layers.map((layer) => layerHash(layer, hashes));
+  } catch (error) {
+    // An image without its config can still be inspected.
+    if (isOcicryptError(error, "BLOB_NOT_FOUND")) return [];
+    throw error;
+  }
+}
+
+/** A binding that cannot be read is not that of this image. */
+function stateOf(binding: Uint8Array | undefined, hash: Uint8Array | undefined): BindingState {
+  try {
+    return compareBinding(binding, hash);
+  } catch (error) {
+    if (isOcicryptError(error, "PRIVATE_OPTIONS_INVALID")) return "mismatch";
+    throw error;
+  }
 }
 
 function findReaders(mediaType: string, recipients: readonly RecipientReport[]): ReaderReport[] {
@@ -123,6 +163,7 @@ function findReaders(mediaType: string, recipients: readonly RecipientReport[]):
 async function tryKeys(
   descriptor: Descriptor,
   keys: readonly Key[],
+  hash: Uint8Array | undefined,
   signal: AbortSignal | undefined,
 ): Promise<LayerKeyReport[]> {
   const byLabel = new Map<string, Key[]>();
@@ -132,7 +173,7 @@ async function tryKeys(
   }
   const reports: LayerKeyReport[] = [];
   for (const [key, parts] of byLabel) {
-    reports.push({ key, ...(await tryParts(descriptor, parts, signal)) });
+    reports.push({ key, ...(await tryParts(descriptor, parts, hash, signal)) });
   }
   return reports;
 }
@@ -141,6 +182,7 @@ async function tryKeys(
 async function tryParts(
   descriptor: Descriptor,
   parts: readonly Key[],
+  hash: Uint8Array | undefined,
   signal: AbortSignal | undefined,
 ): Promise<Omit<LayerKeyReport, "key">> {
   const present = encryptionSchemes(descriptor);
@@ -149,9 +191,12 @@ async function tryParts(
   for (const part of fitting) {
     const report = await explainKey(descriptor, part, signal);
     const { opens, index } = report;
-    if (opens)
-      return { opens, scheme: part.scheme, ...(index !== undefined && { index }), reasons: [] };
-    reasons.push(...report.reasons);
+    if (!opens) {
+      reasons.push(...report.reasons);
+      continue;
+    }
+    const place = { scheme: part.scheme, ...(index !== undefined && { index }) };
+    return { opens, ...place, binding: stateOf(report.binding, hash), reasons: [] };
   }
   if (fitting.length === 0) {
     const schemes = [...new Set(parts.map(({ scheme }) => scheme))].join(", ");

@@ -12,6 +12,8 @@ import { mergeLayer } from "./changes.js";
 import type { EncryptImageResult } from "./encrypt.js";
 import { progressMeter, type ProgressMeter } from "./engine/progress.js";
 import { layerIdentity, runSteps, type LayerStep } from "./engine/run-steps.js";
+import { bindingOf, findUnbound, requireBinding, type ImageHashes } from "./features/binding.js";
+import { readExpectations } from "./features/expected-config.js";
 import { findCopies, type CopyWords } from "./features/leftover-blobs.js";
 import { selectEncrypted, type SelectedLayer, type Selection } from "./manifests/select-layers.js";
 import { imageManifests, readImage } from "./manifests/tree.js";
@@ -28,6 +30,12 @@ export interface RotateImageOptions extends Selection, OperationOptions {
    * counts once.
    */
   recipients: readonly Recipient[];
+  /**
+   * Whether the wrapped keys say which image and place a layer belongs to, so that decryption refuses
+   * the layer anywhere else. Recipients without {@link Recipient.roomForBinding} never get it.
+   * Default: true.
+   */
+  bind?: boolean | undefined;
   /** Refuse what the readers of a profile could not decrypt; nothing is refused by default. */
   compat?: Profile | undefined;
 }
@@ -40,7 +48,7 @@ export interface RotateImageOptions extends Selection, OperationOptions {
  * **Old copies stay open** to whoever could open them: delete the old image where it is.
  *
  * @throws {@link OcicryptError} `NOT_ENCRYPTED`, `NO_KEYS`, `NO_RECIPIENTS`, `NO_MATCHING_KEY`,
- *   `PROFILE_IMPOSSIBLE`, `HMAC_MISMATCH`; `ALREADY_ENCRYPTED` for what is encrypted within what is
+ *   `PROFILE_IMPOSSIBLE`, `HMAC_MISMATCH`, `BINDING_MISMATCH`; `ALREADY_ENCRYPTED` for what is encrypted within what is
  *   encrypted; `ANNOTATION_TOO_LARGE`; and the others of {@link decryptLayer} and {@link encryptImage}
  */
 export async function rotateImage(
@@ -55,16 +63,19 @@ export async function rotateImage(
     const selected = selectEncrypted(root, options);
     requireEncryptedOnce(selected);
     requireCompatible(options.compat, recipients, selected.map(typeAfter));
-    await requireRoomForKeys({ root, selected, recipients, signal });
+    const { hashes } = await readExpectations(source, selected, { allowUnverified: true, signal });
+    const bound = options.bind === false ? undefined : hashes;
+    await requireRoomForKeys({ root, selected, recipients, bound, signal });
     const meter = progressMeter(totalSize(root), options.onProgress);
     const rewritten = await runSteps({
       ...{ source, destination, root, selected, meter, signal },
-      step: rotationStep({ source, destination, recipients, keys, meter }),
+      step: rotationStep({ source, destination, recipients, keys, meter, hashes, bound }),
       changes: (parts) => ({ parts }),
       concurrency: options.concurrency,
     });
     const layers = [...rewritten.layers].map(([layer, after]) => reportLayer(layer, after));
-    const warnings = await findCopies(selected, imageManifests(root), destination, OLD_COPIES);
+    const leftovers = await findCopies(selected, imageManifests(root), destination, OLD_COPIES);
+    const warnings = [...(bound === undefined ? [] : findUnbound(selected)), ...leftovers];
     return { root, rewritten, report: { layers }, warnings };
   });
 }
@@ -75,23 +86,28 @@ interface RotationContext {
   recipients: readonly Recipient[];
   keys: readonly Key[];
   meter: ProgressMeter;
+  hashes: ImageHashes;
+  bound: ImageHashes | undefined;
 }
 
 function rotationStep(context: RotationContext): LayerStep {
-  const { source, destination, recipients, keys, meter } = context;
+  const { source, destination, recipients, keys, meter, hashes, bound } = context;
   return {
     // Layers with one blob and one HMAC have one key, whoever it is wrapped for, and go on sharing the blob.
     identity: ({ descriptor }) =>
       layerIdentity(descriptor, descriptor.annotations?.[PUBLIC_OPTIONS]),
     merge: mergeLayer,
-    async run([{ descriptor }], signal) {
+    async run(layers, signal) {
+      const [{ descriptor }] = layers;
       const content = meter.count(source.read(descriptor, { signal }), descriptor, "encrypt");
       const old = await decryptLayer(content, { descriptor, keys, signal });
+      for (const layer of layers) requireBinding(layer, old.binding, { hashes });
       // The stream of `old` fails at its end if it is not verified; that of `layer` with it, so
       // that the destination drops what it has got.
       const layer = encryptLayer(old.stream, {
         descriptor: plainDescriptor(descriptor),
         recordedDigest: old.recordedDigest,
+        binding: bound && bindingOf(layers, bound),
         ...{ recipients, signal },
       });
       await destination.write(layer.stream, () => layer.finalize(), { signal });

@@ -9,6 +9,7 @@ import { wrapForAll, type WrappedElement } from "../layer/wrap.js";
 import { isEncryptedDescriptor, type Descriptor } from "../spec/descriptor.js";
 import { MAX_ANNOTATION_LENGTH, MAX_MANIFEST_SIZE } from "../spec/limits.js";
 import { encryptedMediaType, plainMediaType } from "../spec/media-types.js";
+import { bindingOf, type ImageHashes } from "./features/binding.js";
 import { changesOf, mergeLayer, type OtherChanges } from "./changes.js";
 import { rewriteManifests, type Changes } from "./manifests/rewrite.js";
 import type { SelectedLayer } from "./manifests/select-layers.js";
@@ -26,6 +27,8 @@ export interface NewKeys extends OtherChanges {
   /** Plain ones, or ones whose digests before encryption nobody knows yet. */
   selected: readonly SelectedLayer[];
   recipients: readonly Recipient[];
+  /** Where the wrapped keys bind the layers to their image. */
+  bound?: ImageHashes | undefined;
   signal?: AbortSignal | undefined;
 }
 
@@ -67,7 +70,7 @@ export async function requireRoom(
  */
 export async function requireRoomForKeys(work: NewKeys): Promise<void> {
   const { root, selected, recipients, signal } = work;
-  if (isSmall(selected, recipients)) return;
+  if (isSmall(work)) return;
   const wrapped = await rehearse(work);
   if (wrapped === undefined) return;
   const changesWith = (count: number): Changes =>
@@ -76,15 +79,18 @@ export async function requireRoomForKeys(work: NewKeys): Promise<void> {
 }
 
 /** Whether there is room for wrapped keys even if all of them are large. */
-function isSmall(selected: readonly SelectedLayer[], recipients: readonly Recipient[]): boolean {
+function isSmall(work: NewKeys): boolean {
+  const { selected, recipients } = work;
+  // Base64 three times: in the private options, in the wrapped key and in the annotation.
+  const largest = LARGE_WRAPPED_KEY + 3 * (longestBinding(work)?.byteLength ?? 0);
   const lists = countBy(recipients, ({ scheme }) => scheme);
   const layers = countBy(selected, ({ manifest }) => manifest);
   const unknown = recipients.filter(({ scheme }) => !isBuiltIn(scheme)).length;
   const fits = ([{ descriptor }, count]: [ManifestNode, number]): boolean =>
     count * unknown <= FEW_UNKNOWN &&
-    descriptor.size + count * recipients.length * LARGE_WRAPPED_KEY <= MAX_MANIFEST_SIZE;
+    descriptor.size + count * recipients.length * largest <= MAX_MANIFEST_SIZE;
   return (
-    [...lists.values()].every((count) => count * LARGE_WRAPPED_KEY <= MAX_ANNOTATION_LENGTH) &&
+    [...lists.values()].every((count) => count * largest <= MAX_ANNOTATION_LENGTH) &&
     [...layers].every(fits)
   );
 }
@@ -100,13 +106,14 @@ function countBy<T, K>(items: readonly T[], name: (item: T) => K): Map<K, number
  *
  * @returns `undefined` where it can not be done and says nothing of the real keys
  */
-async function rehearse({
-  selected,
-  recipients,
-  signal,
-}: NewKeys): Promise<WrappedElement[] | undefined> {
+async function rehearse(work: NewKeys): Promise<WrappedElement[] | undefined> {
+  const { selected, recipients, signal } = work;
   const isPlain = !selected.some(({ descriptor }) => isEncryptedDescriptor(descriptor));
-  const secret = { ...generateSecret(), digest: isPlain ? longestDigest(selected) : SOME_DIGEST };
+  const secret = {
+    ...generateSecret(),
+    digest: isPlain ? longestDigest(selected) : SOME_DIGEST,
+    binding: longestBinding(work),
+  };
   try {
     return await wrapForAll(secret, recipients, signal);
   } catch (error) {
@@ -117,6 +124,24 @@ async function rehearse({
   } finally {
     wipePrivateOptions(secret);
   }
+}
+
+/** The longest binding among those of the layers. */
+function longestBinding({ selected, bound }: NewKeys): Uint8Array | undefined {
+  if (bound === undefined) return undefined;
+  const byDigest = new Map<string, SelectedLayer[]>();
+  for (const layer of selected) {
+    const { digest } = layer.descriptor;
+    const same = byDigest.get(digest);
+    if (same === undefined) byDigest.set(digest, [layer]);
+    else same.push(layer);
+  }
+  let longest: Uint8Array | undefined;
+  for (const same of byDigest.values()) {
+    const binding = bindingOf(same, bound);
+    if ((binding?.byteLength ?? 0) > (longest?.byteLength ?? 0)) longest = binding;
+  }
+  return longest;
 }
 
 /** What is recorded of a plain layer is its own digest. */

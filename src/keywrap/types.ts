@@ -13,7 +13,14 @@ export interface Recipient {
    */
   readonly thumbprint?: string | undefined;
   /**
-   * Wraps the private options: about 200 bytes of JSON to be kept secret and unchanged. The
+   * Whether the scheme can wrap more than the 193 bytes of private options that every reader needs.
+   * A recipient for which this is false gets the layer's key without the binding to its image.
+   * Default: true.
+   */
+  readonly roomForBinding?: boolean | undefined;
+  /**
+   * Wraps the private options: 200 to 300 bytes of JSON to be kept secret and unchanged, and more
+   * for a layer that many manifests share. The
    * buffer is this recipient's own and is overwritten afterwards; copy what must live longer.
    *
    * @throws Whatever keeps it from wrapping; nothing of the layer is written then.

@@ -38,6 +38,8 @@ export interface DecryptedLayer {
    * the layer before a compression step, and proves nothing about who encrypted.
    */
   recordedDigest: string;
+  /** The bytes that tie the layer to images, if whoever wrapped the key wrote any; not checked here. */
+  binding?: Uint8Array | undefined;
   /**
    * The descriptor of the plain layer, once the stream was read to its end: the members of the
    * encrypted one with the plain media type, digest and size, and without what encryption added.
@@ -106,6 +108,7 @@ export async function decryptLayer(
     stream: toReadableStream(plaintext, signal),
     opening,
     recordedDigest: privateOptions.digest,
+    binding: privateOptions.binding,
     // eslint-disable-next-line @typescript-eslint/require-await -- a promise, as for a rejection
     async finalize() {
       if (result === undefined) {

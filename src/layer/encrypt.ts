@@ -24,6 +24,8 @@ export interface EncryptLayerOptions {
   recipients: readonly Recipient[];
   /** Goes into the private options; see {@link DecryptedLayer}. Default: the descriptor's digest. */
   recordedDigest?: string | undefined;
+  /** Opaque bytes for the private options that tie the layer to images; absent by default. */
+  binding?: Uint8Array | undefined;
   signal?: AbortSignal | undefined;
   /** Called with the number of bytes encrypted so far. */
   onProgress?: ((bytes: number) => void) | undefined;
@@ -53,7 +55,7 @@ export interface EncryptedLayer {
  */
 export function encryptLayer(source: ByteSource, options: EncryptLayerOptions): EncryptedLayer {
   const { descriptor, recipients, signal, onProgress } = options;
-  const { recordedDigest = descriptor.digest ?? "" } = options;
+  const { recordedDigest = descriptor.digest ?? "", binding } = options;
   if (isEncryptedDescriptor(descriptor)) {
     throw new OcicryptError("ALREADY_ENCRYPTED", "the layer is encrypted already");
   }
@@ -63,7 +65,7 @@ export function encryptLayer(source: ByteSource, options: EncryptLayerOptions): 
   let result: Omit<Encrypted, "mediaType"> | undefined;
 
   async function* ciphertext(abort: AbortSignal): AsyncGenerator<Bytes, void, undefined> {
-    const secret = { ...generateSecret(), digest: recordedDigest };
+    const secret = { ...generateSecret(), digest: recordedDigest, binding };
     const encryptor = createEncryptor(secret);
     let wrapped: WrappedElement[];
     try {

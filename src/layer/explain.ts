@@ -20,6 +20,8 @@ export interface KeyReport {
   opens: boolean;
   /** The place of the wrapped key that it opens, in its scheme's list, from 0. */
   index?: number;
+  /** The bytes that tie the layer to images, if the wrapped key holds any. */
+  binding?: Uint8Array;
   /** For each wrapped key of the key's scheme that it does not open: why. */
   reasons: string[];
 }
@@ -59,8 +61,9 @@ export async function explainKey(
     try {
       const secret = await abortable(key.unwrap(wrapped.bytes, { signal }), signal);
       if (secret !== null) {
-        checkSecret(secret);
-        return { key, opens: true, index: wrapped.index, reasons: [] };
+        const binding = bindingIn(secret);
+        const { index } = wrapped;
+        return { key, opens: true, index, ...(binding && { binding }), reasons: [] };
       }
       reasons.push(key.explain?.(wrapped.bytes) ?? "it is for another key");
     } catch (error) {
@@ -72,9 +75,11 @@ export async function explainKey(
   return { key, opens: false, reasons };
 }
 
-function checkSecret(secret: Uint8Array): void {
+function bindingIn(secret: Uint8Array): Uint8Array | undefined {
   try {
-    wipePrivateOptions(parsePrivateOptions(secret));
+    const options = parsePrivateOptions(secret);
+    wipePrivateOptions(options);
+    return options.binding;
   } finally {
     secret.fill(0);
   }

@@ -22,11 +22,17 @@ export async function wrapForAll(
 ): Promise<WrappedElement[]> {
   requireRecipients(recipients);
   const secret = serializePrivateOptions(options);
+  const short = serializePrivateOptions({ ...options, binding: undefined });
   const shared = signal && anySignal(signal);
   try {
-    return await Promise.all(recipients.map((recipient) => wrapFor(recipient, secret, shared)));
+    return await Promise.all(
+      recipients.map((recipient) =>
+        wrapFor(recipient, recipient.roomForBinding === false ? short : secret, shared),
+      ),
+    );
   } finally {
     secret.fill(0);
+    short.fill(0);
   }
 }
 

@@ -23,9 +23,9 @@ describe("rendered results", () => {
 
   it("show the layers of encryption and decryption", () => {
     const encrypted = renderEncrypted({ image, layers: [layer], warnings: [] }, "oci:b");
-    const diffId = "skipped: not a tar layer" as const;
+    const diffId = "skipped: the config has no diffIDs" as const;
     const decrypted = renderDecrypted(
-      { image, layers: [{ ...layer, diffId }], warnings: [] },
+      { image, layers: [{ ...layer, diffId, bound: true }], warnings: [] },
       "oci:b",
     );
     for (const text of [encrypted, decrypted]) {
@@ -35,7 +35,7 @@ describe("rendered results", () => {
     }
     expect(encrypted).toMatch(/^encrypted 1 layer\n/);
     expect(decrypted).toMatch(/^decrypted 1 layer\n/);
-    expect(decrypted).toContain("diffID skipped: not a tar layer\n");
+    expect(decrypted).toContain("diffID skipped: the config has no diffIDs\n");
   });
 
   it("show the ids of recipients", () => {

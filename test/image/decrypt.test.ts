@@ -180,9 +180,14 @@ describe("decryption without success", () => {
     ["exchanged", (layers) => layers.reverse()],
     ["replaced by another", (layers) => (layers[1] = layers[0]!)],
   ])("of layers that were %s", async (_, change) => {
-    const path = await encrypted(await some(2));
-    await changeLayers(path, change);
-    await expectRefusal(path, "DIFF_ID_MISMATCH");
+    const [plain, bound, unbound] = [directory(), directory(), directory()];
+    await layoutOf(plain, await some(2));
+    await encrypt(plain, bound);
+    await changeLayers(bound, change);
+    await expectRefusal(bound, "BINDING_MISMATCH");
+    await encrypt(plain, unbound, { bind: false });
+    await changeLayers(unbound, change);
+    await expectRefusal(unbound, "DIFF_ID_MISMATCH");
   });
 
   it("of a layer that was taken away", async () => {
@@ -251,7 +256,7 @@ describe("the check of diffIDs", () => {
     ["an uncompressed layer", TAR, {}, "verified"],
     ["a gzip layer", TAR_GZIP, {}, "verified"],
     ["a nondistributable layer", "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip", {}, "verified"], // prettier-ignore
-    ["a layer of no tar type", "application/vnd.example", {}, "skipped: not a tar layer"],
+    ["a layer of no tar type", "application/vnd.example", {}, "verified"],
     ["a config without rootfs", TAR, { config: { mediaType: CONFIG, content: "{}" } }, "skipped: the config has no diffIDs"], // prettier-ignore
     ["a rootfs without diffIDs", TAR, { config: { mediaType: CONFIG, content: '{"rootfs":{}}' } }, "skipped: the config has no diffIDs"], // prettier-ignore
     ["no rootfs", TAR, { config: { mediaType: CONFIG, content: '{"rootfs":null}' } }, "skipped: the config has no diffIDs"], // prettier-ignore
@@ -263,14 +268,59 @@ describe("the check of diffIDs", () => {
     expect(layers.map(({ diffId }) => diffId)).toEqual([expected]);
   });
 
-  it("of zstd depends on Node", async () => {
-    const path = await encrypted([await layer("a", { mediaType: TAR_ZSTD })]);
-    const { layers } = await decrypt(path, directory());
+  it("of zstd is made where Node.js has zstd, and needs the caller's word elsewhere", async () => {
     const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
     const isThere = (major === 22 && minor >= 15) || (major === 23 && minor >= 8) || major > 23;
-    expect(layers.map(({ diffId }) => diffId)).toEqual([
-      isThere ? "verified" : "skipped: zstd needs Node.js 22.15 or later",
-    ]);
+    const path = await encrypted([await layer("a", { mediaType: TAR_ZSTD })]);
+    if (!isThere) await expectRefusal(path, "DIFF_ID_UNCHECKED");
+    const { layers, warnings } = await decrypt(path, directory(), { allowUnverified: true });
+    const reason = "unverified: the diffID of a zstd layer cannot be checked before Node.js 22.15";
+    expect(layers.map(({ diffId }) => diffId)).toEqual([isThere ? "verified" : reason]);
+    expect(warnings).toEqual(isThere ? [] : [`layer 0 is ${reason}`]);
+  });
+
+  it("goes by the content and not by the media type", async () => {
+    const wanted = await layer("a", { mediaType: TAR_GZIP });
+    for (const mediaType of [TAR, TAR_ZSTD, DOCKER_TAR_GZIP, "application/vnd.example"]) {
+      const good = await encrypted([describedAs(wanted, { mediaType })]);
+      const { layers } = await decrypt(good, directory());
+      expect(layers.map(({ diffId }) => diffId)).toEqual(["verified"]);
+      const other = { ...wanted, diffId: digestOf("another") };
+      const bad = await encrypted([describedAs(other, { mediaType })]);
+      await expectRefusal(bad, "DIFF_ID_MISMATCH");
+    }
+  });
+
+  it("goes by the content of the config and not by its media type", async () => {
+    const { content } = imageConfig([digestOf("another")]);
+    const path = await encrypted([await layer("a")], { config: { mediaType: EMPTY, content } });
+    await expectRefusal(path, "DIFF_ID_MISMATCH");
+  });
+
+  it.each<[string, string, string]>([
+    ["other diffIDs", imageConfig([digestOf("another")]).content, "the config says"],
+    ["no diffID", imageConfig([]).content, "0 diffIDs for 1 layers"],
+    ["malformed diffIDs", imageConfig(["a"]).content, "malformed"],
+    ["no JSON", "", "is not JSON"],
+  ])("lets a layer pass on the caller's word: a config with %s", async (_, content, reason) => {
+    const plain = directory();
+    const { descriptor } = await layoutOf(plain, [await layer("a")], {
+      config: { mediaType: CONFIG, content },
+    });
+    const path = directory();
+    const there = await encrypt(plain, path);
+    expect(there.warnings.join("\n")).toContain("decryption will refuse it unless");
+    await expect(decrypt(path, directory())).rejects.toThrow(reason);
+    const { image, layers, warnings } = await decrypt(path, directory(), { allowUnverified: true });
+    expect(image.digest).toBe(descriptor.digest);
+    expect(layers[0]!.diffId).toContain(reason);
+    expect(warnings).toEqual([`layer 0 is ${layers[0]!.diffId}`]);
+  });
+
+  it("has nothing to warn of when the config is right", async () => {
+    const plain = directory();
+    await layoutOf(plain, [await layer("a"), await layer("b", { mediaType: TAR })]);
+    expect((await encrypt(plain, directory())).warnings).toEqual([]);
   });
 
   it("of zstd finds damage", async (context) => {

@@ -25,6 +25,11 @@ export interface BaseMatch {
   of: number;
 }
 
+export interface BaseResult extends BaseMatch {
+  /** `os/arch`, or `-` in an image without an index. */
+  platform: string;
+}
+
 export interface BaseOptions {
   /**
    * The base image; without it, the image that each manifest names by the annotation
@@ -76,6 +81,31 @@ export async function findBaseLayers(
     found.set(manifest, await compare(manifest, config, read, signal));
   }
   return found;
+}
+
+/** The base image of each manifest. */
+export type Bases = ReadonlyMap<ManifestNode, BaseMatch>;
+
+/** How many layers of each manifest come from its base image. */
+export function countsOf(bases: Bases): Map<ManifestNode, number> {
+  return new Map([...bases].map(([manifest, { layers }]) => [manifest, layers]));
+}
+
+export function reportBase(bases: Bases): BaseResult[] {
+  return [...bases].map(([{ platform }, match]) => ({
+    platform: formatPlatform(platform),
+    ...match,
+  }));
+}
+
+/** Warns about images that do not have all layers of their base image. */
+export function findBaseChanged(bases: Bases): string[] {
+  return [...bases.values()]
+    .filter(({ layers, of }) => layers < of)
+    .map(
+      ({ digest, layers, of }) =>
+        `only ${String(layers)} of the ${String(of)} layers of the base image ${digest} are in the image`,
+    );
 }
 
 async function compare(

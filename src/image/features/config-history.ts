@@ -1,9 +1,10 @@
-import { createHash } from "node:crypto";
+import { createHash, type Hash } from "node:crypto";
 import { isOcicryptError, OcicryptError } from "../../errors.js";
 import { replaceContent, type Descriptor } from "../../spec/descriptor.js";
 import { applyEdits, locate, member, removeMembers } from "../../text/json-edits.js";
 import { MAX_MANIFEST_SIZE } from "../../spec/limits.js";
 import type { ImageDestination, ImageSource } from "../../store/types.js";
+import { hashConfig, type ImageHashes } from "./binding.js";
 import { formatFinding, lintConfig } from "./config-lint.js";
 import { exposes, notKnown } from "./leftover-blobs.js";
 import { isImageConfig, parseImageConfig, type ImageConfig } from "../manifests/image-config.js";
@@ -17,6 +18,8 @@ export interface ReadConfigs {
   redacted: NewConfig[];
   /** The configs that can be read, as they were. */
   configs: ReadonlyMap<ManifestNode, ImageConfig>;
+  /** For the binding of layers to the configs as they will be. */
+  hashes: ImageHashes;
 }
 
 /** All redacted configs are held in memory at once. */
@@ -59,7 +62,15 @@ export async function readConfigs(
     }
     for (const warning of lint(bytes ?? before, config)) warnings.add(warning);
   }
-  return { warnings: limited([...warnings]), redacted, configs };
+  const changed = new Map(redacted.map(({ manifest, after }) => [manifest, after.digest]));
+  const hashes = new Map<ManifestNode, Hash>();
+  for (const [manifest, config] of configs) {
+    const { document } = manifest;
+    const digest = changed.get(manifest) ?? document.config.digest;
+    const hash = hashConfig(config, digest, document.layers.length);
+    if (hash !== undefined) hashes.set(manifest, hash);
+  }
+  return { warnings: limited([...warnings]), redacted, configs, hashes };
 }
 
 function parseIfPossible(bytes: Uint8Array): ImageConfig | undefined {

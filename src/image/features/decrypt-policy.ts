@@ -3,7 +3,7 @@ import { listRecipients } from "../../layer/explain.js";
 import { encryptionSchemes, type Descriptor } from "../../spec/descriptor.js";
 import { isEncryptedMediaType } from "../../spec/media-types.js";
 import {
-  formatPlatform,
+  nameOfLayer,
   selectLayers,
   type SelectedLayer,
   type Selection,
@@ -25,6 +25,12 @@ export interface DecryptPolicy {
    * finds mistakes and no attacks: these are claims in annotations, which anybody can write.
    */
   requireRecipients?: readonly string[] | undefined;
+  /**
+   * Refuses an image with a layer to decrypt that is not bound to it: one whose wrapped key does not
+   * say that config, diffIDs and place are those of this image. A binding that is there is verified
+   * in any case. Default: false.
+   */
+  requireBound?: boolean | undefined;
 }
 
 /**
@@ -49,7 +55,7 @@ export function requireEncryptedLayers(
   const layers = selectLayers(manifests, policy === true ? {} : policy);
   if (layers.length === 0) throw violation("the image has no layers");
   const plain = layers.find(({ descriptor }) => !isEncrypted(descriptor));
-  if (plain !== undefined) throw violation(`${nameOf(plain)} is not encrypted`);
+  if (plain !== undefined) throw violation(`${nameOfLayer(plain)} is not encrypted`);
 }
 
 /** @throws {@link OcicryptError} `POLICY_VIOLATION` */
@@ -63,7 +69,7 @@ export async function requireLayerRecipients(
     const present = reports.filter(({ problem }) => problem === undefined);
     for (const wanted of required) {
       if (present.some(({ scheme, keyId }) => scheme === wanted || keyId === wanted)) continue;
-      throw violation(`${nameOf(layer)} is not encrypted for ${shown(wanted)}`);
+      throw violation(`${nameOfLayer(layer)} is not encrypted for ${shown(wanted)}`);
     }
   }
 }
@@ -89,12 +95,6 @@ function runnable(node: ImageNode): { manifests: ManifestNode[]; others: OtherNo
 /** Stricter than elsewhere: a runtime takes a layer for plain by its media type alone. */
 function isEncrypted(descriptor: Descriptor): boolean {
   return isEncryptedMediaType(descriptor.mediaType) && encryptionSchemes(descriptor).length > 0;
-}
-
-function nameOf({ manifest, index }: SelectedLayer): string {
-  const { platform } = manifest;
-  const where = platform === undefined ? "" : ` of ${formatPlatform(platform)}`;
-  return `layer ${String(index)}${where}`;
 }
 
 function violation(message: string): OcicryptError {

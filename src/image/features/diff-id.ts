@@ -4,101 +4,127 @@ import { pipeline } from "node:stream/promises";
 import * as zlib from "node:zlib";
 import { OcicryptError } from "../../errors.js";
 import { parseDigest } from "../../spec/digest.js";
-import { layerCompression, type Compression } from "../../spec/media-types.js";
-
-/** Whether a layer's content was compared with the diffID in the image's config, or why not. */
-export type DiffIdCheck = "verified" | `skipped: ${string}`;
 
 /**
- * Passes a plain layer through while computing its diffID.
- *
- * @returns the layer to go on with, and the check, to be called once that has ended
+ * The comparison of a layer with the diffID in the image's config: `skipped` where the config has no
+ * diffIDs, `unverified` where the comparison failed and `allowUnverified` let the layer pass.
  */
-export function withDiffId(
-  layer: AsyncIterable<Uint8Array>,
-  mediaType: string,
-  expected: string | undefined,
-): { content: AsyncIterable<Uint8Array>; check: () => Promise<DiffIdCheck> } {
-  const compression = layerCompression(mediaType);
-  const skipped = reasonToSkip(compression, expected);
-  if (skipped !== undefined || compression === undefined || expected === undefined) {
-    const result: DiffIdCheck = `skipped: ${skipped ?? "not a tar layer"}`;
-    return { content: layer, check: () => Promise.resolve(result) };
-  }
-  const decompress = decompressor(compression);
+export type DiffIdCheck = "verified" | `skipped: ${string}` | `unverified: ${string}`;
+
+export interface DiffIdCheckStream {
+  /** The layer, passed through. */
+  content: AsyncIterable<Uint8Array>;
+  /**
+   * Ends the check, once the content has ended.
+   *
+   * @throws {@link OcicryptError} `DIFF_ID_MISMATCH`; `DIFF_ID_UNCHECKED` where this Node.js cannot
+   *   decompress the layer
+   */
+  check: () => Promise<void>;
+}
+
+/**
+ * Passes a plain layer through and compares its uncompressed content with a diffID. The layer's own
+ * first bytes tell how it is compressed: a media type is a claim of whoever wrote the manifest.
+ */
+export function withDiffId(layer: AsyncIterable<Uint8Array>, expected: string): DiffIdCheckStream {
   const { algorithm } = parseDigest(expected);
   const hash = createHash(algorithm);
-  const hashed = pipeline(decompress, async (uncompressed: AsyncIterable<Uint8Array>) => {
-    for await (const chunk of uncompressed) hash.update(chunk);
-  });
-  // Awaited in the check; without this, damage found early would be an unhandled rejection.
-  hashed.catch(() => undefined);
+  let decompressor: Transform | undefined;
+  let hashed: Promise<void> | undefined;
+  let unsupported = false;
+
+  function start(head: Uint8Array): void {
+    const compression = compressionOf(head);
+    if (compression === "zstd" && !("createZstdDecompress" in zlib)) {
+      unsupported = true;
+      return;
+    }
+    decompressor = createDecompressor(compression);
+    hashed = pipeline(decompressor, async (uncompressed: AsyncIterable<Uint8Array>) => {
+      for await (const chunk of uncompressed) hash.update(chunk);
+    });
+    // Awaited in the check; without this, damage found early would be an unhandled rejection.
+    hashed.catch(() => undefined);
+  }
 
   async function* tee(): AsyncGenerator<Uint8Array, void, undefined> {
+    let head: Uint8Array | undefined = new Uint8Array();
     let isEnded = false;
     try {
       for await (const chunk of layer) {
-        await feed(decompress, chunk);
+        if (head !== undefined) {
+          head = Buffer.concat([head, chunk]);
+          if (head.byteLength >= MAGIC_LENGTH) {
+            start(head);
+            await feed(decompressor, head);
+            head = undefined;
+          }
+        } else {
+          await feed(decompressor, chunk);
+        }
         yield chunk;
       }
-      decompress.end();
+      if (head !== undefined) {
+        start(head);
+        await feed(decompressor, head);
+      }
+      decompressor?.end();
       isEnded = true;
     } finally {
-      if (!isEnded) decompress.destroy();
+      if (!isEnded) decompressor?.destroy();
     }
   }
 
   return {
     content: tee(),
     async check() {
+      if (unsupported) {
+        const message = "the diffID of a zstd layer cannot be checked before Node.js 22.15";
+        throw new OcicryptError("DIFF_ID_UNCHECKED", message);
+      }
       try {
         await hashed;
       } catch (cause) {
-        const message = "the decrypted layer can not be decompressed, so its diffID is wrong";
+        const message = "the layer cannot be decompressed, so its diffID is wrong";
         throw new OcicryptError("DIFF_ID_MISMATCH", message, { cause });
       }
       const actual = `${algorithm}:${hash.digest("hex")}`;
-      if (actual === expected) return "verified";
-      const message = `the decrypted layer has the diffID ${actual}, the config says ${expected}`;
+      if (actual === expected) return;
+      const message = `the layer has the diffID ${actual}, the config says ${expected}`;
       throw new OcicryptError("DIFF_ID_MISMATCH", message);
     },
   };
 }
 
-function reasonToSkip(
-  compression: Compression | undefined,
-  expected: string | undefined,
-): string | undefined {
-  if (expected === undefined) return "the config has no diffIDs";
-  if (compression === undefined) return "not a tar layer";
-  if (compression === "zstd" && !("createZstdDecompress" in zlib)) {
-    return "zstd needs Node.js 22.15 or later";
-  }
-  return undefined;
+const MAGIC_LENGTH = 4;
+
+/** The formats that image-spec names, told by their first bytes as containers/image does. */
+function compressionOf(head: Uint8Array): "none" | "gzip" | "zstd" {
+  const bytes = Buffer.from(head.buffer, head.byteOffset, head.byteLength);
+  if (bytes.length < MAGIC_LENGTH) return "none";
+  if (bytes.readUInt16BE(0) === 0x1f8b) return "gzip";
+  // RFC 8878 sections 3.1.1 and 3.1.2: a frame, or a skippable one.
+  const magic = bytes.readUInt32LE(0);
+  return magic === 0xfd2fb528 || magic >>> 4 === 0x184d2a5 ? "zstd" : "none";
 }
 
-function decompressor(compression: Compression): Transform {
+function createDecompressor(compression: "none" | "gzip" | "zstd"): Transform {
   if (compression === "gzip") return zlib.createGunzip();
   if (compression === "none") return new PassThrough();
+  // Not in the types of Node 20.
+  const { createZstdDecompress } = zlib as typeof zlib & { createZstdDecompress: () => Transform };
   return createZstdDecompress();
 }
 
-/** Not in the types of Node 20. */
-function createZstdDecompress(): Transform {
-  const { createZstdDecompress: create } = zlib as typeof zlib & {
-    createZstdDecompress: () => Transform;
-  };
-  return create();
-}
-
-/** Waits for room, and no longer once the decompressor has failed: its error is for the check. */
-async function feed(decompress: Transform, chunk: Uint8Array): Promise<void> {
-  if (decompress.destroyed || decompress.write(chunk)) return;
+/** Waits for room, and no longer once the decompressor has failed: the check reports its error. */
+async function feed(decompressor: Transform | undefined, chunk: Uint8Array): Promise<void> {
+  if (decompressor === undefined || decompressor.destroyed || decompressor.write(chunk)) return;
   await new Promise<void>((resolve) => {
     const proceed = (): void => {
-      decompress.off("drain", proceed).off("close", proceed);
+      decompressor.off("drain", proceed).off("close", proceed);
       resolve();
     };
-    decompress.on("drain", proceed).on("close", proceed);
+    decompressor.on("drain", proceed).on("close", proceed);
   });
 }

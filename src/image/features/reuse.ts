@@ -47,6 +47,8 @@ interface Encryption {
   destination: ImageDestination;
   recipients: readonly Recipient[];
   meter: ProgressMeter;
+  /** Of the layer in the new image. */
+  binding?: Uint8Array | undefined;
   signal: AbortSignal;
 }
 
@@ -139,10 +141,14 @@ export async function readEarlier(
 async function writeAgain(
   layer: Descriptor,
   match: Match,
-  { source, destination, recipients, meter, signal }: Encryption,
+  { source, destination, recipients, meter, binding, signal }: Encryption,
 ): Promise<Descriptor> {
   const { secret, digest, hmac } = match.candidate;
-  const wrapped = await wrapForAll({ ...secret, digest: layer.digest }, recipients, signal);
+  const wrapped = await wrapForAll(
+    { ...secret, digest: layer.digest, binding },
+    recipients,
+    signal,
+  );
   const { size } = layer;
   const mediaType = encryptedMediaType(layer.mediaType);
   const after = describeEncrypted(layer, { mediaType, digest, size, wrapped, hmac });

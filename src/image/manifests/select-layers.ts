@@ -132,6 +132,13 @@ export function formatPlatform(platform: Platform | undefined): string {
   return [os, architecture, ...(variant === undefined ? [] : [variant])].join("/");
 }
 
+/** A layer as messages name it: `layer 0 of linux/amd64`. */
+export function nameOfLayer({ manifest, index }: SelectedLayer): string {
+  const { platform } = manifest;
+  const where = platform === undefined ? "" : ` of ${formatPlatform(platform)}`;
+  return `layer ${String(index)}${where}`;
+}
+
 function selectors(selection: Selection): Selector[][] {
   const { layers, platforms, mediaTypes, minSize, digests } = selection;
   const kinds: (Selector[] | undefined)[] = [

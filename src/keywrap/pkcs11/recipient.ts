@@ -46,6 +46,8 @@ export async function recipient(
   const source = isKeyFile(input) ? await fromToken(input, options) : publicKeyOf(input);
   return {
     scheme: "pkcs11",
+    // Raw RSA: RSA-2048 with OAEP over SHA-1 holds 214 bytes.
+    roomForBinding: false,
     algorithm: oaepAlgorithm(hash),
     // The thumbprint of a key in a token is unknown until the key is read.
     thumbprint: typeof source === "function" ? undefined : thumbprint(source),

@@ -1,0 +1,138 @@
+import { createHash, timingSafeEqual, type Hash } from "node:crypto";
+import { OcicryptError } from "../../errors.js";
+import type { ImageConfig } from "../manifests/image-config.js";
+import { formatPlatform, nameOfLayer, type SelectedLayer } from "../manifests/select-layers.js";
+import type { ManifestNode } from "../manifests/tree.js";
+
+/*
+ * Without a binding, anyone who can write a manifest can put somebody's encrypted layer under a
+ * config of their own, and the holder of the key decrypts and runs it. The private options of a
+ * bound layer hold one hash for each place that the layer had when its key was wrapped.
+ *
+ * Format, documented in docs/format.md: a version byte, and one SHA-256 or more in ascending order.
+ */
+
+const VERSION = 1;
+const HASH_SIZE = 32;
+
+/** The most places in one binding: 8 KiB for each recipient. */
+export const MAX_PLACES = 256;
+
+/** Whether a layer is bound to the image at hand: `none` where its wrapped key holds no binding. */
+export type BindingState = "bound" | "none" | "mismatch";
+
+/** What the places in a manifest have in common, hashed as far as the layer's index. */
+export type ImageHashes = ReadonlyMap<ManifestNode, Hash>;
+
+/**
+ * Hashes a config, as the image has it once the operation has ended.
+ *
+ * @param digest of the config
+ * @returns `undefined` where there is not one diffID for each layer, so that the config does not say
+ *   which layers belong together
+ */
+export function hashConfig(
+  { diffIds = [], platform }: ImageConfig,
+  digest: string,
+  layers: number,
+): Hash | undefined {
+  if (diffIds.length === 0 || diffIds.length !== layers) return undefined;
+  const hash = createHash("sha256").update(`image-binding 1\n${digest}\n`);
+  hash.update(`${String(diffIds.length)}\n${diffIds.join("\n")}\n`);
+  return hash.update(`${platform === undefined ? "" : formatPlatform(platform)}\n`);
+}
+
+/** The hash of a layer's place in its image. */
+export function layerHash(
+  { manifest, index }: SelectedLayer,
+  hashes: ImageHashes,
+): Buffer | undefined {
+  return hashes.get(manifest)?.copy().update(String(index)).digest();
+}
+
+/**
+ * The binding for a layer that is in several places.
+ *
+ * @returns `undefined` unless every place can be bound, and there are at most {@link MAX_PLACES}
+ */
+export function bindingOf(
+  layers: readonly SelectedLayer[],
+  hashes: ImageHashes,
+): Uint8Array | undefined {
+  const places = new Map<string, Buffer>();
+  for (const layer of layers) {
+    const hash = layerHash(layer, hashes);
+    if (hash === undefined) return undefined;
+    places.set(hash.toString("hex"), hash);
+    if (places.size > MAX_PLACES) return undefined;
+  }
+  const binding = Buffer.alloc(1 + places.size * HASH_SIZE);
+  binding[0] = VERSION;
+  for (const [i, hash] of [...places.values()].sort((a, b) => Buffer.compare(a, b)).entries()) {
+    binding.set(hash, 1 + i * HASH_SIZE);
+  }
+  return binding;
+}
+
+/** Warns about layers that are in too many places to be bound. */
+export function findUnbound(layers: readonly SelectedLayer[]): string[] {
+  const counts = new Map<string, number>();
+  for (const { descriptor } of layers) {
+    counts.set(descriptor.digest, (counts.get(descriptor.digest) ?? 0) + 1);
+  }
+  return [...counts]
+    .filter(([, count]) => count > MAX_PLACES)
+    .map(
+      ([digest, count]) =>
+        `the layer ${digest} is in ${String(count)} places and is not bound to them: ${String(MAX_PLACES)} are the most`,
+    );
+}
+
+/**
+ * Compares a layer's binding with its place in the image at hand.
+ *
+ * @throws {@link OcicryptError} `PRIVATE_OPTIONS_INVALID` for a binding of another version or length
+ */
+export function compareBinding(
+  binding: Uint8Array | undefined,
+  hash: Uint8Array | undefined,
+): BindingState {
+  if (binding === undefined) return "none";
+  const length = binding.byteLength - 1;
+  if (binding[0] !== VERSION) throw invalid("is not of version 1");
+  if (length === 0 || length % HASH_SIZE !== 0 || length > MAX_PLACES * HASH_SIZE) {
+    throw invalid(`has ${String(length)} bytes of hashes`);
+  }
+  if (hash === undefined) return "mismatch";
+  for (let start = 1; start < binding.byteLength; start += HASH_SIZE) {
+    if (timingSafeEqual(binding.subarray(start, start + HASH_SIZE), hash)) return "bound";
+  }
+  return "mismatch";
+}
+
+/**
+ * Refuses a layer that belongs to another image.
+ *
+ * @param required refuse a layer without a binding, too
+ * @throws {@link OcicryptError} `BINDING_MISMATCH`, `PRIVATE_OPTIONS_INVALID`; `POLICY_VIOLATION` for
+ *   a layer that is not bound but must be
+ */
+export function requireBinding(
+  layer: SelectedLayer,
+  binding: Uint8Array | undefined,
+  { hashes, required = false }: { hashes: ImageHashes; required?: boolean | undefined },
+): BindingState {
+  const state = compareBinding(binding, layerHash(layer, hashes));
+  if (state === "mismatch") {
+    const message = `${nameOfLayer(layer)} was encrypted as part of another image, or its config or place has changed`;
+    throw new OcicryptError("BINDING_MISMATCH", message);
+  }
+  if (state === "none" && required) {
+    throw new OcicryptError("POLICY_VIOLATION", `${nameOfLayer(layer)} is not bound to its image`);
+  }
+  return state;
+}
+
+function invalid(what: string): OcicryptError {
+  return new OcicryptError("PRIVATE_OPTIONS_INVALID", `the binding of the layer ${what}`);
+}

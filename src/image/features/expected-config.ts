@@ -1,0 +1,138 @@
+import type { Hash } from "node:crypto";
+import { isOcicryptError, OcicryptError } from "../../errors.js";
+import type { ImageSource } from "../../store/types.js";
+import { isImageConfig, parseImageConfig, type ImageConfig } from "../manifests/image-config.js";
+import type { SelectedLayer } from "../manifests/select-layers.js";
+import { readDocument, type ManifestNode } from "../manifests/tree.js";
+import { hashConfig, type ImageHashes } from "./binding.js";
+
+/** What the configs say about the layers that are decrypted. */
+export interface Expectations {
+  /** For the binding of layers. */
+  hashes: ImageHashes;
+  /** The diffIDs to check, for every layer whose config has one for each layer. */
+  diffIds: ReadonlyMap<SelectedLayer, string>;
+  /** Why the layers of a manifest cannot be checked; only with `allowUnverified`. */
+  problems: ReadonlyMap<ManifestNode, string>;
+}
+
+/**
+ * Reads the configs of the layers to decrypt. A config counts by its content and not by its media
+ * type, which whoever wrote the manifest chose.
+ *
+ * @throws {@link OcicryptError} unless `allowUnverified`: `DIFF_ID_MISMATCH` where there is not one
+ *   diffID for each layer, `MANIFEST_INVALID`, `MANIFEST_TOO_LARGE`; and those of reading
+ */
+export async function readExpectations(
+  source: ImageSource,
+  selected: readonly SelectedLayer[],
+  { allowUnverified, signal }: { allowUnverified: boolean; signal?: AbortSignal | undefined },
+): Promise<Expectations> {
+  const configs = new Map<ManifestNode, ImageConfig>();
+  const hashes = new Map<ManifestNode, Hash>();
+  const diffIds = new Map<SelectedLayer, string>();
+  const problems = new Map<ManifestNode, string>();
+  for (const manifest of new Set(selected.map((layer) => layer.manifest))) {
+    try {
+      const config = await readConfig(source, manifest, signal);
+      requireDiffIdForEach(manifest, config);
+      configs.set(manifest, config);
+      const { document } = manifest;
+      const hash = hashConfig(config, document.config.digest, document.layers.length);
+      if (hash !== undefined) hashes.set(manifest, hash);
+    } catch (error) {
+      if (!allowUnverified || !isProblem(error)) throw error;
+      problems.set(manifest, error.message);
+    }
+  }
+  for (const layer of selected) {
+    const diffId = configs.get(layer.manifest)?.diffIds?.[layer.index];
+    if (diffId !== undefined) diffIds.set(layer, diffId);
+  }
+  return { hashes, diffIds, problems };
+}
+
+async function readConfig(
+  source: ImageSource,
+  { document: { config } }: ManifestNode,
+  signal: AbortSignal | undefined,
+): Promise<ImageConfig> {
+  const bytes = await readDocument(source, config, signal);
+  if (isImageConfig(config) || isJsonObject(bytes)) return parseImageConfig(bytes);
+  return {};
+}
+
+function isJsonObject(bytes: Uint8Array): boolean {
+  try {
+    const value: unknown = JSON.parse(Buffer.from(bytes).toString());
+    return typeof value === "object" && value !== null && !Array.isArray(value);
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * Refuses a config that names diffIDs, but not one for each layer.
+ *
+ * @throws {@link OcicryptError} `DIFF_ID_MISMATCH`
+ */
+export function requireDiffIdForEach(
+  { document: { layers } }: ManifestNode,
+  { diffIds }: ImageConfig,
+): void {
+  if (diffIds === undefined || diffIds.length === layers.length) return;
+  const counts = `${String(diffIds.length)} diffIDs for ${String(layers.length)} layers`;
+  throw new OcicryptError("DIFF_ID_MISMATCH", `the image's config has ${counts}`);
+}
+
+function isProblem(error: unknown): error is OcicryptError {
+  return (
+    isOcicryptError(error, "DIFF_ID_MISMATCH") ||
+    isOcicryptError(error, "MANIFEST_INVALID") ||
+    isOcicryptError(error, "MANIFEST_TOO_LARGE")
+  );
+}
+
+/** What follows from a wrong config, for warnings when it is encrypted. */
+export const REFUSED_LATER = "decryption will refuse it unless unverified layers are allowed";
+
+/**
+ * Warns about configs that cannot describe their layers, which whoever encrypts can still mend.
+ *
+ * @param configs those that can be read
+ */
+export function findWrongDiffIds(
+  manifests: readonly ManifestNode[],
+  configs: ReadonlyMap<ManifestNode, ImageConfig>,
+): string[] {
+  return manifests.flatMap((manifest) => {
+    const { config } = manifest.document;
+    if (!isImageConfig(config)) return [];
+    const read = configs.get(manifest);
+    if (read === undefined) {
+      return [`the config ${config.digest} has no readable diffIDs; ${REFUSED_LATER}`];
+    }
+    try {
+      requireDiffIdForEach(manifest, read);
+      return [];
+    } catch (error) {
+      if (!isProblem(error)) throw error;
+      return [`${error.message}; ${REFUSED_LATER}`];
+    }
+  });
+}
+
+/** The diffIDs to compare plain layers with, where the config has one for each layer. */
+export function plainDiffIds(
+  selected: readonly SelectedLayer[],
+  configs: ReadonlyMap<ManifestNode, ImageConfig>,
+): ReadonlyMap<SelectedLayer, string> {
+  const found = new Map<SelectedLayer, string>();
+  for (const layer of selected) {
+    const { diffIds } = configs.get(layer.manifest) ?? {};
+    const diffId = diffIds?.[layer.index];
+    if (diffId === undefined) continue;
+    if (diffIds?.length === layer.manifest.document.layers.length) found.set(layer, diffId);
+  }
+  return found;
+}
