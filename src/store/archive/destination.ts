@@ -140,6 +140,9 @@ async function describeExisting(path: string): Promise<Existing | undefined> {
     return { images: [], mode, version: `empty ${String(stats.ino)}` };
   }
   const archive = await openArchive(path);
+  if (archive.unpacked !== undefined) {
+    throw invalid(`${path} is a compressed archive, which is not replaced; write to another file`);
+  }
   if (!archive.files.has("oci-layout")) {
     throw invalid(`${path} is there and not an OCI archive; it is not replaced`);
   }

@@ -9,12 +9,16 @@ export interface TarHeader {
   size: number;
   /** One character, such as `0` for a file. */
   type: string;
+  /** The target of a link. */
+  target: string;
 }
 
 /** What a pax extended header says in place of the header block behind it. */
 export interface PaxRecords {
   path?: string;
   size?: number;
+  /** The target of a link. */
+  linkpath?: string;
 }
 
 /** How far the content of an entry of some size reaches, with its padding. */
@@ -53,6 +57,7 @@ export function parseHeader(block: Buffer, where: string): TarHeader {
     name: prefix === "" ? name : `${prefix}/${name}`,
     size,
     type: type === "\0" ? "0" : type,
+    target: text(block.subarray(157, 257)),
   };
 }
 
@@ -80,6 +85,9 @@ export function parsePaxRecords(bytes: Buffer, where: string): PaxRecords {
         throw invalid(`${where} holds no valid path`);
       }
       records.path = value;
+    } else if (key === "linkpath") {
+      if (records.linkpath !== undefined) throw invalid(`${where} holds two targets of a link`);
+      records.linkpath = value;
     } else if (key === "size") {
       const size = decimal(value);
       if (records.size !== undefined || size === undefined) {

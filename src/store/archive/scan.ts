@@ -1,5 +1,6 @@
 import type { FileHandle } from "node:fs/promises";
-import type { OcicryptError } from "../../errors.js";
+import { posix } from "node:path";
+import { shown, type OcicryptError } from "../../errors.js";
 import {
   BLOCK,
   invalid,
@@ -29,9 +30,15 @@ const WINDOW = 64 * 1024;
 /** https://github.com/opencontainers/image-spec/blob/main/image-layout.md, of known digests */
 const LAYOUT_FILE = /^(?:oci-layout|index\.json|blobs\/sha(?:256|512)\/[0-9a-f]+)$/;
 
+/** Of Docker's archives, which are recognised by it. */
+const DOCKER_FILE = "manifest.json";
+
+/** The longest name of a file that a link can lead to, in characters. */
+const MAX_NAME = 1024;
+/** How many links can follow each other; Linux allows as many. */
+const MAX_LINKS = 40;
+
 const REFUSED_TYPES: ReadonlyMap<string, string> = new Map([
-  ["1", "a link"],
-  ["2", "a link"],
   ["3", "a device"],
   ["4", "a device"],
   ["6", "a pipe"],
@@ -43,7 +50,9 @@ const REFUSED_TYPES: ReadonlyMap<string, string> = new Map([
  * any size. tar-stream is not used for that: it would have to be fed every byte of the archive, and
  * is lenient where lenient readers differ in what they find.
  *
- * @returns where the files of a layout are, by their names
+ * Links within the archive are followed, other links and files are ignored.
+ *
+ * @returns where the files of a layout are, by their names, and `manifest.json` of Docker's archives
  * @throws {@link OcicryptError} `LAYOUT_INVALID`
  */
 export async function scanHeaders(
@@ -53,7 +62,7 @@ export async function scanHeaders(
 ): Promise<ReadonlyMap<string, FilePart>> {
   const fileSize = (await file.stat()).size;
   const read = windowed(file);
-  const files = new Map<string, FilePart>();
+  const files = new Map<string, Entry>();
   let extension: PaxRecords | undefined;
   let offset = 0;
   for (let entries = 0; entries <= MAX_ENTRIES; entries++) {
@@ -65,7 +74,7 @@ export async function scanHeaders(
       const second = await read(offset + BLOCK, BLOCK);
       if (second.length < BLOCK || !isEndBlock(second)) throw truncated(path);
       if (extension !== undefined) throw invalid(`${path} ends with half an entry`);
-      return files;
+      return resolveLinks(files);
     }
     const header = parseHeader(block, where);
     const start = offset + BLOCK;
@@ -80,14 +89,22 @@ export async function scanHeaders(
       continue;
     }
     const size = extension?.size ?? header.size;
-    const name = layoutName(extension?.path ?? header.name, header.type, path);
+    const name = entryName(extension?.path ?? header.name, header.type, path);
     if (size > fileSize - start) throw truncated(path);
+    const isNeeded = LAYOUT_FILE.test(name);
     if (header.type === "5") {
       // Whether a directory has content is what readers of tar do not agree about.
       if (size > 0) throw invalid(`${where} is that of a directory with content`);
-    } else if (LAYOUT_FILE.test(name)) {
-      if (files.has(name)) throw invalid(`${path} holds ${name} twice`);
-      files.set(name, { offset: start, size });
+    } else if (header.type === "0" || header.type === "1" || header.type === "2") {
+      if (files.has(name) && isNeeded) throw invalid(`${path} holds ${name} twice`);
+      const isLink = header.type !== "0";
+      // Readers differ in whether a hard link has content of its own.
+      if (isLink && size > 0) throw invalid(`${where} is that of a link with content`);
+      const target = extension?.linkpath ?? header.target;
+      const entry = isLink ? linkEntry(name, header.type, target) : { offset: start, size };
+      if (isNeeded || name.length <= MAX_NAME) files.set(name, files.has(name) ? "twice" : entry);
+    } else {
+      requireUnrelated(header.type, isNeeded || size > 0, name, path);
     }
     extension = undefined;
     offset = start + padded(size);
@@ -102,8 +119,7 @@ function extend(
   content: Buffer,
   where: string,
 ): PaxRecords | undefined {
-  // Of a link's target, and links are refused.
-  if (type === "K") return before ?? {};
+  if (type === "K") return { ...before, linkpath: text(content) };
   const records = type === "L" ? { path: text(content) } : parsePaxRecords(content, where);
   if (type === "g") {
     if (Object.keys(records).length === 0) return before;
@@ -112,25 +128,52 @@ function extend(
   if (before?.path !== undefined || before?.size !== undefined) {
     throw invalid(`${where} is one of two for the same entry`);
   }
-  return records;
+  return { ...before, ...records };
 }
 
-/**
- * The name of an entry as layouts spell it, without `./` before it. Files that layouts do not have
- * are let be, but nothing that some other reader could take for a file of the layout.
- */
-function layoutName(name: string, type: string, path: string): string {
-  const shown = JSON.stringify(name.slice(0, 200));
-  if (type !== "0" && type !== "5") {
-    const what = REFUSED_TYPES.get(type) ?? `an entry of the unknown type ${JSON.stringify(type)}`;
-    throw invalid(`${path}: ${shown} is ${what}; only files and directories are read`);
+/** A file, a link by the name of its target, or what cannot be used. */
+type Entry = FilePart | { target: string } | "twice" | "outside";
+
+/** Symbolic links are relative to their directory, hard links to the root of the archive. */
+function linkEntry(name: string, type: string, target: string): Entry {
+  if (target.startsWith("/") || target.length > MAX_NAME) return "outside";
+  const path = posix.normalize(type === "2" ? posix.join(posix.dirname(name), target) : target);
+  return path.startsWith("../") || path === ".." ? "outside" : { target: path };
+}
+
+/** The files that are needed. A link that leads nowhere is a file that is not there. */
+function resolveLinks(entries: ReadonlyMap<string, Entry>): ReadonlyMap<string, FilePart> {
+  const files = new Map<string, FilePart>();
+  for (const [name, first] of entries) {
+    if (!LAYOUT_FILE.test(name) && name !== DOCKER_FILE) continue;
+    let entry: Entry | undefined = first;
+    for (
+      let count = 0;
+      count < MAX_LINKS && typeof entry === "object" && "target" in entry;
+      count++
+    ) {
+      entry = entries.get(entry.target);
+    }
+    if (typeof entry === "object" && "offset" in entry) files.set(name, entry);
   }
+  return files;
+}
+
+/** Refuses an entry that some reader could take for a file of the layout, or for its content. */
+function requireUnrelated(type: string, isNeeded: boolean, name: string, path: string): void {
+  if (!isNeeded && type !== "S") return;
+  const what = REFUSED_TYPES.get(type) ?? `an entry of the unknown type ${JSON.stringify(type)}`;
+  throw invalid(`${path}: ${shown(name)} is ${what}; only files, directories and links are read`);
+}
+
+/** The name of an entry as layouts spell it, without `./` before it. */
+function entryName(name: string, type: string, path: string): string {
   const all = name.split("/");
   if (type === "5" && all.at(-1) === "") all.pop();
   const first = all.findIndex((part) => part !== ".");
   const parts = first < 0 ? [] : all.slice(first);
   if (parts.some((part) => part === "" || part === "." || part === "..")) {
-    throw invalid(`${path}: ${shown} is not a name below the archive's root`);
+    throw invalid(`${path}: ${shown(name)} is not a name below the archive's root`);
   }
   return parts.join("/");
 }

@@ -1,12 +1,20 @@
+import { randomBytes } from "node:crypto";
 import type { Stats } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Readable, type Transform } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import * as zlib from "node:zlib";
 import { constants, open, stat, type FileHandle } from "node:fs/promises";
 import { OcicryptError } from "../../errors.js";
 import { invalid } from "./headers.js";
 import { scanHeaders, type FilePart } from "./scan.js";
-import { errno, readRange } from "../../io/files.js";
+import { errno, readRange, writeFully } from "../../io/files.js";
 import type { Descriptor } from "../../spec/descriptor.js";
 import { blobName, type ReadLayoutFile } from "../layout/format.js";
 import { readReferrers, resolveImage } from "../layout/source.js";
+import { makeStage, removeStage } from "../stage.js";
+import { MAX_UNPACKED_SIZE } from "../../spec/limits.js";
 import { placeOf, type Reference } from "../reference.js";
 import type { ImageSource } from "../types.js";
 
@@ -17,7 +25,16 @@ export interface Archive {
   files: ReadonlyMap<string, FilePart>;
   /** Tells this archive from one that took its place since. */
   version: string;
+  /** The content of a compressed archive, in a file that has no name any more. */
+  unpacked?: FileHandle;
 }
+
+/** So that the files are closed, and with that removed, only once their archives are not used. */
+const UNPACKED = new Set<FileHandle>();
+const CLOSING = /* @__PURE__ */ new FinalizationRegistry((file: FileHandle) => {
+  UNPACKED.delete(file);
+  file.close().catch(() => undefined);
+});
 
 const COMPRESSED: readonly (readonly [magic: string, format: string, tool: string])[] = [
   ["1f8b", "gzip", "gunzip"],
@@ -44,9 +61,13 @@ export async function openArchive(path: string, signal?: AbortSignal): Promise<A
   return reading(path, async () => {
     const file = await open(path, constants.O_RDONLY);
     try {
-      await requireUncompressed(file, path);
       const version = await versionOf(file);
-      return { path, version, files: await scanHeaders(file, path, signal) };
+      const unpacked = await unpack(file, path, signal);
+      const files = await scanHeaders(unpacked ?? file, path, signal);
+      if (unpacked === undefined) return { path, version, files };
+      const archive = { path, version, files, unpacked };
+      CLOSING.register(archive, unpacked);
+      return archive;
     } finally {
       await file.close();
     }
@@ -59,9 +80,15 @@ export async function openArchive(path: string, signal?: AbortSignal): Promise<A
  * @throws {@link OcicryptError} `SOURCE_UNREADABLE`
  */
 export async function* readPart(
-  { path, version }: Archive,
+  archive: Archive,
   { offset, size }: FilePart,
 ): AsyncGenerator<Uint8Array, void, undefined> {
+  const { path, version } = archive;
+  if (archive.unpacked !== undefined) {
+    // By a member of the archive, which must not be collected before the last byte is read.
+    yield* readRange(archive.unpacked, offset, offset + size);
+    return;
+  }
   const file = await reading(path, () => open(path, constants.O_RDONLY));
   try {
     if ((await versionOf(file)) !== version) {
@@ -78,14 +105,72 @@ export async function* readPart(
   }
 }
 
-async function requireUncompressed(file: FileHandle, path: string): Promise<void> {
+/**
+ * Unpacks a compressed archive into a temporary file, as its parts are needed in any order.
+ *
+ * @returns `undefined` for an archive that is not compressed
+ */
+async function unpack(
+  file: FileHandle,
+  path: string,
+  signal: AbortSignal | undefined,
+): Promise<FileHandle | undefined> {
   const { buffer, bytesRead } = await file.read(Buffer.alloc(6), 0, 6, 0);
   const start = buffer.toString("hex", 0, bytesRead);
   const found = COMPRESSED.find(([magic]) => start.startsWith(magic));
-  if (found === undefined) return;
+  if (found === undefined) return undefined;
   const [, format, tool] = found;
-  const command = `${tool} < ${path} > archive.tar`;
-  throw invalid(`${path} is compressed with ${format}; decompress it first: ${command}`);
+  const decompressor = decompressorFor(format);
+  if (decompressor === undefined) {
+    const command = `${tool} < ${path} > archive.tar`;
+    throw invalid(`${path} is compressed with ${format}; decompress it first: ${command}`);
+  }
+  const target = await openNameless();
+  let size = 0;
+  try {
+    const packed = Readable.from(readRange(file, 0, Infinity), { objectMode: false });
+    await pipeline(
+      packed,
+      decompressor,
+      async (content: AsyncIterable<Uint8Array>) => {
+        for await (const chunk of content) {
+          size += chunk.byteLength;
+          if (size > MAX_UNPACKED_SIZE) {
+            throw invalid(`${path} unpacks to more than ${String(MAX_UNPACKED_SIZE)} bytes`);
+          }
+          await writeFully(target, chunk);
+        }
+      },
+      { signal },
+    );
+    return target;
+  } catch (error) {
+    UNPACKED.delete(target);
+    await target.close();
+    signal?.throwIfAborted();
+    if (errno(error)?.startsWith("Z_") !== true && errno(error)?.startsWith("ZSTD_") !== true)
+      throw error;
+    throw new OcicryptError("LAYOUT_INVALID", `${path} is not valid ${format}`, { cause: error });
+  }
+}
+
+function decompressorFor(format: string): Transform | undefined {
+  if (format === "gzip") return zlib.createGunzip();
+  // Node.js 22.15 and later.
+  const { createZstdDecompress } = zlib as { createZstdDecompress?: () => Transform };
+  return format === "zstd" ? createZstdDecompress?.() : undefined;
+}
+
+/** A temporary file that is gone when it is closed, even if the process is killed. */
+async function openNameless(): Promise<FileHandle> {
+  const stage = await makeStage(tmpdir());
+  try {
+    const file = await open(join(stage, randomBytes(8).toString("hex")), "wx+", 0o600);
+    UNPACKED.add(file);
+    return file;
+  } finally {
+    await removeStage(stage);
+  }
 }
 
 async function versionOf(file: FileHandle): Promise<string> {
@@ -117,9 +202,12 @@ async function reading<T>(path: string, step: () => Promise<T>): Promise<T> {
 }
 
 /**
- * An image in an OCI archive: a layout in an uncompressed tar file, which must be a regular one.
- * What is strange in a tar is refused (`LAYOUT_INVALID`): links, devices, sparse files, names
- * outside of it, files that are there twice, a missing end.
+ * An image in an OCI archive: a layout in a tar file, which must be a regular file. One that is
+ * compressed with gzip, or with zstd on Node.js 22.15 and later, is unpacked into a file without a
+ * name in the directory for temporary files, up to 64 GiB. Links within the archive are followed,
+ * and unrelated entries are ignored. Archives that readers could take differently are refused
+ * (`LAYOUT_INVALID`): files of the layout that are there twice or are devices, sparse files, names
+ * outside the archive, a missing end.
  */
 export function archiveSource(reference: Reference): ImageSource {
   const { path } = reference;

@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { OcicryptError } from "../../errors.js";
+import { MAX_MANIFEST_SIZE } from "../../spec/limits.js";
 import { parseDigest } from "../../spec/digest.js";
 import { ANY, asObject, parseJson, struct } from "../../text/json.js";
 import { readSmallFile } from "../../io/files.js";
@@ -42,11 +43,23 @@ export async function requireLayout(
 ): Promise<void> {
   const mark = await read("oci-layout", MAX_MARK_SIZE);
   if (mark === undefined) {
+    await refuseDocker(path, read);
     throw new OcicryptError("IMAGE_NOT_FOUND", `there is no OCI layout at ${path}`);
   }
   if (versionOf(path, mark) !== "1.0.0") {
     throw new OcicryptError("LAYOUT_INVALID", `${path} is not an OCI layout of version 1.0.0`);
   }
+}
+
+/** What `docker save` and `skopeo copy … dir:` write has a `manifest.json` and no mark. */
+async function refuseDocker(path: string, read: ReadLayoutFile): Promise<void> {
+  const bytes = await read("manifest.json", MAX_MANIFEST_SIZE);
+  if (bytes === undefined) return;
+  const isDirectory = Buffer.from(bytes).toString("utf8").trimStart().startsWith("{");
+  const transport = isDirectory ? "dir" : "docker-archive";
+  const kind = isDirectory ? "a directory of skopeo" : "an archive of docker save";
+  const command = `skopeo copy ${transport}:${path} oci:DIR:TAG`;
+  throw new OcicryptError("LAYOUT_INVALID", `${path} is ${kind}; convert it first: ${command}`);
 }
 
 function versionOf(path: string, mark: Uint8Array): unknown {

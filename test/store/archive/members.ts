@@ -7,6 +7,8 @@ export interface Member {
   size?: string | Uint8Array;
   magic?: string;
   prefix?: string;
+  /** Of a link. */
+  target?: string;
   /** In place of the right one. */
   checksum?: string;
 }
@@ -16,7 +18,7 @@ export const endOfArchive: Buffer = Buffer.alloc(1024);
 
 /** A header block, https://pubs.opengroup.org/onlinepubs/9799919799/utilities/pax.html. */
 export function tarHeader(
-  { name, type = "0", size, magic = "ustar\x0000", prefix = "", checksum }: Member,
+  { name, type = "0", size, magic = "ustar\x0000", prefix = "", target = "", checksum }: Member,
   length = 0,
 ): Buffer {
   const block = Buffer.alloc(512);
@@ -30,6 +32,7 @@ export function tarHeader(
   block.write(octal(0, 11), 136);
   block.write(" ".repeat(8), 148);
   block.write(type, 156, "latin1");
+  block.write(target, 157, 100, "utf8");
   block.write(magic, 257, "latin1");
   block.write(prefix, 345, 155, "utf8");
   const sum = block.reduce((total, byte) => total + byte, 0);

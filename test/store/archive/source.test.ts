@@ -1,5 +1,7 @@
-import { open, rename, symlink, truncate, writeFile } from "node:fs/promises";
+import { open, readdir, rename, symlink, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { tmpdir } from "node:os";
+import * as zlib from "node:zlib";
 import { gzipSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
 import { archiveSource } from "../../../src/store/archive/source.js";
@@ -94,6 +96,39 @@ describe("an archive is read", () => {
       ...[mark, index],
       member({ name: BLOB_NAME, size: binarySize(BLOB.byteLength) }, BLOB),
     ],
+    "with its blob as a hard link": [
+      ...[mark, index],
+      member({ name: "cache/blob" }, BLOB),
+      member({ name: BLOB_NAME, type: "1", target: "./cache/blob" }),
+    ],
+    "with its files as symbolic links": [
+      member({ name: "index.json", type: "2", target: "all/index" }),
+      member({ name: "all/index" }, INDEX),
+      member({ name: BLOB_NAME, type: "2", target: "../../all/one" }),
+      member({ name: "all/one", type: "2", target: "two" }),
+      member({ name: "all/two" }, BLOB),
+      mark,
+    ],
+    "with a link of a long target": [
+      ...[mark, index],
+      member({ name: `${"a".repeat(90)}/${"b".repeat(9)}`, prefix: "c".repeat(99) }, BLOB),
+      member({ name: "K", type: "K" }, `${"c".repeat(99)}/${"a".repeat(90)}/${"b".repeat(9)}\0`),
+      member({ name: BLOB_NAME, type: "1", target: "cut" }),
+    ],
+    "with a target in a pax header": [
+      ...[mark, index],
+      member({ name: "x", type: "x" }, paxRecord("linkpath", "é")),
+      member({ name: BLOB_NAME, type: "1", target: "cut" }),
+      member({ name: "é" }, BLOB),
+    ],
+    "with links and devices that layouts do not have": [
+      ...[mark, index, blob],
+      member({ name: "current", type: "2", target: "index.json" }),
+      member({ name: "outside", type: "2", target: "../../etc/passwd" }),
+      member({ name: "nowhere", type: "1", target: "none" }),
+      member({ name: "null", type: "3" }),
+      member({ name: "pipe", type: "6" }),
+    ],
     "with files that layouts do not have": [
       ...[mark, index],
       member({ name: "manifest.json" }, "[]"),
@@ -105,6 +140,34 @@ describe("an archive is read", () => {
   };
   it.each(Object.entries(cases))("%s", async (_, members) => {
     expect(await look(await archive(...members))).toEqual(FOUND);
+  });
+
+  it.each([
+    ["that lead outside", "../../../etc/hostname"],
+    ["that are absolute", "/etc/hostname"],
+    ["that lead nowhere", "none"],
+    ["to themselves", DIGEST.slice("sha256:".length)],
+    ["to a name that is there twice", "../../x"],
+  ])("without the blobs that are links %s", async (_, target) => {
+    const twice = [member({ name: "x" }, BLOB), member({ name: "x" }, "other")];
+    const link = member({ name: BLOB_NAME, type: "2", target });
+    const source = archiveSource({ path: await archive(mark, index, ...twice, link) });
+    const image = await source.resolve();
+    await expectCode(collect(source.read(image)), "BLOB_NOT_FOUND");
+  });
+
+  it("compressed with gzip, leaving no file behind", async () => {
+    const before = (await readdir(tmpdir())).filter((name) => name.startsWith(".ocicrypt-"));
+    const path = await file(gzipSync(Buffer.concat([mark, index, blob, endOfArchive])));
+    expect(await look(path)).toEqual(FOUND);
+    const after = (await readdir(tmpdir())).filter((name) => name.startsWith(".ocicrypt-"));
+    expect(after).toEqual(before);
+  });
+
+  it.runIf("createZstdDecompress" in zlib)("compressed with zstd", async () => {
+    const { zstdCompressSync } = zlib as unknown as { zstdCompressSync: (bytes: Buffer) => Buffer };
+    const path = await file(zstdCompressSync(Buffer.concat([mark, index, blob, endOfArchive])));
+    expect(await look(path)).toEqual(FOUND);
   });
 
   it("with padding behind its end", async () => {
@@ -210,9 +273,13 @@ describe("what a layout lacks", () => {
 describe("an archive is refused", () => {
   const GNU_SPARSE = member({ name: BLOB_NAME, type: "S", magic: "ustar  \0" }, BLOB);
   const entries: Record<string, readonly [says: string, ...Uint8Array[]]> = {
-    "a hard link": ["is a link", member({ name: BLOB_NAME, type: "1" })],
-    "a symbolic link": ["is a link", member({ name: BLOB_NAME, type: "2" })],
-    "a link that no layout has": ["is a link", member({ name: "other", type: "2" })],
+    "a blob and a hard link of its name": ["twice", blob, member({ name: BLOB_NAME, type: "1" })],
+    "a blob and a symbolic link of its name": [
+      "twice",
+      blob,
+      member({ name: BLOB_NAME, type: "2" }),
+    ],
+    "a link with content": ["link with content", member({ name: "other", type: "1" }, BLOB)],
     "a character device": ["is a device", member({ name: "index.json", type: "3" })],
     "a block device": ["is a device", member({ name: "index.json", type: "4" })],
     "a pipe": ["is a pipe", member({ name: "index.json", type: "6" })],
@@ -369,14 +436,30 @@ describe("an archive is refused", () => {
   });
 
   it.each([
-    ["gzip", gzipSync(Buffer.concat([mark, index, blob, endOfArchive])), "gunzip"],
-    ["zstd", Buffer.from("28b52ffd04000000", "hex"), "unzstd"],
-    ["xz", Buffer.from("fd377a585a000000", "hex"), "unxz"],
-  ])("for its compression with %s", async (_, bytes, tool) => {
-    const path = await file(bytes);
-    const error = await expectCode(look(path), "LAYOUT_INVALID");
-    expect(error.message).toContain(`${tool} < ${path}`);
+    ["gzip", Buffer.from("1f8b08000000000000", "hex")],
+    ["gzip, cut off", gzipSync(Buffer.concat([mark, index, blob, endOfArchive])).subarray(0, 200)],
+    ["gzip of no archive", gzipSync("x")],
+  ])("for being damaged: %s", async (_, bytes) => {
+    await expectCode(look(await file(bytes)), "LAYOUT_INVALID");
   });
+
+  it("for being Docker's, with the command that converts it", async () => {
+    const path = await archive(
+      member({ name: "manifest.json" }, '[{"Config":"c.json","Layers":["l.tar"]}]'),
+      member({ name: "c.json" }, "{}"),
+    );
+    const error = await expectCode(look(path), "LAYOUT_INVALID");
+    expect(error.message).toContain(`skopeo copy docker-archive:${path} oci:DIR:TAG`);
+  });
+
+  it.each([["xz", Buffer.from("fd377a585a000000", "hex"), "unxz"]])(
+    "for its compression with %s",
+    async (_, bytes, tool) => {
+      const path = await file(bytes);
+      const error = await expectCode(look(path), "LAYOUT_INVALID");
+      expect(error.message).toContain(`${tool} < ${path}`);
+    },
+  );
 
   it.each([
     ["text", Buffer.from("not an archive\n".repeat(100))],
