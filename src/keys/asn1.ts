@@ -1,26 +1,26 @@
 import { Constructed, fromBER, Integer, OctetString, Primitive, type BaseBlock } from "asn1js";
+import { MAX_ASN1_DEPTH, MAX_ASN1_NODES } from "../spec/limits.js";
 
 /** Any element that asn1js has parsed. */
 export type Asn1Node = BaseBlock;
 
-/** Deeper than any CMS message; an issuer's name is at the eighth level. */
-const MAX_DEPTH = 24;
-/** Enough for as many recipients as are read, with long names. */
-const MAX_NODES = 50_000;
-
 /**
- * Parses BER, with what follows the element refused.
+ * Parses one element of BER and rejects bytes that follow it.
  *
  * @throws {Error} when it is malformed
  */
 export function parseBer(bytes: Uint8Array): Asn1Node {
-  const limits = { maxDepth: MAX_DEPTH, maxNodes: MAX_NODES, maxContentLength: bytes.byteLength };
+  const limits = {
+    maxDepth: MAX_ASN1_DEPTH,
+    maxNodes: MAX_ASN1_NODES,
+    maxContentLength: bytes.byteLength,
+  };
   const { offset, result } = fromBER(bytes, { ...limits, parseEmbedded: false });
   if (offset !== bytes.byteLength) throw new Error("malformed BER");
   return result;
 }
 
-/** The elements in a constructed one; also in Go's SEQUENCE that is marked as primitive. */
+/** The elements in a constructed one, also in Go's SEQUENCE that is marked as primitive. */
 export function childrenOf(node: unknown): readonly Asn1Node[] {
   if (!(node instanceof Constructed)) throw new Error("an element is not constructed");
   return node.valueBlock.value;

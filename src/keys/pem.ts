@@ -1,4 +1,7 @@
-/** A file may have text that looks like the start of a block; many of those are no key file. */
+import { claimedSize } from "./der.js";
+import { unrecognized } from "./refusals.js";
+
+/** How many BEGIN lines without an end are skipped before the rest of a file is. */
 const MAX_UNFINISHED = 100;
 
 /** One block of a PEM file, with the text from its BEGIN to its END line. */
@@ -7,9 +10,7 @@ export interface PemBlock {
   text: string;
 }
 
-/**
- * The blocks of a PEM file; text around them is passed over, as RFC 7468 section 2 has it.
- */
+/** Returns the blocks of a PEM file; text around them is skipped, as RFC 7468 section 2 says. */
 export function pemBlocks(text: string): PemBlock[] {
   const blocks: PemBlock[] = [];
   let position = 0;
@@ -33,6 +34,60 @@ export function pemBlocks(text: string): PemBlock[] {
 }
 
 /** Whether a private key's block needs a password: PKCS#8, or the older RFC 1421 headers. */
-export function isEncryptedBlock({ label, text }: PemBlock): boolean {
-  return label === "ENCRYPTED PRIVATE KEY" || /^Proc-Type: *4, *ENCRYPTED/m.test(text);
+export function isEncryptedBlock(block: PemBlock): boolean {
+  return block.label === "ENCRYPTED PRIVATE KEY" || dekInfo(block) !== undefined;
+}
+
+/**
+ * Returns the bytes of a block. Line ends may be missing, doubled or blanks, and lines indented:
+ * base64 says the same without them.
+ *
+ * @throws {@link OcicryptError} `KEY_UNRECOGNIZED`, naming what is wrong with the text
+ */
+export function decodeBlock(block: PemBlock): Buffer {
+  const body = bodyOf(block)
+    .replace(/^\s*(?:[A-Za-z-]+:.*\s)+/, "")
+    .replace(/\s+/g, "");
+  const where = `its PEM block "${block.label.slice(0, 40)}"`;
+  if (!/^[A-Za-z0-9+/]*={0,2}$/.test(body)) {
+    throw unrecognized(`${where} holds characters that are not base64`);
+  }
+  const bytes = Buffer.from(body, "base64");
+  if (body.replace(/=+$/, "").length % 4 === 1) {
+    throw unrecognized(`${where} has lost a part of its base64`);
+  }
+  const size = claimedSize(bytes);
+  if (size !== undefined && size > bytes.byteLength) {
+    const counts = `${String(bytes.byteLength)} of ${String(size)} bytes`;
+    throw unrecognized(`${where} is cut off, it has ${counts}`);
+  }
+  return bytes;
+}
+
+/** The body of a block that is encrypted as in RFC 1421 section 4.6, without its headers. */
+export interface DekInfo {
+  cipher: string;
+  /** PEM with its lines as OpenSSL reads them. */
+  pem: string;
+}
+
+/** Returns the headers of a block that is encrypted as in RFC 1421, also without line ends. */
+export function dekInfo(block: PemBlock): DekInfo | undefined {
+  const match =
+    /^\s*Proc-Type: *4, *ENCRYPTED\s*(?:DEK-Info: *([A-Z0-9-]{1,40}),((?:[0-9A-Fa-f]{16}){1,2}))?/.exec(
+      bodyOf(block),
+    );
+  if (match === null) return undefined;
+  const [headers, cipher = "", iv = ""] = match;
+  // An IV is as long as its cipher's block: 16 bytes for AES and 8 for all others.
+  const size = cipher.startsWith("AES-") ? 32 : 16;
+  const rest = iv.slice(size) + bodyOf(block).slice(headers.length);
+  const lines = rest.replace(/\s+/g, "").replace(/.{1,64}/g, "$&\n");
+  const dek = `Proc-Type: 4,ENCRYPTED\nDEK-Info: ${cipher},${iv.slice(0, size)}`;
+  const { label } = block;
+  return { cipher, pem: `-----BEGIN ${label}-----\n${dek}\n\n${lines}-----END ${label}-----\n` };
+}
+
+function bodyOf({ label, text }: PemBlock): string {
+  return text.slice(`-----BEGIN ${label}-----`.length, text.lastIndexOf("-----END "));
 }

@@ -1,40 +1,134 @@
 import { createPrivateKey, type KeyObject, type PrivateKeyInput } from "node:crypto";
 import { OcicryptError } from "../errors.js";
-import { readJwks } from "./jwk.js";
-import { readKeyMaterial, requireSound, unrecognized, type KeyInput } from "./material.js";
-import { isEncryptedBlock, type PemBlock } from "./pem.js";
-import type { AsymmetricKey } from "./material.js";
-
-/** Of Node (node:crypto, createPrivateKey). */
-const MAX_PASSWORD_SIZE = 1024;
+import { MAX_KEYS_PER_FILE, MAX_PASSWORD_SIZE } from "../spec/limits.js";
+import { requireSoundPrivateKey, type AsymmetricKey } from "./asymmetric-key.js";
+import { derKind } from "./der.js";
+import { readJwks, requireOperations } from "./jwk.js";
+import { readKeyMaterial, type KeyInput } from "./material.js";
+import { parseOpenSshPrivateKey } from "./openssh.js";
+import { decodeBlock, dekInfo, isEncryptedBlock, type PemBlock } from "./pem.js";
+import { notAsymmetric, oldCipher, tooManyKeys, unrecognized, wrongPassword } from "./refusals.js";
 
 export interface PrivateKeyOptions {
-  /** For an encrypted key; of any characters, taken as UTF-8. */
+  /** The password of an encrypted key; any characters, used as UTF-8. At most 1024 bytes. */
   password?: string | Uint8Array | undefined;
 }
 
+/** A private key whose password takes time to check, which is done when it is first needed. */
+export interface LockedKey {
+  /**
+   * Opens the key, off the main thread.
+   *
+   * @throws {@link OcicryptError} `PASSWORD_WRONG`, `KEY_UNSUPPORTED`, `KEY_UNRECOGNIZED` and, for
+   *   a JWK, those of {@link readJwks}
+   */
+  open(signal?: AbortSignal): Promise<AsymmetricKey[]>;
+}
+
 /**
- * The private keys of a file: PKCS#1, PKCS#8 or SEC1 as PEM or DER, encrypted PKCS#8, PEM with a
- * DEK-Info header, or a JWK or JWK Set.
+ * Returns the private keys of a file, with encrypted ones opened.
  *
+ * @param input PKCS#1, PKCS#8 or SEC1 as PEM or DER, encrypted PKCS#8, PEM with a DEK-Info header,
+ *   an OpenSSH private key, a JWK or JWK Set, an encrypted JWK, or a key of Node.js or Web
+ *   Cryptography
  * @throws {@link OcicryptError} `KEY_UNRECOGNIZED`, `KEY_UNSUPPORTED`, `KEY_USE_FORBIDDEN`,
  *   `KEY_IS_PUBLIC`, `PASSWORD_MISSING`, `PASSWORD_WRONG`
  */
-export function readPrivateKeys(input: KeyInput, options: PrivateKeyOptions = {}): AsymmetricKey[] {
+export async function readPrivateKeys(
+  input: KeyInput,
+  options: PrivateKeyOptions & { signal?: AbortSignal | undefined } = {},
+): Promise<AsymmetricKey[]> {
+  const keys: AsymmetricKey[] = [];
+  for (const key of parsePrivateKeys(input, options)) {
+    keys.push(...(isLocked(key) ? await key.open(options.signal) : [key]));
+  }
+  return keys;
+}
+
+export function isLocked(key: AsymmetricKey | LockedKey): key is LockedKey {
+  return "open" in key;
+}
+
+/**
+ * Returns the private keys of a file as {@link readPrivateKeys} does, without opening those whose
+ * password takes time to check.
+ *
+ * @throws {@link OcicryptError} as {@link readPrivateKeys}; a missing password is found here
+ */
+export function parsePrivateKeys(
+  input: KeyInput,
+  options: PrivateKeyOptions = {},
+): (AsymmetricKey | LockedKey)[] {
   const material = readKeyMaterial(input);
-  if (material.form === "jwk") return readJwks(material.value, "private");
-  if (material.form === "pem") return readBlocks(material.blocks, options);
-  const { kind, bytes } = material;
-  const der = { key: Buffer.from(bytes), format: "der" } as const;
+  switch (material.form) {
+    case "object":
+      return [fromObject(material.key)];
+    case "jwk":
+      return readJwks(material.value, "private");
+    case "jwe":
+      return [lockedJwk(material.text, requirePassword(options))];
+    case "pem":
+      return readBlocks(material.blocks, options);
+    case "openssh":
+      throw isPublic("public key");
+    case "der":
+      return [readDer(Buffer.from(material.bytes), options)];
+  }
+}
+
+function fromObject({
+  operations,
+  ...asymmetric
+}: AsymmetricKey & { operations?: readonly string[] }): AsymmetricKey {
+  const { key } = asymmetric;
+  if (key.type === "secret") throw notAsymmetric();
+  if (key.type === "public") throw isPublic("public key");
+  if (operations !== undefined) requireOperations(key, "private", operations);
+  requireSoundPrivateKey(key);
+  return asymmetric;
+}
+
+function readBlocks(
+  blocks: readonly PemBlock[],
+  options: PrivateKeyOptions,
+): (AsymmetricKey | LockedKey)[] {
+  const keys = blocks.filter(({ label }) =>
+    /^(?:(?:RSA|EC|ENCRYPTED|OPENSSH) )?PRIVATE KEY$/.test(label),
+  );
+  if (keys.length > MAX_KEYS_PER_FILE) throw tooManyKeys();
+  if (keys.length > 0) return keys.map((block) => readBlock(block, options));
+  const labels = blocks.map(({ label }) => label);
+  if (labels.some((label) => label.endsWith("PUBLIC KEY"))) throw isPublic("public key");
+  if (labels.some((label) => label.endsWith("CERTIFICATE"))) throw isPublic("certificate");
+  throw unrecognized(`its PEM block is "${labels[0]?.slice(0, 40) ?? ""}"`);
+}
+
+function readBlock(block: PemBlock, options: PrivateKeyOptions): AsymmetricKey | LockedKey {
+  if (block.label === "OPENSSH PRIVATE KEY") return readOpenSsh(decodeBlock(block), options);
+  if (block.label !== "ENCRYPTED PRIVATE KEY" && isEncryptedBlock(block)) {
+    return { key: readDek(block, options) };
+  }
+  const bytes = decodeBlock(block);
+  const kind = derKind(bytes);
+  if (kind === undefined || /^(?:spki|pkcs1-public|certificate|pkcs12)$/.test(kind)) {
+    throw unrecognized("the private key in its PEM block is damaged");
+  }
+  return readDer(bytes, options);
+}
+
+/** @param bytes this function's own: they are overwritten once a key is made of them */
+function readDer(bytes: Buffer, options: PrivateKeyOptions): AsymmetricKey | LockedKey {
+  const der = { key: bytes, format: "der" } as const;
+  const kind = derKind(bytes);
   switch (kind) {
     case "pkcs8":
-      return [{ key: parse({ ...der, type: "pkcs8" }) }];
+      return { key: parse({ ...der, type: "pkcs8" }) };
     case "pkcs1-private":
-      return [{ key: parse({ ...der, type: "pkcs1" }) }];
+      return { key: parse({ ...der, type: "pkcs1" }) };
     case "sec1":
-      return [{ key: parse({ ...der, type: "sec1" }) }];
+      return { key: parse({ ...der, type: "sec1" }) };
     case "encrypted-pkcs8":
-      return [{ key: parseEncrypted({ ...der, type: "pkcs8" }, options) }];
+      return lockedPkcs8(bytes, requirePassword(options));
     case "pkcs12":
       throw new OcicryptError(
         "KEY_UNSUPPORTED",
@@ -45,55 +139,64 @@ export function readPrivateKeys(input: KeyInput, options: PrivateKeyOptions = {}
   }
 }
 
-function readBlocks(blocks: readonly PemBlock[], options: PrivateKeyOptions): AsymmetricKey[] {
-  const keys = blocks.filter(({ label }) => /^(?:(?:RSA|EC|ENCRYPTED) )?PRIVATE KEY$/.test(label));
-  if (keys.length > 0) {
-    return keys.map((block) => {
-      const pem = { key: block.text, format: "pem" } as const;
-      return { key: isEncryptedBlock(block) ? parseEncrypted(pem, options) : parse(pem) };
-    });
-  }
-  const labels = blocks.map(({ label }) => label);
-  if (labels.some((label) => label.endsWith("PUBLIC KEY"))) throw isPublic("public key");
-  if (labels.some((label) => label.endsWith("CERTIFICATE"))) throw isPublic("certificate");
-  throw unrecognized(`its PEM block is "${labels[0]?.slice(0, 40) ?? ""}"`);
-}
-
-function parse(input: PrivateKeyInput): KeyObject {
+function parse(input: PrivateKeyInput & { key: Buffer }): KeyObject {
   try {
-    return requireSound(createPrivateKey(input));
+    return requireSoundPrivateKey(createPrivateKey(input));
   } catch (cause) {
     throw new OcicryptError("KEY_UNRECOGNIZED", "the private key is damaged", { cause });
+  } finally {
+    input.key.fill(0);
   }
 }
 
-function parseEncrypted(input: PrivateKeyInput, { password }: PrivateKeyOptions): KeyObject {
-  if (password === undefined) {
-    throw new OcicryptError(
-      "PASSWORD_MISSING",
-      "the private key is encrypted and needs a password",
-    );
-  }
-  const passphrase = typeof password === "string" ? password : Buffer.from(password);
-  if (Buffer.byteLength(passphrase) > MAX_PASSWORD_SIZE) {
-    throw new OcicryptError("KEY_UNSUPPORTED", "passwords of more than 1024 bytes can not be used");
-  }
+function readOpenSsh(bytes: Buffer, options: PrivateKeyOptions): AsymmetricKey | LockedKey {
+  const parsed = parseOpenSshPrivateKey(bytes);
+  if (!parsed.isEncrypted) return { key: parsed.read() };
+  const password = requirePassword(options);
+  return { open: async (signal) => [{ key: await parsed.open(password, signal) }] };
+}
+
+/** PEM with the headers of RFC 1421: its password is hashed once, which takes no time. */
+function readDek(block: PemBlock, options: PrivateKeyOptions): KeyObject {
+  const { cipher, pem } = dekInfo(block) ?? { cipher: "", pem: "" };
+  const passphrase = requirePassword(options);
   let key: KeyObject;
   try {
-    key = createPrivateKey({ ...input, passphrase });
+    key = createPrivateKey({ key: pem, format: "pem", passphrase });
   } catch (cause) {
-    if (isUnsupportedCipher(cause) || /^DEK-Info: *DES-CBC,/m.test(input.key.toString("latin1"))) {
-      throw new OcicryptError(
-        "KEY_UNSUPPORTED",
-        "the private key is encrypted with a cipher that OpenSSL 3 does not offer any more",
-        { cause },
-      );
-    }
-    throw new OcicryptError("PASSWORD_WRONG", "the password does not open the private key", {
-      cause,
-    });
+    if (cipher !== "DES-CBC" && !isUnsupportedCipher(cause)) throw wrongPassword(cause);
+    throw oldCipher(cipher);
   }
-  return requireSound(key);
+  return requireSoundPrivateKey(key);
+}
+
+function lockedPkcs8(bytes: Uint8Array, password: Buffer): LockedKey {
+  return {
+    async open(signal) {
+      const { decryptPkcs8 } = await import("./pkcs12/encrypted-pkcs8.js");
+      return [{ key: await decryptPkcs8(bytes, password, signal) }];
+    },
+  };
+}
+
+function lockedJwk(text: string, password: Buffer): LockedKey {
+  return {
+    async open(signal) {
+      const { decryptJwk } = await import("./encrypted-jwk.js");
+      return readJwks(await decryptJwk(text, password, signal), "private");
+    },
+  };
+}
+
+function requirePassword({ password }: PrivateKeyOptions): Buffer {
+  if (password === undefined) {
+    const message = "the private key is encrypted and needs a password";
+    throw new OcicryptError("PASSWORD_MISSING", message);
+  }
+  const bytes = Buffer.from(password);
+  if (bytes.byteLength <= MAX_PASSWORD_SIZE) return bytes;
+  const message = `the password is longer than ${String(MAX_PASSWORD_SIZE)} bytes`;
+  throw new OcicryptError("KEY_UNSUPPORTED", message);
 }
 
 function isUnsupportedCipher(error: unknown): boolean {

@@ -1,30 +1,65 @@
 import { createPublicKey, X509Certificate, type KeyObject } from "node:crypto";
 import { OcicryptError } from "../errors.js";
-import { readJwks } from "./jwk.js";
-import { readKeyMaterial, unrecognized, type KeyInput } from "./material.js";
-import type { PemBlock } from "./pem.js";
-import type { AsymmetricKey } from "./material.js";
+import { MAX_KEYS_PER_FILE } from "../spec/limits.js";
+import { requireSoundKey, type AsymmetricKey } from "./asymmetric-key.js";
+import { derKind } from "./der.js";
+import { readJwks, requireOperations } from "./jwk.js";
+import { readKeyMaterial, type KeyInput } from "./material.js";
+import { readOpenSshPublicKeys } from "./openssh.js";
+import { decodeBlock, type PemBlock } from "./pem.js";
+import { notAsymmetric, tooManyKeys, unrecognized } from "./refusals.js";
 
 /**
- * The public keys of a file: SPKI or PKCS#1 as PEM or DER, a JWK or JWK Set, or an X.509
- * certificate, of a chain the first one.
+ * Returns the public keys of a file: SPKI or PKCS#1 as PEM or DER, OpenSSH, a JWK or JWK Set, an
+ * X.509 certificate (the first one of a chain), or a key of Node.js or Web Cryptography.
  *
- * @throws {@link OcicryptError} `KEY_UNRECOGNIZED`, `KEY_UNSUPPORTED`, `KEY_USE_FORBIDDEN`,
- *   `KEY_IS_PRIVATE`
+ * @throws {@link OcicryptError} `KEY_UNRECOGNIZED`, `KEY_UNSUPPORTED` (also for RSA keys with an
+ *   unsafe exponent and EC keys without a named curve), `KEY_USE_FORBIDDEN`, `KEY_IS_PRIVATE`
  */
 export function readPublicKeys(input: KeyInput): AsymmetricKey[] {
+  const keys = parsePublicKeys(input);
+  for (const { key } of keys) requireSoundKey(key);
+  return keys;
+}
+
+function parsePublicKeys(input: KeyInput): AsymmetricKey[] {
   const material = readKeyMaterial(input);
-  if (material.form === "jwk") return readJwks(material.value, "public");
-  if (material.form === "pem") return readBlocks(material.blocks);
-  const { kind, bytes } = material;
+  switch (material.form) {
+    case "object":
+      return [fromObject(material.key)];
+    case "jwk":
+      return readJwks(material.value, "public");
+    case "jwe":
+      throw isPrivate();
+    case "pem":
+      return readBlocks(material.blocks);
+    case "openssh":
+      return readOpenSshPublicKeys(material.text).map((key) => ({ key }));
+    case "der":
+      return [{ key: readDer(material.bytes) }];
+  }
+}
+
+function fromObject({
+  operations,
+  ...asymmetric
+}: AsymmetricKey & { operations?: readonly string[] }): AsymmetricKey {
+  const { key } = asymmetric;
+  if (key.type === "secret") throw notAsymmetric();
+  if (key.type === "private") throw isPrivate();
+  if (operations !== undefined) requireOperations(key, "public", operations);
+  return asymmetric;
+}
+
+function readDer(bytes: Uint8Array): KeyObject {
   const key = Buffer.from(bytes);
-  switch (kind) {
+  switch (derKind(key)) {
     case "spki":
-      return [{ key: parse(() => createPublicKey({ key, format: "der", type: "spki" })) }];
+      return parse(() => createPublicKey({ key, format: "der", type: "spki" }));
     case "pkcs1-public":
-      return [{ key: parse(() => createPublicKey({ key, format: "der", type: "pkcs1" })) }];
+      return parse(() => createPublicKey({ key, format: "der", type: "pkcs1" }));
     case "certificate":
-      return [{ key: parse(() => new X509Certificate(key).publicKey) }];
+      return parse(() => new X509Certificate(key).publicKey);
     case "pkcs12":
       throw unrecognized("PKCS#12 holds a private key; export the certificate from it");
     default:
@@ -35,20 +70,32 @@ export function readPublicKeys(input: KeyInput): AsymmetricKey[] {
 function readBlocks(blocks: readonly PemBlock[]): AsymmetricKey[] {
   if (blocks.some(({ label }) => label.endsWith("PRIVATE KEY"))) throw isPrivate();
   const keys = blocks.filter(({ label }) => label === "PUBLIC KEY" || label === "RSA PUBLIC KEY");
-  if (keys.length > 0) return keys.map(({ text }) => ({ key: parse(() => createPublicKey(text)) }));
+  if (keys.length > MAX_KEYS_PER_FILE) throw tooManyKeys();
   const leaf = blocks.find(({ label }) => label === "CERTIFICATE" || label === "X509 CERTIFICATE");
-  if (leaf !== undefined) return [{ key: parse(() => new X509Certificate(leaf.text).publicKey) }];
-  throw unrecognized(`its PEM block is "${blocks[0]?.label.slice(0, 40) ?? ""}"`);
+  const read = keys.length > 0 || leaf === undefined ? keys : [leaf];
+  if (read.length === 0) {
+    throw unrecognized(`its PEM block is "${blocks[0]?.label.slice(0, 40) ?? ""}"`);
+  }
+  return read.map((block) => ({ key: readBlock(block) }));
+}
+
+function readBlock(block: PemBlock): KeyObject {
+  const bytes = decodeBlock(block);
+  const kinds = block.label.endsWith("CERTIFICATE") ? ["certificate"] : ["spki", "pkcs1-public"];
+  if (!kinds.includes(derKind(bytes) ?? "")) throw damaged();
+  return readDer(bytes);
 }
 
 function parse(read: () => KeyObject): KeyObject {
   try {
     return read();
   } catch (cause) {
-    throw new OcicryptError("KEY_UNRECOGNIZED", "the public key or certificate is damaged", {
-      cause,
-    });
+    throw damaged(cause);
   }
+}
+
+function damaged(cause?: unknown): OcicryptError {
+  return unrecognized("the public key or certificate is damaged", cause);
 }
 
 function isPrivate(): OcicryptError {

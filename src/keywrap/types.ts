@@ -1,15 +1,17 @@
+import type { Attempts } from "./attempts.js";
+
 /**
- * Somebody who shall be able to decrypt: wraps the secret of a layer so that only the holder of
- * one key gets it back. Write your own to keep keys in a key server or a TPM.
+ * A party that may decrypt: it wraps the secret of a layer so that only the holder of one key can
+ * unwrap it. Implement it yourself to keep keys in a key server or a TPM.
  */
 export interface Recipient {
-  /** The annotation that the wrapped key goes to: `jwe`, `pkcs7`, …, `provider.<name>`. */
+  /** The annotation that the wrapped key is added to: `jwe`, `pkcs7`, …, `provider.<name>`. */
   readonly scheme: string;
-  /** What {@link RecipientInfo} will call the algorithm, where that is known before wrapping. */
+  /** The algorithm that {@link RecipientInfo} will report, if it is known before wrapping. */
   readonly algorithm?: string | undefined;
   /**
-   * RFC 7638 thumbprint of the public key. With it a recipient is recognised whose wrapped key does
-   * not name it, if the {@link Key} of the same thumbprint is at hand.
+   * The RFC 7638 thumbprint of the public key. It identifies a recipient whose wrapped key does not
+   * name it, if the {@link Key} with the same thumbprint is available.
    */
   readonly thumbprint?: string | undefined;
   /**
@@ -20,33 +22,33 @@ export interface Recipient {
   readonly roomForBinding?: boolean | undefined;
   /**
    * Wraps the private options: 200 to 300 bytes of JSON to be kept secret and unchanged, and more
-   * for a layer that many manifests share. The
-   * buffer is this recipient's own and is overwritten afterwards; copy what must live longer.
+   * for a layer that many manifests share. The buffer belongs to this recipient and is overwritten
+   * afterwards; copy what must live longer.
    *
-   * @throws Whatever keeps it from wrapping; nothing of the layer is written then.
+   * @throws any error; the layer's descriptor is not written then
    */
   wrap(privateOptions: Uint8Array, options?: WrapOptions): Promise<Uint8Array>;
 }
 
-/** A key that may open layers. The counterpart of {@link Recipient}. */
+/** A key that may open layers, the counterpart of {@link Recipient}. */
 export interface Key {
-  /** The annotation whose wrapped keys this can unwrap. */
+  /** The annotation whose wrapped keys this key can unwrap. */
   readonly scheme: string;
-  /** How to call this key in reports, such as the name of its file. Nothing secret. */
+  /** The name of this key in reports, such as its file's name. Nothing secret. */
   readonly label?: string | undefined;
   /** RFC 7638 thumbprint of the key's public half; see {@link Recipient.thumbprint}. */
   readonly thumbprint?: string | undefined;
   /**
-   * Unwraps the private options, in a buffer that is overwritten after use.
+   * Unwraps the private options, into a buffer that is overwritten after use.
    *
-   * @returns `null` when the wrapped key is not for this key, which is the usual case where a
-   *   layer has several recipients.
-   * @throws When it is for this key and damaged, when it can not be understood, or when something
+   * @returns `null` when the wrapped key is for another key, the usual case for a layer with
+   *   several recipients
+   * @throws when it is for this key and damaged, when it cannot be understood, or when something
    *   outside fails (a token, a key server). The other wrapped keys and keys are still tried; the
    *   error is reported only if none of them fits.
    */
-  unwrap(wrapped: Uint8Array, options?: WrapOptions): Promise<Uint8Array | null>;
-  /** Why {@link unwrap} gives `null` for this wrapped key, in a few words for people. */
+  unwrap(wrapped: Uint8Array, options?: UnwrapContext): Promise<Uint8Array | null>;
+  /** Says in a few words for people why {@link unwrap} returns `null` for this wrapped key. */
   explain?(wrapped: Uint8Array): string;
 }
 
@@ -54,7 +56,16 @@ export interface WrapOptions {
   signal?: AbortSignal | undefined;
 }
 
-/** What can be told of a recipient without any key. */
+/** Options of {@link Key.unwrap}. */
+export interface UnwrapContext extends WrapOptions {
+  /**
+   * The attempts that are left for this key and layer; a key takes one for each of its operations.
+   * Default: `MAX_UNWRAP_ATTEMPTS` for each call.
+   */
+  attempts?: Attempts | undefined;
+}
+
+/** What is known about a recipient without any key. */
 export interface RecipientInfo {
   /** The algorithm that wraps the key, by its name in the scheme, e.g. `RSA-OAEP`. */
   algorithm: string;

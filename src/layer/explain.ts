@@ -1,3 +1,4 @@
+import { newAttempts } from "../keywrap/attempts.js";
 import { describeWrappedKey } from "../keywrap/schemes.js";
 import type { Key, RecipientInfo } from "../keywrap/types.js";
 import type { DescriptorLike } from "../spec/descriptor.js";
@@ -52,6 +53,7 @@ export async function explainKey(
   signal?: AbortSignal,
 ): Promise<KeyReport> {
   const reasons: string[] = [];
+  const attempts = newAttempts();
   for (const wrapped of readWrappedKeys(descriptor, [key.scheme])) {
     signal?.throwIfAborted();
     if (wrapped.error !== undefined) {
@@ -59,7 +61,7 @@ export async function explainKey(
       continue;
     }
     try {
-      const secret = await abortable(key.unwrap(wrapped.bytes, { signal }), signal);
+      const secret = await abortable(key.unwrap(wrapped.bytes, { signal, attempts }), signal);
       if (secret !== null) {
         const binding = bindingIn(secret);
         const { index } = wrapped;

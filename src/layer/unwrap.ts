@@ -6,6 +6,7 @@ import {
   type DescriptorLike,
 } from "../spec/descriptor.js";
 import { abortable } from "../io/abort.js";
+import { newAttempts } from "../keywrap/attempts.js";
 import { redactError } from "../text/redact.js";
 import {
   parsePrivateOptions,
@@ -69,6 +70,7 @@ export async function unwrapPrivateOptions(
   const errors: unknown[] = [];
   let unusable: OcicryptError | undefined;
   let foreign = 0;
+  const attempts = new Map(keys.map((key) => [key, newAttempts()]));
   const schemes = [...new Set(keys.map((key) => key.scheme))];
   for (const wrapped of readWrappedKeys(descriptor, schemes)) {
     if (wrapped.error !== undefined) {
@@ -79,7 +81,10 @@ export async function unwrapPrivateOptions(
       signal?.throwIfAborted();
       let secret: Uint8Array | null;
       try {
-        secret = await abortable(key.unwrap(wrapped.bytes, { signal }), signal);
+        secret = await abortable(
+          key.unwrap(wrapped.bytes, { signal, attempts: attempts.get(key) }),
+          signal,
+        );
         requireBytes(secret);
       } catch (error) {
         signal?.throwIfAborted();

@@ -34,7 +34,7 @@ describe("use and key_ops", () => {
     [{ use: "sig" }, both(false)],
     [{ use: "" }, both(false)],
     [{ use: "ENC" }, both(false)],
-    [{ use: null }, both(false)],
+    [{ use: null }, both(true)],
     [{ use: ["enc"] }, both(false)],
     [{ key_ops: ["wrapKey"] }, { rsa: [true, false], ec: [false, false] }],
     [{ key_ops: ["encrypt"] }, { rsa: [true, false], ec: [false, false] }],
@@ -45,7 +45,7 @@ describe("use and key_ops", () => {
     [{ key_ops: ["sign", "verify"] }, both(false)],
     [{ key_ops: [] }, { rsa: [false, false], ec: [true, false] }],
     [{ key_ops: "deriveKey" }, both(false)],
-    [{ key_ops: null }, both(false)],
+    [{ key_ops: null }, both(true)],
     [{ key_ops: [["wrapKey"]] }, both(false)],
     [{ use: "sig", key_ops: ["encrypt", "decrypt", "deriveKey"] }, both(false)],
     [{ use: "enc", key_ops: ["sign"] }, both(false)],
@@ -64,12 +64,12 @@ describe("use and key_ops", () => {
       };
       if (publicAllowed) expect(read.public()).toHaveLength(1);
       else await expectCode(read.public, "KEY_USE_FORBIDDEN");
-      if (privateAllowed) expect(read.private()).toHaveLength(1);
+      if (privateAllowed) expect(await read.private()).toHaveLength(1);
       else await expectCode(read.private, "KEY_USE_FORBIDDEN");
     }
   });
 
-  it("takes what Web Cryptography exports", async () => {
+  it("reads JWKs that Web Cryptography exports", async () => {
     const algorithm = { name: "ECDH", namedCurve: "P-256" };
     const ecdh = await webcrypto.subtle.generateKey(algorithm, true, ["deriveKey", "deriveBits"]);
     const oaep = await webcrypto.subtle.generateKey(
@@ -86,7 +86,7 @@ describe("use and key_ops", () => {
       const publicJwk = (await webcrypto.subtle.exportKey("jwk", pair.publicKey)) as Jwk;
       const privateJwk = (await webcrypto.subtle.exportKey("jwk", pair.privateKey)) as Jwk;
       expect(readPublicKeys(publicJwk)).toHaveLength(1);
-      expect(readPrivateKeys(privateJwk)).toHaveLength(1);
+      expect(await readPrivateKeys(privateJwk)).toHaveLength(1);
     }
   });
 });
@@ -115,10 +115,10 @@ describe("readJwks", () => {
       "private",
       "KEY_UNRECOGNIZED",
     ],
-    ["a private key that is null", { ...EC.public, d: null }, "private", "KEY_UNRECOGNIZED"],
+    ["a private key that is null", { ...EC.public, d: null }, "private", "KEY_IS_PUBLIC"],
     ["a set without keys", { keys: [] }, "public", "KEY_UNRECOGNIZED"],
     ["a set that is an object", { keys: { 0: EC.public } }, "public", "KEY_UNRECOGNIZED"],
-    ["a set that is null", { keys: null }, "public", "KEY_UNRECOGNIZED"],
+    ["a set that is null", { keys: null }, "public", "KEY_UNSUPPORTED"],
     ["a set of null", { keys: [null] }, "public", "KEY_UNRECOGNIZED"],
     ["a set of text", { keys: ["x"] }, "public", "KEY_UNRECOGNIZED"],
     [
@@ -145,7 +145,7 @@ describe("readJwks", () => {
     ]);
   });
 
-  it("passes over those keys of a set that are for something else", () => {
+  it("skips keys of a set that have another use", () => {
     const keys = [{ ...RSA.public, use: "sig" }, OKP.public, null, { kty: "x" }, EC.public];
     expect(readJwks({ keys }, "public").map(({ kid }) => kid)).toEqual(["ec-p256"]);
     const privateKeys = [{ ...RSA.private, use: "sig" }, OKP.private, RSA.public, EC.private];

@@ -27,7 +27,11 @@ describe("readKeyMaterial", () => {
   it("tells DER, as bytes and not as text", async () => {
     expect(readKeyMaterial(DER)).toEqual({ form: "der", kind: "spki", bytes: DER });
     await expectCode(() => readKeyMaterial(DER.toString("latin1")), "KEY_UNRECOGNIZED");
-    await expectCode(() => readKeyMaterial(DER.toString("base64")), "KEY_UNRECOGNIZED");
+    expect(readKeyMaterial(DER.toString("base64"))).toEqual({
+      form: "der",
+      kind: "spki",
+      bytes: DER,
+    });
   });
 
   it("takes an object for a JWK", () => {
@@ -40,7 +44,7 @@ describe("readKeyMaterial", () => {
     ["no bytes", new Uint8Array(0), /empty/],
     ["space", " \n\t", /empty/],
     ["a byte order mark", "\uFEFF", /empty/],
-    ["text", "ssh-ed25519 AAAAC3Nz me@host", /neither/],
+    ["text", "a key for me@host", /neither/],
     ["random bytes", Buffer.from([1, 2, 3, 255, 254, 0]), /neither/],
     ["zeros", new Uint8Array(100), /neither/],
     ["a PEM that is cut", PEM.slice(0, -30), /no end/],

@@ -75,6 +75,7 @@ describe("readPkcs12", () => {
     ["plain-certificate", PASSWORD, ...ec],
     ["one-iteration", PASSWORD, ...ec],
     ["certificate-iterations", PASSWORD, [EC], []],
+    ["camellia-key", PASSWORD, ...ec],
     ["empty-password", "", ...ec],
     ["empty-password-3des", "", ...ec],
     ["no-password-3des", "", [EC], []],
@@ -115,7 +116,6 @@ describe("readPkcs12", () => {
   it.each<[string, ErrorCode]>([
     ["rc2-key", "KEY_UNSUPPORTED"],
     ["rc4-key", "KEY_UNSUPPORTED"],
-    ["camellia-key", "KEY_UNSUPPORTED"],
     ["key-iterations", "KEY_UNSUPPORTED"],
     ["certificate-only", "KEY_IS_PUBLIC"],
   ])("refuses %s.p12 once its password is right", async (name, code) => {
@@ -334,7 +334,7 @@ describe("the structure of a PKCS #12 file", () => {
       "PASSWORD_WRONG",
     ],
     ["0 iterations", iterations(integer(0)), "KEY_UNRECOGNIZED"],
-    ["10000001 iterations", iterations(integer(10_000_001)), "KEY_UNSUPPORTED"],
+    ["2000001 iterations", iterations(integer(2_000_001)), "KEY_UNSUPPORTED"],
     [
       "a key size that does not fit",
       file([plainSafe(shroudedBag(half, pbes2(pbkdf2(octets(half), integer(1), integer(16)))))]),
@@ -358,9 +358,9 @@ describe("the structure of a PKCS #12 file", () => {
       "KEY_UNRECOGNIZED",
     ],
     [
-      "scrypt",
+      "scrypt without parameters",
       file([plainSafe(shroudedBag(half, pbes2(algorithm("1.3.6.1.4.1.11591.4.11"))))]),
-      "KEY_UNSUPPORTED",
+      "KEY_UNRECOGNIZED",
     ],
     [
       "an unknown PRF",

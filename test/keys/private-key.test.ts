@@ -39,14 +39,14 @@ describe("readPrivateKeys", () => {
     expect(encrypted).toHaveLength(5);
   });
 
-  it.each(plain)("reads %s", (name, bytes) => {
+  it.each(plain)("reads %s", async (name, bytes) => {
     const inputs: KeyInput[] = [bytes, Uint8Array.from(bytes)];
     if (!name.endsWith(".der")) inputs.push(bytes.toString());
     if (name.endsWith(".jwk")) inputs.push(JSON.parse(bytes.toString()) as KeyInput);
     for (const input of inputs) {
       // A password that is not needed does no harm: one may be given for a whole folder of keys.
       for (const options of [undefined, { password: "not needed" }]) {
-        const [read, ...more] = readPrivateKeys(input, options);
+        const [read, ...more] = await readPrivateKeys(input, options);
         expect(more).toEqual([]);
         expect(pkcs8(read!.key)).toEqual(expectedKey(name));
       }
@@ -73,7 +73,7 @@ describe("readPrivateKeys", () => {
           Buffer.from(PASSWORD),
           new TextEncoder().encode(PASSWORD),
         ]) {
-          const [read] = readPrivateKeys(input, { password });
+          const [read] = await readPrivateKeys(input, { password });
           expect(pkcs8(read!.key)).toEqual(expectedKey(name));
         }
         await expectCode(() => readPrivateKeys(input), "PASSWORD_MISSING");
@@ -126,7 +126,9 @@ describe("readPrivateKeys", () => {
       const options = { cipher: "aes-256-cbc", passphrase: password };
       const pem = privateKey.export({ type, format: "pem", ...options }).toString();
       for (const given of [password, Buffer.from(password, "utf8")]) {
-        expect(pkcs8(readPrivateKeys(pem, { password: given })[0]!.key)).toEqual(pkcs8(privateKey));
+        expect(pkcs8((await readPrivateKeys(pem, { password: given }))[0]!.key)).toEqual(
+          pkcs8(privateKey),
+        );
       }
       const wrong = `y${password.slice(1)}`;
       await expectCode(() => readPrivateKeys(pem, { password: wrong }), "PASSWORD_WRONG");
@@ -136,14 +138,16 @@ describe("readPrivateKeys", () => {
     });
   });
 
-  it("opens with any password", () => {
+  it("opens with any password", async () => {
     const { privateKey } = ecPair();
     const characters = fc.string({ unit: "grapheme", minLength: 1, maxLength: 40 });
-    fc.assert(
-      fc.property(characters, (password) => {
+    await fc.assert(
+      fc.asyncProperty(characters, async (password) => {
         const options = { cipher: "aes-128-cbc", passphrase: password };
         const pem = privateKey.export({ type: "sec1", format: "pem", ...options });
-        expect(pkcs8(readPrivateKeys(pem, { password })[0]!.key)).toEqual(pkcs8(privateKey));
+        expect(pkcs8((await readPrivateKeys(pem, { password }))[0]!.key)).toEqual(
+          pkcs8(privateKey),
+        );
       }),
       { numRuns: 50 },
     );
@@ -151,9 +155,13 @@ describe("readPrivateKeys", () => {
 
   it("reads scrypt, and a key behind its parameters", async () => {
     const expected = pkcs8(createPrivateKey(fixture("with-parameters.pem")));
-    expect(pkcs8(readPrivateKeys(fixture("with-parameters.pem"))[0]!.key)).toEqual(expected);
+    expect(pkcs8((await readPrivateKeys(fixture("with-parameters.pem")))[0]!.key)).toEqual(
+      expected,
+    );
     const scrypt = fixture("scrypt.pem");
-    expect(pkcs8(readPrivateKeys(scrypt, { password: PASSWORD })[0]!.key)).toEqual(expected);
+    expect(pkcs8((await readPrivateKeys(scrypt, { password: PASSWORD }))[0]!.key)).toEqual(
+      expected,
+    );
     await expectCode(() => readPrivateKeys(scrypt, { password: "wrong" }), "PASSWORD_WRONG");
   });
 
@@ -176,17 +184,18 @@ describe("readPrivateKeys", () => {
     ["text around it", `Bag Attributes\n    friendlyName: x\n${PEM}\n# the end`],
     ["a certificate before it", `${peer("cert-ec256.pem").toString()}${PEM}`],
     ["its public key behind it", `${PEM}${vectorFile("keys/ec-p384.pub.pem").toString()}`],
-  ])("reads PEM with %s", (_, text) => {
+  ])("reads PEM with %s", async (_, text) => {
     for (const input of [text, Buffer.from(text)]) {
-      const [read, ...more] = readPrivateKeys(input);
+      const [read, ...more] = await readPrivateKeys(input);
       expect(more).toEqual([]);
       expect(pkcs8(read!.key)).toEqual(expected);
     }
   });
 
-  it("reads all keys of a file", () => {
+  it("reads all keys of a file", async () => {
     const text = `${PEM}${vectorFile("keys/rsa-2048.pem").toString()}`;
-    expect(readPrivateKeys(text).map(({ key }) => key.asymmetricKeyType)).toEqual(["ec", "rsa"]);
+    const keys = await readPrivateKeys(text);
+    expect(keys.map(({ key }) => key.asymmetricKeyType)).toEqual(["ec", "rsa"]);
   });
 
   // OpenSSL imports them, and exporting them as a JWK ends the process with a failed assertion.
@@ -211,12 +220,14 @@ describe("readPrivateKeys", () => {
     });
   });
 
-  it("reads keys that JWE has no use for, for other schemes to judge", () => {
+  it("reads keys that JWE cannot use, for other schemes to judge", async () => {
     for (const [name, make] of Object.entries(UNFIT_PAIRS)) {
       if (name.startsWith("RSA of")) continue;
       const { privateKey } = make();
-      expect(pkcs8(readPrivateKeys(pkcs8Pem(privateKey))[0]!.key)).toEqual(pkcs8(privateKey));
-      expect(pkcs8(readPrivateKeys(pkcs8(privateKey))[0]!.key)).toEqual(pkcs8(privateKey));
+      expect(pkcs8((await readPrivateKeys(pkcs8Pem(privateKey)))[0]!.key)).toEqual(
+        pkcs8(privateKey),
+      );
+      expect(pkcs8((await readPrivateKeys(pkcs8(privateKey)))[0]!.key)).toEqual(pkcs8(privateKey));
     }
   });
 
@@ -255,7 +266,7 @@ describe("readPrivateKeys", () => {
     await expectCode(() => readPrivateKeys(text, { password: PASSWORD }), "KEY_UNSUPPORTED");
   });
 
-  it("puts neither key nor password into what it throws", () => {
+  it("puts neither key nor password into errors", async () => {
     const password = "correct horse battery staple";
     const inputs = [
       peer("rsa2048.pkcs8.enc-v2.pem"),
@@ -265,7 +276,7 @@ describe("readPrivateKeys", () => {
     for (const input of inputs) {
       let thrown: unknown;
       try {
-        readPrivateKeys(input, { password });
+        await readPrivateKeys(input, { password });
       } catch (error) {
         thrown = error;
       }

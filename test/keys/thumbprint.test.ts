@@ -1,7 +1,7 @@
 import { createPrivateKey, createPublicKey } from "node:crypto";
 import { calculateJwkThumbprint } from "jose";
 import { expect, it } from "vitest";
-import { thumbprint } from "../../src/keys/jwk.js";
+import { thumbprint } from "../../src/keys/asymmetric-key.js";
 import { vectorFile } from "../support/vectors.js";
 
 /** RFC 7638 section 3.1. */

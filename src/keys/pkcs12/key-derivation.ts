@@ -1,10 +1,13 @@
-import { pbkdf2, createHash } from "node:crypto";
+import { createHash, pbkdf2 } from "node:crypto";
+import { setImmediate } from "node:timers/promises";
 import { promisify } from "node:util";
 import { Integer, OctetString } from "asn1js";
+import { abortable } from "../../io/abort.js";
+import { MAX_PBKDF2_ITERATIONS } from "../../spec/limits.js";
 import { childrenOf, octetsOf } from "../asn1.js";
 import { countOf, iterationsOf, readAlgorithm, unsupported, type Algorithm } from "./protection.js";
 
-/** A password as each of the ways to derive a key from it takes it. */
+/** A password in the forms that the key derivations take. */
 export interface PasswordForms {
   /** UTF-16 with the most significant octet first and a NULL at the end: RFC 7292 appendix B.1. */
   bmpString: Buffer;
@@ -13,8 +16,8 @@ export interface PasswordForms {
 }
 
 /**
- * The forms in which a password may have been used. Of the empty one there are two, as for
- * RFC 7292 it is a NULL and for many a writer nothing at all: which one it is, the MAC tells.
+ * Returns the forms in which a password may have been used. An empty password has two, a NULL as
+ * RFC 7292 says and nothing at all as many programs write; the MAC shows which one was used.
  */
 export function passwordForms(password: string | Uint8Array): PasswordForms[] {
   const utf8 = Buffer.from(password);
@@ -30,7 +33,7 @@ export function wipeForms(forms: readonly PasswordForms[]): void {
   }
 }
 
-/** PBKDF2 with everything but the password. */
+/** The parameters of PBKDF2. */
 export interface Pbkdf2 {
   hash: string;
   salt: Uint8Array;
@@ -52,9 +55,6 @@ const HMAC_HASHES: ReadonlyMap<string, string> = /* @__PURE__ */ new Map([
   ["1.2.840.113549.2.13", "sha512-256"],
 ]);
 
-/** Some seconds. */
-const MAX_ITERATIONS = 10_000_000;
-
 /**
  * PBKDF2-params: RFC 8018 appendix A.2.
  *
@@ -70,7 +70,7 @@ export function readPbkdf2({ id, parameters }: Algorithm): Pbkdf2 {
   return {
     hash: prf === undefined ? "sha1" : hmacHash(readAlgorithm(prf)),
     salt: octetsOf(salt),
-    iterations: iterationsOf(iterationCount, MAX_ITERATIONS),
+    iterations: iterationsOf(iterationCount, MAX_PBKDF2_ITERATIONS),
     keySize: keyLength && countOf(keyLength),
   };
 }
@@ -78,7 +78,7 @@ export function readPbkdf2({ id, parameters }: Algorithm): Pbkdf2 {
 /** The hash of an HMAC. @throws {@link OcicryptError} `KEY_UNSUPPORTED` */
 export function hmacHash({ id }: Algorithm): string {
   const hash = HMAC_HASHES.get(id);
-  if (hash === undefined) throw unsupported(`it uses ${id} and not an HMAC that is known here`);
+  if (hash === undefined) throw unsupported(`it uses ${id} and not an HMAC that is supported`);
   return hash;
 }
 
@@ -87,8 +87,9 @@ export function derivePbkdf2(
   { hash, salt, iterations }: Pbkdf2,
   password: Uint8Array,
   keySize: number,
+  signal?: AbortSignal,
 ): Promise<Buffer> {
-  return promisify(pbkdf2)(password, salt, iterations, keySize, hash);
+  return abortable(promisify(pbkdf2)(password, salt, iterations, keySize, hash), signal);
 }
 
 /** A hash with the sizes that RFC 7292 appendix B.2 calls u and v, in bytes. */
@@ -100,7 +101,7 @@ export interface KdfHash {
 
 export const SHA1: KdfHash = { name: "sha1", size: 20, blockSize: 64 };
 
-/** Those of RFC 7292 appendix B.2, by their identifiers. */
+/** The hashes of RFC 7292 appendix B.2, by their object identifiers. */
 export const KDF_HASHES: ReadonlyMap<string, KdfHash> = /* @__PURE__ */ new Map([
   ["1.3.14.3.2.26", SHA1],
   ["2.16.840.1.101.3.4.2.4", { name: "sha224", size: 28, blockSize: 64 }],
@@ -111,10 +112,10 @@ export const KDF_HASHES: ReadonlyMap<string, KdfHash> = /* @__PURE__ */ new Map(
   ["2.16.840.1.101.3.4.2.6", { name: "sha512-256", size: 32, blockSize: 128 }],
 ]);
 
-/** Some seconds, in which nothing else runs. */
-export const MAX_KDF_ITERATIONS = 1_000_000;
+/** How many hashes are computed in a row, some milliseconds. */
+const BATCH = 5000;
 
-/** What the derived bits are for: the ID of RFC 7292 appendix B.3. */
+/** The use of the derived bits: the ID of RFC 7292 appendix B.3. */
 export const KEY_MATERIAL = 1;
 export const INITIAL_VALUE = 2;
 export const MAC_KEY = 3;
@@ -129,11 +130,16 @@ export interface KdfInput {
 }
 
 /**
- * The key derivation of RFC 7292 appendix B.2. Node does not offer OpenSSL's.
+ * The key derivation of RFC 7292 appendix B.2, which Node.js does not offer. Other work and an
+ * aborted signal get their turn in between.
  *
  * @param size of the result, in bytes
  */
-export function deriveBits(input: KdfInput, size: number): Buffer {
+export async function deriveBits(
+  input: KdfInput,
+  size: number,
+  signal?: AbortSignal,
+): Promise<Buffer> {
   const { hash, purpose, password, salt, iterations } = input;
   const { blockSize } = hash;
   const diversifier = Buffer.alloc(blockSize, purpose);
@@ -141,7 +147,12 @@ export function deriveBits(input: KdfInput, size: number): Buffer {
   const derived = Buffer.alloc(Math.ceil(size / hash.size) * hash.size);
   for (let start = 0; start < size; start += hash.size) {
     let digest = createHash(hash.name).update(diversifier).update(state).digest();
-    for (let i = 1; i < iterations; i++) digest = createHash(hash.name).update(digest).digest();
+    for (let i = 1; i < iterations; i++) {
+      digest = createHash(hash.name).update(digest).digest();
+      if (i % BATCH !== 0) continue;
+      await setImmediate();
+      signal?.throwIfAborted();
+    }
     digest.copy(derived, start);
     const addend = fillBlocks(digest, blockSize).subarray(0, blockSize);
     for (let block = 0; block < state.byteLength; block += blockSize) {
@@ -158,7 +169,7 @@ function fillBlocks(bytes: Uint8Array, blockSize: number): Buffer {
   return size === 0 ? Buffer.alloc(0) : Buffer.alloc(size, bytes);
 }
 
-/** Adds `addend` and 1 to `block`, both as numbers, without what does not fit. */
+/** Adds `addend` and 1 to `block`, both as numbers modulo the size of the block. */
 function increase(block: Uint8Array, addend: Uint8Array): void {
   let carry = 1;
   for (let i = block.byteLength - 1; i >= 0; i--) {

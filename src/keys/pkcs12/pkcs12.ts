@@ -7,11 +7,16 @@ import {
   smallIntegerOf,
   type Asn1Node,
 } from "../asn1.js";
-import { unrecognized } from "../material.js";
-import type { PrivateKeyOptions } from "../private-key.js";
-import { identifierOf, readAlgorithm, unsupported } from "./protection.js";
-import { decrypt, otherPassword } from "./protection.js";
-import { readMac } from "./protection.js";
+import { MAX_KEY_FILE_SIZE } from "../../spec/limits.js";
+import { unrecognized } from "../refusals.js";
+import {
+  decrypt,
+  identifierOf,
+  otherPassword,
+  readAlgorithm,
+  readMac,
+  unsupported,
+} from "./protection.js";
 import { passwordForms, wipeForms, type PasswordForms } from "./key-derivation.js";
 import { explicitly, readSafeContents, type Pkcs12Contents } from "./safe-contents.js";
 
@@ -21,51 +26,57 @@ const ENCRYPTED_DATA = "1.2.840.113549.1.7.6";
 
 /** RFC 7292 section 4. */
 const VERSION = 3;
-/** Far above any real file. */
-const MAX_SIZE = 1024 * 1024;
+
+export interface Pkcs12Options {
+  password?: string | Uint8Array | undefined;
+  signal?: AbortSignal | undefined;
+}
 
 /**
- * Opens a PKCS #12 file (RFC 7292) that is protected by a password, in BER.
+ * Opens a PKCS#12 file (RFC 7292) that is protected by a password, in BER.
  *
- * Its MAC is checked before anything is decrypted; a file without one is refused. It may be made
- * with PBMAC1 (RFC 9579). What is read are PBES2 with PBKDF2 and AES or 3DES in CBC mode, PBE with
- * SHA-1 and 3DES, and parts that are not encrypted. A part that is encrypted in another way is
- * passed over as long as there is a key elsewhere: older programs use RC2, which OpenSSL 3 does
- * not offer any more, for the certificates only, and the key is of use without them.
+ * Its MAC, also PBMAC1 (RFC 9579), is checked before anything is decrypted; a file without one is
+ * rejected. Parts may be encrypted by PBES2 with PBKDF2 or scrypt and a cipher in CBC mode, by PBE
+ * with SHA-1 and 3DES, or not at all. A part that is encrypted in another way is skipped as long as
+ * a key is found elsewhere: older programs use RC2, which OpenSSL 3 no longer offers, only for the
+ * certificates, and the key can be used without them.
  *
- * @param options The password; an empty one must be given too.
+ * @param options the password, which must be given even if it is empty
  * @returns the private keys and the certificates, both in the order of the file; at least one key
  * @throws {@link OcicryptError} `KEY_UNRECOGNIZED` for a file that is damaged; `KEY_UNSUPPORTED`
- *   without a MAC, for another encryption of the key, and for more than 1 million iterations, with
- *   PBKDF2 10 million; `KEY_IS_PUBLIC` when it holds certificates only; `PASSWORD_MISSING`;
+ *   without a MAC, for another encryption of the key, and for more iterations than
+ *   `src/spec/limits.ts` allows; `KEY_IS_PUBLIC` when it holds certificates only; `PASSWORD_MISSING`;
  *   `PASSWORD_WRONG`
  */
 export async function readPkcs12(
   bytes: Uint8Array,
-  { password }: PrivateKeyOptions = {},
+  { password, signal }: Pkcs12Options = {},
 ): Promise<Pkcs12Contents> {
-  if (bytes.byteLength > MAX_SIZE) throw unrecognized("it is larger than any key");
+  if (bytes.byteLength > MAX_KEY_FILE_SIZE) throw unrecognized("it is larger than any key");
   try {
     const { contents, macData } = readPfx(bytes);
     const isProtected = readMac(macData);
     if (password === undefined) {
-      const message = "the PKCS #12 file needs a password, even if that is empty";
+      const message = "the PKCS#12 file needs a password, even if that is empty";
       throw new OcicryptError("PASSWORD_MISSING", message);
     }
     const forms = passwordForms(password);
     try {
       for (const form of forms) {
-        if (await isProtected(contents, form)) return await readSafe(contents, form);
+        if (await isProtected(contents, form, signal)) {
+          return await readSafe(contents, form, signal);
+        }
       }
     } finally {
       wipeForms(forms);
     }
   } catch (error) {
     if (error instanceof OcicryptError) throw error;
-    // Whatever a parser throws; it could quote what it has read.
-    throw unrecognized("the PKCS #12 file is damaged");
+    signal?.throwIfAborted();
+    // The parser's own message could quote what it has read.
+    throw unrecognized("the PKCS#12 file is damaged");
   }
-  throw new OcicryptError("PASSWORD_WRONG", "the password does not open the PKCS #12 file");
+  throw new OcicryptError("PASSWORD_WRONG", "the password does not open the PKCS#12 file");
 }
 
 /** PFX: RFC 7292 section 4. */
@@ -79,47 +90,55 @@ function readPfx(bytes: Uint8Array): { contents: Uint8Array; macData: Asn1Node }
 }
 
 /** AuthenticatedSafe: RFC 7292 section 4.1. */
-async function readSafe(contents: Uint8Array, password: PasswordForms): Promise<Pkcs12Contents> {
+async function readSafe(
+  contents: Uint8Array,
+  password: PasswordForms,
+  signal?: AbortSignal,
+): Promise<Pkcs12Contents> {
   const bags: Pkcs12Contents = { privateKeys: [], certificates: [] };
-  let passedOver: OcicryptError | undefined;
+  let skipped: OcicryptError | undefined;
   for (const contentInfo of childrenOf(parseBer(contents))) {
     const [contentType, content] = childrenOf(contentInfo);
     const id = identifierOf(contentType);
     if (id === DATA) {
-      await readSafeContents(parseBer(octetsOf(explicitly(content))), password, bags);
+      await readSafeContents(parseBer(octetsOf(explicitly(content))), password, bags, signal);
     } else if (id === ENCRYPTED_DATA) {
       let safeContents: Asn1Node;
       try {
-        safeContents = await decryptSafe(explicitly(content), password);
+        safeContents = await decryptSafe(explicitly(content), password, signal);
       } catch (error) {
         if (!isOcicryptError(error, "KEY_UNSUPPORTED")) throw error;
-        passedOver ??= error;
+        skipped ??= error;
         continue;
       }
-      await readSafeContents(safeContents, password, bags);
+      await readSafeContents(safeContents, password, bags, signal);
     } else {
-      passedOver ??= unsupported(`a part of it is ${id}`);
+      skipped ??= unsupported(`a part of it is ${id}`);
     }
   }
   if (bags.privateKeys.length > 0) return bags;
-  if (passedOver !== undefined) throw passedOver;
-  if (bags.certificates.length === 0) throw unrecognized("the PKCS #12 file holds no private key");
-  const message = "this is a PKCS #12 file with certificates only; a private key is needed";
+  if (skipped !== undefined) throw skipped;
+  if (bags.certificates.length === 0) throw unrecognized("the PKCS#12 file holds no private key");
+  const message = "this is a PKCS#12 file with certificates only; a private key is needed";
   throw new OcicryptError("KEY_IS_PUBLIC", message);
 }
 
 /** EncryptedData: RFC 5652 section 8. */
-async function decryptSafe(encryptedData: Asn1Node, password: PasswordForms): Promise<Asn1Node> {
+async function decryptSafe(
+  encryptedData: Asn1Node,
+  password: PasswordForms,
+  signal?: AbortSignal,
+): Promise<Asn1Node> {
   const [, encryptedContentInfo] = childrenOf(encryptedData); // version
   const [, algorithm, content] = childrenOf(encryptedContentInfo); // contentType
   const ciphertext = implicitOctets(content);
-  const plaintext = await decrypt(readAlgorithm(algorithm), ciphertext, password);
+  const plaintext = await decrypt(readAlgorithm(algorithm), ciphertext, password, signal);
   try {
     return parseBer(plaintext);
   } catch {
     throw otherPassword();
   } finally {
-    plaintext.fill(0); // what was parsed is a copy
+    plaintext.fill(0); // the parsed elements are copies
   }
 }
 

@@ -1,14 +1,16 @@
 import { Integer, ObjectIdentifier } from "asn1js";
+import { createDecipheriv, createHmac, scrypt, timingSafeEqual } from "node:crypto";
 import { OcicryptError } from "../../errors.js";
-import { childrenOf, type Asn1Node, octetsOf } from "../asn1.js";
-import { createDecipheriv, createHmac, timingSafeEqual } from "node:crypto";
+import { abortable } from "../../io/abort.js";
+import { MAX_PKCS12_ITERATIONS, MAX_SCRYPT_MEMORY } from "../../spec/limits.js";
+import { childrenOf, octetsOf, type Asn1Node } from "../asn1.js";
+import { oldCipher } from "../refusals.js";
 import {
   derivePbkdf2,
   readPbkdf2,
   deriveBits,
   INITIAL_VALUE,
   KEY_MATERIAL,
-  MAX_KDF_ITERATIONS,
   SHA1,
   hmacHash,
   KDF_HASHES,
@@ -28,26 +30,27 @@ export function readAlgorithm(node: unknown): Algorithm {
   return { id: identifierOf(id), parameters };
 }
 
-/** @throws {Error} when it is no OBJECT IDENTIFIER */
+/** @throws {Error} when it is not an OBJECT IDENTIFIER */
 export function identifierOf(node: unknown): string {
-  if (!(node instanceof ObjectIdentifier)) throw new Error("an element is no identifier");
+  if (!(node instanceof ObjectIdentifier)) throw new Error("an element is not an identifier");
   return node.getValue();
 }
 
-/** A positive INTEGER. @throws {Error} when it is none, or not exact as a number */
+/** A positive INTEGER. @throws {Error} when it is not one, or too large to be exact */
 export function countOf(node: unknown): number {
   const bytes = node instanceof Integer ? node.valueBlock.valueHexView : new Uint8Array();
   const value = bytes.reduce((sum, byte) => sum * 256 + byte, 0);
   const isNegative = ((bytes[0] ?? 0) & 0x80) !== 0;
-  if (value === 0 || isNegative || bytes.byteLength > 6) throw new Error("an element is no count");
+  if (value === 0 || isNegative || bytes.byteLength > 6)
+    throw new Error("an element is not a count");
   return value;
 }
 
 /**
- * A number of iterations. They are spent before anything tells whether the file deserves it.
+ * A number of iterations. They are spent before anything shows whether the file is worth them.
  *
  * @throws {@link OcicryptError} `KEY_UNSUPPORTED` when there are too many
- * @throws {Error} when it is none
+ * @throws {Error} when it is not a count
  */
 export function iterationsOf(node: unknown, most: number): number {
   const iterations = countOf(node);
@@ -57,7 +60,7 @@ export function iterationsOf(node: unknown, most: number): number {
 
 /** @returns {@link OcicryptError} `KEY_UNSUPPORTED` */
 export function unsupported(why: string): OcicryptError {
-  return new OcicryptError("KEY_UNSUPPORTED", `the PKCS #12 file can not be read: ${why}`);
+  return new OcicryptError("KEY_UNSUPPORTED", `the key file cannot be read: ${why}`);
 }
 
 interface Cipher {
@@ -67,13 +70,22 @@ interface Cipher {
 }
 
 const PBES2 = "1.2.840.113549.1.5.13";
+const SCRYPT = "1.3.6.1.4.1.11591.4.11";
+/** Each costs as much as all of N and r. */
+const MAX_SCRYPT_PARALLELISM = 4;
 
-/** RFC 8018 appendix B.2, RFC 3565 section 4.1. */
+/** RFC 8018 appendix B.2, RFC 3565 section 4.1, RFC 3657 section 2 and RFC 5794 section 3. */
 const PBES2_CIPHERS: ReadonlyMap<string, Cipher> = /* @__PURE__ */ new Map([
   ["2.16.840.1.101.3.4.1.2", { name: "aes-128-cbc", keySize: 16, blockSize: 16 }],
   ["2.16.840.1.101.3.4.1.22", { name: "aes-192-cbc", keySize: 24, blockSize: 16 }],
   ["2.16.840.1.101.3.4.1.42", { name: "aes-256-cbc", keySize: 32, blockSize: 16 }],
   ["1.2.840.113549.3.7", { name: "des-ede3-cbc", keySize: 24, blockSize: 8 }],
+  ["1.2.392.200011.61.1.1.1.2", { name: "camellia-128-cbc", keySize: 16, blockSize: 16 }],
+  ["1.2.392.200011.61.1.1.1.3", { name: "camellia-192-cbc", keySize: 24, blockSize: 16 }],
+  ["1.2.392.200011.61.1.1.1.4", { name: "camellia-256-cbc", keySize: 32, blockSize: 16 }],
+  ["1.2.410.200046.1.1.2", { name: "aria-128-cbc", keySize: 16, blockSize: 16 }],
+  ["1.2.410.200046.1.1.7", { name: "aria-192-cbc", keySize: 24, blockSize: 16 }],
+  ["1.2.410.200046.1.1.12", { name: "aria-256-cbc", keySize: 32, blockSize: 16 }],
 ]);
 
 /** RFC 7292 appendix C. OpenSSL 3 has neither RC2 nor RC4 in the provider that Node loads. */
@@ -82,7 +94,16 @@ const PKCS12_CIPHERS: ReadonlyMap<string, Cipher> = /* @__PURE__ */ new Map([
   ["1.2.840.113549.1.12.1.4", { name: "des-ede-cbc", keySize: 16, blockSize: 8 }],
 ]);
 
-const NAMES: ReadonlyMap<string, string> = /* @__PURE__ */ new Map([
+/** Ciphers that only OpenSSL's legacy provider has: RFC 8018 appendix A.3, RFC 7292 appendix C. */
+const OLD_CIPHERS: ReadonlyMap<string, string> = /* @__PURE__ */ new Map([
+  ["1.2.840.113549.1.5.1", "PBE with MD2 and DES"],
+  ["1.2.840.113549.1.5.3", "PBE with MD5 and DES"],
+  ["1.2.840.113549.1.5.4", "PBE with MD2 and RC2"],
+  ["1.2.840.113549.1.5.6", "PBE with MD5 and RC2"],
+  ["1.2.840.113549.1.5.10", "PBE with SHA-1 and DES"],
+  ["1.2.840.113549.1.5.11", "PBE with SHA-1 and RC2"],
+  ["1.3.14.3.2.7", "DES"],
+  ["1.2.840.113549.3.2", "RC2"],
   ["1.2.840.113549.1.12.1.1", "RC4"],
   ["1.2.840.113549.1.12.1.2", "RC4"],
   ["1.2.840.113549.1.12.1.5", "RC2"],
@@ -90,8 +111,7 @@ const NAMES: ReadonlyMap<string, string> = /* @__PURE__ */ new Map([
 ]);
 
 /**
- * Decrypts a part of the file. The MAC over all the file was right, so a padding that is wrong
- * tells nothing to anybody but the owner of the password.
+ * Decrypts a part of the file. It is its owner's own, so a wrong padding informs nobody else.
  *
  * @throws {@link OcicryptError} `KEY_UNSUPPORTED`, `PASSWORD_WRONG`
  * @throws {Error} when the algorithm's parameters are malformed
@@ -100,8 +120,9 @@ export async function decrypt(
   algorithm: Algorithm,
   ciphertext: Uint8Array,
   password: PasswordForms,
+  signal?: AbortSignal,
 ): Promise<Buffer> {
-  const { cipher, key, iv } = await deriveKey(algorithm, password);
+  const { cipher, key, iv } = await deriveKey(algorithm, password, signal);
   try {
     const decipher = createDecipheriv(cipher.name, key, iv);
     const plaintext = Buffer.alloc(ciphertext.byteLength);
@@ -133,57 +154,99 @@ interface DerivedKey {
   iv: Uint8Array;
 }
 
-function deriveKey(algorithm: Algorithm, password: PasswordForms): Promise<DerivedKey> {
+async function deriveKey(
+  algorithm: Algorithm,
+  password: PasswordForms,
+  signal?: AbortSignal,
+): Promise<DerivedKey> {
   const { id, parameters } = algorithm;
-  if (id === PBES2) return deriveForPbes2(parameters, password);
+  if (id === PBES2) return deriveForPbes2(parameters, password, signal);
   const cipher = PKCS12_CIPHERS.get(id);
-  if (cipher === undefined) throw unsupported(`it is encrypted with ${NAMES.get(id) ?? id}`);
-  return Promise.resolve(deriveForPkcs12(cipher, parameters, password));
+  if (cipher === undefined) throw unsupportedCipher(id);
+  return deriveForPkcs12(cipher, parameters, password, signal);
+}
+
+function unsupportedCipher(id: string): OcicryptError {
+  const old = OLD_CIPHERS.get(id);
+  return old === undefined ? unsupported(`it is encrypted with ${id}`) : oldCipher(old);
 }
 
 /** PBES2-params: RFC 8018 appendix A.4. */
 async function deriveForPbes2(
   parameters: Asn1Node | undefined,
   { utf8 }: PasswordForms,
+  signal?: AbortSignal,
 ): Promise<DerivedKey> {
   const [keyDerivation, encryption] = childrenOf(parameters).map(readAlgorithm);
   if (keyDerivation === undefined || encryption === undefined) throw new Error("no PBES2-params");
   const cipher = PBES2_CIPHERS.get(encryption.id);
-  if (cipher === undefined) throw unsupported(`it is encrypted with ${encryption.id}`);
+  if (cipher === undefined) throw unsupportedCipher(encryption.id);
   const { keySize, blockSize } = cipher;
   const iv = octetsOf(encryption.parameters);
+  if (keyDerivation.id === SCRYPT) {
+    if (iv.byteLength !== blockSize) throw new Error("the sizes do not fit the cipher");
+    return { cipher, key: await deriveScrypt(keyDerivation, utf8, keySize, signal), iv };
+  }
   const pbkdf2 = readPbkdf2(keyDerivation);
   if (iv.byteLength !== blockSize || (pbkdf2.keySize ?? keySize) !== keySize) {
     throw new Error("the sizes do not fit the cipher");
   }
-  return { cipher, key: await derivePbkdf2(pbkdf2, utf8, keySize), iv };
+  return { cipher, key: await derivePbkdf2(pbkdf2, utf8, keySize, signal), iv };
+}
+
+/** scrypt-params: RFC 7914 section 7. */
+async function deriveScrypt(
+  { parameters }: Algorithm,
+  password: Uint8Array,
+  keySize: number,
+  signal?: AbortSignal,
+): Promise<Buffer> {
+  const [salt, ...numbers] = childrenOf(parameters);
+  const [N = 0, r = 0, p = 0, size = keySize] = numbers.map(countOf);
+  if (size !== keySize) throw new Error("the sizes do not fit the cipher");
+  if (128 * N * r > MAX_SCRYPT_MEMORY || p > MAX_SCRYPT_PARALLELISM) {
+    throw unsupported("it derives a key with more memory or work than is allowed");
+  }
+  const options = { N, r, p, maxmem: 2 * MAX_SCRYPT_MEMORY };
+  const derived = new Promise<Buffer>((resolve, reject) => {
+    scrypt(password, octetsOf(salt), keySize, options, (error, key) => {
+      if (error === null) resolve(key);
+      else reject(error);
+    });
+  });
+  return abortable(derived, signal);
 }
 
 /** pkcs-12PbeParams: RFC 7292 appendix C. */
-function deriveForPkcs12(
+async function deriveForPkcs12(
   cipher: Cipher,
   parameters: Asn1Node | undefined,
   { bmpString }: PasswordForms,
-): DerivedKey {
+  signal?: AbortSignal,
+): Promise<DerivedKey> {
   const [salt, iterationCount] = childrenOf(parameters);
   const input = {
     hash: SHA1,
     password: bmpString,
     salt: octetsOf(salt),
-    iterations: iterationsOf(iterationCount, MAX_KDF_ITERATIONS),
+    iterations: iterationsOf(iterationCount, MAX_PKCS12_ITERATIONS),
   };
   return {
     cipher,
-    key: deriveBits({ ...input, purpose: KEY_MATERIAL }, cipher.keySize),
-    iv: deriveBits({ ...input, purpose: INITIAL_VALUE }, cipher.blockSize),
+    key: await deriveBits({ ...input, purpose: KEY_MATERIAL }, cipher.keySize, signal),
+    iv: await deriveBits({ ...input, purpose: INITIAL_VALUE }, cipher.blockSize, signal),
   };
 }
 
-/** Whether the contents are what was protected with a password. */
-export type MacCheck = (contents: Uint8Array, password: PasswordForms) => Promise<boolean>;
+/** Whether a password and the contents fit the MAC. */
+export type MacCheck = (
+  contents: Uint8Array,
+  password: PasswordForms,
+  signal?: AbortSignal,
+) => Promise<boolean>;
 
 const PBMAC1 = "1.2.840.113549.1.5.14";
-/** RFC 9579 section 9 has the lower one; the upper one is far above what any hash has use for. */
+/** In bytes: the minimum of RFC 9579 section 9, and far more than any hash uses. */
 const MIN_PBMAC1_KEY = 20;
 const MAX_PBMAC1_KEY = 1024;
 
@@ -206,15 +269,15 @@ export function readMac(macData: Asn1Node): MacCheck {
     hash,
     purpose: MAC_KEY,
     salt: octetsOf(salt),
-    iterations: iterations === undefined ? 1 : iterationsOf(iterations, MAX_KDF_ITERATIONS),
+    iterations: iterations === undefined ? 1 : iterationsOf(iterations, MAX_PKCS12_ITERATIONS),
   };
-  return (contents, { bmpString }) => {
-    const key = deriveBits({ ...input, password: bmpString }, hash.size);
-    return Promise.resolve(isMac(hash.name, key, contents, expected));
+  return async (contents, { bmpString }, signal) => {
+    const key = await deriveBits({ ...input, password: bmpString }, hash.size, signal);
+    return isMac(hash.name, key, contents, expected);
   };
 }
 
-/** PBMAC1-params: RFC 8018 appendix A.5. RFC 9579 section 5: salt and count of MacData are void. */
+/** PBMAC1-params: RFC 8018 appendix A.5. RFC 9579 section 5: salt and count of MacData are not used. */
 function readPbmac1({ parameters }: Algorithm, expected: Uint8Array): MacCheck {
   const [keyDerivation, messageAuthentication] = childrenOf(parameters).map(readAlgorithm);
   if (keyDerivation === undefined || messageAuthentication === undefined) {
@@ -226,8 +289,8 @@ function readPbmac1({ parameters }: Algorithm, expected: Uint8Array): MacCheck {
   if (keySize < MIN_PBMAC1_KEY || keySize > MAX_PBMAC1_KEY) {
     throw unsupported(`the key of its MAC has ${String(keySize)} bytes`);
   }
-  return async (contents, { utf8 }) =>
-    isMac(hash, await derivePbkdf2(pbkdf2, utf8, keySize), contents, expected);
+  return async (contents, { utf8 }, signal) =>
+    isMac(hash, await derivePbkdf2(pbkdf2, utf8, keySize, signal), contents, expected);
 }
 
 function isMac(hash: string, key: Buffer, contents: Uint8Array, expected: Uint8Array): boolean {

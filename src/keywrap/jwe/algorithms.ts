@@ -1,70 +1,76 @@
-import type { KeyObject } from "node:crypto";
+import { createDecipheriv, createHash, createPublicKey, diffieHellman } from "node:crypto";
+import type { JsonWebKey, KeyObject } from "node:crypto";
 import { OcicryptError } from "../../errors.js";
-import type { AsymmetricKey } from "../../keys/material.js";
+import {
+  curveOf,
+  describeKey,
+  isRsa,
+  requireRsaSize,
+  rsaBits,
+  type AsymmetricKey,
+} from "../../keys/asymmetric-key.js";
+import type { JweRecipient } from "./message.js";
 
-const RSA_ALGORITHMS = ["RSA-OAEP", "RSA-OAEP-256"] as const;
-const EC_ALGORITHMS = ["ECDH-ES+A128KW", "ECDH-ES+A192KW", "ECDH-ES+A256KW"] as const;
+const RSA_ALGORITHMS: readonly string[] = ["RSA-OAEP", "RSA-OAEP-256"];
 
-/** The key algorithms that every peer since ocicrypt 1.2 reads; RFC 7518 section 4.1. */
-export const KEY_ALGORITHMS: readonly string[] = [...RSA_ALGORITHMS, ...EC_ALGORITHMS];
-
-/** All of RFC 7518 section 5.1, as Go reads them. */
-export const CONTENT_ALGORITHMS: readonly string[] = [
-  "A128CBC-HS256",
-  "A192CBC-HS384",
-  "A256CBC-HS512",
-  "A128GCM",
-  "A192GCM",
-  "A256GCM",
-];
-
-const CURVES: ReadonlyMap<string | undefined, string> = /* @__PURE__ */ new Map([
-  ["prime256v1", "P-256"],
-  ["secp384r1", "P-384"],
-  ["secp521r1", "P-521"],
+/** The sizes of the keys of AES key wrap, in bytes: RFC 7518 section 4.6. */
+const EC_ALGORITHMS: ReadonlyMap<string, number> = /* @__PURE__ */ new Map([
+  ["ECDH-ES+A128KW", 16],
+  ["ECDH-ES+A192KW", 24],
+  ["ECDH-ES+A256KW", 32],
 ]);
 
-const MIN_RSA_BITS = 2048;
+/** The key algorithms that every peer since ocicrypt 1.2 reads; RFC 7518 section 4.1. */
+export const KEY_ALGORITHMS: readonly string[] = [...RSA_ALGORITHMS, ...EC_ALGORITHMS.keys()];
+
+/** The sizes of the content's keys, in bytes: all of RFC 7518 section 5.1, which Go reads. */
+export const CONTENT_ALGORITHMS: ReadonlyMap<string, number> = /* @__PURE__ */ new Map([
+  ["A128CBC-HS256", 32],
+  ["A192CBC-HS384", 48],
+  ["A256CBC-HS512", 64],
+  ["A128GCM", 16],
+  ["A192GCM", 24],
+  ["A256GCM", 32],
+]);
 
 /**
- * The algorithm to wrap with: the JWK's own, or what Go chooses for a key that names none.
+ * Returns the algorithm to wrap with: the JWK's own, or the one that Go chooses for a key without.
  *
  * @throws {@link OcicryptError} `KEY_UNSUPPORTED`
  */
 export function keyAlgorithm({ key, alg }: AsymmetricKey): string {
-  const fitting: readonly string[] = isRsa(key) ? RSA_ALGORITHMS : EC_ALGORITHMS;
+  const fitting = isRsa(key) ? RSA_ALGORITHMS : [...EC_ALGORITHMS.keys()];
   // RSA-OAEP with SHA-1 is what Go writes and the only RSA algorithm that the Rust side reads.
   if (alg === undefined) return isRsa(key) ? "RSA-OAEP" : "ECDH-ES+A256KW";
   if (fitting.includes(alg)) return alg;
-  const message = `the JWK's "alg" is ${JSON.stringify(alg.slice(0, 40))}, not one of ${fitting.join(", ")}`;
+  const message = `the key's "alg" is ${JSON.stringify(alg.slice(0, 40))}, not one of ${fitting.join(", ")}`;
   throw new OcicryptError("KEY_UNSUPPORTED", message);
 }
 
 /** @throws {@link OcicryptError} `KEY_UNSUPPORTED` for keys that no JWE recipient can have */
 export function requireJweKey(key: KeyObject): void {
   if (isRsa(key)) {
-    const bits = key.asymmetricKeyDetails?.modulusLength ?? 0;
-    if (bits >= MIN_RSA_BITS) return;
-    const message = `the RSA key has ${String(bits)} bits, at least ${String(MIN_RSA_BITS)} are needed`;
-    throw new OcicryptError("KEY_UNSUPPORTED", message);
+    requireRsaSize(key, "the RSA key");
+    return;
   }
-  if (key.asymmetricKeyType === "ec" && curve(key) !== undefined) return;
-  const named = key.asymmetricKeyDetails?.namedCurve ?? key.asymmetricKeyType ?? "unknown";
-  throw new OcicryptError("KEY_UNSUPPORTED", `a JWE recipient can not have a key of type ${named}`);
+  if (key.asymmetricKeyType === "ec" && curveOf(key) !== undefined) return;
+  const message = `JWE needs an RSA key or an EC key on P-256, P-384 or P-521, not ${describeKey(key)}`;
+  throw new OcicryptError("KEY_UNSUPPORTED", message);
 }
 
 /**
- * Passes over what a JWK Set has for other uses, such as signing, as long as one key is left; any
- * other key that can not be used is refused, lest a recipient be dropped.
+ * Skips keys of a JWK Set that have other uses, such as signing, as long as one key is left. Any
+ * other key that cannot be used is rejected: to skip it would drop a recipient.
  */
-export function mapUsable<T>(keys: readonly AsymmetricKey[], use: (key: AsymmetricKey) => T): T[] {
+export function mapUsable<K extends object, T>(keys: readonly K[], use: (key: K) => T): T[] {
   const used: T[] = [];
   let refusal: OcicryptError | undefined;
   for (const key of keys) {
     try {
       used.push(use(key));
     } catch (error) {
-      if (!(error instanceof OcicryptError) || key.isOfSet !== true) throw error;
+      const isOfSet = "isOfSet" in key && key.isOfSet === true;
+      if (!(error instanceof OcicryptError) || !isOfSet) throw error;
       refusal ??= error;
     }
   }
@@ -73,21 +79,67 @@ export function mapUsable<T>(keys: readonly AsymmetricKey[], use: (key: Asymmetr
 }
 
 /** Whether a recipient with this algorithm, and this curve if it names one, can have this key. */
-export function algorithmFits(key: KeyObject, algorithm: string, crv: string | undefined): boolean {
-  if (isRsa(key)) return (RSA_ALGORITHMS as readonly string[]).includes(algorithm);
-  return (EC_ALGORITHMS as readonly string[]).includes(algorithm) && crv === curve(key);
+export function algorithmFits(key: KeyObject, { algorithm, crv }: JweRecipient): boolean {
+  if (isRsa(key)) return RSA_ALGORITHMS.includes(algorithm);
+  return EC_ALGORITHMS.has(algorithm) && crv === curveOf(key);
 }
 
-/** A key's type for people, e.g. `RSA-2048` or `EC P-256`. */
-export function describeKey(key: KeyObject): string {
-  if (isRsa(key)) return `RSA-${String(key.asymmetricKeyDetails?.modulusLength ?? "?")}`;
-  return `EC ${curve(key) ?? "?"}`;
+/**
+ * Whether a recipient's encrypted key has the only size that its algorithm can give: that of the
+ * modulus (RFC 8017 section 7.1.1), or 8 bytes more than the content's key (RFC 3394 section 2.2).
+ */
+export function sizeFits(key: KeyObject, { enc, encryptedKey }: JweRecipient): boolean {
+  const size = CONTENT_ALGORITHMS.get(enc ?? "");
+  if (size === undefined) return false;
+  const expected = isRsa(key) ? Math.ceil(rsaBits(key) / 8) : size + 8;
+  return encryptedKey.byteLength === expected;
 }
 
-function isRsa(key: KeyObject): boolean {
-  return key.asymmetricKeyType === "rsa";
+/**
+ * Derives the key that wraps the content's key: RFC 7518 section 4.6.2, of which one round is
+ * enough for AES. It shows what a recipient's key is without the rest of the message.
+ *
+ * @returns `undefined` for an ephemeral key that is not on the curve
+ */
+export function deriveWrappingKey(key: KeyObject, recipient: JweRecipient): Buffer | undefined {
+  const { algorithm, epk = {}, apu = "", apv = "" } = recipient;
+  const size = EC_ALGORITHMS.get(algorithm) ?? 0;
+  const field = (bytes: Buffer): Buffer => Buffer.concat([uint32(bytes.byteLength), bytes]);
+  let secret: Buffer;
+  try {
+    const { kty, crv, x, y } = epk;
+    const publicKey = createPublicKey({ key: { kty, crv, x, y } as JsonWebKey, format: "jwk" });
+    secret = diffieHellman({ privateKey: key, publicKey });
+  } catch {
+    return undefined;
+  }
+  const derived = createHash("sha256")
+    .update(uint32(1))
+    .update(secret)
+    .update(field(Buffer.from(algorithm, "latin1")))
+    .update(field(Buffer.from(apu, "base64url")))
+    .update(field(Buffer.from(apv, "base64url")))
+    .update(uint32(size * 8))
+    .digest();
+  secret.fill(0);
+  return derived.subarray(0, size);
 }
 
-function curve(key: KeyObject): string | undefined {
-  return CURVES.get(key.asymmetricKeyDetails?.namedCurve);
+/** Whether a key is wrapped with a wrapping key: RFC 3394 has a check value of 64 bits. */
+export function isWrappedWith(wrappingKey: Buffer, encryptedKey: Uint8Array): boolean {
+  const cipher = `id-aes${String(wrappingKey.byteLength * 8)}-wrap`;
+  try {
+    const decipher = createDecipheriv(cipher, wrappingKey, Buffer.alloc(8, 0xa6));
+    decipher.update(encryptedKey).fill(0);
+    decipher.final();
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function uint32(value: number): Buffer {
+  const bytes = Buffer.alloc(4);
+  bytes.writeUInt32BE(value);
+  return bytes;
 }

@@ -1,45 +1,63 @@
+import type { KeyObject } from "node:crypto";
 import { flattenedDecrypt } from "jose";
 import { OcicryptError, shown } from "../../errors.js";
+import { abortable } from "../../io/abort.js";
+import { describeKey, isRsa, thumbprint, type AsymmetricKey } from "../../keys/asymmetric-key.js";
 import type { KeyInput } from "../../keys/material.js";
-import { readPrivateKeys, type PrivateKeyOptions } from "../../keys/private-key.js";
-import { thumbprint } from "../../keys/jwk.js";
-import type { AsymmetricKey } from "../../keys/material.js";
-import type { Key } from "../types.js";
+import { isLocked, parsePrivateKeys, type PrivateKeyOptions } from "../../keys/private-key.js";
+import { newAttempts, takeAttempt } from "../attempts.js";
+import { lockedKey } from "../locked-key.js";
+import type { Key, UnwrapContext } from "../types.js";
 import {
   algorithmFits,
   CONTENT_ALGORITHMS,
-  describeKey,
+  deriveWrappingKey,
+  isWrappedWith,
   KEY_ALGORITHMS,
   keyAlgorithm,
   mapUsable,
   requireJweKey,
+  sizeFits,
 } from "./algorithms.js";
 import { parseJwe, type JweRecipient } from "./message.js";
 
 export interface JweKeyOptions extends PrivateKeyOptions {
-  /** How to call the key in reports. */
+  /** The name of the key in reports, such as its file's name. */
   label?: string | undefined;
 }
 
-/** People read no more. */
+/** More reasons are of no use to a reader. */
 const MAX_EXPLAINED = 10;
 
 /**
- * All the private keys of a file.
+ * Returns all the private keys of a file.
+ *
+ * A password is checked when the first wrapped key is unwrapped, so that its derivation does not
+ * block; `keysFromFiles` of `ocicrypt/keys` checks it at once.
  *
  * @param input PKCS#1, PKCS#8 or SEC1 as PEM or DER, encrypted PKCS#8, PEM with a DEK-Info header,
- *   or a JWK or JWK Set; RSA from 2048 bits on, or EC on P-256, P-384 or P-521
+ *   an OpenSSH private key, a JWK or JWK Set, an encrypted JWK, a `KeyObject` or a `CryptoKey`; RSA
+ *   of 2048 bits or more, or EC on P-256, P-384 or P-521
  * @throws {@link OcicryptError} `KEY_UNRECOGNIZED`, `KEY_UNSUPPORTED`, `KEY_USE_FORBIDDEN`,
- *   `KEY_IS_PUBLIC`, `PASSWORD_MISSING`, `PASSWORD_WRONG`
+ *   `KEY_IS_PUBLIC`, `PASSWORD_MISSING`; `PASSWORD_WRONG` for PEM with a DEK-Info header, and
+ *   otherwise from `unwrap`
  */
 export function keys(input: KeyInput, options: JweKeyOptions = {}): Key[] {
-  return mapUsable(readPrivateKeys(input, options), (key) => toKey(key, options.label));
+  const { label } = options;
+  return mapUsable(parsePrivateKeys(input, options), (key) =>
+    isLocked(key)
+      ? lockedKey("jwe", label, async (signal) =>
+          mapUsable(await key.open(signal), (opened) => keyOf(opened, label)),
+        )
+      : keyOf(key, label),
+  );
 }
 
 /**
- * A private key. It is tried on every recipient of every JWE, whatever `kid` says, as peers do.
+ * Returns a private key. It is tried on every recipient of every JWE, whatever `kid` says, as peers
+ * do.
  *
- * @param input as of {@link keys}
+ * @param input as for {@link keys}
  * @throws {@link OcicryptError} as {@link keys}
  * @throws {TypeError} when the input holds several keys
  */
@@ -51,16 +69,22 @@ export function key(input: KeyInput, options: JweKeyOptions = {}): Key {
   return first;
 }
 
-function toKey(privateKey: AsymmetricKey, label: string | undefined): Key {
+/**
+ * Returns the key for a private key that has been read.
+ *
+ * @throws {@link OcicryptError} `KEY_UNSUPPORTED`
+ */
+export function keyOf(privateKey: AsymmetricKey, label: string | undefined): Key {
   requireJweKey(privateKey.key);
-  // A JWK for RSA-OAEP-256 opens what was wrapped for RSA-OAEP too, as with Go; one for signing
-  // or for an algorithm that is not read here is refused rather than never used.
+  // A JWK for RSA-OAEP-256 opens what was wrapped for RSA-OAEP too, as in Go; a JWK for signing
+  // or for an algorithm that is not read here is rejected rather than never used.
   keyAlgorithm(privateKey);
+  const names = [thumbprint(privateKey.key), privateKey.kid];
   return {
     scheme: "jwe",
     label,
-    thumbprint: thumbprint(privateKey.key),
-    unwrap: (wrapped) => unwrap(privateKey, wrapped),
+    thumbprint: names[0],
+    unwrap: (wrapped, context) => unwrap(privateKey.key, names, wrapped, context),
     explain: (wrapped) =>
       parseJwe(wrapped)
         .slice(0, MAX_EXPLAINED)
@@ -69,31 +93,62 @@ function toKey(privateKey: AsymmetricKey, label: string | undefined): Key {
   };
 }
 
-async function unwrap({ key }: AsymmetricKey, wrapped: Uint8Array): Promise<Uint8Array | null> {
+async function unwrap(
+  key: KeyObject,
+  names: readonly (string | undefined)[],
+  wrapped: Uint8Array,
+  { signal, attempts = newAttempts() }: UnwrapContext = {},
+): Promise<Uint8Array | null> {
   const recipients = parseJwe(wrapped);
-  for (const { algorithm, crv, flattened } of recipients) {
-    if (!algorithmFits(key, algorithm, crv)) continue;
-    try {
-      const { plaintext } = await flattenedDecrypt(flattened, key, {
-        keyManagementAlgorithms: [...KEY_ALGORITHMS],
-        contentEncryptionAlgorithms: [...CONTENT_ALGORITHMS],
-      });
-      return plaintext;
-    } catch {
-      // Another key and a damaged message can not be told apart, and must not be: a difference
-      // would be an oracle.
+  const isNamed = ({ kid }: JweRecipient): boolean => kid !== undefined && names.includes(kid);
+  const wrappingKeys = new Map<string, Buffer | undefined>();
+  const inOrder = [...recipients.filter(isNamed), ...recipients.filter((each) => !isNamed(each))];
+  for (const recipient of inOrder) {
+    if (!algorithmFits(key, recipient) || !sizeFits(key, recipient)) continue;
+    if (!isRsa(key)) {
+      const { algorithm, epk, apu, apv, encryptedKey } = recipient;
+      // Recipients can share an ephemeral key, and the derivation is what takes time.
+      const id = JSON.stringify([algorithm, epk?.x, epk?.y, apu, apv]);
+      if (!wrappingKeys.has(id)) {
+        await takeAttempt(attempts, signal);
+        wrappingKeys.set(id, deriveWrappingKey(key, recipient));
+      }
+      const wrappingKey = wrappingKeys.get(id);
+      if (wrappingKey === undefined || !isWrappedWith(wrappingKey, encryptedKey)) continue;
     }
+    await takeAttempt(attempts, signal);
+    const plaintext = await decrypt(key, recipient, signal);
+    if (plaintext !== undefined) return plaintext;
   }
   if (recipients.some(({ algorithm }) => KEY_ALGORITHMS.includes(algorithm))) return null;
   const named = recipients.slice(0, MAX_EXPLAINED).map(({ algorithm }) => shown(algorithm));
   throw new OcicryptError("WRAPPED_KEY_UNSUPPORTED", `a JWE uses ${named.join(", ")}`);
 }
 
+async function decrypt(
+  key: KeyObject,
+  { flattened }: JweRecipient,
+  signal: AbortSignal | undefined,
+): Promise<Uint8Array | undefined> {
+  try {
+    const decrypted = flattenedDecrypt(flattened, key, {
+      keyManagementAlgorithms: [...KEY_ALGORITHMS],
+      contentEncryptionAlgorithms: [...CONTENT_ALGORITHMS.keys()],
+    });
+    return (await abortable(decrypted, signal)).plaintext;
+  } catch {
+    signal?.throwIfAborted();
+    // A wrong key and a damaged message cannot be told apart, and must not be: a difference would
+    // be an oracle.
+    return undefined;
+  }
+}
+
 function explain({ key, kid }: AsymmetricKey, recipient: JweRecipient): string {
   const { algorithm, crv } = recipient;
   const name = algorithm.slice(0, 40);
   const needs = crv === undefined ? name : `${name} on ${crv.slice(0, 40)}`;
-  if (!algorithmFits(key, algorithm, crv)) {
+  if (!algorithmFits(key, recipient)) {
     return `the recipient needs ${needs}, the key is ${describeKey(key)}`;
   }
   if (kid !== undefined && recipient.kid !== undefined && kid !== recipient.kid) {

@@ -1,19 +1,24 @@
 import type { FlattenedJWE } from "jose";
 import { OcicryptError } from "../../errors.js";
-import { MAX_WRAPPED_KEY_SIZE, MAX_WRAPPED_KEYS } from "../../spec/limits.js";
+import { MAX_JWE_PART_LENGTH, MAX_WRAPPED_KEY_SIZE, MAX_WRAPPED_KEYS } from "../../spec/limits.js";
 import { parseJson, requireObject, type JsonObject } from "../../text/json.js";
 import type { RecipientInfo } from "../types.js";
 
-/** One recipient of a JWE, with the JWE as it would be if there were no other. */
+/** One recipient of a JWE, with the JWE in the form that it would have for this one alone. */
 export interface JweRecipient {
   algorithm: string;
   kid?: string;
-  /** The curve of the sender's ephemeral key, for ECDH. */
+  /** The algorithm of the content. */
+  enc?: string;
+  /** The sender's ephemeral key and its curve, for ECDH. */
+  epk?: JsonObject;
   crv?: string;
+  /** Information about the parties, for ECDH: RFC 7518 section 4.6.1. */
+  apu?: string;
+  apv?: string;
+  encryptedKey: Uint8Array;
   flattened: FlattenedJWE;
 }
-
-const MAX_PART = 16 * 1024;
 
 /**
  * Reads the compact, flattened or general serialization; RFC 7516 section 7.
@@ -47,7 +52,10 @@ function named(recipients: readonly (JweRecipient | undefined)[]): JweRecipient[
 function sharedHeader(jwe: JsonObject): JsonObject {
   const text = optionalString(jwe, "protected") ?? "";
   // Each attempt to decrypt reads both of these again.
-  if (text.length > MAX_PART || (optionalString(jwe, "ciphertext") ?? "").length > MAX_PART) {
+  if (
+    text.length > MAX_JWE_PART_LENGTH ||
+    (optionalString(jwe, "ciphertext") ?? "").length > MAX_JWE_PART_LENGTH
+  ) {
     throw invalid("its header or its content is larger than that of any wrapped key");
   }
   const header = text === "" ? {} : parseObject(Buffer.from(text, "base64url").toString("utf8"));
@@ -61,13 +69,20 @@ function readRecipient(
 ): JweRecipient | undefined {
   const header = optionalObject(own, "header");
   // Picked, not spread: a large shared header would be copied for each of many recipients.
-  const { alg = shared.alg, kid = shared.kid, epk = shared.epk } = header ?? {};
+  const { alg = shared.alg, kid = shared.kid, epk = shared.epk, enc = shared.enc } = header ?? {};
+  const { apu = shared.apu, apv = shared.apv } = header ?? {};
   if (typeof alg !== "string") return undefined;
-  const crv = typeof epk === "object" && epk !== null && "crv" in epk ? epk.crv : undefined;
+  const ephemeral = typeof epk === "object" && epk !== null ? (epk as JsonObject) : undefined;
+  const crv = ephemeral?.crv;
   return {
     algorithm: alg,
     ...(typeof kid === "string" && { kid }),
+    ...(typeof enc === "string" && { enc }),
+    ...(ephemeral !== undefined && { epk: ephemeral }),
     ...(typeof crv === "string" && { crv }),
+    ...(typeof apu === "string" && { apu }),
+    ...(typeof apv === "string" && { apv }),
+    encryptedKey: Buffer.from(optionalString(own, "encrypted_key") ?? "", "base64url"),
     flattened: pickMembers(jwe, own),
   };
 }
@@ -118,7 +133,7 @@ function invalid(why: string): OcicryptError {
   return new OcicryptError("WRAPPED_KEY_INVALID", `a wrapped key is not a JWE: ${why}`);
 }
 
-/** The recipients of a JWE: the algorithm and the `kid` of each. */
+/** Returns the algorithm and the `kid` of each recipient of a JWE. */
 export function describe(wrapped: Uint8Array): RecipientInfo[] {
   return parseJwe(wrapped).map(({ algorithm, kid }) => ({
     algorithm,

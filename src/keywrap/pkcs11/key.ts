@@ -1,7 +1,7 @@
 import type { KeyObject } from "node:crypto";
 import type { KeyInput } from "../../keys/material.js";
 import { readPrivateKeys, type PrivateKeyOptions } from "../../keys/private-key.js";
-import { thumbprint } from "../../keys/jwk.js";
+import { thumbprint, type AsymmetricKey } from "../../keys/asymmetric-key.js";
 import type { Key } from "../types.js";
 import { parseBlob, type Pkcs11Recipient } from "./blob.js";
 import { isKeyFile, parseKeyFile, requireKeyNamed } from "./key-file.js";
@@ -53,15 +53,24 @@ async function keyInToken(input: string | Uint8Array, options: Pkcs11KeyOptions)
   };
 }
 
-function keyInSoftware(input: KeyInput, options: Pkcs11KeyOptions): Key {
-  const [first, ...more] = readPrivateKeys(input, options);
+async function keyInSoftware(input: KeyInput, options: Pkcs11KeyOptions): Promise<Key> {
+  const [first, ...more] = await readPrivateKeys(input, options);
   if (first === undefined || more.length > 0) {
     throw new TypeError("the input holds several keys; pass each one separately");
   }
-  const privateKey = requireRsa(first);
+  return keyOf(first, options.label);
+}
+
+/**
+ * Returns the key for an RSA private key that has been read.
+ *
+ * @throws {@link OcicryptError} `KEY_UNSUPPORTED`
+ */
+export function keyOf(asymmetricKey: AsymmetricKey, label: string | undefined): Key {
+  const privateKey = requireRsa(asymmetricKey);
   return {
     scheme: "pkcs11",
-    label: options.label,
+    label,
     thumbprint: thumbprint(privateKey),
     unwrap: (wrapped) =>
       new Promise((resolve) => {

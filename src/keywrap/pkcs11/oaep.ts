@@ -1,6 +1,6 @@
 import { constants, privateDecrypt, publicEncrypt, type KeyObject, createHash } from "node:crypto";
 import { OcicryptError } from "../../errors.js";
-import type { AsymmetricKey } from "../../keys/material.js";
+import type { AsymmetricKey } from "../../keys/asymmetric-key.js";
 
 /** The hash of RSA-OAEP, for both its (empty) label and its mask. */
 export type OaepHash = "sha1" | "sha256";

@@ -1,7 +1,7 @@
 import type { KeyObject } from "node:crypto";
 import type { KeyInput } from "../../keys/material.js";
 import { readPublicKeys } from "../../keys/public-key.js";
-import { thumbprint } from "../../keys/jwk.js";
+import { thumbprint } from "../../keys/asymmetric-key.js";
 import type { Recipient } from "../types.js";
 import { serializeBlob } from "./blob.js";
 import { isKeyFile, parseKeyFile, requireKeyNamed } from "./key-file.js";

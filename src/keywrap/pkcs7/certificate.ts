@@ -1,6 +1,10 @@
 import { X509Certificate, type KeyObject } from "node:crypto";
 import { OcicryptError } from "../../errors.js";
-import { readKeyMaterial, unrecognized, type KeyMaterial } from "../../keys/material.js";
+import { requireRsaSize, requireSoundKey } from "../../keys/asymmetric-key.js";
+import { readKeyMaterial, type KeyMaterial } from "../../keys/material.js";
+import { decodeBlock } from "../../keys/pem.js";
+import { unrecognized } from "../../keys/refusals.js";
+import { MAX_CERTIFICATES_PER_FILE } from "../../spec/limits.js";
 import {
   BIT_STRING,
   INTEGER,
@@ -11,10 +15,10 @@ import {
   SEQUENCE,
 } from "../../keys/der.js";
 
-/** X.509 certificates as their owner has them: PEM text, or the bytes of a PEM or DER file. */
-export type CertificateInput = string | Uint8Array;
+/** X.509 certificates as their owner has them: the text or bytes of a file, or one of Node.js. */
+export type CertificateInput = string | Uint8Array | X509Certificate;
 
-/** A certificate with what its messages name it by. */
+/** A certificate with the fields by which messages name it. */
 export interface Certificate extends TbsCertificate {
   x509: X509Certificate;
   /** `undefined` for a key of a kind that OpenSSL does not know. */
@@ -22,11 +26,12 @@ export interface Certificate extends TbsCertificate {
 }
 
 /**
- * The certificates of a file, each once.
+ * Returns the certificates of a file, each once.
  *
  * @throws {@link OcicryptError} `KEY_UNRECOGNIZED`, `KEY_UNSUPPORTED`, `KEY_IS_PRIVATE`
  */
 export function readCertificates(input: CertificateInput): Certificate[] {
+  if (input instanceof X509Certificate) return [parseCertificate(input)];
   const material = readKeyMaterial(input);
   if (isPrivate(material)) {
     const message = "this is a private key; a certificate is needed";
@@ -37,35 +42,52 @@ export function readCertificates(input: CertificateInput): Certificate[] {
   return certificates;
 }
 
-/** The certificates among key material, each once. */
+/**
+ * Returns the certificates among key material, each once.
+ *
+ * @throws {@link OcicryptError} `KEY_UNRECOGNIZED`, `KEY_UNSUPPORTED`
+ */
 export function certificatesIn(material: KeyMaterial): Certificate[] {
   if (material.form === "der") {
     return material.kind === "certificate" ? [parseCertificate(material.bytes)] : [];
   }
-  if (material.form === "jwk") return [];
-  const certificates = material.blocks
-    .filter(({ label }) => label === "CERTIFICATE" || label === "X509 CERTIFICATE")
-    .map(({ text }) => parseCertificate(text));
-  return certificates.filter(
-    ({ x509 }, index) =>
-      certificates.findIndex((other) => other.x509.raw.equals(x509.raw)) === index,
+  if (material.form !== "pem") return [];
+  const blocks = material.blocks.filter(
+    ({ label }) => label === "CERTIFICATE" || label === "X509 CERTIFICATE",
   );
+  if (blocks.length > MAX_CERTIFICATES_PER_FILE) {
+    const message = `the file holds more than ${String(MAX_CERTIFICATES_PER_FILE)} certificates`;
+    throw new OcicryptError("KEY_UNSUPPORTED", message);
+  }
+  const certificates = new Map<string, Certificate>();
+  for (const block of blocks) {
+    const der = decodeBlock(block);
+    const id = der.toString("latin1");
+    if (!certificates.has(id)) certificates.set(id, parseCertificate(der));
+  }
+  return [...certificates.values()];
 }
 
 /**
- * The certificates of a bundle that did not issue another one of it: of a chain its leaf, of
- * unrelated certificates all.
+ * Returns the certificates of a bundle that did not issue another one in it: the leaf of a chain,
+ * and all of unrelated certificates.
  */
 export function leavesOf(certificates: readonly Certificate[]): Certificate[] {
-  return certificates.filter(
-    (certificate) => !certificates.some((other) => isIssuedBy(other, certificate)),
-  );
+  const byIssuer = new Map<string, Certificate[]>();
+  for (const certificate of certificates) {
+    const { issuer } = certificate.x509;
+    byIssuer.set(issuer, [...(byIssuer.get(issuer) ?? []), certificate]);
+  }
+  return certificates.filter((certificate) => {
+    const named = byIssuer.get(certificate.x509.subject) ?? [];
+    return !named.some((other) => isIssuedBy(other, certificate));
+  });
 }
 
-/** How to call a certificate in a message. */
+/** Returns the name of a certificate for messages. */
 export function certificateName({ x509 }: Certificate): string {
-  // Node puts each part of a name on a line of its own and escapes what is not printable. For an
-  // empty name, which RFC 5280 section 4.1.2.6 allows, it has no text at all.
+  // Node.js puts each part of a name on its own line and escapes what is not printable. It returns
+  // undefined for an empty name, which RFC 5280 section 4.1.2.6 allows.
   const subject = (x509.subject as string | undefined)?.replaceAll("\n", ", ").slice(0, 200);
   return `the certificate ${subject === undefined ? x509.serialNumber : JSON.stringify(subject)}`;
 }
@@ -73,20 +95,34 @@ export function certificateName({ x509 }: Certificate): string {
 function isIssuedBy(certificate: Certificate, issuer: Certificate): boolean {
   const key = issuer.publicKey;
   if (key === undefined || !certificate.x509.checkIssued(issuer.x509)) return false;
-  // Certificates that one key has issued for itself, such as a renewed one, are no chain.
+  // Certificates that one key has issued for itself, such as a renewed one, are not a chain.
   if (certificate.publicKey?.equals(key) === true) return false;
-  // Names alone do not tell: self-signed certificates of one name seem to issue one another.
+  // Names alone are not enough: self-signed certificates of one name seem to issue one another.
   return certificate.x509.verify(key);
 }
 
-function parseCertificate(input: CertificateInput): Certificate {
-  let x509: X509Certificate;
+function parseCertificate(input: Uint8Array | X509Certificate): Certificate {
   try {
-    x509 = new X509Certificate(input);
+    const x509 = input instanceof X509Certificate ? input : new X509Certificate(input);
     return { x509, publicKey: publicKeyOf(x509), ...readTbsCertificate(x509.raw) };
   } catch (cause) {
     throw new OcicryptError("KEY_UNRECOGNIZED", "the certificate is damaged", { cause });
   }
+}
+
+/**
+ * Key transport takes plain RSA: an RSASSA-PSS key is for signing only.
+ *
+ * @param name how to call the key or certificate in the message
+ * @throws {@link OcicryptError} `KEY_UNSUPPORTED`
+ */
+export function requireRsaKey(key: KeyObject | undefined, name: string): asserts key is KeyObject {
+  if (key?.asymmetricKeyType !== "rsa") {
+    const type = key?.asymmetricKeyType ?? "unknown";
+    throw new OcicryptError("KEY_UNSUPPORTED", `${name} has a key of type ${type}, not RSA`);
+  }
+  requireRsaSize(key, name);
+  if (key.type === "public") requireSoundKey(key);
 }
 
 function publicKeyOf(x509: X509Certificate): KeyObject | undefined {
@@ -117,10 +153,14 @@ function isPrivate(material: KeyMaterial): boolean {
       return material.blocks.some(({ label }) => label.endsWith("PRIVATE KEY"));
     case "der":
       return !["spki", "pkcs1-public", "certificate", "pkcs12"].includes(material.kind);
+    case "jwe":
+      return true;
+    default:
+      return false;
   }
 }
 
-/** What Node's `X509Certificate` does not tell, as it stands in the certificate. */
+/** Fields of a certificate that Node's `X509Certificate` lacks, as their bytes in it. */
 export interface TbsCertificate {
   /** The DER of the issuer's Name. */
   issuer: Uint8Array;
@@ -137,17 +177,17 @@ const SUBJECT_KEY_IDENTIFIER = "551d0e"; // 2.5.29.14
 const KEY_USAGE = "551d0f"; // 2.5.29.15
 
 /**
- * Reads the TBSCertificate of an X.509 certificate: RFC 5280 section 4.1. It is done here so that
- * a certificate is checked when it is given, without the CMS parser, which takes long to load.
+ * Reads the TBSCertificate of an X.509 certificate: RFC 5280 section 4.1. It is read here so that a
+ * certificate is checked when it is given, without the CMS parser, which takes long to load.
  *
- * @throws {RangeError} when it is malformed
+ * @throws {Error} when it is malformed
  */
 export function readTbsCertificate(der: Uint8Array): TbsCertificate {
   const tbs = readElements(readOnly(der, SEQUENCE))[0];
   const fields = readElements(tbs?.contents ?? der);
   const [serial, , issuer] = fields[0]?.tag === VERSION ? fields.slice(1) : fields;
   if (serial?.tag !== INTEGER || issuer?.tag !== SEQUENCE) {
-    throw new RangeError("a certificate holds something else");
+    throw new Error("a certificate holds something else");
   }
   const extensions = fields.find(({ tag }) => tag === EXTENSIONS);
   const values = extensions && readExtensions(readOnly(extensions.contents, SEQUENCE));
@@ -169,7 +209,7 @@ function readExtensions(contents: Uint8Array): Map<string, Uint8Array> {
     const oid = members[0];
     const value = members.at(-1);
     if (oid?.tag !== OBJECT_IDENTIFIER || value?.tag !== OCTET_STRING) {
-      throw new RangeError("an extension holds something else");
+      throw new Error("an extension holds something else");
     }
     values.set(Buffer.from(oid.contents).toString("hex"), value.contents);
   }

@@ -5,11 +5,11 @@ import { parsePrivateOptions, wipePrivateOptions } from "../../cipher/private-op
 import { childrenOf, octetsOf, smallIntegerOf } from "../../keys/asn1.js";
 import type { EncryptedContent } from "./message.js";
 
-/** An encrypted content with everything but its key. */
+/** The cipher of an encrypted content, which lacks only the key. */
 export interface ContentCipher {
   /** In bytes. */
   keySize: number;
-  /** `null` for every failure alike: a wrong key, a wrong tag, a wrong padding. */
+  /** Returns `null` for every failure alike: a wrong key, a wrong tag, a wrong padding. */
   decrypt(key: Uint8Array): Uint8Array | null;
 }
 
@@ -31,7 +31,7 @@ const GCM: ReadonlyMap<string, Aead> = /* @__PURE__ */ new Map<string, Aead>([
   ["2.16.840.1.101.3.4.1.46", { name: "aes-256-gcm", keySize: 32 }],
 ]);
 
-/** RFC 3565 section 4.1, RFC 3370 section 5.1. Single DES is in no OpenSSL that Node has. */
+/** RFC 3565 section 4.1, RFC 3370 section 5.1. The OpenSSL of Node.js lacks single DES. */
 const CBC: ReadonlyMap<string, BlockCipher> = /* @__PURE__ */ new Map([
   ["2.16.840.1.101.3.4.1.2", { name: "aes-128-cbc", keySize: 16, blockSize: 16 }],
   ["2.16.840.1.101.3.4.1.22", { name: "aes-192-cbc", keySize: 24, blockSize: 16 }],
@@ -118,10 +118,10 @@ function readCbc(cipher: BlockCipher, { algorithm, ciphertext }: EncryptedConten
 }
 
 /**
- * CBC has no tag, so a wrong key and a changed ciphertext show only in what comes out. That it be
- * private options to the last member is demanded right here: were a bad padding, bad JSON and a
- * missing member told apart, whoever sends images could use that to decrypt (RFC 3218 section 2.1
- * has the same for the key's padding).
+ * CBC has no tag, so a wrong key and a changed ciphertext show only in the plaintext. It must be
+ * complete private options right here: if a bad padding, bad JSON and a missing member could be told
+ * apart, an attacker who sends images could use that to decrypt (RFC 3218 section 2.1 says the same
+ * about the key's padding).
  */
 function withoutPadding(padded: Buffer, blockSize: number): Uint8Array | null {
   const size = padded.at(-1) ?? 0;
@@ -131,7 +131,7 @@ function withoutPadding(padded: Buffer, blockSize: number): Uint8Array | null {
     wrong |= isPadding & (byte ^ size);
   }
   const plaintext = padded.subarray(0, padded.byteLength - (wrong === 0 ? size : 0));
-  // Looked at whatever the padding is, for the same time to pass.
+  // Parsed whatever the padding is, so that it takes the same time.
   if (isPrivateOptions(plaintext) && wrong === 0) return plaintext;
   padded.fill(0);
   return null;

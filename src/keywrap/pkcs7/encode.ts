@@ -1,5 +1,5 @@
 import { constants, createCipheriv, publicEncrypt, randomBytes } from "node:crypto";
-import type { Certificate } from "./certificate.js";
+import { requireRsaKey, type Certificate } from "./certificate.js";
 import {
   encodeElement,
   INTEGER,
@@ -8,7 +8,6 @@ import {
   SEQUENCE,
   SET,
 } from "../../keys/der.js";
-import { requireRsaKey } from "./rsa-key.js";
 
 const CONTEXT_0 = 0xa0;
 const VERSION_0 = encodeElement(INTEGER, Buffer.of(0));
@@ -25,8 +24,8 @@ const NONCE_SIZE = 12;
  * EnvelopedData (RFC 5652 section 6.1) with recipients named by issuer and serial number, RSA with
  * PKCS#1 v1.5 and AES-128-GCM.
  *
- * It is encoded here since pkijs has no way to this form: it writes a content in two parts only
- * with an indefinite length, and asn1js can not take the issuer's bytes over as they are.
+ * It is encoded here because pkijs cannot write this form: it splits a content only with an
+ * indefinite length, and asn1js cannot copy the issuer's bytes unchanged.
  */
 export function encodeEnvelopedData(
   data: Uint8Array,

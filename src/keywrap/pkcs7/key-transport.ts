@@ -21,7 +21,7 @@ const HASHES: ReadonlyMap<string, string> = /* @__PURE__ */ new Map([
   ["2.16.840.1.101.3.4.2.3", "sha512"],
 ]);
 
-/** `undefined` for an algorithm, or parameters of it, that can not be used. */
+/** Returns `undefined` for an algorithm, or parameters of it, that cannot be used. */
 export function readKeyTransport(algorithm: AlgorithmIdentifier): KeyTransport | undefined {
   switch (algorithm.algorithmId) {
     case RSA_ENCRYPTION:
@@ -37,16 +37,16 @@ export function readKeyTransport(algorithm: AlgorithmIdentifier): KeyTransport |
   }
 }
 
-/** The name in the standards, or the object identifier of what is not known here. */
+/** Returns the name in the standards, or the object identifier of an unknown algorithm. */
 export function keyTransportName({ algorithmId }: AlgorithmIdentifier): string {
   if (algorithmId === RSA_ENCRYPTION) return "RSAES-PKCS1-v1_5";
   return algorithmId === RSAES_OAEP ? "RSAES-OAEP" : algorithmId.slice(0, 40);
 }
 
 /**
- * Decrypts the content's key. It always gives one of the size wanted: where the padding is wrong,
- * a random one. That its decryption of the content fails then is all there is to see, so that
- * nobody can learn from many such failures what a message holds (RFC 3218 section 2.3.2).
+ * Decrypts the content's key. It always returns one of the given size, and a random one if the
+ * padding is wrong: then the content fails to decrypt, and an attacker learns nothing else from many
+ * such failures (RFC 3218 section 2.3.2).
  */
 export function decryptContentKey(
   transport: KeyTransport,
@@ -67,8 +67,8 @@ export function decryptContentKey(
 }
 
 /**
- * RSAES-OAEP-params: RFC 8017 section A.2.1. Read here since pkijs takes the hash of an empty
- * label for the label that is meant when there is none.
+ * RSAES-OAEP-params: RFC 8017 section A.2.1. Read here because pkijs takes the hash of an empty
+ * label for the default label.
  */
 function readOaep(parameters: unknown): KeyTransport | undefined {
   let hashId = SHA_1;
@@ -89,7 +89,7 @@ function readOaep(parameters: unknown): KeyTransport | undefined {
     }
   }
   const hash = HASHES.get(hashId);
-  // Node has one setting for both hashes.
+  // Node.js has one setting for both hashes.
   return hash !== undefined && mgf1HashId === hashId
     ? { name: "RSAES-OAEP", hash, label }
     : undefined;

@@ -1,57 +1,67 @@
 import { createPublicKey, type KeyObject } from "node:crypto";
 import { OcicryptError } from "../../errors.js";
+import type { AsymmetricKey } from "../../keys/asymmetric-key.js";
 import { readKeyMaterial, type KeyInput } from "../../keys/material.js";
-import { readPrivateKeys, type PrivateKeyOptions } from "../../keys/private-key.js";
+import { isLocked, parsePrivateKeys, type PrivateKeyOptions } from "../../keys/private-key.js";
+import { lockedKey } from "../locked-key.js";
 import type { Key } from "../types.js";
 import {
   certificateName,
   certificatesIn,
   readCertificates,
+  requireRsaKey,
   type Certificate,
   type CertificateInput,
 } from "./certificate.js";
 import type { Pkcs7PrivateKey } from "./open.js";
-import { requireRsaKey } from "./rsa-key.js";
 
 export interface Pkcs7KeyOptions extends PrivateKeyOptions {
   /**
    * The key's certificate, alone or among others, as PEM or DER. Only recipients that name it are
-   * tried then. Default: the certificates in the key's own file; without any, every recipient is
-   * tried. An expired one will do: what was encrypted for it stays readable.
+   * then tried. Default: the certificates in the key's own file; without any, every recipient is
+   * tried. It may be expired: messages for it stay readable.
    */
   certificate?: CertificateInput | undefined;
-  /** How to call the key in reports. */
+  /** The name of the key in reports, such as its file's name. */
   label?: string | undefined;
 }
 
-/** The parser of CMS messages, which takes long to load, once a message was to be unwrapped. */
+/** The parser of CMS messages, which takes long to load; loaded for the first message. */
 let loaded: typeof import("./open.js") | undefined;
 
 /**
- * All the private keys of a file.
+ * Returns all the private keys of a file.
  *
- * @param input RSA keys from 2048 bits on: PKCS#1 or PKCS#8 as PEM or DER, encrypted PKCS#8, PEM
- *   with a DEK-Info header, or a JWK or JWK Set
+ * A password is checked when the first wrapped key is unwrapped, so that its derivation does not
+ * block; `keysFromFiles` of `ocicrypt/keys` checks it at once.
+ *
+ * @param input RSA keys of 2048 bits or more: PKCS#1 or PKCS#8 as PEM or DER, encrypted PKCS#8, PEM
+ *   with a DEK-Info header, an OpenSSH private key, a JWK or JWK Set, an encrypted JWK, a
+ *   `KeyObject` or a `CryptoKey`
  * @throws {@link OcicryptError} `KEY_UNRECOGNIZED`, `KEY_UNSUPPORTED`, `KEY_USE_FORBIDDEN`,
  *   `KEY_IS_PUBLIC`, `PASSWORD_MISSING`, `PASSWORD_WRONG`; `KEY_MISMATCH` when there are
- *   certificates and none is the key's; `KEY_IS_PRIVATE` for a certificate that is none
+ *   certificates and none is the key's; `KEY_IS_PRIVATE` for a private key as `certificate`
  */
 export function keys(input: KeyInput, options: Pkcs7KeyOptions = {}): Key[] {
-  const privateKeys = readPrivateKeys(input, options);
+  const { certificate, label } = options;
+  const privateKeys = parsePrivateKeys(input, options);
   const certificates =
-    options.certificate === undefined
+    certificate === undefined
       ? certificatesIn(readKeyMaterial(input))
-      : readCertificates(options.certificate);
-  return privateKeys.map(({ key }) => {
-    requireRsaKey(key, "the private key");
-    return toKey({ key, certificates: certificatesOf(key, certificates) }, options.label);
-  });
+      : readCertificates(certificate);
+  return privateKeys.map((key) =>
+    isLocked(key)
+      ? lockedKey("pkcs7", label, async (signal) =>
+          (await key.open(signal)).map((opened) => keyOf(opened, certificates, label)),
+        )
+      : keyOf(key, certificates, label),
+  );
 }
 
 /**
- * A private key, and its certificate if that is known.
+ * Returns a private key, with its certificate if that is known.
  *
- * @param input as of {@link keys}
+ * @param input as for {@link keys}
  * @throws {@link OcicryptError} as {@link keys}
  * @throws {TypeError} when the input holds several keys
  */
@@ -63,13 +73,25 @@ export function key(input: KeyInput, options: Pkcs7KeyOptions = {}): Key {
   return first;
 }
 
-function toKey(privateKey: Pkcs7PrivateKey, label: string | undefined): Key {
+/**
+ * Returns the key for a private key that has been read.
+ *
+ * @param certificates those that may be the key's
+ * @throws {@link OcicryptError} `KEY_UNSUPPORTED`; `KEY_MISMATCH` when none is the key's
+ */
+export function keyOf(
+  { key }: AsymmetricKey,
+  certificates: readonly Certificate[],
+  label: string | undefined,
+): Key {
+  requireRsaKey(key, "the private key");
+  const privateKey: Pkcs7PrivateKey = { key, certificates: certificatesOf(key, certificates) };
   return {
     scheme: "pkcs7",
     label,
     async unwrap(wrapped, options) {
       loaded ??= await import("./open.js");
-      return loaded.openCms(privateKey, wrapped, options?.signal);
+      return loaded.openCms(privateKey, wrapped, options);
     },
     explain: (wrapped) => loaded?.explainCms(privateKey, wrapped) ?? "it was not tried",
   };

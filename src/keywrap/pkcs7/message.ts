@@ -7,13 +7,13 @@ import {
   type AlgorithmIdentifier,
 } from "pkijs";
 import { OcicryptError } from "../../errors.js";
-import { MAX_WRAPPED_KEYS } from "../../spec/limits.js";
+import { MAX_CMS_SIZE, MAX_WRAPPED_KEYS } from "../../spec/limits.js";
 import { childrenOf, hasContextTag, octetsOf, parseBer, type Asn1Node } from "../../keys/asn1.js";
 import type { RecipientInfo } from "../types.js";
 import { keyTransportName } from "./key-transport.js";
 import { formatRecipientId, type RecipientId } from "./recipient-id.js";
 
-/** EnvelopedData or AuthEnvelopedData, as far as decryption needs it. */
+/** The parts of EnvelopedData or AuthEnvelopedData that decryption needs. */
 export interface CmsMessage {
   recipients: CmsRecipient[];
   content: EncryptedContent;
@@ -46,18 +46,15 @@ const OTHER_KINDS: readonly string[] = [
   "OtherRecipientInfo",
 ];
 
-/** Room for a thousand recipients. What is larger would only keep the parser busy for seconds. */
-const MAX_SIZE = 512 * 1024;
-
 /**
  * Reads a CMS message in BER: EnvelopedData (RFC 5652 section 6.1) or AuthEnvelopedData (RFC 5083
- * section 2.1). Algorithms are not looked at.
+ * section 2.1). Algorithms are not checked.
  *
  * @throws {@link OcicryptError} `WRAPPED_KEY_INVALID`; `WRAPPED_KEY_UNSUPPORTED` for a CMS message
  *   of another type
  */
 export function parseCms(bytes: Uint8Array): CmsMessage {
-  if (bytes.byteLength > MAX_SIZE) throw invalid("it is larger than any wrapped key");
+  if (bytes.byteLength > MAX_CMS_SIZE) throw invalid("it is larger than any wrapped key");
   const info = attempt(() => new ContentInfo({ schema: parseBer(bytes) }));
   const { contentType } = info;
   const content: unknown = info.content;
@@ -120,7 +117,7 @@ function readRecipientId(rid: KeyTransRecipientInfo["rid"]): RecipientId {
   };
 }
 
-/** Whatever the parsers throw, the message is malformed. */
+/** Any other error of the parsers means that the message is malformed. */
 function attempt<T>(read: () => T): T {
   try {
     return read();
@@ -134,7 +131,7 @@ function invalid(why: string): OcicryptError {
   return new OcicryptError("WRAPPED_KEY_INVALID", `a wrapped key is not a CMS message: ${why}`);
 }
 
-/** The recipients of a CMS message: how the key is encrypted, and the certificate of each. */
+/** Returns the key transport and the certificate of each recipient of a CMS message. */
 export function describe(wrapped: Uint8Array): RecipientInfo[] {
   return parseCms(wrapped).recipients.map((recipient) =>
     "otherKind" in recipient

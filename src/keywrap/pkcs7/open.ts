@@ -1,6 +1,8 @@
 import type { KeyObject } from "node:crypto";
-import { setImmediate } from "node:timers/promises";
 import { OcicryptError } from "../../errors.js";
+import { rsaBits } from "../../keys/asymmetric-key.js";
+import { newAttempts, takeAttempt } from "../attempts.js";
+import type { UnwrapContext } from "../types.js";
 import type { Certificate } from "./certificate.js";
 import { readContentCipher } from "./content.js";
 import {
@@ -9,47 +11,53 @@ import {
   readKeyTransport,
   type KeyTransport,
 } from "./key-transport.js";
-import { parseCms, type CmsRecipient, type KeyTransRecipient } from "./message.js";
-import { formatRecipientId, matchesCertificate } from "./recipient-id.js";
-import { rsaBits } from "./rsa-key.js";
+import { parseCms, type KeyTransRecipient } from "./message.js";
+import { formatRecipientId, recipientIdKeys } from "./recipient-id.js";
 
-/** A private key, with those of its certificates that are known. */
+/** A private key with its known certificates. */
 export interface Pkcs7PrivateKey {
   key: KeyObject;
-  /** Without any, every recipient is tried. */
+  /** If empty, every recipient is tried. */
   certificates: readonly Certificate[];
 }
 
-/** More names are of no help to anybody. */
+/** More names do not help a reader. */
 const MAX_NAMED = 5;
 
 /**
  * Opens a CMS message.
  *
- * @returns `null` when it is for others
+ * @returns `null` when it is for other keys
  * @throws {@link OcicryptError} `WRAPPED_KEY_INVALID`, also when the key's certificate is named as
  *   a recipient and the key does not open the message; `WRAPPED_KEY_UNSUPPORTED`
  */
 export async function openCms(
   { key, certificates }: Pkcs7PrivateKey,
   wrapped: Uint8Array,
-  signal?: AbortSignal,
+  { signal, attempts = newAttempts() }: UnwrapContext = {},
 ): Promise<Uint8Array | null> {
   const { recipients, content } = parseCms(wrapped);
-  const own = recipients.filter((recipient) => isFor(recipient, key, certificates));
+  const size = Math.ceil(rsaBits(key) / 8); // of all that RSA encrypts: RFC 8017 section 7.1.1
+  const ids = new Set(certificates.flatMap(recipientIdKeys));
+  const own = recipients
+    .filter((recipient): recipient is KeyTransRecipient => !("otherKind" in recipient))
+    .filter(({ id, encryptedKey }) =>
+      ids.size > 0
+        ? recipientIdKeys(id).some((each) => ids.has(each))
+        : encryptedKey.byteLength === size,
+    );
   const usable = own.flatMap(usableTransport);
   if (usable.length === 0) {
     const unsupported = own[0];
     if (unsupported === undefined) return null;
     const name = keyTransportName(unsupported.algorithm);
-    const message = `a CMS recipient uses ${name}, or parameters of it, that can not be used`;
+    const message = `a CMS recipient uses ${name}, or parameters of it, that cannot be used`;
     throw new OcicryptError("WRAPPED_KEY_UNSUPPORTED", message);
   }
   const cipher = readContentCipher(content);
   for (const { transport, encryptedKey } of usable) {
-    // There may be many recipients, and each takes milliseconds.
-    await setImmediate();
-    signal?.throwIfAborted();
+    if (encryptedKey.byteLength !== size) continue;
+    await takeAttempt(attempts, signal);
     const contentKey = decryptContentKey(transport, key, encryptedKey, cipher.keySize);
     const plaintext = cipher.decrypt(contentKey);
     contentKey.fill(0);
@@ -60,7 +68,7 @@ export async function openCms(
   throw new OcicryptError("WRAPPED_KEY_INVALID", message);
 }
 
-/** Why {@link openCms} gives `null`. */
+/** Says why {@link openCms} returns `null`. */
 export function explainCms({ key, certificates }: Pkcs7PrivateKey, wrapped: Uint8Array): string {
   const recipients = parseCms(wrapped).recipients.map((recipient) =>
     "otherKind" in recipient ? recipient.otherKind : formatRecipientId(recipient.id),
@@ -71,23 +79,6 @@ export function explainCms({ key, certificates }: Pkcs7PrivateKey, wrapped: Uint
   const own = certificates.map((certificate) => formatRecipientId(certificate));
   if (own.length > 0) return `${named}, the key's certificate is ${own.join("; ")}`;
   return `${named}; and the RSA-${String(rsaBits(key))} key opens none of these, or it is damaged`;
-}
-
-function isFor(
-  recipient: CmsRecipient,
-  key: KeyObject,
-  certificates: readonly Certificate[],
-): recipient is KeyTransRecipient {
-  if ("otherKind" in recipient) return false;
-  if (certificates.length > 0) {
-    return certificates.some((certificate) => matchesCertificate(recipient.id, certificate));
-  }
-  return recipient.encryptedKey.byteLength === modulusSize(key);
-}
-
-/** In bytes; what RSA encrypts is as long: RFC 8017 sections 7.1.1 and 7.2.1. */
-function modulusSize(key: KeyObject): number {
-  return Math.ceil(rsaBits(key) / 8);
 }
 
 function usableTransport({

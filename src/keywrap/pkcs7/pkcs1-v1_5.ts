@@ -1,9 +1,9 @@
 import { constants, privateDecrypt, randomBytes, type KeyObject } from "node:crypto";
 
 /**
- * RSAES-PKCS1-v1_5 decryption (RFC 8017 section 7.2.2) of a key whose size is known, with a random
- * key in place of an error. Node 20 refuses this padding for private keys (CVE-2023-46809), and
- * the OpenSSL of later ones gives random bytes of a random length, so it is taken off here.
+ * Decrypts a key of a known size with RSAES-PKCS1-v1_5 (RFC 8017 section 7.2.2) and returns a random
+ * key instead of an error. Node.js 20 rejects this padding for private keys (CVE-2023-46809), and
+ * the OpenSSL of later versions returns random bytes of a random length, so it is removed here.
  *
  * @param size of the key in bytes, at least 11 less than the modulus
  */
@@ -13,7 +13,7 @@ export function decryptPkcs1v15(key: KeyObject, encrypted: Uint8Array, size: num
   try {
     encoded = privateDecrypt({ key, padding: constants.RSA_NO_PADDING }, encrypted);
   } catch {
-    // Not less than the modulus, which everybody can see.
+    // The ciphertext is not less than the modulus, which anyone can see.
     return substitute;
   }
   // EM = 0x00 || 0x02 || PS || 0x00 || M. Nothing branches on any of it.

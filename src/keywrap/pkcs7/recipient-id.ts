@@ -12,17 +12,21 @@ export type RecipientId =
     }
   | { subjectKeyIdentifier: Uint8Array };
 
-/** Whether the identifier names the certificate, by its very bytes, as peers compare them. */
-export function matchesCertificate(id: RecipientId, certificate: Certificate): boolean {
-  if ("issuer" in id) {
-    const { issuer, serial } = certificate;
-    return equal(id.issuer, issuer) && equal(id.serial, serial);
+/**
+ * Returns the identifiers as map keys: one of a message's recipient, up to two of a certificate.
+ * They are compared by their bytes, as peers do.
+ */
+export function recipientIdKeys(id: RecipientId | Certificate): string[] {
+  const keys: string[] = [];
+  const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");
+  if ("issuer" in id) keys.push(`${hex(id.issuer)} ${hex(id.serial)}`);
+  if ("subjectKeyIdentifier" in id && id.subjectKeyIdentifier !== undefined) {
+    keys.push(hex(id.subjectKeyIdentifier));
   }
-  const { subjectKeyIdentifier } = certificate;
-  return subjectKeyIdentifier !== undefined && equal(id.subjectKeyIdentifier, subjectKeyIdentifier);
+  return keys;
 }
 
-/** For people, e.g. `CN=x, serial 1f`, or `key identifier d1da…`. */
+/** Formats an identifier for people, e.g. `CN=x, serial 1f`, or `key identifier d1da…`. */
 export function formatRecipientId(id: RecipientId): string {
   if ("issuer" in id) return `${formatName(id.issuer)}, serial ${formatHex(id.serial)}`;
   return `key identifier ${Buffer.from(id.subjectKeyIdentifier.subarray(0, 64)).toString("hex")}`;
@@ -34,11 +38,7 @@ function formatHex(serial: Uint8Array): string {
   return hex.replace(/^0+(?=.)/, "");
 }
 
-function equal(a: Uint8Array, b: Uint8Array): boolean {
-  return Buffer.compare(a, b) === 0;
-}
-
-/** RFC 4514 section 3, and the one further attribute that is in many names. */
+/** RFC 4514 section 3, and emailAddress, which many names have. */
 const ATTRIBUTES: ReadonlyMap<string, string> = /* @__PURE__ */ new Map([
   ["2.5.4.3", "CN"],
   ["2.5.4.6", "C"],
@@ -55,7 +55,7 @@ const ATTRIBUTES: ReadonlyMap<string, string> = /* @__PURE__ */ new Map([
 const MAX_LENGTH = 300;
 
 /**
- * A distinguished name as a string: RFC 4514 section 2. What could confuse a terminal is escaped.
+ * Formats a distinguished name: RFC 4514 section 2. Control characters are escaped.
  *
  * @param der a Name of RFC 5280 section 4.1.2.4
  */

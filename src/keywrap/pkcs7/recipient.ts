@@ -1,21 +1,22 @@
-import { unrecognized } from "../../keys/material.js";
+import { unrecognized } from "../../keys/refusals.js";
 import type { Recipient } from "../types.js";
 import {
   leavesOf,
   readCertificates,
+  requireRsaKey,
   type Certificate,
   type CertificateInput,
   certificateName,
 } from "./certificate.js";
 import { encodeEnvelopedData } from "./encode.js";
 import { OcicryptError } from "../../errors.js";
-import { requireRsaKey } from "./rsa-key.js";
 
 /**
- * Recipients for the certificates of a file: for a chain its leaf, for unrelated certificates each
- * of them.
+ * Returns recipients for the certificates of a file: one for the leaf of a chain, and one for each
+ * of several unrelated certificates.
  *
- * @param input X.509 certificates as PEM or DER, with RSA keys from 2048 bits on
+ * @param input X.509 certificates as PEM or DER or an `X509Certificate`, with RSA keys of 2048 bits
+ *   or more
  * @throws {@link OcicryptError} `KEY_UNRECOGNIZED`, `KEY_UNSUPPORTED`, `KEY_IS_PRIVATE`;
  *   `KEY_USE_FORBIDDEN` for a key usage without keyEncipherment; `CERTIFICATE_NOT_YET_VALID`; with
  *   `strict` also `CERTIFICATE_EXPIRED`
@@ -28,10 +29,10 @@ export function recipients(
 }
 
 /**
- * A recipient for one certificate, or for the leaf of one chain. The layer's key is wrapped as a
- * CMS message of its own.
+ * Returns a recipient for one certificate, or for the leaf of one chain. The layer's key is wrapped
+ * as a CMS message of its own.
  *
- * @param input as of {@link recipients}
+ * @param input as for {@link recipients}
  * @throws {@link OcicryptError} as {@link recipients}
  * @throws {TypeError} when the input holds several unrelated certificates
  */
@@ -46,10 +47,11 @@ export function recipient(input: CertificateInput, options: Pkcs7RecipientOption
 }
 
 /**
- * One recipient for several certificates: one CMS message with a copy of its key for each of them,
- * as Go makes it. It is shorter than a message for each and shows to all who the others are.
+ * Returns one recipient for several certificates: one CMS message with a copy of its key for each of
+ * them, as Go writes it. It is shorter than a message for each, and none of them can be removed
+ * alone.
  *
- * @param inputs each as of {@link recipients}
+ * @param inputs each as for {@link recipients}
  * @throws {@link OcicryptError} as {@link recipients}
  * @throws {TypeError} when there is no input
  */
@@ -80,18 +82,18 @@ function toRecipient(certificates: readonly Certificate[]): Recipient {
 }
 
 export interface Pkcs7RecipientOptions {
-  /** Refuses an expired certificate. Default: `false`, as peers do not look at the dates. */
+  /** Rejects an expired certificate. Default: `false`, as peers do not check the dates. */
   strict?: boolean | undefined;
-  /** Is told of an expired certificate that is used nevertheless. */
+  /** Called for an expired certificate, which is used nevertheless. */
   onWarning?: ((message: string) => void) | undefined;
 }
 
 /**
- * Whether a layer's key may be wrapped for a certificate, by its key, use and dates. Who signed it
- * is not looked at: trust in it comes from whoever names it as a recipient.
+ * Checks the key, the use and the dates of a recipient's certificate. Its signature is not checked:
+ * trust in it comes from the caller, who names it as a recipient.
  *
  * @throws {@link OcicryptError} `KEY_UNSUPPORTED`, `KEY_USE_FORBIDDEN`,
- *   `CERTIFICATE_NOT_YET_VALID`, `CERTIFICATE_EXPIRED`, `KEY_UNRECOGNIZED` for dates that are none
+ *   `CERTIFICATE_NOT_YET_VALID`, `CERTIFICATE_EXPIRED`, `KEY_UNRECOGNIZED` for dates that cannot be read
  */
 export function requireRecipientCertificate(
   certificate: Certificate,
@@ -99,7 +101,7 @@ export function requireRecipientCertificate(
 ): void {
   const name = certificateName(certificate);
   requireRsaKey(certificate.publicKey, name);
-  // RFC 5280 section 4.2.1.3: an extension that is there limits the key to what it lists.
+  // RFC 5280 section 4.2.1.3: the extension, where present, limits the key to the listed uses.
   if (certificate.keyEncipherment === false) {
     throw new OcicryptError("KEY_USE_FORBIDDEN", `${name} does not allow key encipherment`);
   }
@@ -110,22 +112,22 @@ function checkDates({ x509 }: Certificate, name: string, options: Pkcs7Recipient
   const from = Date.parse(x509.validFrom);
   const to = Date.parse(x509.validTo);
   if (Number.isNaN(from) || Number.isNaN(to)) {
-    throw new OcicryptError("KEY_UNRECOGNIZED", `${name} has dates that can not be read`);
+    throw new OcicryptError("KEY_UNRECOGNIZED", `${name} has dates that cannot be read`);
   }
   const now = Date.now();
   if (now < from) {
-    const message = `${name} is valid from ${x509.validFrom} on only`;
+    const message = `${name} is not valid before ${x509.validFrom}`;
     throw new OcicryptError("CERTIFICATE_NOT_YET_VALID", message);
   }
   if (now <= to) return;
-  const message = `${name} has expired on ${x509.validTo}`;
+  const message = `${name} expired on ${x509.validTo}`;
   if (options.strict === true) throw new OcicryptError("CERTIFICATE_EXPIRED", message);
   options.onWarning?.(message);
 }
 
 /**
- * The identifiers that `listRecipients` has for a certificate: by issuer and serial number, and by
- * subject key identifier where it has one. A message names it by one of these.
+ * Returns the identifiers that `listRecipients` can report for a certificate: its issuer and serial
+ * number, and its subject key identifier if it has one.
  *
  * @param input one X.509 certificate as PEM or DER, or a chain that starts with it
  * @throws {@link OcicryptError} `KEY_UNRECOGNIZED`, `KEY_UNSUPPORTED`, `KEY_IS_PRIVATE`

@@ -10,18 +10,29 @@ import { bytes } from "./forms.js";
 
 const b64 = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString("base64url");
 const protectedHeader = b64({ alg: "RSA-OAEP", enc: "A256GCM" });
-const flat = { protected: protectedHeader, encrypted_key: "a", iv: "b", ciphertext: "c", tag: "d" };
+const flat = {
+  protected: protectedHeader,
+  encrypted_key: "aaaa",
+  iv: "b",
+  ciphertext: "c",
+  tag: "d",
+};
 
 describe("parseJwe", () => {
   it("gives the parts of the flattened form", () => {
-    expect(parseJwe(bytes(flat))).toEqual([{ algorithm: "RSA-OAEP", flattened: flat }]);
+    expect(parseJwe(bytes(flat))).toEqual([
+      {
+        algorithm: "RSA-OAEP",
+        enc: "A256GCM",
+        encryptedKey: Buffer.from("aaaa", "base64url"),
+        flattened: flat,
+      },
+    ]);
   });
 
   it("gives the parts of the compact form", () => {
     // RFC 7516, section 7.1
-    expect(parseJwe(bytes(`${protectedHeader}.a.b.c.d`))).toEqual([
-      { algorithm: "RSA-OAEP", flattened: flat },
-    ]);
+    expect(parseJwe(bytes(`${protectedHeader}.aaaa.b.c.d`))).toEqual(parseJwe(bytes(flat)));
   });
 
   it("gives each recipient of the general form as if it were alone", () => {
@@ -32,20 +43,30 @@ describe("parseJwe", () => {
       aad: "e",
       encrypted_key: "stray",
       recipients: [
-        { header: { alg: "RSA-OAEP", kid: "one" }, encrypted_key: "a1" },
+        { header: { alg: "RSA-OAEP", kid: "one" }, encrypted_key: "aaa1" },
         {
           header: { alg: "ECDH-ES+A256KW", epk: { kty: "EC", crv: "P-384" } },
-          encrypted_key: "a2",
+          encrypted_key: "aaa2",
         },
         { header: { alg: "dir" } },
       ],
     };
     const common = { ...shared, unprotected: { jku: "https://example.com/" }, aad: "e" };
+    const members = (key: string): object => ({
+      enc: "A256GCM",
+      encryptedKey: Buffer.from(key, "base64url"),
+    });
     const own = (i: number): object => ({ ...common, ...message.recipients[i] });
     expect(parseJwe(bytes(message))).toEqual([
-      { algorithm: "RSA-OAEP", kid: "one", flattened: own(0) },
-      { algorithm: "ECDH-ES+A256KW", crv: "P-384", flattened: own(1) },
-      { algorithm: "dir", flattened: own(2) },
+      { algorithm: "RSA-OAEP", kid: "one", ...members("aaa1"), flattened: own(0) },
+      {
+        algorithm: "ECDH-ES+A256KW",
+        crv: "P-384",
+        epk: { kty: "EC", crv: "P-384" },
+        ...members("aaa2"),
+        flattened: own(1),
+      },
+      { algorithm: "dir", ...members(""), flattened: own(2) },
     ]);
   });
 

@@ -2,6 +2,7 @@ import { createPrivateKey, type KeyObject } from "node:crypto";
 import { flattenedDecrypt, type FlattenedJWE } from "jose";
 import { describe, expect, it } from "vitest";
 import { isOcicryptError, type ErrorCode, type OcicryptError } from "../../../src/errors.js";
+import { describe as describeJwe } from "../../../src/keywrap/jwe/message.js";
 import { jwe } from "../../../src/keywrap/jwe/index.js";
 import type { KeyInput } from "../../../src/keys/material.js";
 import { expectCode } from "../../support/codes.js";
@@ -65,7 +66,7 @@ describe("jwe.recipient", () => {
       ]);
       for (const part of Object.values(message)) expect(part).toMatch(/^[A-Za-z0-9_-]+$/);
       const { epk, ...rest } = header;
-      expect(Object.keys(rest).sort()).toEqual(["alg", "enc"]);
+      expect(Object.keys(rest).sort()).toEqual(["alg", "enc", "kid"]);
       if (epk !== undefined)
         expect(Object.keys(epk as object).sort()).toEqual(["crv", "kty", "x", "y"]);
     }
@@ -80,6 +81,25 @@ describe("jwe.recipient", () => {
       expect(header.kid).toBe(name);
     },
   );
+
+  it("names the key by its thumbprint, by a name, or not at all", async () => {
+    const kidOf = async (input: KeyInput, kid?: string): Promise<unknown> => {
+      const wrapped = await jwe.recipient(input, { kid }).wrap(Buffer.from(SECRET));
+      return describeJwe(wrapped)[0]!.keyId;
+    };
+    // RFC 7638 section 3.1
+    const example = {
+      kty: "RSA",
+      n: "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw",
+      e: "AQAB",
+    };
+    expect(await kidOf(example)).toBe("NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs");
+    expect(await kidOf({ ...example, kid: "own" })).toBe("own");
+    expect(await kidOf({ ...example, kid: "own" }, "mine")).toBe("mine");
+    expect(await kidOf({ ...example, kid: "own" }, "none")).toBeUndefined();
+    expect(() => jwe.recipient(example, { kid: "" })).toThrow(TypeError);
+    expect(() => jwe.recipient(example, { kid: "x".repeat(257) })).toThrow(TypeError);
+  });
 
   it("wraps each time with new secrets", async () => {
     const parts = ["encrypted_key", "iv", "ciphertext", "tag"] as const;

@@ -24,7 +24,7 @@ const PRIVATE_OPTIONS = Buffer.from("what a recipient wraps");
 
 const peer = (name: string): Buffer => vectorFile(`peers/keys/${name}`);
 const pkcs12 = (name: string): Buffer =>
-  readFileSync(new URL(`../keys/fixtures/pkcs12/${name}.p12`, import.meta.url));
+  readFileSync(new URL(`../../keys/fixtures/pkcs12/${name}.p12`, import.meta.url));
 const derOfPem = (pem: Buffer): Buffer =>
   Buffer.from(pem.toString().replaceAll(/-----[^-]+-----|\s/g, ""), "base64");
 const concat = (...names: string[]): Buffer => Buffer.concat(names.map(peer));
@@ -151,7 +151,7 @@ describe("recognizeKeyFile", () => {
     ...PKCS12.map(([name]): [string, Uint8Array, KeyFileForm] => [
       `${name}.p12`,
       pkcs12(name),
-      "PKCS #12 file",
+      "PKCS#12 file",
     ]),
     ["a public key as PEM", peer("rsa2048.pub.pem"), "public key"],
     ["a public key as DER", peer("rsa2048.pub.der"), "public key"],
@@ -164,8 +164,8 @@ describe("recognizeKeyFile", () => {
     ["an armoured OpenPGP key as text", peer("pgp/rsa2048.sec.asc").toString(), "OpenPGP key"],
     ["a binary OpenPGP key", peer("pgp/cv25519.sec.gpg"), "OpenPGP key"],
     ["a public OpenPGP key", peer("pgp/cv25519.pub.gpg"), "OpenPGP key"],
-    ["a PKCS #11 key file", Buffer.from(PKCS11_KEY_FILE), "PKCS #11 key file"],
-    ["a PKCS #11 key file as text", PKCS11_KEY_FILE, "PKCS #11 key file"],
+    ["a PKCS#11 key file", Buffer.from(PKCS11_KEY_FILE), "PKCS#11 key file"],
+    ["a PKCS#11 key file as text", PKCS11_KEY_FILE, "PKCS#11 key file"],
   ])("%s", (_, content, form) => {
     expect(recognizeKeyFile(content)).toBe(form);
   });
@@ -204,14 +204,14 @@ describe("keysFromFiles", () => {
 
   it.each<[string, string | Uint8Array, string[]]>([
     ["an RSA key", peer("rsa2048.pkcs8.pem"), RSA_SCHEMES],
-    ["an RSA key as PKCS #12", pkcs12("default"), RSA_SCHEMES],
+    ["an RSA key as PKCS#12", pkcs12("default"), RSA_SCHEMES],
     ["an EC key", peer("ec256.pkcs8.pem"), EC_SCHEMES],
-    ["an EC key as PKCS #12", pkcs12("default-ec"), EC_SCHEMES],
-    ["both as PKCS #12", pkcs12("keytool"), [...RSA_SCHEMES, ...EC_SCHEMES]],
+    ["an EC key as PKCS#12", pkcs12("default-ec"), EC_SCHEMES],
+    ["both as PKCS#12", pkcs12("keytool"), [...RSA_SCHEMES, ...EC_SCHEMES]],
     ["an armoured OpenPGP key", peer("pgp/rsa2048.sec.asc"), ["pgp"]],
     ["a binary OpenPGP key", peer("pgp/cv25519.sec.gpg"), ["pgp"]],
     ["a locked OpenPGP key", peer("pgp/pass.sec.gpg"), ["pgp"]],
-    ["a PKCS #11 key file", Buffer.from(PKCS11_KEY_FILE), ["pkcs11"]],
+    ["a PKCS#11 key file", Buffer.from(PKCS11_KEY_FILE), ["pkcs11"]],
   ])("%s gives keys of its schemes, labelled", async (_, content, expected) => {
     const keys = await keysFromFiles([keyFile(content, PASSWORD)]);
     expect(keys.map(({ scheme }) => scheme)).toEqual(expected);
@@ -236,16 +236,16 @@ describe("keysFromFiles", () => {
     ["a public key as DER", peer("rsa2048.pub.der"), undefined, "KEY_IS_PUBLIC"],
     ["a public JWK", peer("rsa2048.pub.jwk"), undefined, "KEY_IS_PUBLIC"],
     ["a public OpenPGP key", peer("pgp/rsa2048.pub.asc"), undefined, "KEY_IS_PUBLIC"],
-    ["certificates as PKCS #12", pkcs12("certificate-only"), PASSWORD, "KEY_IS_PUBLIC"],
+    ["certificates as PKCS#12", pkcs12("certificate-only"), PASSWORD, "KEY_IS_PUBLIC"],
     ["a locked key", peer("rsa2048.pkcs8.enc-v2.pem"), undefined, "PASSWORD_MISSING"],
     ["a locked key", peer("rsa2048.pkcs8.enc-v2.pem"), "wrong", "PASSWORD_WRONG"],
-    ["PKCS #12", pkcs12("default"), undefined, "PASSWORD_MISSING"],
-    ["PKCS #12", pkcs12("default"), "wrong", "PASSWORD_WRONG"],
-    ["PKCS #12 with RC2", pkcs12("rc2-key"), PASSWORD, "KEY_UNSUPPORTED"],
-    ["PKCS #12 without a MAC", pkcs12("no-mac"), PASSWORD, "KEY_UNSUPPORTED"],
-    ["PKCS #12 that is cut", pkcs12("ber").subarray(0, 200), PASSWORD, "KEY_UNRECOGNIZED"],
+    ["PKCS#12", pkcs12("default"), undefined, "PASSWORD_MISSING"],
+    ["PKCS#12", pkcs12("default"), "wrong", "PASSWORD_WRONG"],
+    ["PKCS#12 with RC2", pkcs12("rc2-key"), PASSWORD, "KEY_UNSUPPORTED"],
+    ["PKCS#12 without a MAC", pkcs12("no-mac"), PASSWORD, "KEY_UNSUPPORTED"],
+    ["PKCS#12 that is cut", pkcs12("ber").subarray(0, 200), PASSWORD, "KEY_UNRECOGNIZED"],
     ["a signing key", ED25519, undefined, "KEY_UNSUPPORTED"],
-    ["a signing key as PKCS #12", pkcs12("ed25519"), PASSWORD, "KEY_UNSUPPORTED"],
+    ["a signing key as PKCS#12", pkcs12("ed25519"), PASSWORD, "KEY_UNSUPPORTED"],
     ["a damaged key", peer("rsa2048.pkcs8.der").fill(0, 30), undefined, "KEY_UNRECOGNIZED"],
     [
       "a key of another program",
@@ -280,7 +280,7 @@ describe("keysFromFiles", () => {
       undefined,
       "KEY_MISMATCH",
     ],
-    ["a PKCS #11 key file that is damaged", "pkcs11:\n  uri: [1\n", undefined, "KEY_UNRECOGNIZED"],
+    ["a PKCS#11 key file that is damaged", "pkcs11:\n  uri: [1\n", undefined, "KEY_UNRECOGNIZED"],
   ])("refuses %s (%#) and names it", async (_, content, password, code) => {
     const other = { content: peer("ec256.pkcs8.pem"), label: "another" };
     const file = keyFile(content, password);
@@ -290,13 +290,6 @@ describe("keysFromFiles", () => {
       expect(error.message).not.toContain("another: ");
     }
   });
-});
-
-it("tells how to make PEM of an OpenSSH key", async () => {
-  const label = "OPENSSH PRIVATE KEY";
-  const content = `-----BEGIN ${label}-----\nAAAA\n-----END ${label}-----\n`;
-  const error = await expectCode(keysFromFiles([{ content, label: "id" }]), "KEY_UNRECOGNIZED");
-  expect(error.message).toContain("ssh-keygen -p -m PKCS8 -f COPY");
 });
 
 describe("certificates beside keys", () => {
@@ -346,10 +339,10 @@ describe("certificates beside keys", () => {
       true,
       [key, { content: concat("cert-rsa2048.pem", "cert-rsa4096.pem"), label: "chain" }],
     ],
-    ["in a PKCS #12 file", true, [plainP12]],
-    ["renewed, beside a PKCS #12 file", false, [renewed, plainP12]],
-    ["in a PKCS #12 file, with more keys", true, [{ ...plainP12, content: pkcs12("keytool") }]],
-    ["beside a PKCS #12 file with another one", true, [chain, certificate]],
+    ["in a PKCS#12 file", true, [plainP12]],
+    ["renewed, beside a PKCS#12 file", false, [renewed, plainP12]],
+    ["in a PKCS#12 file, with more keys", true, [{ ...plainP12, content: pkcs12("keytool") }]],
+    ["beside a PKCS#12 file with another one", true, [chain, certificate]],
   ])("%s", async (_, paired, files) => {
     expect(await isPaired(...files)).toBe(paired);
   });
@@ -365,7 +358,7 @@ describe("certificates beside keys", () => {
     ["with a key of another kind", [certificate, ec]],
     ["with an OpenPGP key", [file("pgp/rsa2048.sec.asc"), certificate]],
     [
-      "with another PKCS #12 file",
+      "with another PKCS#12 file",
       [{ content: pkcs12("default-ec"), password: PASSWORD, label: "p" }, certificate],
     ],
     ["beside one that fits", [ec, file("cert-ec256.pem"), certificate]],

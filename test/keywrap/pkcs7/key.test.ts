@@ -91,7 +91,7 @@ describe("a private key", () => {
     },
     {
       name: "a wrong password",
-      input: readKey("rsa2048.pkcs8.enc-v2.pem"),
+      input: readKey("rsa2048.pkcs1.enc-aes256.pem"),
       options: { password: "wrong" },
       code: "PASSWORD_WRONG",
     },

@@ -1,0 +1,151 @@
+import { createHash, createPublicKey, KeyObject, type webcrypto } from "node:crypto";
+import { types } from "node:util";
+import { OcicryptError } from "../errors.js";
+import { MAX_RSA_BITS } from "../spec/limits.js";
+import { OBJECT_IDENTIFIER, readElements, readOnly, SEQUENCE } from "./der.js";
+import { unrecognized } from "./refusals.js";
+
+/** One half of an RSA, EC or other key pair, with what its JWK says about it. */
+export interface AsymmetricKey {
+  key: KeyObject;
+  kid?: string;
+  alg?: string;
+  /** Whether it comes from a JWK Set, which can hold keys for other uses: RFC 7517, section 5. */
+  isOfSet?: boolean;
+}
+
+/** The smallest RSA key that is accepted, in bits: RFC 7518 section 4.3 and NIST SP 800-57. */
+export const MIN_RSA_BITS = 2048;
+
+/** Go's crypto/rsa rejects larger exponents (rsa.go, checkPub), so no peer could use the key. */
+const MAX_RSA_EXPONENT = 2n ** 31n - 1n;
+
+/** The names of JOSE for the curves of RFC 7518 section 6.2.1.1. */
+const CURVES: ReadonlyMap<string | undefined, string> = /* @__PURE__ */ new Map([
+  ["prime256v1", "P-256"],
+  ["secp384r1", "P-384"],
+  ["secp521r1", "P-521"],
+]);
+
+export function isRsa(key: KeyObject): boolean {
+  return key.asymmetricKeyType === "rsa";
+}
+
+/** The length of the modulus, 0 for keys that are not RSA. */
+export function rsaBits(key: KeyObject): number {
+  return key.asymmetricKeyDetails?.modulusLength ?? 0;
+}
+
+/** The curve of an EC key by its name in JOSE; `undefined` for other curves and keys. */
+export function curveOf(key: KeyObject): string | undefined {
+  return CURVES.get(key.asymmetricKeyDetails?.namedCurve);
+}
+
+/** The type of a key for people, e.g. `RSA-2048` or `EC P-256`. */
+export function describeKey(key: KeyObject): string {
+  if (isRsa(key)) return `RSA-${String(rsaBits(key))}`;
+  const { namedCurve } = key.asymmetricKeyDetails ?? {};
+  if (key.asymmetricKeyType === "ec") return `EC ${curveOf(key) ?? namedCurve ?? "?"}`;
+  return key.asymmetricKeyType ?? "unknown";
+}
+
+/**
+ * Checks that an RSA key has a size that is accepted for wrapping keys.
+ *
+ * @param name how to call the key or its file in the message
+ * @throws {@link OcicryptError} `KEY_UNSUPPORTED`
+ */
+export function requireRsaSize(key: KeyObject, name: string): void {
+  const bits = rsaBits(key);
+  if (bits >= MIN_RSA_BITS && bits <= MAX_RSA_BITS) return;
+  const range = `from ${String(MIN_RSA_BITS)} to ${String(MAX_RSA_BITS)} are supported`;
+  throw new OcicryptError("KEY_UNSUPPORTED", `${name} has ${String(bits)} bits; ${range}`);
+}
+
+/**
+ * Rejects public keys that OpenSSL reads and that protect nothing, or that peers reject: RSA whose
+ * exponent is 1, even, or above what Go accepts, RSA with an even modulus, and EC keys that carry
+ * curve parameters of their own (RFC 5480 section 2.1.1: named curves only).
+ *
+ * @throws {@link OcicryptError} `KEY_UNSUPPORTED`
+ */
+export function requireSoundKey(key: KeyObject): void {
+  if (isRsa(key)) {
+    const { publicExponent = 0n } = key.asymmetricKeyDetails ?? {};
+    const isOdd = publicExponent % 2n === 1n;
+    if (publicExponent < 3n || !isOdd || publicExponent > MAX_RSA_EXPONENT) {
+      const range = "odd numbers from 3 to 2^31 - 1 are supported";
+      throw new OcicryptError("KEY_UNSUPPORTED", `the RSA key has an unsafe exponent; ${range}`);
+    }
+    const { n = "" } = key.export({ format: "jwk" });
+    if (((Buffer.from(n, "base64url").at(-1) ?? 0) & 1) === 0) {
+      throw new OcicryptError("KEY_UNSUPPORTED", "the RSA key has an even modulus");
+    }
+  } else if (key.asymmetricKeyType === "ec" && !hasNamedCurve(key)) {
+    const message = "the EC key describes its curve by parameters; named curves are supported";
+    throw new OcicryptError("KEY_UNSUPPORTED", message);
+  }
+}
+
+/**
+ * Rejects an EC private key whose number is longer than its curve's order. OpenSSL imports such a
+ * key, and exporting it as a JWK, which jose does too, ends the process with a failed assertion
+ * (src/crypto/crypto_util.cc of Node.js, EncodeBignum). Exporting it as SEC1 only fails.
+ *
+ * @throws {@link OcicryptError} `KEY_UNRECOGNIZED`
+ */
+export function requireSoundPrivateKey(key: KeyObject): KeyObject {
+  if (key.asymmetricKeyType !== "ec") return key;
+  try {
+    key.export({ type: "sec1", format: "der" }).fill(0);
+    return key;
+  } catch {
+    throw unrecognized("its private number does not fit its curve");
+  }
+}
+
+/** The algorithm parameters of SubjectPublicKeyInfo are an OBJECT IDENTIFIER for named curves. */
+function hasNamedCurve(key: KeyObject): boolean {
+  const publicKey = key.type === "private" ? createPublicKey(key) : key;
+  const [algorithm] = readElements(
+    readOnly(publicKey.export({ type: "spki", format: "der" }), SEQUENCE),
+  );
+  return readElements(algorithm?.contents ?? new Uint8Array())[1]?.tag === OBJECT_IDENTIFIER;
+}
+
+/** The JWK thumbprint of an RSA or EC key with SHA-256, the same for both halves: RFC 7638. */
+export function thumbprint(key: KeyObject): string {
+  const publicKey = key.type === "private" ? createPublicKey(key) : key;
+  const { crv, e, kty, n, x, y } = publicKey.export({ format: "jwk" });
+  // Section 3.2: the required members in the order of their names. JSON leaves out the undefined
+  // ones, which this type of key does not have.
+  const json = JSON.stringify({ crv, e, kty, n, x, y });
+  return createHash("sha256").update(json).digest("base64url");
+}
+
+/** The names of RFC 7518 section 4.1 for the hashes of RSA-OAEP in Web Cryptography. */
+const OAEP_NAMES: ReadonlyMap<string | undefined, string> = /* @__PURE__ */ new Map([
+  ["SHA-1", "RSA-OAEP"],
+  ["SHA-256", "RSA-OAEP-256"],
+  ["SHA-384", "RSA-OAEP-384"],
+  ["SHA-512", "RSA-OAEP-512"],
+]);
+
+/** Whether a value is a key of Node.js or of Web Cryptography rather than a parsed JWK. */
+export function isKeyObject(value: unknown): value is KeyObject | webcrypto.CryptoKey {
+  return types.isKeyObject(value) || types.isCryptoKey(value);
+}
+
+/** A key with the algorithm and the operations that Web Cryptography allows it, if it does. */
+export function fromKeyObject(
+  value: KeyObject | webcrypto.CryptoKey,
+): AsymmetricKey & { operations?: readonly string[] } {
+  if (types.isKeyObject(value)) return { key: value };
+  const { hash } = value.algorithm as { hash?: { name: string } };
+  const alg = value.algorithm.name === "RSA-OAEP" ? OAEP_NAMES.get(hash?.name) : undefined;
+  return {
+    key: KeyObject.from(value),
+    operations: value.usages,
+    ...(alg !== undefined && { alg }),
+  };
+}

@@ -1,0 +1,44 @@
+import { createRequire } from "node:module";
+import { Worker } from "node:worker_threads";
+import { abortable } from "../io/abort.js";
+
+/** What bcrypt_pbkdf takes; sizes in bytes. */
+export interface BcryptInput {
+  password: Uint8Array;
+  salt: Uint8Array;
+  rounds: number;
+  size: number;
+}
+
+/** CommonJS, as a text, so that it runs wherever this module has been built or bundled to. */
+const WORKER = `
+const { parentPort, workerData } = require("node:worker_threads");
+const { module, password, salt, rounds, size } = workerData;
+const { pbkdf } = require(module);
+const derived = new Uint8Array(size);
+const failed = pbkdf(password, password.length, salt, salt.length, derived, size, rounds) !== 0;
+parentPort.postMessage(failed ? undefined : derived);
+`;
+
+/**
+ * Derives a key as OpenSSH does (bcrypt_pbkdf of OpenBSD). The package takes a second or two in
+ * which nothing else could run, so it runs in a thread, which an aborted signal ends.
+ *
+ * @throws {Error} when the input cannot be used
+ */
+export async function deriveBcrypt(input: BcryptInput, signal?: AbortSignal): Promise<Buffer> {
+  signal?.throwIfAborted();
+  const module = createRequire(import.meta.url).resolve("bcrypt-pbkdf");
+  const worker = new Worker(WORKER, { eval: true, workerData: { module, ...input } });
+  try {
+    const derived = new Promise<Uint8Array | undefined>((resolve, reject) => {
+      worker.once("message", resolve);
+      worker.once("error", reject);
+    });
+    const result = await abortable(derived, signal);
+    if (result === undefined) throw new Error("bcrypt_pbkdf rejects its input");
+    return Buffer.from(result.buffer, result.byteOffset, result.byteLength);
+  } finally {
+    await worker.terminate();
+  }
+}

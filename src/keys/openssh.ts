@@ -1,0 +1,280 @@
+import { createDecipheriv, createPrivateKey, createPublicKey, type KeyObject } from "node:crypto";
+import { OcicryptError } from "../errors.js";
+import { MAX_BCRYPT_ROUNDS, MAX_KEYS_PER_FILE } from "../spec/limits.js";
+import { requireSoundPrivateKey } from "./asymmetric-key.js";
+import { tooManyKeys, unrecognized } from "./refusals.js";
+
+/** One key of a line such as `ssh-rsa AAAA… comment`, in authorized_keys behind its options. */
+const LINE = /(?:^|\s)((?:sk-)?(?:ssh|ecdsa)-[\w@.-]+)\s+(AAAA[A-Za-z0-9+/]+={0,2})(?:\s|$)/;
+
+const CURVES: ReadonlyMap<string, { crv: string; size: number }> = /* @__PURE__ */ new Map([
+  ["ecdsa-sha2-nistp256", { crv: "P-256", size: 32 }],
+  ["ecdsa-sha2-nistp384", { crv: "P-384", size: 48 }],
+  ["ecdsa-sha2-nistp521", { crv: "P-521", size: 66 }],
+]);
+
+/** Whether a text is a public key of OpenSSH, or a list of them such as authorized_keys. */
+export function isOpenSshText(text: string): boolean {
+  const [first] = keyLines(text);
+  return first !== undefined && LINE.test(first);
+}
+
+function keyLines(text: string): string[] {
+  const lines = text.split(/\r\n|\n|\r/, 10 * MAX_KEYS_PER_FILE).map((line) => line.trim());
+  return lines.filter((line) => line !== "" && !line.startsWith("#"));
+}
+
+/**
+ * Returns the public keys of lines in the format of OpenSSH: RFC 4253 section 6.6 and RFC 5656
+ * section 3.1. A key that cannot be used is rejected, since its owner would be left out.
+ *
+ * @throws {@link OcicryptError} `KEY_UNRECOGNIZED`, `KEY_UNSUPPORTED`
+ */
+export function readOpenSshPublicKeys(text: string): KeyObject[] {
+  const lines = keyLines(text);
+  if (lines.length > MAX_KEYS_PER_FILE) throw tooManyKeys();
+  return lines.map((line) => {
+    const [, type, base64] = LINE.exec(line) ?? [];
+    if (type === undefined || base64 === undefined) {
+      throw unrecognized("a line of it is not an OpenSSH key; was one line broken into several?");
+    }
+    requireUsableType(type);
+    try {
+      const reader = readerOf(Buffer.from(base64, "base64"));
+      if (reader.text() !== type) throw new Error("another type");
+      const jwk = publicJwk(type, reader);
+      return createPublicKey({ key: jwk, format: "jwk" });
+    } catch (cause) {
+      throw unrecognized("its OpenSSH public key is damaged or cut off", cause);
+    }
+  });
+}
+
+/** Keys of these types sign and cannot decrypt, or are not in the file that names them. */
+function requireUsableType(type: string): void {
+  if (type === "ssh-rsa" || CURVES.has(type)) return;
+  const name = type.includes("ed25519") && !type.startsWith("sk-") ? "Ed25519" : type.slice(0, 60);
+  const why = type.includes("-cert-")
+    ? "it is an OpenSSH certificate; use the public key that it certifies"
+    : `an OpenSSH key of type ${name} can sign but not decrypt; make one for decryption with ssh-keygen -t ecdsa -b 256`;
+  throw new OcicryptError("KEY_UNSUPPORTED", why);
+}
+
+function publicJwk(type: string, reader: Reader): Record<string, string> {
+  const curve = CURVES.get(type);
+  if (curve === undefined) {
+    const e = reader.integer();
+    return { kty: "RSA", e: base64url(e), n: base64url(reader.integer()) };
+  }
+  reader.text(); // the curve's name, which the type has
+  const point = reader.bytes();
+  const { crv, size } = curve;
+  if (point[0] !== 4 || point.byteLength !== 2 * size + 1) throw new Error("not a point");
+  const [x, y] = [point.subarray(1, size + 1), point.subarray(size + 1)];
+  return { kty: "EC", crv, x: base64url(x), y: base64url(y) };
+}
+
+/** An OpenSSH private key file: openssh/PROTOCOL.key. */
+export interface OpenSshPrivateKey {
+  isEncrypted: boolean;
+  /**
+   * Returns the key.
+   *
+   * @throws {@link OcicryptError} `KEY_UNRECOGNIZED`, `KEY_UNSUPPORTED`, `PASSWORD_WRONG`
+   */
+  open(password: Uint8Array, signal?: AbortSignal): Promise<KeyObject>;
+  /** Returns the key of a file that is not encrypted. */
+  read(): KeyObject;
+}
+
+interface SshCipher {
+  name: string;
+  keySize: number;
+  ivSize: number;
+  isAead?: boolean;
+}
+
+const CIPHERS: ReadonlyMap<string, SshCipher> = /* @__PURE__ */ new Map<string, SshCipher>([
+  ["aes128-ctr", { name: "aes-128-ctr", keySize: 16, ivSize: 16 }],
+  ["aes192-ctr", { name: "aes-192-ctr", keySize: 24, ivSize: 16 }],
+  ["aes256-ctr", { name: "aes-256-ctr", keySize: 32, ivSize: 16 }],
+  ["aes128-cbc", { name: "aes-128-cbc", keySize: 16, ivSize: 16 }],
+  ["aes192-cbc", { name: "aes-192-cbc", keySize: 24, ivSize: 16 }],
+  ["aes256-cbc", { name: "aes-256-cbc", keySize: 32, ivSize: 16 }],
+  ["3des-cbc", { name: "des-ede3-cbc", keySize: 24, ivSize: 8 }],
+  ["aes128-gcm@openssh.com", { name: "aes-128-gcm", keySize: 16, ivSize: 12, isAead: true }],
+  ["aes256-gcm@openssh.com", { name: "aes-256-gcm", keySize: 32, ivSize: 12, isAead: true }],
+]);
+
+const MAGIC = "openssh-key-v1\0";
+const TAG_SIZE = 16;
+
+/**
+ * Parses a private key file of OpenSSH as far as its password is not needed.
+ *
+ * @throws {@link OcicryptError} `KEY_UNRECOGNIZED`, `KEY_UNSUPPORTED`
+ */
+export function parseOpenSshPrivateKey(bytes: Buffer): OpenSshPrivateKey {
+  const { cipher, kdf, options, secret, tag } = parseContainer(bytes);
+  const isEncrypted = cipher !== "none";
+  return {
+    isEncrypted,
+    read: () => parseSecret(secret, damaged),
+    async open(password, signal) {
+      if (!isEncrypted) return parseSecret(secret, damaged);
+      const { salt, rounds } = readKdf(kdf, options);
+      const known = CIPHERS.get(cipher);
+      if (known === undefined) {
+        const how = "give a copy another cipher with ssh-keygen -p -Z aes256-ctr -f COPY";
+        throw unsupported(`it is encrypted with ${cipher.slice(0, 40)}; ${how}`);
+      }
+      const { deriveBcrypt } = await import("./bcrypt.js");
+      const size = known.keySize + known.ivSize;
+      const derived = await deriveBcrypt({ password, salt, rounds, size }, signal);
+      try {
+        const plaintext = decrypt(known, derived, secret, tag);
+        try {
+          return parseSecret(plaintext, wrongPassword);
+        } finally {
+          plaintext.fill(0);
+        }
+      } finally {
+        derived.fill(0);
+      }
+    },
+  };
+}
+
+function parseContainer(bytes: Buffer) {
+  try {
+    if (bytes.subarray(0, MAGIC.length).toString("latin1") !== MAGIC) throw new Error("no magic");
+    const reader = readerOf(bytes.subarray(MAGIC.length));
+    const [cipher, kdf, options] = [reader.text(), reader.text(), reader.bytes()];
+    if (reader.count() !== 1) throw new Error("not one key");
+    const type = readerOf(reader.bytes()).text();
+    const secret = reader.bytes();
+    requireUsableType(type);
+    return { cipher, kdf, options, secret, tag: reader.rest() };
+  } catch (error) {
+    throw error instanceof OcicryptError ? error : damaged();
+  }
+}
+
+/** Rounds are spent before anything tells whether the file is worth them. */
+function readKdf(kdf: string, options: Buffer): { salt: Buffer; rounds: number } {
+  if (kdf !== "bcrypt") throw unsupported(`its password is derived with ${kdf.slice(0, 40)}`);
+  try {
+    const reader = readerOf(options);
+    const [salt, rounds] = [reader.bytes(), reader.count()];
+    if (rounds <= MAX_BCRYPT_ROUNDS) return { salt, rounds };
+  } catch {
+    throw damaged();
+  }
+  throw unsupported(`its password is derived with more than ${String(MAX_BCRYPT_ROUNDS)} rounds`);
+}
+
+function decrypt(cipher: SshCipher, derived: Buffer, secret: Buffer, tag: Buffer): Buffer {
+  const { name, keySize, isAead } = cipher;
+  const [key, iv] = [derived.subarray(0, keySize), derived.subarray(keySize)];
+  try {
+    if (isAead !== true) {
+      const decipher = createDecipheriv(name, key, iv).setAutoPadding(false);
+      const plaintext = decipher.update(secret);
+      decipher.final();
+      return plaintext;
+    }
+    const decipher = createDecipheriv(name as "aes-256-gcm", key, iv, { authTagLength: TAG_SIZE });
+    const plaintext = decipher.setAuthTag(tag.subarray(0, TAG_SIZE)).update(secret);
+    decipher.final();
+    return plaintext;
+  } catch {
+    throw wrongPassword();
+  }
+}
+
+/** @param mismatch what two different check numbers mean */
+function parseSecret(secret: Buffer, mismatch: () => OcicryptError): KeyObject {
+  try {
+    const reader = readerOf(secret);
+    if (reader.count() !== reader.count()) throw mismatch();
+    const type = reader.text();
+    const jwk = CURVES.has(type) ? ecPrivateJwk(type, reader) : rsaPrivateJwk(reader);
+    return requireSoundPrivateKey(createPrivateKey({ key: jwk, format: "jwk" }));
+  } catch (error) {
+    throw error instanceof OcicryptError ? error : damaged();
+  }
+}
+
+function ecPrivateJwk(type: string, reader: Reader): Record<string, string> {
+  const jwk = publicJwk(type, reader);
+  const d = reader.integer();
+  const size = CURVES.get(type)?.size ?? 0;
+  if (d.byteLength > size) throw new Error("too long");
+  return { ...jwk, d: base64url(Buffer.concat([Buffer.alloc(size - d.byteLength), d])) };
+}
+
+/** RFC 7518 section 6.3.2 has two exponents that this file leaves for its reader to compute. */
+function rsaPrivateJwk(reader: Reader): Record<string, string> {
+  const [n, e, d] = [reader.integer(), reader.integer(), reader.integer()];
+  const [qi, p, q] = [reader.integer(), reader.integer(), reader.integer()];
+  const exponent = (prime: Buffer): Buffer => toBytes(toBigInt(d) % (toBigInt(prime) - 1n));
+  const members = { n, e, d, p, q, dp: exponent(p), dq: exponent(q), qi };
+  const texts = Object.entries(members).map(([name, value]) => [name, base64url(value)]);
+  return { kty: "RSA", ...(Object.fromEntries(texts) as Record<string, string>) };
+}
+
+function toBigInt(bytes: Buffer): bigint {
+  return BigInt(`0x0${bytes.toString("hex")}`);
+}
+
+function toBytes(value: bigint): Buffer {
+  const hex = value.toString(16);
+  return Buffer.from(hex.length % 2 === 0 ? hex : `0${hex}`, "hex");
+}
+
+function base64url(bytes: Buffer): string {
+  return bytes.toString("base64url");
+}
+
+/** The data types of RFC 4251 section 5, one after another. */
+interface Reader {
+  count(): number;
+  bytes(): Buffer;
+  text(): string;
+  /** An mpint that is not negative, without the zero before its sign bit. */
+  integer(): Buffer;
+  rest(): Buffer;
+}
+
+function readerOf(bytes: Buffer): Reader {
+  let offset = 0;
+  const take = (size: number): Buffer => {
+    if (size > bytes.byteLength - offset) throw new Error("cut off");
+    offset += size;
+    return bytes.subarray(offset - size, offset);
+  };
+  const count = (): number => take(4).readUInt32BE();
+  const field = (): Buffer => take(count());
+  return {
+    count,
+    bytes: field,
+    text: () => field().toString("latin1"),
+    integer: () => {
+      const value = field();
+      return value[0] === 0 ? value.subarray(1) : value;
+    },
+    rest: () => bytes.subarray(offset),
+  };
+}
+
+function damaged(): OcicryptError {
+  return unrecognized("its OpenSSH private key is damaged or cut off");
+}
+
+function wrongPassword(): OcicryptError {
+  return new OcicryptError("PASSWORD_WRONG", "the password does not open the OpenSSH private key");
+}
+
+function unsupported(why: string): OcicryptError {
+  return new OcicryptError("KEY_UNSUPPORTED", `the OpenSSH private key cannot be read: ${why}`);
+}

@@ -1,0 +1,252 @@
+import { createPublicKey, type KeyObject } from "node:crypto";
+import { isOcicryptError, OcicryptError, type ErrorCode } from "../../errors.js";
+import type { AsymmetricKey } from "../../keys/asymmetric-key.js";
+import { recoverKeyFile } from "../../keys/key-text.js";
+import { readKeyMaterial } from "../../keys/material.js";
+import { readPrivateKeys } from "../../keys/private-key.js";
+import { certificatesIn, readCertificates, type Certificate } from "../pkcs7/certificate.js";
+import type { Key } from "../types.js";
+import { readKubernetesSecret } from "./kubernetes-secret.js";
+import { recognizeKeyFile, type KeyFileForm } from "./recognise.js";
+
+/** The content of a key file, with the password that opens it. */
+export interface KeyFile {
+  content: string | Uint8Array;
+  /** For an encrypted key; any characters, used as UTF-8. */
+  password?: string | Uint8Array | undefined;
+  /** The name of the file in reports and errors. */
+  label: string;
+}
+
+export interface KeysFromFilesOptions {
+  /** Aborts the derivation of keys from passwords. */
+  signal?: AbortSignal | undefined;
+}
+
+/**
+ * Returns the keys in a set of files, for every scheme that they can open. An RSA key yields one
+ * for JWE, one for PKCS#7 and one for layers wrapped for a PKCS#11 token. Certificates are matched
+ * to their private keys, whatever the order of the files. Of several keys in one file, those that
+ * no scheme can use are skipped, and so are the entries of a Kubernetes Secret that are not keys.
+ *
+ * Passwords are checked here, off the main thread.
+ *
+ * @throws {@link OcicryptError} `KEY_UNRECOGNIZED`, `KEY_UNSUPPORTED`, `KEY_USE_FORBIDDEN`,
+ *   `KEY_IS_PUBLIC`, `KEY_MISMATCH` for certificates without their key, `PASSWORD_MISSING`,
+ *   `PASSWORD_WRONG`; each names its file
+ */
+export function keysFromFiles(
+  files: readonly KeyFile[],
+  { signal }: KeysFromFilesOptions = {},
+): Promise<Key[]> {
+  return readKeyFiles(files, { signal });
+}
+
+/** Reasons to skip a file among others that nobody has named as keys. */
+const SKIPPABLE: readonly ErrorCode[] = [
+  "KEY_UNRECOGNIZED",
+  "KEY_UNSUPPORTED",
+  "KEY_USE_FORBIDDEN",
+  "KEY_IS_PUBLIC",
+  "KEY_MISMATCH",
+];
+
+/** A file that may be something else than a key, such as one of a directory. */
+interface Candidate extends KeyFile {
+  isOptional?: boolean;
+}
+
+/** @param onSkip called for files of a directory that are not keys; without it they are errors */
+export async function readKeyFiles(
+  files: readonly KeyFile[],
+  options: KeysFromFilesOptions & { onSkip?: (error: OcicryptError) => void },
+): Promise<Key[]> {
+  const { signal, onSkip } = options;
+  const candidates: Candidate[] = [];
+  for (const file of files) candidates.push(...(await expand(file, onSkip !== undefined)));
+  const recognized: { file: Candidate; form: KeyFileForm }[] = [];
+  const chains: { file: Candidate; chain: Certificate[] }[] = [];
+  const used = new Set<KeyFile>();
+  const keys: Key[] = [];
+  for (const file of candidates) {
+    await skipping(file, onSkip, () => {
+      const form = recognizeKeyFile(file.content);
+      if (form === "certificate") chains.push({ file, chain: chainOf(file.content) });
+      else recognized.push({ file, form });
+    });
+  }
+  for (const { file, form } of recognized) {
+    await skipping(file, onSkip, async () => {
+      const read = await readKeys(file, form, signal);
+      if ("keys" in read) {
+        keys.push(...read.keys);
+        return;
+      }
+      const own = new Set(read.privateKeys.map(({ key }) => publicKeyId(key)));
+      const others = chains.filter(({ chain }) => chain.some((each) => own.has(idOf(each))));
+      for (const other of others) used.add(other.file);
+      const certificates = [...read.certificates, ...others.flatMap(({ chain }) => chain)];
+      keys.push(...(await toKeys(file, { ...read, certificates })));
+    });
+  }
+  for (const { file } of chains.filter((each) => !used.has(each.file))) {
+    const message = `${file.label} is a certificate, and its private key is not among the keys`;
+    const error = new OcicryptError("KEY_MISMATCH", message);
+    if (file.isOptional !== true) throw error;
+    onSkip?.(error);
+  }
+  return keys;
+}
+
+/** The file, or the entries of a Kubernetes Secret. */
+async function expand(file: KeyFile, isOptional: boolean): Promise<Candidate[]> {
+  let form: KeyFileForm | undefined;
+  try {
+    form = recognizeKeyFile(file.content);
+  } catch {
+    // Its error is reported when the file is read.
+  }
+  if (form !== "Kubernetes Secret") return [{ ...file, isOptional }];
+  const entries = await naming(file, () => readKubernetesSecret(file.content));
+  const candidates = entries.map(({ name, ...entry }) => ({
+    password: file.password,
+    ...entry,
+    label: `${file.label} (${name})`,
+    isOptional: true,
+  }));
+  if (candidates.some(({ content }) => isPrivate(content))) return candidates;
+  throw named(file.label, new OcicryptError("KEY_IS_PUBLIC", "the Secret holds no private key"));
+}
+
+function isPrivate(content: string | Uint8Array): boolean {
+  try {
+    return !/^(?:public key|certificate)$/.test(recognizeKeyFile(content));
+  } catch {
+    return false;
+  }
+}
+
+/** The private keys of a file that belong to no particular scheme, with its certificates. */
+interface PrivateKeyFile {
+  privateKeys: AsymmetricKey[];
+  certificates: Certificate[];
+}
+
+async function readKeys(
+  { content, password, label }: KeyFile,
+  form: KeyFileForm,
+  signal: AbortSignal | undefined,
+): Promise<{ keys: Key[] } | PrivateKeyFile> {
+  switch (form) {
+    case "private key": {
+      const certificates = chainOf(content);
+      return withOwn({
+        privateKeys: await readPrivateKeys(content, { password, signal }),
+        certificates,
+      });
+    }
+    case "PKCS#12 file": {
+      const { readPkcs12 } = await import("../../keys/pkcs12/pkcs12.js");
+      const bytes = Buffer.from(recoverKeyFile(content));
+      const { privateKeys, certificates } = await readPkcs12(bytes, { password, signal });
+      return withOwn({
+        privateKeys: privateKeys.map((key) => ({ key })),
+        certificates: certificates.flatMap((x509) => readCertificates(x509)),
+      });
+    }
+    case "OpenPGP key": {
+      const { pgp } = await import("../pgp/index.js");
+      return { keys: [pgp.key(recoverKeyFile(content), { password, label })] };
+    }
+    case "PKCS#11 key file": {
+      const { pkcs11 } = await import("../pkcs11/index.js");
+      return { keys: [await pkcs11.key(recoverKeyFile(content), { label })] };
+    }
+    default:
+      throw new OcicryptError("KEY_IS_PUBLIC", `this is a ${form}; a private key is needed`);
+  }
+}
+
+/** @throws {@link OcicryptError} `KEY_MISMATCH` when no certificate belongs to any of the keys */
+function withOwn(file: PrivateKeyFile): PrivateKeyFile {
+  const { privateKeys, certificates } = file;
+  const own = new Set(privateKeys.map(({ key }) => publicKeyId(key)));
+  if (certificates.length === 0 || certificates.some((each) => own.has(idOf(each)))) return file;
+  const message = "none of its certificates belongs to a private key in it";
+  throw new OcicryptError("KEY_MISMATCH", message);
+}
+
+async function toKeys(
+  { label }: KeyFile,
+  { privateKeys, certificates }: PrivateKeyFile,
+): Promise<Key[]> {
+  const jwe = await import("../jwe/key.js");
+  const pkcs7 = await import("../pkcs7/key.js");
+  const pkcs11 = await import("../pkcs11/key.js");
+  const keys: Key[] = [];
+  let refusal: OcicryptError | undefined;
+  for (const privateKey of privateKeys) {
+    const id = publicKeyId(privateKey.key);
+    const own = certificates.filter((each) => idOf(each) === id);
+    const makers = [
+      () => jwe.keyOf(privateKey, label),
+      () => pkcs7.keyOf(privateKey, own, label),
+      () => pkcs11.keyOf(privateKey, label),
+    ];
+    for (const make of makers) {
+      try {
+        keys.push(make());
+      } catch (error) {
+        // A key that one scheme can use need not be for all: an EC key is for JWE only.
+        if (!isOcicryptError(error, "KEY_UNSUPPORTED")) throw error;
+        refusal ??= error;
+      }
+    }
+  }
+  if (keys.length === 0 && refusal !== undefined) throw refusal;
+  return keys;
+}
+
+/** The certificates in a certificate's file, or beside a private key in its file. */
+function chainOf(content: string | Uint8Array): Certificate[] {
+  return certificatesIn(readKeyMaterial(content));
+}
+
+/** The SubjectPublicKeyInfo of a key, by which certificates are matched to it. */
+function publicKeyId(key: KeyObject): string {
+  const publicKey = key.type === "private" ? createPublicKey(key) : key;
+  return publicKey.export({ type: "spki", format: "der" }).toString("base64");
+}
+
+/** Empty, and so equal to no key's, for keys that OpenSSL does not know. */
+function idOf({ publicKey }: Certificate): string {
+  return publicKey === undefined ? "" : publicKeyId(publicKey);
+}
+
+async function skipping(
+  file: Candidate,
+  onSkip: ((error: OcicryptError) => void) | undefined,
+  read: () => Promise<void> | void,
+): Promise<void> {
+  try {
+    await naming(file, read);
+  } catch (error) {
+    const isSkipped = isOcicryptError(error) && SKIPPABLE.includes(error.code);
+    if (file.isOptional !== true || !isSkipped) throw error;
+    onSkip?.(error);
+  }
+}
+
+/** Adds the file's name to errors. */
+async function naming<T>({ label }: KeyFile, read: () => Promise<T> | T): Promise<T> {
+  try {
+    return await read();
+  } catch (error) {
+    throw named(label, error);
+  }
+}
+
+function named(label: string, error: unknown): unknown {
+  if (!(error instanceof OcicryptError)) return error;
+  return new OcicryptError(error.code, `${label}: ${error.message}`, { cause: error });
+}

@@ -1,0 +1,41 @@
+import type { Key } from "./types.js";
+
+/**
+ * A key whose password takes time to check: it is opened when the first wrapped key is tried, off
+ * the main thread, and once. What it holds is then used as one key.
+ *
+ * @param open rejects as {@link Key.unwrap} then does, each time
+ */
+export function lockedKey(
+  scheme: string,
+  label: string | undefined,
+  open: (signal?: AbortSignal) => Promise<Key[]>,
+): Key {
+  let opened: Key[] | undefined;
+  let opening: Promise<Key[]> | undefined;
+  return {
+    scheme,
+    label,
+    get thumbprint() {
+      return opened?.[0]?.thumbprint;
+    },
+    async unwrap(wrapped, options) {
+      opening ??= open(options?.signal).then(
+        (keys) => (opened = keys),
+        (error: unknown) => {
+          // An aborted attempt says nothing about the password.
+          if (options?.signal?.aborted === true) opening = undefined;
+          throw error;
+        },
+      );
+      for (const key of await opening) {
+        const secret = await key.unwrap(wrapped, options);
+        if (secret !== null) return secret;
+      }
+      return null;
+    },
+    explain: (wrapped) =>
+      opened?.map((key) => key.explain?.(wrapped) ?? "it is for another key").join("; ") ??
+      "the key was not opened",
+  };
+}
