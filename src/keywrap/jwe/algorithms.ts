@@ -92,7 +92,7 @@ export function sizeFits(key: KeyObject, { enc, encryptedKey }: JweRecipient): b
   const size = CONTENT_ALGORITHMS.get(enc ?? "");
   if (size === undefined) return false;
   const expected = isRsa(key) ? Math.ceil(rsaBits(key) / 8) : size + 8;
-  return encryptedKey.byteLength === expected;
+  return Math.floor((encryptedKey.length * 3) / 4) === expected;
 }
 
 /**
@@ -126,11 +126,11 @@ export function deriveWrappingKey(key: KeyObject, recipient: JweRecipient): Buff
 }
 
 /** Whether a key is wrapped with a wrapping key: RFC 3394 has a check value of 64 bits. */
-export function isWrappedWith(wrappingKey: Buffer, encryptedKey: Uint8Array): boolean {
+export function isWrappedWith(wrappingKey: Buffer, encryptedKey: string): boolean {
   const cipher = `id-aes${String(wrappingKey.byteLength * 8)}-wrap`;
   try {
     const decipher = createDecipheriv(cipher, wrappingKey, Buffer.alloc(8, 0xa6));
-    decipher.update(encryptedKey).fill(0);
+    decipher.update(encryptedKey, "base64url").fill(0);
     decipher.final();
     return true;
   } catch {

@@ -16,7 +16,8 @@ export interface JweRecipient {
   /** Information about the parties, for ECDH: RFC 7518 section 4.6.1. */
   apu?: string;
   apv?: string;
-  encryptedKey: Uint8Array;
+  /** In base64url. */
+  encryptedKey: string;
   flattened: FlattenedJWE;
 }
 
@@ -82,7 +83,7 @@ function readRecipient(
     ...(typeof crv === "string" && { crv }),
     ...(typeof apu === "string" && { apu }),
     ...(typeof apv === "string" && { apv }),
-    encryptedKey: Buffer.from(optionalString(own, "encrypted_key") ?? "", "base64url"),
+    encryptedKey: optionalString(own, "encrypted_key") ?? "",
     flattened: pickMembers(jwe, own),
   };
 }
