@@ -9,7 +9,7 @@ import { ANY, MAP, struct } from "../text/json.js";
 
 const SHAPE = /* @__PURE__ */ struct({ cipher: ANY, hmac: ANY, cipheroptions: MAP }, true);
 
-/** What anyone may see of a layer's encryption. */
+/** The public part of a layer's encryption. */
 export interface PublicOptions {
   cipher: typeof CIPHER;
   /** HMAC-SHA256 of the ciphertext, 32 bytes. */

@@ -39,7 +39,7 @@ export interface DecryptImageResult {
   image: Descriptor;
   /** The decrypted layers. */
   layers: DecryptedLayerResult[];
-  /** What the caller should know though nothing failed. */
+  /** Conditions that the caller should know about, although nothing failed. */
   warnings: string[];
 }
 

@@ -30,11 +30,11 @@ export interface EditRecipientsResult {
   changed: boolean;
   /** The encrypted layers that were looked at. */
   layers: LayerRecipientsResult[];
-  /** What the caller should know though nothing failed. */
+  /** Conditions that the caller should know about, although nothing failed. */
   warnings: string[];
 }
 
-/** What happened to the recipients of one layer. */
+/** The changes to the recipients of one layer. */
 export interface LayerRecipientsResult {
   /** `os/arch`, or `-` in an image without an index. */
   platform: string;
@@ -124,7 +124,7 @@ function changedLayers(
     const shared =
       encryption.get(change) ?? encryptionAnnotations(applyChange(descriptor, change, count));
     encryption.set(change, shared);
-    // What shares the wrapped keys has annotations of its own beside them.
+    // Descriptors that share wrapped keys still have their own other annotations.
     const annotations = { ...foreignAnnotations(descriptor), ...shared };
     after.set(layer, { ...descriptor, annotations });
   }

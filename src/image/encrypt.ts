@@ -37,22 +37,23 @@ import { reportLayer, totalSize, type LayerResult } from "./results.js";
 import { requireRoomForKeys } from "./size-check.js";
 
 export interface EncryptImageOptions extends Selection, OperationOptions {
-  /** Who shall be able to decrypt; at least one. A public key that is there twice counts once. */
+  /** The people who can decrypt; at least one. Duplicate public keys count once. */
   recipients: readonly Recipient[];
   /**
-   * Leaves the layers of the base image plain, so that they stay shared with it: of this image,
-   * or with `true` of the one that the image's annotation `org.opencontainers.image.base.digest`
-   * names, if the source holds it. Who wrote that annotation decides what stays plain.
+   * Leaves the layers of the base image plain, so that images can still share them. With `true`,
+   * the base image is the one named by the image's annotation
+   * `org.opencontainers.image.base.digest`, if the source holds it. The author of that annotation
+   * decides which layers stay plain.
    */
   skipBase?: boolean | ImageSource | undefined;
   /**
-   * Keeps the blobs of layers that an earlier encrypted image has already. Their keys stay the
-   * same too: whoever could decrypt the layer then and has kept its key still can.
+   * Keeps the blobs of layers that an earlier encrypted image already has. Their keys also stay
+   * the same: anyone who could decrypt such a layer and has kept its key still can.
    */
   reuse?: Reuse | undefined;
   /**
-   * Takes `created_by` and `comment` out of the history in the configs, which tell how the image
-   * was built. Decryption can not give back the original image then.
+   * Removes `created_by` and `comment`, which reveal how the image was built, from the history in
+   * the configs. Decryption then cannot restore the original image.
    */
   redactHistory?: boolean | undefined;
   /**
@@ -61,7 +62,7 @@ export interface EncryptImageOptions extends Selection, OperationOptions {
    * Default: true.
    */
   bind?: boolean | undefined;
-  /** Refuse what the readers of a profile could not decrypt; nothing is refused by default. */
+  /** Rejects anything that the readers of a profile could not decrypt. Default: no profile. */
   compat?: Profile | undefined;
 }
 
@@ -72,7 +73,7 @@ export interface EncryptImageResult {
   layers: EncryptedLayerResult[];
   /** With `skipBase`: the base image of each manifest that is encrypted. */
   base?: BaseResult[];
-  /** What the caller should know though nothing failed. */
+  /** Conditions that the caller should know about, although nothing failed. */
   warnings: string[];
 }
 
@@ -86,11 +87,11 @@ export interface EncryptedLayerResult extends LayerResult {
  * that several manifests share are encrypted once and stay shared. Blobs are verified against
  * their descriptors, and the destination is complete or as it was.
  *
- * What is of Docker's format (image manifest v2, schema 2) becomes OCI's, and there is a warning:
- * decryption can not give back the original manifests then.
+ * Docker manifests (image manifest v2, schema 2) are converted to OCI, with a warning: decryption
+ * then cannot restore the original manifests.
  *
- * Configs stay readable: environment, labels and history of an image are not secret. There is a
- * warning for each thing in them that looks like a secret.
+ * Configs stay readable: environment, labels and history of an image are not secret. A warning
+ * reports each value in them that looks like a secret.
  *
  * @throws {@link OcicryptError} `NO_RECIPIENTS`, `ALREADY_ENCRYPTED`, `NOTHING_TO_ENCRYPT`,
  *   `NOTHING_SELECTED`, `PROFILE_IMPOSSIBLE`; `IMAGE_NOT_FOUND`, `LAYOUT_INVALID`, `MANIFEST_INVALID`,

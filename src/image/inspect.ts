@@ -44,7 +44,7 @@ export interface LayerReport {
   size: number;
   encrypted: boolean;
   recipients: RecipientReport[];
-  /** Who can decrypt the layer, given the right key. */
+  /** The tools that can decrypt the layer, given the right key. */
   readers: ReaderReport[];
   /** One for each label among the keys given: a key file can hold keys for several schemes. */
   keys: LayerKeyReport[];
@@ -54,7 +54,7 @@ export interface ReaderReport {
   /** See `compat` of `EncryptImageOptions`. */
   profile: Profile;
   reads: boolean;
-  /** What its readers can not use. */
+  /** The properties of the layer that prevent its readers from decrypting it. */
   problems: string[];
 }
 

@@ -4,7 +4,7 @@ import { formatPlatform } from "./manifests/select-layers.js";
 import { blobsOf } from "./engine/copy-blobs.js";
 import type { ImageNode } from "./manifests/tree.js";
 
-/** What happened to one layer. */
+/** The result for one layer. */
 export interface LayerResult {
   /** `os/arch`, or `-` in an image without an index. */
   platform: string;

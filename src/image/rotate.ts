@@ -25,9 +25,8 @@ export interface RotateImageOptions extends Selection, OperationOptions {
   /** Tried on every wrapped key of every layer. */
   keys: readonly Key[];
   /**
-   * Who shall be able to decrypt afterwards. Who could before and is not among them can not: a
-   * wrapped key does not hold what it takes to wrap another one. A public key that is there twice
-   * counts once.
+   * The people who can decrypt afterwards. Anyone not listed here loses access, because a wrapped key does not
+   * contain the public key that it was wrapped with. Duplicate public keys count once.
    */
   recipients: readonly Recipient[];
   /**
@@ -36,16 +35,16 @@ export interface RotateImageOptions extends Selection, OperationOptions {
    * Default: true.
    */
   bind?: boolean | undefined;
-  /** Refuse what the readers of a profile could not decrypt; nothing is refused by default. */
+  /** Rejects anything that the readers of a profile could not decrypt. Default: no profile. */
   compat?: Profile | undefined;
 }
 
 /**
- * Encrypts the encrypted layers of an image anew, each with a new key, so that who has the old key
- * of a layer can not open the new one. Layers are decrypted and encrypted as a stream; plaintext is
- * never written, and nothing is published before the old layers are verified. Plain layers stay.
+ * Encrypts the encrypted layers of an image again, each with a new key, so that the old key of a
+ * layer does not open the new one. Layers are decrypted and encrypted as a stream. Plaintext is
+ * never written, and nothing is published until the old layers are verified. Plain layers are kept.
  *
- * **Old copies stay open** to whoever could open them: delete the old image where it is.
+ * **Old copies stay readable** for anyone who could open them: delete the old image.
  *
  * @throws {@link OcicryptError} `NOT_ENCRYPTED`, `NO_KEYS`, `NO_RECIPIENTS`, `NO_MATCHING_KEY`,
  *   `PROFILE_IMPOSSIBLE`, `HMAC_MISMATCH`, `BINDING_MISMATCH`; `ALREADY_ENCRYPTED` for what is encrypted within what is
@@ -116,13 +115,13 @@ function rotationStep(context: RotationContext): LayerStep {
   };
 }
 
-/** What is to be encrypted again must be plain once it is decrypted. */
+/** Rejects layers that would still be encrypted after one decryption. */
 function requireEncryptedOnce(selected: readonly SelectedLayer[]): void {
   for (const { descriptor } of selected) {
     const { digest, mediaType } = descriptor;
     if (!isEncryptedMediaType(plainMediaType(mediaType))) continue;
     const what = `the layer ${shown(digest)} is of type ${shown(mediaType)}`;
-    throw new OcicryptError("ALREADY_ENCRYPTED", `${what}: it can not be rotated, as what is encrypted in it is encrypted too`); // prettier-ignore
+    throw new OcicryptError("ALREADY_ENCRYPTED", `${what}: it cannot be rotated, because its content is itself encrypted`); // prettier-ignore
   }
 }
 

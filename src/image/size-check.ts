@@ -104,7 +104,7 @@ function countBy<T, K>(items: readonly T[], name: (item: T) => K): Map<K, number
 /**
  * Wraps a key that nothing is encrypted with.
  *
- * @returns `undefined` where it can not be done and says nothing of the real keys
+ * @returns `undefined` if this fails for a reason that need not apply to the real keys
  */
 async function rehearse(work: NewKeys): Promise<WrappedElement[] | undefined> {
   const { selected, recipients, signal } = work;
@@ -118,7 +118,7 @@ async function rehearse(work: NewKeys): Promise<WrappedElement[] | undefined> {
     return await wrapForAll(secret, recipients, signal);
   } catch (error) {
     signal?.throwIfAborted();
-    // Who refuses a secret with a digest may take those without that are wrapped in the end.
+    // A recipient that rejects a secret with a digest may accept the real one, which has none.
     if (isPlain) throw error;
     return undefined;
   } finally {
@@ -144,7 +144,7 @@ function longestBinding({ selected, bound }: NewKeys): Uint8Array | undefined {
   return longest;
 }
 
-/** What is recorded of a plain layer is its own digest. */
+/** The recorded digest of a plain layer is its own digest. */
 function longestDigest(selected: readonly SelectedLayer[]): string {
   return selected.reduce(
     (longest, { descriptor: { digest } }) => (digest.length > longest.length ? digest : longest),

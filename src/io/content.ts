@@ -3,7 +3,7 @@ import { OcicryptError } from "../errors.js";
 import { parseDigest } from "../spec/digest.js";
 import { parts, type ByteSource } from "./source.js";
 
-/** What content must be; a member that is absent or empty is not checked. */
+/** Expected properties of content; an absent or empty member is not checked. */
 export interface Expected {
   digest?: string | undefined;
   size?: number | undefined;

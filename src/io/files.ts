@@ -19,7 +19,7 @@ export function writeError(error: unknown, where: string): unknown {
       cause: error,
     });
   }
-  return new OcicryptError("DESTINATION_UNWRITABLE", `${where} can not be written (${code})`, {
+  return new OcicryptError("DESTINATION_UNWRITABLE", `${where} cannot be written (${code})`, {
     cause: error,
   });
 }
@@ -55,7 +55,7 @@ export async function readSmallFile(path: string, limit: number): Promise<Uint8A
     const code = errno(error);
     if (code === "ENOENT" || code === "ENOTDIR") return undefined;
     if (error instanceof OcicryptError || code === undefined) throw error;
-    throw new OcicryptError("SOURCE_UNREADABLE", `${path} can not be read (${code})`, {
+    throw new OcicryptError("SOURCE_UNREADABLE", `${path} cannot be read (${code})`, {
       cause: error,
     });
   }
@@ -101,8 +101,8 @@ export async function* readRange(
 }
 
 /**
- * Makes a directory and those above it. The recursive mode of Node says ENOENT where the disk is
- * full, and does not end where a parent can not be made at all.
+ * Creates a directory and its parents. The recursive mode of Node.js reports ENOENT when the disk is
+ * full, and does not return when a parent cannot be created.
  */
 export async function makeDirectories(path: string): Promise<void> {
   try {
@@ -175,7 +175,7 @@ export async function writeFully(file: FileHandle, chunk: Uint8Array): Promise<v
 
 /** Flushes a directory, without which a rename in it can be lost in a crash of the machine. */
 export async function syncDirectory(path: string): Promise<void> {
-  // Windows can not open directories.
+  // Windows cannot open directories.
   if (process.platform === "win32") return;
   const directory = await open(path, constants.O_RDONLY);
   try {

@@ -18,9 +18,9 @@ import { requireRecipients, wrapForAll, type WrappedElement } from "./wrap.js";
 import { appendWrappedKeys } from "./wrapped-keys.js";
 
 export interface EncryptLayerOptions {
-  /** Of the plain layer. Its digest and size are checked where they are given. */
+  /** Of the plain layer. Its digest and size are checked if present. */
   descriptor: DescriptorLike;
-  /** Who shall be able to decrypt; at least one. */
+  /** The people who can decrypt; at least one. */
   recipients: readonly Recipient[];
   /** Goes into the private options; see {@link DecryptedLayer}. Default: the descriptor's digest. */
   recordedDigest?: string | undefined;
@@ -102,7 +102,7 @@ export function encryptLayer(source: ByteSource, options: EncryptLayerOptions): 
   };
 }
 
-/** What makes the descriptor of an encrypted layer out of that of the plain one. */
+/** The members that turn the descriptor of a plain layer into that of the encrypted one. */
 export interface Encrypted {
   mediaType: string;
   digest: string;

@@ -11,7 +11,7 @@ export interface RecipientReport extends Partial<RecipientInfo> {
   scheme: string;
   /** The place of the wrapped key in its scheme's list, from 0. */
   index: number;
-  /** Why the wrapped key can not be read. */
+  /** Why the wrapped key cannot be read. */
   problem?: string;
 }
 
@@ -33,7 +33,7 @@ export async function listRecipients(descriptor: DescriptorLike): Promise<Recipi
   return reports.flat();
 }
 
-/** What can be told of the recipients of one wrapped key, of which there may be several. */
+/** Describes the recipients of one wrapped key, which may have several. */
 export async function reportRecipients(wrapped: WrappedKey): Promise<RecipientReport[]> {
   const { scheme, index } = wrapped;
   if (wrapped.error !== undefined) return [{ scheme, index, problem: wrapped.error.message }];

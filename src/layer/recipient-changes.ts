@@ -61,7 +61,7 @@ export interface AddRecipientsOptions extends UnwrapOptions {
   recipients: readonly Recipient[];
 }
 
-/** What identifies the recipients of one wrapped key. */
+/** The identifiers of the recipients of one wrapped key. */
 interface Known {
   reports: RecipientReport[];
   /** Of the keys given that open it. */
@@ -105,7 +105,7 @@ export async function wrapAnew(
   requireRecipients(recipients);
   const { privateOptions } = await unwrapPrivateOptions(descriptor, { keys, signal });
   try {
-    // Nobody is let in to a layer that can not be decrypted.
+    // No recipient is added to a layer that cannot be decrypted.
     parsePublicOptions(descriptor);
     return await wrapForAll(privateOptions, recipients, signal);
   } finally {
@@ -142,7 +142,7 @@ async function thumbprintsOf(
     try {
       if (await unwraps(key, wrapped, signal)) found.push(key.thumbprint);
     } catch {
-      // What can not be tried is not recognised; the layer was opened by another way.
+      // A key that cannot be tried recognises nothing; another key has opened the layer.
       signal?.throwIfAborted();
     }
   }

@@ -19,7 +19,7 @@ export interface RemoveRecipientsOptions {
   signal?: AbortSignal | undefined;
 }
 
-/** What is to be removed from one layer, where it need not hold all that is looked for. */
+/** The recipients to remove from one layer, which need not have all that were requested. */
 export interface Removal extends RecipientsChange {
   found: ReadonlySet<RecipientSelector>;
   failed: readonly FailedAttempt[];
@@ -39,7 +39,7 @@ export async function planRemoval(
 ): Promise<Removal> {
   requireEncrypted(descriptor);
   if (recipients.length === 0) {
-    throw new OcicryptError("NO_RECIPIENTS", "no recipient was named that shall be removed");
+    throw new OcicryptError("NO_RECIPIENTS", "no recipient to remove was named");
   }
   const found = new Set<RecipientSelector>();
   const failed: FailedAttempt[] = [];
@@ -109,14 +109,14 @@ export function requireLeft(removals: readonly Removal[]): void {
   throw new OcicryptError("LAST_RECIPIENT", message);
 }
 
-/** One of several recipients in a wrapped key could be taken out only by who wraps it anew. */
+/** Removing one of several recipients of a wrapped key would need wrapping the key again. */
 function requireSeparable(
   { scheme, index }: WrappedKey,
   reports: readonly RecipientReport[],
   meant: readonly RecipientSelector[],
 ): void {
   if (reports.length < 2 || meant.some(meansScheme)) return;
-  const message = `${shown(scheme)} wrapped key ${String(index)} is for ${String(reports.length)} recipients together, of which none can be removed alone`;
+  const message = `${shown(scheme)} wrapped key ${String(index)} is for ${String(reports.length)} recipients together; none of them can be removed alone`;
   throw new OcicryptError("RECIPIENTS_INSEPARABLE", message);
 }
 

@@ -4,9 +4,9 @@ import type { RecipientReport } from "./explain.js";
 import type { WrappedKey } from "./wrapped-keys.js";
 
 /**
- * Recipients of a layer, by what tells them from the others: by keys, of which any one opens the
- * wrapped key; by their identifier in `listRecipients`, in all forms that it may have; by their
- * place in their scheme's list, from 0; or all of a scheme.
+ * Selects recipients of a layer: by keys that open the wrapped key; by their identifier in
+ * `listRecipients`, in all forms that it may have; by their position in their scheme's list, from 0;
+ * or all recipients of a scheme.
  */
 export type RecipientSelector =
   | { keys: readonly Key[] }
@@ -27,7 +27,7 @@ export interface FailedAttempt {
   error: unknown;
 }
 
-/** Whether a selector means a wrapped key. What fails meanwhile is added to `failed`. */
+/** Whether a selector means a wrapped key. Attempts that fail are added to `failed`. */
 export async function meansWrappedKey(
   selector: RecipientSelector,
   wrapped: WrappedKey,

@@ -57,9 +57,9 @@ export async function removeRecipients<D extends DescriptorLike>(
 }
 
 /**
- * Gives an encrypted layer other recipients in place of its own. Only annotations change. Those of
- * key providers and of unknown schemes stay, unless one of `recipients` or `keys` is of the same:
- * they are removed by `removeRecipients`. What it says about revoking holds here too.
+ * Replaces the recipients of an encrypted layer. Only annotations change. Recipients of key
+ * providers and unknown schemes are kept, unless one of `recipients` or `keys` has the same scheme;
+ * remove them with {@link removeRecipients}. As with that function, this does not revoke access.
  *
  * @param descriptor of the encrypted layer; it is not changed
  * @returns a new descriptor that keeps every other member

@@ -91,7 +91,7 @@ export function reencrypt(
   return ciphertext();
 }
 
-/** Blocks of one size but for the last, in memory that the next one overwrites. */
+/** Blocks of one size, except for the last, in memory that the next block overwrites. */
 async function* fixedBlocks(
   source: ByteSource,
   signal: AbortSignal | undefined,

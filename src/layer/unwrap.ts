@@ -53,12 +53,12 @@ export function requireEncrypted(descriptor: DescriptorLike): void {
 }
 
 /**
- * The secret of a layer, by the first key that opens it. Every key is tried on every wrapped key
- * of its scheme; what can not be read or fails is passed over as long as another one opens.
+ * Returns the secret of a layer, with the first key that opens it. Every key is tried on every
+ * wrapped key of its scheme. Failures are ignored as long as another attempt succeeds.
  *
  * @throws {@link OcicryptError} `NOT_ENCRYPTED`; `NO_KEYS`; `NO_MATCHING_KEY`, with an
- *   `AggregateError` of what went wrong as its cause; the first error met when every attempt
- *   ended in one of this library's; those of `parsePrivateOptions` when what a key unwrapped is not usable
+ *   `AggregateError` of the failures as its cause; the first error if every attempt ended with an
+ *   error of this library; those of `parsePrivateOptions` if the unwrapped bytes are not usable
  */
 export async function unwrapPrivateOptions(
   descriptor: DescriptorLike,

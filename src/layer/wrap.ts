@@ -80,7 +80,7 @@ export function requireRecipients(recipients: readonly Recipient[]): void {
   }
   for (const { scheme } of recipients) {
     if (!/^[a-z0-9]+(?:\.[^\s,]+)?$/.test(scheme)) {
-      throw new TypeError(`${JSON.stringify(scheme)} can not be the name of a scheme`);
+      throw new TypeError(`${JSON.stringify(scheme)} cannot be the name of a scheme`);
     }
   }
 }

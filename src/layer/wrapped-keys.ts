@@ -4,14 +4,14 @@ import { decodeBase64, encodeBase64 } from "../spec/base64.js";
 import { encryptionSchemes, type DescriptorLike } from "../spec/descriptor.js";
 import { MAX_ANNOTATION_LENGTH, MAX_WRAPPED_KEYS } from "../spec/limits.js";
 
-/** One element of a scheme's list, with its place in it: the wrapped key, or why it is none. */
+/** One element of a scheme's list, with its position: the wrapped key, or why it cannot be read. */
 export type WrappedKey = { scheme: string; index: number } & (
   { bytes: Uint8Array; error?: undefined } | { bytes?: undefined; error: OcicryptError }
 );
 
 /**
- * The wrapped keys of a descriptor. An element that can not be read does not hide the others, as
- * it does in Go and Rust, but stands in the list with its error.
+ * The wrapped keys of a descriptor. An element that cannot be read does not hide the others, as it
+ * does in Go and Rust; it is listed with its error.
  */
 export function readWrappedKeys(
   descriptor: DescriptorLike,

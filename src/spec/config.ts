@@ -3,7 +3,7 @@ import { ANY, MAP, parseJson, requireObject, struct, type JsonObject } from "../
 import { MAX_MANIFEST_SIZE } from "./limits.js";
 
 /**
- * What Go's readers know in a config.
+ * The members of a config that Go's readers know.
  * https://github.com/opencontainers/image-spec/blob/main/specs-go/v1/config.go
  */
 const CONFIG = /* @__PURE__ */ struct({

@@ -22,7 +22,7 @@ export interface Descriptor {
   artifactType?: string;
 }
 
-/** What this library needs of a caller's descriptor: most libraries' own types fit as they are. */
+/** The members that this library needs of a descriptor. Most libraries' own types fit. */
 export interface DescriptorLike {
   readonly mediaType: string;
   readonly digest?: string | undefined;

@@ -123,7 +123,7 @@ export function parseDocument(bytes: Uint8Array, mediaType: string): Manifest | 
   return { kind: "manifest", text, config, layers, subject };
 }
 
-/** What a manifest of any type says that it is about, and what it is. */
+/** The subject and the artifact type of a manifest of any type. */
 export interface Subject {
   /** Digest of the other manifest. */
   subject?: string | undefined;

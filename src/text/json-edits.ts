@@ -20,7 +20,7 @@ export function locate(text: string): JsonNode {
 }
 
 function invalid(why: string): OcicryptError {
-  return new OcicryptError("MANIFEST_INVALID", `a JSON document can not be used: ${why}`);
+  return new OcicryptError("MANIFEST_INVALID", `a JSON document cannot be used: ${why}`);
 }
 
 /** The value of an object's member. */

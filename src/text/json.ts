@@ -60,7 +60,7 @@ export const MAP: Shape = {};
 export interface JsonOptions {
   /** The error for a document that is refused, from a reason such as `it is not JSON`. */
   refuse: (why: string) => Error;
-  /** What the document's type is in Go; by default {@link ANY}. */
+  /** The document's type in Go. Default: {@link ANY}. */
   shape?: Shape;
   /** The largest document, in bytes. */
   maxSize: number;

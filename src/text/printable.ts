@@ -2,8 +2,8 @@
 const MAX_LENGTH = 1000;
 
 /**
- * Text from outside on one line and fit for a terminal: without control, format and private-use
- * characters, which could hide or rewrite what stands around it.
+ * Untrusted text on one line, safe for a terminal: without control, format and private-use
+ * characters, which could hide or rewrite the text around it.
  */
 export function printable(text: string, maxLength: number = MAX_LENGTH): string {
   // Cut first: what comes in may be of any length.
@@ -12,7 +12,7 @@ export function printable(text: string, maxLength: number = MAX_LENGTH): string 
   return trimmed.length <= maxLength ? trimmed : `${trimmed.slice(0, maxLength)}…`;
 }
 
-/** What an error says, fit for a terminal. */
+/** The message of an error, safe for a terminal. */
 export function reasonOf(error: unknown): string {
   return printable(error instanceof Error ? error.message : "unknown reason");
 }

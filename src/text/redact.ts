@@ -10,7 +10,7 @@ const NUMBERS = 4;
 const MAX_SECRETS = 8 * 1024;
 const MAX_TEXT = 16 * 1024;
 
-/** What programs print bytes as: `0x7b, 0x22`, `7b:22`, `\x7b\x22`, `%7B%22`; and `123, 34`. */
+/** The forms in which programs print bytes: `0x7b, 0x22`, `7b:22`, `\x7b\x22`, `%7B%22`; and `123, 34`. */
 const HEX_LIST = /(?:(?:\\x|0x|%|\\u00)?[0-9a-f]{2}[\s:,;-]*){4,}/gi;
 const DECIMAL_LIST = /(?:\d{1,3}[\s,;]+){3,}\d{1,3}/g;
 

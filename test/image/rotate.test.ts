@@ -298,7 +298,7 @@ describe("rotateImage publishes nothing", () => {
       "ALREADY_ENCRYPTED",
     );
     expect(error.message).toContain(`of type "${TAR_GZIP}+encrypted+encrypted"`);
-    expect(error.message).toContain("it can not be rotated");
+    expect(error.message).toContain("it cannot be rotated");
     expect(calls).toHaveLength(1);
     expect(await snapshot(path)).toEqual(before);
   });

@@ -31,7 +31,7 @@ export function keepsBlobsOf(source: ImageSource, destination: ImageDestination)
   return destination.keepsBlobs === true && isSameStore(source, destination);
 }
 
-/** Whether a destination replaces the very image that a source reads. */
+/** Whether a destination replaces the image that a source reads. */
 export function isSameImage(source: ImageSource, destination: ImageDestination): boolean {
   return isSameStore(source, destination) && source.place?.name === destination.place?.name;
 }

@@ -1,6 +1,6 @@
 import type { Descriptor } from "../../spec/descriptor.js";
 
-/** What happens to a blob; with `reuse` a layer is compared with earlier ones first. */
+/** The operation on a blob; `reuse` first compares a layer with earlier ones. */
 export type BlobAction = "encrypt" | "decrypt" | "copy" | "compare";
 
 /** How far an operation on an image is. */
@@ -34,7 +34,7 @@ export function progressMeter(
   const counted = new Map<string, number>();
   return {
     async *count(content, { digest, size: blobSize }, action) {
-      // What is begun again has been counted before.
+      // A restarted operation has already been counted.
       const name = `${action} ${digest}`;
       bytes -= counted.get(name) ?? 0;
       counted.set(name, 0);

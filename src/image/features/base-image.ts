@@ -15,7 +15,7 @@ import { isImageConfig, parseImageConfig, type ImageConfig } from "../manifests/
 import { formatPlatform } from "../manifests/select-layers.js";
 import { readDocument, tooLarge, type ManifestNode } from "../manifests/tree.js";
 
-/** What a manifest has from its base image. */
+/** The layers that a manifest shares with its base image. */
 export interface BaseMatch {
   /** Of the base image's manifest for the platform. */
   digest: string;
@@ -122,7 +122,7 @@ async function compare(
     const other = diffIdsFor(base.layers.length, await readConfig(base, signal));
     count = prefix(base.layers.length, (i) => {
       const layer = base.layers[i];
-      // What the base image keeps secret is no reason to leave it plain here.
+      // A layer that the base image encrypts must not stay plain here.
       const isPlain = layer !== undefined && !isEncryptedDescriptor(layer);
       return isSame(i) || (isPlain && own[i] !== undefined && own[i] === other[i]);
     });
@@ -176,7 +176,7 @@ async function namedBase(
   }
 }
 
-/** The descriptor of a manifest or index of which only the digest is known. */
+/** The descriptor of a manifest or index, from its digest. */
 async function describe(
   source: ImageSource,
   digest: string,
@@ -210,7 +210,7 @@ async function readUnknown(
   throw refusal;
 }
 
-/** Reads content of which the size is not known, but that it is at most what the descriptor says. */
+/** Reads content of unknown size, up to the descriptor's size. */
 async function readSmall(
   source: ImageSource,
   descriptor: Descriptor,
@@ -260,7 +260,7 @@ async function readBase(
   return readBase(source, chosen, platform, signal, depth + 1);
 }
 
-/** Not by `parseDocument`: what a base image holds besides is no reason to refuse it. */
+/** Does not use `parseDocument`: other members of a base image are no reason to reject it. */
 function readDescriptors(value: unknown, name: string): Descriptor[] {
   if (!Array.isArray(value)) throw mismatch(`the base image's manifest has no ${name}`);
   return value.map((item, i) => readDescriptor(item, `${name}[${String(i)}]`));

@@ -5,7 +5,7 @@ import { formatPlatform, nameOfLayer, type SelectedLayer } from "../manifests/se
 import type { ManifestNode } from "../manifests/tree.js";
 
 /*
- * Without a binding, anyone who can write a manifest can put somebody's encrypted layer under a
+ * Without a binding, anyone who can write a manifest can put another person's encrypted layer under a
  * config of their own, and the holder of the key decrypts and runs it. The private options of a
  * bound layer hold one hash for each place that the layer had when its key was wrapped.
  *
@@ -21,7 +21,7 @@ export const MAX_PLACES = 256;
 /** Whether a layer is bound to the image at hand: `none` where its wrapped key holds no binding. */
 export type BindingState = "bound" | "none" | "mismatch";
 
-/** What the places in a manifest have in common, hashed as far as the layer's index. */
+/** The hash state that all positions in a manifest share, up to the layer's index. */
 export type ImageHashes = ReadonlyMap<ManifestNode, Hash>;
 
 /**

@@ -13,7 +13,7 @@ import { readDocument, type ManifestNode } from "../manifests/tree.js";
 import { parseConfig } from "../../spec/config.js";
 
 export interface ReadConfigs {
-  /** What the configs as they will be reveal. */
+  /** Warnings about secrets in the resulting configs. */
   warnings: string[];
   redacted: NewConfig[];
   /** The configs that can be read, as they were. */
@@ -28,7 +28,7 @@ const MAX_REDACTED = 16 * MAX_MANIFEST_SIZE;
 const MAX_WARNINGS = 50;
 
 /**
- * Reads the configs of images, looks for secrets in them and takes the history out if it shall go.
+ * Reads the configs of images, looks for secrets in them, and removes the history if requested.
  *
  * @throws {@link OcicryptError} with `redact`: `MANIFEST_INVALID`, `MANIFEST_TOO_LARGE`; and those
  *   of reading
@@ -112,7 +112,7 @@ function replaceConfig(manifest: ManifestNode, bytes: Uint8Array): NewConfig {
   return { manifest, descriptor: config, node, bytes, after: replaceContent(config, content) };
 }
 
-/** What the caller should know of a history that was taken out. */
+/** Warnings about a history that was removed. */
 export async function findHistoryLeft(
   redacted: readonly NewConfig[],
   hasAttestations: boolean,

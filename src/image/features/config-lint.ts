@@ -1,7 +1,7 @@
 import { shown } from "../../errors.js";
 import { parseConfig } from "../../spec/config.js";
 
-/** What the config of an image tells anyone who can read it. No value is part of this. */
+/** The information that the config of an image reveals to any reader, without values. */
 export interface ConfigReport {
   /** Names of environment variables. */
   env: string[];
@@ -9,14 +9,14 @@ export interface ConfigReport {
   labels: string[];
   /** How many entries the history has. */
   history: number;
-  /** What looks like a secret. */
+  /** Likely secrets. */
   findings: ConfigFinding[];
 }
 
 /** Something in a config that looks like a secret. */
 export interface ConfigFinding {
   where: "env" | "label" | "history";
-  /** Of the variable, label or build argument; absent where a secret stands in other text. */
+  /** Of the variable, label or build argument; absent if the secret is in other text. */
   name?: string;
   /** The place of the entry in the history, from 0. */
   index?: number;
@@ -60,7 +60,7 @@ const SECRET_NAME = new RegExp(
   ].join("|"),
   "i",
 );
-/** Names of what stands beside a secret. */
+/** Names of values that accompany a secret. */
 const BESIDE = /[-_.](?:dir|enabled|expir\w*|file|length|name|path|ttl|type|ur[il])$/i;
 const NO_SECRET = /^(?:|true|false|yes|no|on|off|none|null|\$\{?\w+\}?)$/i;
 const RANDOM = /^(?=.*\d)(?:[0-9a-f]{32,}|[A-Za-z0-9+/_-]{20,}={0,2})$/i;
@@ -123,7 +123,7 @@ function lintPair(where: ConfigFinding["where"], [name, value]: Pair): ConfigFin
   return kind === undefined ? [] : [{ where, name: shownName(name), kind }];
 }
 
-/** Build arguments and variables that an entry tells of, then what stands anywhere in its text. */
+/** Secrets in the build arguments and variables of an entry, then anywhere in its text. */
 function lintHistory(texts: readonly string[], index: number): ConfigFinding[] {
   const found = new Map<string, ConfigFinding>();
   for (const text of texts) {
@@ -139,8 +139,8 @@ function lintHistory(texts: readonly string[], index: number): ConfigFinding[] {
 }
 
 /**
- * What a step of a build assigns: `ENV A=b`, `ARG A=b`, and the build arguments of a `RUN`, which
- * stand as `|2 A=b C=d /bin/sh -c …` before its command. The older builder writes
+ * The assignments in a build step: `ENV A=b`, `ARG A=b`, and the build arguments of a `RUN`,
+ * written as `|2 A=b C=d /bin/sh -c …` before its command. The older builder writes
  * `/bin/sh -c #(nop)  ENV A=b`.
  */
 function assignments(text: string): Pair[] {
@@ -167,7 +167,7 @@ function kindOfName(wholeName: string, value: string): SecretKind | undefined {
   return RANDOM.test(value) ? "random-value" : "secret-name";
 }
 
-/** A variable without `=` is a name as a whole, but what was meant as value shall not show. */
+/** A variable without `=` is entirely a name; a value in it must still not be shown. */
 function splitPair(text: string): Pair {
   const end = text.indexOf("=");
   return end < 0 ? [text, ""] : [text.slice(0, end), text.slice(end + 1)];

@@ -10,19 +10,19 @@ import {
 } from "../manifests/select-layers.js";
 import type { ImageNode, ManifestNode, OtherNode } from "../manifests/tree.js";
 
-/** What an image must be before anything of it is decrypted. */
+/** Conditions that an image must meet before any of it is decrypted. */
 export interface DecryptPolicy {
   /**
-   * Refuses an image of which these layers, or all with `true`, are not encrypted. A layer that
-   * somebody replaced by a plain one is not noticed otherwise, as no key is needed for it. It does
-   * not tell who encrypted: with a public key anybody can. Choose by `layers` and `platforms`
-   * only, as media types and sizes are the image's own.
+   * Rejects an image unless these layers, or with `true` all layers, are encrypted. Otherwise a
+   * layer that an attacker replaced with a plain one goes unnoticed, because it needs no key. This
+   * does not authenticate the sender: anyone with a public key can encrypt. Select only by `layers`
+   * and `platforms`, because the image itself states its media types and sizes.
    */
   requireEncrypted?: boolean | Selection | undefined;
   /**
-   * Refuses an image of which a layer that is to be decrypted is not wrapped for each of these: a
-   * `scheme`, such as `jwe` or `provider.NAME`, or a `keyId`, as `inspectImage` reports them. It
-   * finds mistakes and no attacks: these are claims in annotations, which anybody can write.
+   * Rejects an image if a layer to decrypt is not wrapped for each of these: a `scheme`, such as
+   * `jwe` or `provider.NAME`, or a `keyId`, as `inspectImage` reports them. This finds mistakes, not
+   * attacks: the values come from annotations, which anyone can write.
    */
   requireRecipients?: readonly string[] | undefined;
   /**
@@ -34,8 +34,8 @@ export interface DecryptPolicy {
 }
 
 /**
- * @throws {@link OcicryptError} `POLICY_VIOLATION`; `NOTHING_SELECTED` when layers are not there
- *   that must be encrypted
+ * @throws {@link OcicryptError} `POLICY_VIOLATION`; `NOTHING_SELECTED` if layers that must be
+ *   encrypted do not exist
  */
 export function requireEncryptedLayers(
   root: ImageNode,

@@ -13,11 +13,11 @@ export function hasDockerFormat(root: ImageNode): boolean {
 }
 
 /**
- * Turns all manifests and manifest lists of Docker's format into OCI's, which differs in the media
- * types alone. Docker's format can not hold encrypted layers, and an index of both formats is read
- * by few. Manifests of OCI's format stay, whatever types their layers have.
+ * Converts all Docker manifests and manifest lists to OCI, which differs only in media types.
+ * Docker's format cannot contain encrypted layers, and few tools read an index with both formats.
+ * OCI manifests are kept, whatever types their layers have.
  *
- * @param changed parts of manifests that change in other ways, too
+ * @param changed parts of manifests that also change in other ways
  */
 export function convertToOci(root: ImageNode, changed: ChangedParts): Changes {
   const docker = documentNodes(root).filter(isDockerDocument);

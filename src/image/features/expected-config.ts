@@ -6,7 +6,7 @@ import type { SelectedLayer } from "../manifests/select-layers.js";
 import { readDocument, type ManifestNode } from "../manifests/tree.js";
 import { hashConfig, type ImageHashes } from "./binding.js";
 
-/** What the configs say about the layers that are decrypted. */
+/** The statements of the configs about the decrypted layers. */
 export interface Expectations {
   /** For the binding of layers. */
   hashes: ImageHashes;
@@ -93,7 +93,7 @@ function isProblem(error: unknown): error is OcicryptError {
   );
 }
 
-/** What follows from a wrong config, for warnings when it is encrypted. */
+/** The consequence of a wrong config, for warnings on encryption. */
 export const REFUSED_LATER = "decryption will refuse it unless unverified layers are allowed";
 
 /**

@@ -4,17 +4,17 @@ import type { ImageDestination } from "../../store/types.js";
 import type { SelectedLayer } from "../manifests/select-layers.js";
 import type { ManifestNode } from "../manifests/tree.js";
 
-/** How to tell of the former blobs of changed layers that are still to be had. */
+/** The wording of warnings about former blobs of changed layers that still exist. */
 export interface CopyWords {
-  /** Of one that the image has in another place too, which was not changed. */
+  /** A blob that the image also has in another place, which did not change. */
   twin: (digest: string) => string;
-  /** Of those that the destination holds, such as `2 layers`. */
+  /** Blobs that the destination holds, such as `2 layers`. */
   left: (layers: string) => string;
-  /** What the layers were before. */
+  /** The former state of the layers. */
   kind: string;
 }
 
-/** Warns of what stays of the former blobs of changed layers. */
+/** Warns of former blobs of changed layers that still exist. */
 export async function findCopies(
   changed: readonly SelectedLayer[],
   manifests: readonly ManifestNode[],

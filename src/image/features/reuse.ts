@@ -23,13 +23,13 @@ export interface Reuse {
 /**
  * The layers of an earlier encrypted image.
  *
- * That image is not trusted. Anybody can wrap a key for a recipient, so what its annotations hold
- * proves nothing. A blob is reused only when the plaintext at hand, encrypted with the key and
- * nonce from the earlier image, has the blob's very digest; see `layer/reencrypt.ts` for why
- * nothing of a ciphertext that has not may leave.
+ * That image is not trusted. Anyone can wrap a key for a recipient, so its annotations prove
+ * nothing. A blob is reused only if the plaintext, encrypted with the key and nonce from the earlier
+ * image, has exactly the blob's digest. `layer/reencrypt.ts` explains why no other ciphertext may
+ * be emitted.
  */
 export interface EarlierLayers {
-  /** What went wrong with layers that might have been reused. */
+  /** Failures with layers that might have been reused. */
   readonly warnings: readonly string[];
   /**
    * Encrypts a layer as it was encrypted before.

@@ -8,12 +8,12 @@ const MAX_LOOKUPS = 16;
 const MAX_SHOWN = 5;
 
 /**
- * Warns of artifacts, such as signatures, that are about manifests or indexes which others have
- * taken the place of: nobody finds them from the new ones. Those in the image itself are looked at,
- * and those that the source knows. A source that can not tell is no reason to fail. Manifests of
- * unknown types, of which nobody can say what they are about, are told of too.
+ * Warns of artifacts, such as signatures, that refer to manifests or indexes that were replaced:
+ * nobody finds them from the new ones. The search covers the image itself and the referrers that
+ * the source knows. A source without referrers is no reason to fail. Manifests of unknown types,
+ * which might refer to anything, are also reported.
  *
- * @param former digests of what was replaced, the image's first
+ * @param former digests of the replaced manifests, the image's first
  */
 export async function findReferrers(
   source: ImageSource,

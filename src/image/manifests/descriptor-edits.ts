@@ -5,15 +5,15 @@ import { insertMembers, member, removeMembers, type Edit } from "../../text/json
 import type { LocatedDescriptor } from "../../spec/manifest.js";
 
 /**
- * Stands behind the last member of an `annotations` object that was there and empty before
- * encryption, so that decryption leaves the empty object and not none: the original digest.
+ * Follows the last member of an `annotations` object that was empty before encryption, so that
+ * decryption restores the empty object and thereby the original digest.
  */
 const WAS_EMPTY = "\t";
 
-/** The same for `annotations` that were null, which readers take for absent. */
+/** The same for `annotations` that were null, which readers treat as absent. */
 const WAS_NULL = "\r";
 
-/** The edits that turn a descriptor, where it stands in a document, into another one. */
+/** The edits that turn a descriptor in a document into another one. */
 export function descriptorEdits(
   { descriptor, node }: LocatedDescriptor,
   after: Descriptor,

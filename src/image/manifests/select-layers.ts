@@ -29,7 +29,7 @@ export interface SelectedLayer extends LocatedDescriptor {
 /** How many layers, from the first one on, a manifest has from its base image. */
 export type BaseLayers = ReadonlyMap<ManifestNode, number>;
 
-const BASE = "besides its base image, which stays plain, the image has ";
+const BASE = "except for its base image, which stays plain, the image has ";
 
 /** One value of one kind of selector. */
 interface Selector {
@@ -107,7 +107,7 @@ export function selectManifests(
   );
 }
 
-/** What a message says that there is to choose from. */
+/** The available platforms, for a message. */
 function platformsOf(manifests: readonly ManifestNode[]): string {
   if (manifests.every(({ platform }) => platform === undefined)) {
     return manifests.length === 1
