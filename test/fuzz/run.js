@@ -5,7 +5,7 @@ import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { HINTS } from "../../dist/cli/hints.js";
+import { ERROR_TEXTS } from "../../dist/cli/errors.js";
 import { TARGETS } from "./targets.js";
 
 const HERE = fileURLToPath(new URL(".", import.meta.url));
@@ -84,7 +84,7 @@ function fuzz(target, index) {
     count: countOf(target),
     // JSON has no infinity.
     milliseconds: Math.min(milliseconds, Number.MAX_SAFE_INTEGER),
-    codes: Object.keys(HINTS),
+    codes: Object.keys(ERROR_TEXTS),
     ...(values.input !== undefined && { input: values.input }),
     corpus: join(values.corpus ?? join(HERE, "corpus"), target),
     ...(values.corpus !== undefined && { save: join(values.corpus, target) }),
