@@ -4,8 +4,8 @@ import { childrenOf, octetsOf, parseBer } from "../asn1.js";
 import { requireSoundPrivateKey } from "../asymmetric-key.js";
 import { derKind } from "../der.js";
 import { unrecognized, wrongPassword } from "../refusals.js";
-import { passwordForms, wipeForms } from "./key-derivation.js";
-import { decrypt, readAlgorithm, type Algorithm } from "./protection.js";
+import { passwordForms, readAlgorithm, wipeForms, type Algorithm } from "./key-derivation.js";
+import { decrypt } from "./protection.js";
 
 /**
  * Decrypts an EncryptedPrivateKeyInfo: RFC 5958 section 3. Node.js could do it, but would derive

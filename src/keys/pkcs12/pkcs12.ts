@@ -9,15 +9,15 @@ import {
 } from "../asn1.js";
 import { MAX_KEY_FILE_SIZE } from "../../spec/limits.js";
 import { unrecognized } from "../refusals.js";
+import { decrypt, otherPassword, readMac } from "./protection.js";
 import {
-  decrypt,
   identifierOf,
-  otherPassword,
   readAlgorithm,
-  readMac,
   unsupported,
-} from "./protection.js";
-import { passwordForms, wipeForms, type PasswordForms } from "./key-derivation.js";
+  passwordForms,
+  wipeForms,
+  type PasswordForms,
+} from "./key-derivation.js";
 import { explicitly, readSafeContents, type Pkcs12Contents } from "./safe-contents.js";
 
 /** RFC 5652 sections 4 and 8. */

@@ -4,8 +4,8 @@ import { OcicryptError } from "../../errors.js";
 import { childrenOf, hasContextTag, octetsOf, type Asn1Node } from "../asn1.js";
 import { requireSoundPrivateKey } from "../asymmetric-key.js";
 import { derKind } from "../der.js";
-import { decrypt, identifierOf, otherPassword, readAlgorithm } from "./protection.js";
-import type { PasswordForms } from "./key-derivation.js";
+import { decrypt, otherPassword } from "./protection.js";
+import { identifierOf, readAlgorithm, type PasswordForms } from "./key-derivation.js";
 
 /** The keys and certificates of all parts of a file. */
 export interface Pkcs12Contents {

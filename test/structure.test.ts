@@ -1,0 +1,118 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { dirname, join, normalize } from "node:path";
+import { fileURLToPath } from "node:url";
+import ts from "typescript";
+import { describe, expect, it } from "vitest";
+
+const ROOT = fileURLToPath(new URL("../", import.meta.url));
+const read = (file: string): string => readFileSync(join(ROOT, file), "utf8");
+
+const files = readdirSync(join(ROOT, "src"), { recursive: true, encoding: "utf8" })
+  .filter((file) => file.endsWith(".ts"))
+  .map((file) => join("src", file))
+  .sort();
+
+/** The modules of `src` that each one imports, types and lazy imports included. */
+const imports = new Map(
+  files.map((file) => {
+    const { importedFiles } = ts.preProcessFile(read(file), true, true);
+    const own = importedFiles
+      .map(({ fileName }) => fileName)
+      .filter((name) => name.startsWith("."));
+    const targets = own.map((name) => normalize(join(dirname(file), name)).replace(/\.js$/, ".ts"));
+    return [file, [...new Set(targets)].sort()];
+  }),
+);
+
+interface Row {
+  /** A folder or file. */
+  place: string;
+  imports: string[];
+}
+
+/** The table of docs/architecture.md: the place, what it holds, what it imports. */
+const rows = [...read("docs/architecture.md").matchAll(/^\| `(src[^`]*)` .*\|([^|]*)\|$/gm)].map(
+  ([, place = "", imported = ""]): Row => ({
+    place,
+    imports: [...imported.matchAll(/`([^`]+)`/g)].map(([, name = ""]) => `src/${name}`),
+  }),
+);
+
+/** The most specific row that a file belongs to. */
+function placeOf(file: string): string {
+  const places = rows.map(({ place }) => place);
+  const fitting = places.filter((place) => file === place || file.startsWith(`${place}/`));
+  return fitting.sort((a, b) => b.length - a.length)[0] ?? `${file} is in no row`;
+}
+
+function placesImportedBy(place: string): string[] {
+  const modules = files.filter((file) => placeOf(file) === place);
+  const targets = modules.flatMap((file) => imports.get(file) ?? []).map(placeOf);
+  return [...new Set(targets)].filter((target) => target !== place).sort();
+}
+
+describe("the table of docs/architecture.md", () => {
+  it("has a place for each file", () => {
+    expect(rows.length).toBeGreaterThan(15);
+    expect(files.map(placeOf).filter((place) => place.endsWith("no row"))).toEqual([]);
+  });
+
+  it.for(rows)("says what $place imports", ({ place, imports: stated }) => {
+    expect([...stated].sort()).toEqual(placesImportedBy(place));
+  });
+
+  it("lists each place below those that it imports", () => {
+    const order = rows.map(({ place }) => place);
+    const upward = rows.flatMap(({ place, imports: stated }) =>
+      stated
+        .filter((target) => order.indexOf(target) >= order.indexOf(place))
+        .map((target) => `${place} imports ${target}`),
+    );
+    expect(upward).toEqual([]);
+  });
+});
+
+/** The modules that are loaded together with one: neither types nor lazy imports. */
+function loadedWith(file: string): string[] {
+  const statements = ts.createSourceFile(file, read(file), ts.ScriptTarget.Latest).statements;
+  const names = statements.flatMap((statement) => {
+    if (!ts.isImportDeclaration(statement) && !ts.isExportDeclaration(statement)) return [];
+    const isType = ts.isImportDeclaration(statement)
+      ? statement.importClause?.phaseModifier === ts.SyntaxKind.TypeKeyword
+      : statement.isTypeOnly;
+    const specifier = statement.moduleSpecifier;
+    return isType || specifier === undefined ? [] : [(specifier as ts.StringLiteral).text];
+  });
+  const own = names.filter((name) => name.startsWith("."));
+  return own.map((name) => normalize(join(dirname(file), name)).replace(/\.js$/, ".ts"));
+}
+
+it("no module is loaded by itself through others", () => {
+  const circles: string[] = [];
+  const done = new Set<string>();
+  function visit(file: string, path: readonly string[]): void {
+    if (path.includes(file)) circles.push([...path.slice(path.indexOf(file)), file].join(" -> "));
+    if (path.includes(file) || done.has(file)) return;
+    for (const target of loadedWith(file)) visit(target, [...path, file]);
+    done.add(file);
+  }
+  for (const file of files) visit(file, []);
+  expect(circles).toEqual([]);
+});
+
+it("every import leads to a module", () => {
+  const targets = [...imports.values()].flat();
+  expect(targets.length).toBeGreaterThan(300);
+  expect(targets.filter((target) => !imports.has(target))).toEqual([]);
+});
+
+describe("size", () => {
+  // Raise it for a feature, not for a module that holds one function.
+  it("is at most 210 files", () => {
+    expect(files.length).toBeLessThanOrEqual(210);
+  });
+
+  it.for(files)("of %s is at most 300 lines", (file) => {
+    expect(read(file).split("\n").length - 1).toBeLessThanOrEqual(300);
+  });
+});
