@@ -1,6 +1,7 @@
 import { parseArgs } from "node:util";
 import type { LayerRange } from "../image/manifests/select-layers.js";
 import type { Profile } from "../keywrap/compat.js";
+import type { PasswordCredentials } from "../registry/index.js";
 import { COMMAND_TABLE, COMMANDS, type CommandName, type HelpTopic } from "./command-table.js";
 import { closest, UsageError } from "./errors.js";
 import { argumentOf } from "./help.js";
@@ -8,6 +9,7 @@ import {
   byteCount,
   joinNegativeNumbers,
   layerRanges,
+  platformOf,
   requireDigest,
   requireProfile,
   requireUsable,
@@ -45,6 +47,12 @@ export interface CommandLine {
   config: boolean;
   plainHttp: boolean;
   caFile: string | undefined;
+  authFile: string | undefined;
+  credsStdin: boolean;
+  /** The credentials that `credsStdin` asks for, once they are read. */
+  credentials?: PasswordCredentials;
+  digestFile: string | undefined;
+  debug: boolean;
   json: boolean;
   quiet: boolean;
   help: boolean;
@@ -80,7 +88,7 @@ export function parseCommandLine(argv: readonly string[]): CommandLine {
     recipientIds: many("recipient-id"),
     keys: many("key"),
     layers: layerRanges(many("layer")),
-    platforms: any("platform"),
+    platforms: any("platform")?.map(platformOf),
     mediaTypes: any("media-type"),
     minSize: minSize === undefined ? undefined : byteCount(minSize),
     digests: any("digest")?.map(requireDigest),
@@ -99,6 +107,10 @@ export function parseCommandLine(argv: readonly string[]): CommandLine {
     config: flag("config"),
     plainHttp: flag("plain-http"),
     caFile: one("ca-file"),
+    authFile: one("authfile"),
+    credsStdin: flag("creds-stdin"),
+    digestFile: one("digestfile"),
+    debug: flag("debug"),
     json: flag("json"),
     quiet: flag("quiet"),
     help: isHelp || flag("help"),
@@ -118,10 +130,17 @@ interface ParsedOptions {
 function parseOptions(args: string[]): ParsedOptions {
   const config = { args, options: OPTIONS, allowPositionals: true } as const;
   // Not strictly at first, so that mistakes get messages of our own.
-  for (const token of parseArgs({ ...config, strict: false, tokens: true }).tokens) {
-    if (token.kind === "option") requireUsable(token, args[token.index] ?? "");
+  const loose = parseArgs({ ...config, strict: false, tokens: true });
+  const command = commandOf(loose.positionals);
+  for (const token of loose.tokens) {
+    if (token.kind === "option") requireUsable(token, args[token.index] ?? "", command);
   }
   return parseArgs(config);
+}
+
+/** The command of a line that may have mistakes, for hints. */
+function commandOf([first = "", second = ""]: readonly string[]): CommandName | undefined {
+  return COMMANDS.find((name) => name === first || name === `${first} ${second}`);
 }
 
 const ACTIONS = "write ocicrypt recipients list, add, remove or replace";
@@ -145,6 +164,7 @@ function requireCommand(name: string): CommandName {
 
 function commandHint(name: string): string {
   if (Object.hasOwn(OPTIONS, name)) return `did you mean --${name}?`;
+  if (name === "copy") return "use ocicrypt encrypt or ocicrypt decrypt, which copy the image too";
   const similar =
     COMMANDS.find(
       (command) => command === `recipients ${name}` || `recipients ${command}` === name,

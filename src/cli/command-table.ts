@@ -38,7 +38,7 @@ const A_KEY = {
 
 const REWRAP = {
   usage: "-r <recipient>... -k <key>...",
-  options: [...RECIPIENTS, ...KEYS, ...SELECT],
+  options: [...RECIPIENTS, ...KEYS, ...SELECT, "digestfile"],
   texts: { key: "a private key that opens the image" },
   needs: [A_RECIPIENT, A_KEY],
 } as const;
@@ -71,6 +71,7 @@ export const COMMAND_TABLE: Readonly<Record<CommandName, CommandForm>> = {
         ...RECIPIENTS,
         ...SELECT,
         "encrypt-layer",
+        "digestfile",
         "skip-base",
         "base",
         "reuse",
@@ -103,6 +104,7 @@ export const COMMAND_TABLE: Readonly<Record<CommandName, CommandForm>> = {
       "require-recipients",
       "require-bound",
       "allow-unverified",
+      "digestfile",
     ],
     texts: { key: "a private key that opens the image" },
     needs: [A_KEY],
@@ -149,7 +151,7 @@ export const COMMAND_TABLE: Readonly<Record<CommandName, CommandForm>> = {
     description:
       "Removes recipients from an image. Only manifests change. Removal does not revoke copies: " +
       "anyone who could decrypt the image may have kept its keys. To change the keys, use `rotate`.",
-    options: ["recipient-id", ...KEYS, ...SELECT],
+    options: ["recipient-id", ...KEYS, ...SELECT, "digestfile"],
     texts: { key: "remove the recipient that this private key belongs to" },
     needs: [
       {

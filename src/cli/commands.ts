@@ -16,6 +16,7 @@ import type { ImageDestination, ImageSource } from "../store/index.js";
 import type { CommandLine } from "./arguments.js";
 import type { CommandName } from "./command-table.js";
 import { completionScript } from "./completion.js";
+import { debug } from "./debug.js";
 import { openDestination, openSource, shownImage } from "./images.js";
 import { readKeys } from "./keys.js";
 import { progressDisplay } from "./progress.js";
@@ -28,12 +29,15 @@ import {
   renderReport,
   renderRotated,
 } from "./render.js";
+import { bytes } from "./text.js";
 
 /** The output of a command: as text, and as an object for `--json`. */
 export interface CommandResult {
   text: string;
   json: unknown;
   warnings: string[];
+  /** The digest of the image, for `--quiet` and `--digestfile`. */
+  digest?: string;
 }
 
 type Command = (line: CommandLine, signal: AbortSignal) => Promise<CommandResult>;
@@ -82,6 +86,7 @@ async function encrypt(line: CommandLine, signal: AbortSignal): Promise<CommandR
     text: renderEncrypted(result, shownImage(destination)),
     json: { source, destination, ...result, warnings },
     warnings,
+    digest: result.image.digest,
   };
 }
 
@@ -100,6 +105,7 @@ async function decrypt(line: CommandLine, signal: AbortSignal): Promise<CommandR
     text: renderDecrypted(result, shownImage(destination)),
     json: { source, destination, ...result },
     warnings: result.warnings,
+    digest: result.image.digest,
   };
 }
 
@@ -108,14 +114,16 @@ async function inspect(line: CommandLine, signal: AbortSignal): Promise<CommandR
   const { config } = line;
   const keys = await readKeys(line.keys);
   const report = await inspectImage(await openSource(image, line), { keys, config, signal });
-  return { text: renderReport(report), json: { image, ...report }, warnings: [] };
+  const text = renderReport(report);
+  return { text, json: { image, ...report }, warnings: [], digest: report.digest };
 }
 
 async function list(line: CommandLine, signal: AbortSignal): Promise<CommandResult> {
   const [image = ""] = line.images;
   const options = { ...selection(line), signal };
   const result = await listImageRecipients(await openSource(image, line), options);
-  return { text: renderRecipients(result), json: { image, ...result }, warnings: [] };
+  const text = renderRecipients(result);
+  return { text, json: { image, ...result }, warnings: [], digest: result.digest };
 }
 
 async function rewrap(
@@ -125,10 +133,10 @@ async function rewrap(
 ): Promise<CommandResult> {
   const { recipients, warnings } = await allRecipients(line);
   const added = { recipients, keys: await readKeys(line.keys), compat: line.compat };
-  const { text, json, ...result } = await edit(line, signal, (from, to, options) =>
+  const result = await edit(line, signal, (from, to, options) =>
     change(from, to, { ...options, ...added }),
   );
-  return { text, json, warnings: [...warnings, ...result.warnings] };
+  return { ...result, warnings: [...warnings, ...result.warnings] };
 }
 
 async function remove(line: CommandLine, signal: AbortSignal): Promise<CommandResult> {
@@ -164,6 +172,7 @@ async function edit(
     text: renderEdited(result, shownImage(image)),
     json: { source: image, destination: image, ...result },
     warnings: result.warnings,
+    digest: result.image.digest,
   };
 }
 
@@ -182,6 +191,7 @@ async function rotate(line: CommandLine, signal: AbortSignal): Promise<CommandRe
     text: renderRotated(result, shownImage(destination)),
     json: { source, destination, ...result },
     warnings: [...warnings, ...result.warnings],
+    digest: result.image.digest,
   };
 }
 
@@ -207,10 +217,17 @@ async function withProgress<T>(
   { quiet }: CommandLine,
   run: (onProgress: OnProgress) => Promise<T>,
 ): Promise<T> {
-  if (quiet) return run(undefined);
+  const seen = new Set<string>();
+  const log = ({ action, digest, blobSize }: ImageProgress): void => {
+    const name = `${action} ${digest}`;
+    if (!seen.has(name)) debug(`${name}, ${bytes(blobSize)}`);
+    seen.add(name);
+  };
+  if (quiet) return run(log);
   const bar = progressDisplay(process.stderr);
   try {
     return await run((progress) => {
+      log(progress);
       bar.update(progress);
     });
   } finally {

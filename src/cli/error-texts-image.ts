@@ -210,7 +210,7 @@ export const PLACE: ErrorTexts<PlaceErrorCode> = {
   },
   DESTINATION_FULL: {
     meaning: "The disk is full. The destination is unchanged.",
-    hint: "free some space and run the command again; the destination is unchanged",
+    hint: "make room and run the command again; the destination is unchanged",
   },
   DESTINATION_UNWRITABLE: {
     meaning: "The destination cannot be written. It is unchanged.",

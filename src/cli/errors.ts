@@ -49,8 +49,15 @@ export const SPECIAL_HINTS: readonly { code: ErrorCode; words: string; hint: str
   },
 ];
 
+/** Places that skopeo reads and this library does not. */
+const TRANSPORT = /it names (docker-archive|docker-daemon|containers-storage|dir|sif|tarball)\b/;
+
 /** The hint for an error, as it is printed on a terminal. */
 export function hintFor({ code, message }: OcicryptError): string {
+  const transport = TRANSPORT.exec(message)?.[1];
+  if (code === "REFERENCE_INVALID" && transport !== undefined) {
+    return `copy the image to a layout first: skopeo copy ${transport}:IMAGE oci:DIR:TAG`;
+  }
   const special = SPECIAL_HINTS.find((each) => each.code === code && message.includes(each.words));
   return withoutMarks(special?.hint ?? ERROR_TEXTS[code].hint);
 }
@@ -69,6 +76,9 @@ export class UsageError extends Error {
     this.hint = hint;
   }
 }
+
+/** Ctrl-C at a question, where it sends no signal. */
+export class Interrupted extends Error {}
 
 /**
  * The candidate that was probably meant: at most two typing mistakes away, or the only one that

@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { isOcicryptError, OcicryptError } from "../errors.js";
-import type { RegistryOptions, RegistryRetry } from "../registry/index.js";
+import type { PasswordCredentials, RegistryOptions, RegistryRetry } from "../registry/index.js";
 import {
   archiveDestination,
   archiveSource,
@@ -12,7 +12,7 @@ import {
   type ImageSource,
   type Reference,
 } from "../store/index.js";
-import { readKeyFile } from "./key-file.js";
+import { readKeyFile, readStdin } from "./key-file.js";
 import { isPem, mayBeKey } from "./text.js";
 import { writeAbove } from "./progress.js";
 import { printable } from "./text.js";
@@ -23,6 +23,10 @@ export interface ImageOptions {
   plainHttp: boolean;
   /** A PEM file of certificates to trust for registries, in addition to the usual ones. */
   caFile: string | undefined;
+  /** A file of credentials instead of those that logins stored. */
+  authFile?: string | undefined;
+  /** Credentials for the one registry of the command line. */
+  credentials?: PasswordCredentials | undefined;
   quiet: boolean;
 }
 
@@ -37,7 +41,7 @@ const ARCHIVE = "oci-archive:";
 export async function openSource(text: string, options: ImageOptions): Promise<ImageSource> {
   if (text.startsWith(REGISTRY)) {
     const { parseRegistryReference, registrySource } = await import("../registry/index.js");
-    return registrySource(parse(text, parseRegistryReference), registryOptions(options));
+    return registrySource(parse(text, parseRegistryReference), await registryOptions(options));
   }
   if (text.startsWith(ARCHIVE))
     return archiveSource(atKnownPlace(parse(text, parseArchiveReference)));
@@ -59,7 +63,7 @@ export async function openDestination(
   if (text.startsWith(REGISTRY)) {
     const { parseRegistryReference, registryDestination } = await import("../registry/index.js");
     return registryDestination(parse(text, parseRegistryReference), {
-      ...registryOptions(options),
+      ...(await registryOptions(options)),
       ...(source.startsWith(REGISTRY) && { mountFrom: parse(source, parseRegistryReference) }),
       signal,
     });
@@ -76,6 +80,12 @@ export function shownImage(text: string): string {
 
 /** Parses an image; a message must not quote a key whose option is missing. */
 function parse<T>(text: string, read: (text: string) => T): T {
+  const meant = transportOf(text);
+  if (meant !== undefined && !mayBeKey(text)) {
+    const shown = text.replace(/(:)[^:/]*$/, "$1…");
+    const message = `"${shown}" has no transport; did you mean ${meant}${shown}?`;
+    throw new OcicryptError("REFERENCE_INVALID", message);
+  }
   const message = "the argument is not an image and may be a key";
   if (isPem(text)) throw new OcicryptError("REFERENCE_INVALID", message);
   try {
@@ -86,17 +96,62 @@ function parse<T>(text: string, read: (text: string) => T): T {
   }
 }
 
+/** The prefix that an image without one probably lacks. */
+function transportOf(text: string): string | undefined {
+  const [path = ""] = text.split(":", 1);
+  if (path === "" || /^(?:oci|oci-archive|docker|docker-\w+|dir|containers-storage)$/.test(path)) {
+    return undefined;
+  }
+  if (existsSync(`${path}/index.json`)) return "oci:";
+  if (existsSync(path)) return /\.tar(?:\.\w+)?$/.test(path) ? ARCHIVE : undefined;
+  // A registry before a slash, as podman and docker write it.
+  const host = /^(?:[\w-]+(?:\.[\w-]+)+|localhost|\[[\da-f:]+\]|[\w.-]+:\d+)(?::\d+)?\//i;
+  return host.test(text) ? REGISTRY : undefined;
+}
+
 function atKnownPlace(reference: Reference): Reference {
   if (!mayBeKey(reference.path) || existsSync(reference.path)) return reference;
   throw new OcicryptError("IMAGE_NOT_FOUND", "the image does not exist");
 }
 
-function registryOptions({ plainHttp, caFile, quiet }: ImageOptions): RegistryOptions {
+async function registryOptions(options: ImageOptions): Promise<RegistryOptions> {
+  const { plainHttp, caFile, authFile, credentials, quiet } = options;
   return {
+    ...(authFile !== undefined && { credentials: await storedIn(authFile) }),
+    ...(credentials !== undefined && { credentials }),
     ...(!quiet && { onRetry: noteRetry }),
     ...(plainHttp && { insecure: true }),
     ...(caFile !== undefined && { ca: readCertificates(caFile) }),
   };
+}
+
+async function storedIn(file: string): Promise<RegistryOptions["credentials"]> {
+  if (!existsSync(file)) {
+    const hint = "ocicrypt reads the files that docker, podman and skopeo login write";
+    throw new UsageError(`there is no file ${file} for --authfile`, hint);
+  }
+  const { configuredCredentials } = await import("../registry/index.js");
+  return configuredCredentials({ env: { ...process.env, REGISTRY_AUTH_FILE: file } });
+}
+
+/**
+ * Reads USER:PASSWORD from standard input for the registry that the images are in.
+ *
+ * @throws {UsageError} if the images are in several registries, or the input has another form
+ */
+export async function readCredentials(images: readonly string[]): Promise<PasswordCredentials> {
+  const { parseRegistryReference } = await import("../registry/index.js");
+  const hosts = images
+    .filter((image) => image.startsWith(REGISTRY))
+    .map((image) => parse(image, parseRegistryReference).host);
+  if (new Set(hosts).size !== 1) {
+    const hint = "log in to each registry instead: docker, podman or skopeo login HOST";
+    throw new UsageError("--creds-stdin needs images in exactly one registry", hint);
+  }
+  const text = Buffer.from(readStdin("the credentials of --creds-stdin")).toString();
+  const [, username, password] = /^([^:\n]+):(.+?)\r?\n?$/s.exec(text) ?? [];
+  if (username !== undefined && password !== undefined) return { username, password };
+  throw new UsageError("standard input is not USER:PASSWORD", "write one line: USER:PASSWORD");
 }
 
 /** Retries of a registry that does not answer can take minutes. */

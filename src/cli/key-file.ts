@@ -1,9 +1,11 @@
 import { readFileSync } from "node:fs";
 import { OcicryptError } from "../errors.js";
+import { errno } from "../io/files.js";
+import { UsageError } from "./errors.js";
 import { isContent, looksEncoded } from "./text.js";
 
 /**
- * Reads a key or password file.
+ * Reads a key or password file; `-` is standard input.
  *
  * @param purpose the use of the file, with the option that names it: `the key of -k`
  * @param isName whether a message may quote the name of a missing file; by default, if it does not
@@ -11,12 +13,13 @@ import { isContent, looksEncoded } from "./text.js";
  * @throws {@link OcicryptError} `KEY_UNREADABLE`
  */
 export function readKeyFile(file: string, purpose: string, isName?: boolean): Uint8Array {
+  if (file === "-") return readStdin(purpose);
   if (file === "") throw unreadable(`the file name for ${purpose} is empty`);
   if (isContent(file)) throw unreadable(`name a file for ${purpose}, not its content`);
   try {
     return readFileSync(file);
   } catch (cause) {
-    const code = errorCode(cause);
+    const code = errno(cause) ?? "unknown";
     const isThere = code !== "ENOENT" && code !== "ENOTDIR";
     if (!isThere && !(isName ?? !looksEncoded(file))) {
       throw unreadable(`there is no such file for ${purpose}; name a file, not its content`);
@@ -25,8 +28,28 @@ export function readKeyFile(file: string, purpose: string, isName?: boolean): Ui
   }
 }
 
-export function errorCode(error: unknown): string {
-  return error instanceof Error && "code" in error ? String(error.code) : "unknown";
+let stdinUse: string | undefined;
+
+/**
+ * Reads standard input, which only one option can take.
+ *
+ * @throws {UsageError}
+ * @throws {@link OcicryptError} `KEY_UNREADABLE`
+ */
+export function readStdin(purpose: string): Uint8Array {
+  if (stdinUse !== undefined) {
+    const hint = "name a file for one of them, or a file descriptor such as /dev/fd/3";
+    throw new UsageError(`${purpose} and ${stdinUse} cannot both be standard input`, hint);
+  }
+  stdinUse = purpose;
+  try {
+    return readFileSync(0);
+  } catch (cause) {
+    throw unreadable(
+      `standard input for ${purpose} cannot be read (${errno(cause) ?? "unknown"})`,
+      cause,
+    );
+  }
 }
 
 function whyUnreadable(file: string, purpose: string, code: string): string {

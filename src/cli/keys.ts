@@ -1,8 +1,10 @@
 import { statSync } from "node:fs";
 import { keysFromFiles, type KeyFile } from "../keywrap/key-files/index.js";
+import { isOcicryptError } from "../errors.js";
 import type { Key } from "../keywrap/types.js";
+import { debug } from "./debug.js";
 import { readKeyFile } from "./key-file.js";
-import { readPassword } from "./passwords.js";
+import { askPassword, canAsk, readPassword } from "./passwords.js";
 import { splitProvider } from "./recipients.js";
 import { UsageError } from "./errors.js";
 
@@ -15,6 +17,7 @@ import { UsageError } from "./errors.js";
 export async function readKeys(texts: readonly string[]): Promise<Key[]> {
   const files: KeyFile[] = [];
   const keys: Key[] = [];
+  const asked: Asked = new Map();
   for (const text of texts) {
     if (text.startsWith("provider:")) {
       const { name, params } = splitProvider(text);
@@ -23,13 +26,55 @@ export async function readKeys(texts: readonly string[]): Promise<Key[]> {
       continue;
     }
     const { file, password } = splitPassword(text);
-    files.push({
-      content: readKeyFile(file, "the key of -k"),
-      password: password === undefined ? undefined : await readPassword(password, file),
-      label: file,
-    });
+    const content = readKeyFile(file, "the key of -k");
+    if (password === "prompt")
+      files.push({ content, label: file, password: await ask(file, asked) });
+    else {
+      const given = password === undefined ? undefined : readPassword(password, file);
+      files.push({ content, label: file, password: given });
+    }
   }
-  return [...(await keysFromFiles(files)), ...keys];
+  keys.unshift(...(await withPasswords(files, asked)));
+  for (const { label = "", scheme } of keys) debug(`key ${label} opens ${scheme}`);
+  return keys;
+}
+
+/** Wrong passwords that are typed before the command gives up. */
+const TRIES = 3;
+
+/**
+ * The keys of all files; asks on the terminal for each password that is missing.
+ *
+ * @throws {@link OcicryptError} as `keysFromFiles`
+ */
+async function withPasswords(files: readonly KeyFile[], asked: Asked): Promise<Key[]> {
+  for (;;) {
+    try {
+      return await keysFromFiles(files);
+    } catch (error) {
+      // The message begins with the label of the file.
+      const file = files.find(({ label }) => messageOf(error).startsWith(`${label}: `));
+      if (file === undefined) throw error;
+      const tries = asked.get(file.label) ?? 0;
+      const isMissing = isOcicryptError(error, "PASSWORD_MISSING") && tries === 0;
+      const isWrong = isOcicryptError(error, "PASSWORD_WRONG") && tries > 0 && tries < TRIES;
+      if (!(isMissing && canAsk()) && !isWrong) throw error;
+      file.password = await ask(file.label, asked);
+    }
+  }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : "";
+}
+
+/** How often each file's password was asked for. */
+type Asked = Map<string, number>;
+
+async function ask(file: string, asked: Asked): Promise<string> {
+  const tries = asked.get(file) ?? 0;
+  asked.set(file, tries + 1);
+  return askPassword(file, tries > 0);
 }
 
 /**
@@ -57,6 +102,7 @@ function requireNoScheme(text: string): void {
 
 /** Whether the path can be read: a file, or a pipe that a shell makes of <(…). */
 function isFile(path: string): boolean {
+  if (path === "-") return true;
   try {
     return !statSync(path).isDirectory();
   } catch {

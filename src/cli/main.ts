@@ -1,11 +1,14 @@
 #!/usr/bin/env node
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { setFlagsFromString } from "node:v8";
-import { isOcicryptError } from "../errors.js";
+import { isOcicryptError, OcicryptError } from "../errors.js";
+import { errno } from "../io/files.js";
 import { parseCommandLine, type CommandLine } from "./arguments.js";
 import { COMMAND_TABLE } from "./command-table.js";
-import { hintFor, STATUS, statusOf, UsageError } from "./errors.js";
+import { hintFor, Interrupted, STATUS, statusOf, UsageError } from "./errors.js";
 import { helpText } from "./help.js";
+import { startDebug } from "./debug.js";
+import { clearProgress, writeAbove } from "./progress.js";
 import { jsonText, printable } from "./text.js";
 
 /** A shell's status for a command that a signal ended: 128 plus the signal's number. */
@@ -42,7 +45,10 @@ async function main(argv: readonly string[]): Promise<number> {
   let ended: number | undefined;
   for (const [signal, status] of Object.entries(SIGNALS)) {
     process.on(signal, () => {
-      if (ended !== undefined) process.exit(status);
+      if (ended !== undefined) {
+        clearProgress();
+        process.exit(status);
+      }
       ended = status;
       abort.abort();
     });
@@ -50,14 +56,21 @@ async function main(argv: readonly string[]): Promise<number> {
   try {
     // Loaded lazily, so that --help and usage errors are fast.
     const { RUN } = await import("./commands.js");
-    const { text, json, warnings } = await RUN[line.command](line, abort.signal);
+    const { readCredentials } = await import("./images.js");
+    if (line.debug) startDebug();
+    // Nothing but the one document of a failure may be on stderr.
+    if (line.json && !process.stderr.isTTY) line.quiet = true;
+    if (line.credsStdin) line.credentials = await readCredentials(line.images);
+    const { text, json, warnings, digest } = await RUN[line.command](line, abort.signal);
     for (const warning of warnings) note("warning", warning);
+    if (line.digestFile !== undefined) writeDigest(line.digestFile, digest);
     if (line.json) return print(`${jsonText(json, 2)}\n`, STATUS.done);
-    return line.quiet ? STATUS.done : print(text, STATUS.done);
+    return print(line.quiet && digest !== undefined ? `${digest}\n` : text, STATUS.done);
   } catch (error) {
+    if (error instanceof Interrupted) ended = SIGNALS.SIGINT;
     if (ended !== undefined && !isOcicryptError(error)) {
       const isReading = COMMAND_TABLE[line.command].isReading === true;
-      note("ocicrypt", isReading ? "interrupted" : "interrupted; the destination is unchanged");
+      note("ocicrypt", isReading ? "interrupted" : "interrupted; the destination is as it was");
       return ended;
     }
     const failure = describeFailure(error);
@@ -78,14 +91,30 @@ function describeFailure(error: unknown): Failure {
   return { status: STATUS.failed, code: "UNEXPECTED", message };
 }
 
+/** With `--json` the only output is one document on stderr: a filter on stdout gets no input. */
 function report({ status, code, message, hint }: Failure, json: boolean): number {
+  if (json) {
+    process.stderr.write(`${jsonText({ error: { code, message, hint } })}\n`);
+    return status;
+  }
   note("error", `${message} (${code})`);
   if (hint !== undefined) note("hint", hint);
-  return json ? print(`${jsonText({ error: { code, message, hint } })}\n`, status) : status;
+  return status;
+}
+
+/** As skopeo writes it: without a line end. */
+function writeDigest(file: string, digest: string | undefined): void {
+  if (digest === undefined) return;
+  try {
+    writeFileSync(file, digest);
+  } catch (error) {
+    const message = `${file} for --digestfile cannot be written (${errno(error) ?? "unknown"})`;
+    throw new OcicryptError("DESTINATION_UNWRITABLE", `the image is written, but ${message}`);
+  }
 }
 
 function note(kind: string, text: string): void {
-  process.stderr.write(`${kind}: ${printable(text)}\n`);
+  writeAbove(process.stderr, `${kind}: ${printable(text)}`);
 }
 
 function print(text: string, status: number): number {

@@ -2,6 +2,7 @@ import { parseLayerRange, type LayerRange } from "../image/manifests/select-laye
 import { PROFILES, type Profile } from "../keywrap/compat.js";
 import { parseDigest } from "../spec/digest.js";
 import { closest, UsageError } from "./errors.js";
+import { foreignHint } from "./foreign-options.js";
 import { optionForm, OPTIONS, type OptionForm } from "./options.js";
 import { isContent, mayBeKey } from "./text.js";
 
@@ -19,16 +20,21 @@ export interface OptionToken {
  * which may be a password.
  *
  * @param typed the argument that contains the option
+ * @param command the command of the line, for the hint
  * @throws {UsageError}
  */
-export function requireUsable(token: OptionToken, typed: string): void {
+export function requireUsable(
+  token: OptionToken,
+  typed: string,
+  command: string | undefined,
+): void {
   const long = /^-([a-z][a-z-]+)(?:=.*)?$/s.exec(typed)?.[1] ?? "";
   if (optionForm(long) !== undefined) {
     throw new UsageError(`-${long} lacks a dash`, `write --${long}`);
   }
   const { name, rawName, value } = token;
   const form = optionForm(name);
-  if (form === undefined) throw unknownOption(rawName);
+  if (form === undefined) throw unknownOption(rawName, command);
   if (form.type === "boolean") {
     if (value === undefined) return;
     throw new UsageError(`${rawName} takes no value`, `write ${rawName} alone`);
@@ -48,20 +54,21 @@ function requireValue(token: OptionToken, form: OptionForm, typed: string): void
   if (/^-[^-]=/.test(typed)) throw new UsageError(`${rawName} takes its value without =`, example);
 }
 
-function unknownOption(rawName: string): UsageError {
+function unknownOption(rawName: string, command: string | undefined): UsageError {
+  const help = `ocicrypt ${command === undefined ? "" : `${command} `}--help`;
   if (isContent(rawName)) {
     const hint = "write the key to a file and name the file, such as -k private.pem";
     return new UsageError("a key is given by its file name, not by its content", hint);
   }
   if (!/^--?\w[\w-]{0,40}$/.test(rawName)) {
-    const hint = "ocicrypt --help lists the options; put names that begin with a dash after --";
+    const hint = `${help} lists the options; put names that begin with a dash after --`;
     return new UsageError("an argument that begins with a dash is not an option", hint);
   }
-  const similar = closest(rawName.replace(/^-+/, ""), Object.keys(OPTIONS));
-  return new UsageError(
-    `there is no option ${rawName}`,
-    similar === undefined ? "ocicrypt --help lists the options" : `did you mean --${similar}?`,
-  );
+  const name = rawName.replace(/^-+/, "");
+  const foreign = foreignHint(name);
+  const similar = closest(name, Object.keys(OPTIONS));
+  const hint = similar === undefined ? `${help} lists the options` : `did you mean --${similar}?`;
+  return new UsageError(`there is no option ${rawName}`, foreign ?? hint);
 }
 
 /** Joins `--layer -1` to `--layer=-1`: `parseArgs` would read `-1` as an option. */
@@ -95,7 +102,8 @@ export function requireProfile(name: string): Profile {
 /** @throws {UsageError} */
 export function layerRanges(texts: readonly string[]): (number | LayerRange)[] | undefined {
   if (texts.length === 0) return undefined;
-  return texts.map((text) => {
+  const each = texts.flatMap((text) => (/^[-\d.,]+$/.test(text) ? text.split(",") : text));
+  return each.map((text) => {
     const range = parseLayerRange(text);
     if (range !== undefined) return requireForwards(text, range);
     const hint = "count layers from 0, or from -1 for the last: --layer 0 --layer -2..-1";
@@ -126,22 +134,29 @@ export function requireDigest(text: string): string {
   }
 }
 
-const UNITS: Readonly<Record<string, number>> = {
-  "": 1,
-  KiB: 1024,
-  MiB: 1024 ** 2,
-  GiB: 1024 ** 3,
-};
+const ARCHITECTURES: Readonly<Record<string, string>> = { x86_64: "amd64", aarch64: "arm64" };
+
+/** A platform as images name it; an architecture alone is one of Linux. */
+export function platformOf(text: string): string {
+  const architecture = Object.hasOwn(ARCHITECTURES, text) ? ARCHITECTURES[text] : text;
+  return text.includes("/") || architecture === undefined ? text : `linux/${architecture}`;
+}
+
+const POWERS = ["", "K", "M", "G", "T"];
 
 /**
- * Bytes from a number with an optional unit.
+ * Bytes from a number with an optional unit: `K`, `Ki` and `KiB` are binary, `KB` is decimal.
  *
  * @throws {UsageError}
  */
 export function byteCount(text: string): number {
-  const [, digits, unit = ""] = /^(\d{1,12})(KiB|MiB|GiB)?$/.exec(text) ?? [];
-  const factor = UNITS[unit];
-  if (digits !== undefined && factor !== undefined) return Number(digits) * factor;
-  const hint = "write bytes, or a number with KiB, MiB or GiB: --min-size 10MiB";
+  const [, digits, unit = "", suffix = ""] =
+    /^(\d{1,12}(?:\.\d{1,3})?)([KMGT]?)(i?B?)$/i.exec(text) ?? [];
+  const power = POWERS.indexOf(unit.toUpperCase());
+  const base = suffix.toLowerCase() === "b" ? 1000 : 1024;
+  const count = Math.round(Number(digits) * base ** power);
+  const isUsual = unit !== "" || suffix.toLowerCase() !== "i";
+  if (digits !== undefined && isUsual && Number.isSafeInteger(count)) return count;
+  const hint = "write bytes, or a number with a unit: 10M or 10MiB (binary), 10MB (decimal)";
   throw new UsageError(`${quoted(text)} is not a size`, hint);
 }

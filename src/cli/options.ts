@@ -45,6 +45,10 @@ export const OPTION_NAMES = [
   "config",
   "plain-http",
   "ca-file",
+  "authfile",
+  "creds-stdin",
+  "digestfile",
+  "debug",
   "json",
   "quiet",
   "help",
@@ -102,11 +106,11 @@ export const OPTIONS: Readonly<Record<OptionName, OptionForm>> = {
     ...LAYER,
     text:
       "select this layer of each manifest, counted from 0, or from -1 for the last; or a range " +
-      "such as 1..3",
+      "such as 1..3, or a list such as 0,2",
   },
   platform: {
     ...{ ...many, value: "OS/ARCH", what: "a platform", example: "linux/amd64" },
-    text: "select the manifests of this platform",
+    text: "select the manifests of this platform; amd64 alone means linux/amd64",
     completes: ["linux/amd64", "linux/arm64", "linux/arm/v7", "linux/s390x", "linux/ppc64le"],
   },
   "media-type": {
@@ -121,7 +125,7 @@ export const OPTIONS: Readonly<Record<OptionName, OptionForm>> = {
   },
   "min-size": {
     ...{ ...one, value: "SIZE", what: "a size", example: "10MiB" },
-    text: "select layers of at least this size, in bytes or as 10MiB",
+    text: "select layers of at least this size: bytes, 10M and 10MiB (binary), or 10MB (decimal)",
   },
   digest: {
     ...{ ...many, value: "DIGEST", what: "a digest", example: "sha256:HEX" },
@@ -174,8 +178,27 @@ export const OPTIONS: Readonly<Record<OptionName, OptionForm>> = {
     ...{ ...one, ...FILE, example: "ca.pem" },
     text: "trust these certificates (PEM) for registries, in addition to the usual ones",
   },
-  json: { ...flag, text: "print the result as one JSON object" },
-  quiet: { ...flag, short: "q", text: "print neither progress nor the result as text" },
+  authfile: {
+    ...{ ...one, ...FILE, example: "auth.json" },
+    text: "read the credentials for registries from this file, as `REGISTRY_AUTH_FILE` does",
+  },
+  "creds-stdin": {
+    ...flag,
+    text: "read USER:PASSWORD for the registry from standard input",
+  },
+  digestfile: {
+    ...{ ...one, ...FILE, example: "digest.txt" },
+    text: "write the digest of the resulting image to this file",
+  },
+  debug: {
+    ...flag,
+    text: "print requests and decisions to standard error, without secrets",
+  },
+  json: {
+    ...flag,
+    text: "print the result as one JSON object; a failure as one on standard error",
+  },
+  quiet: { ...flag, short: "q", text: "print no progress, and of the result only the digest" },
   help: { ...flag, short: "h", text: "print this help" },
   version: { ...flag, text: "print the version" },
   "encryption-key": { ...RECIPIENT, alias: "recipient" },
@@ -195,5 +218,6 @@ export function aliasesOf(name: OptionName): OptionName[] {
 
 /** Options of every command. */
 export const EVERYWHERE: readonly OptionName[] = [
-  ...(["plain-http", "ca-file", "json", "quiet", "help"] as const),
+  ...(["plain-http", "ca-file", "authfile", "creds-stdin"] as const),
+  ...(["debug", "json", "quiet", "help"] as const),
 ];

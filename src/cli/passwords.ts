@@ -1,10 +1,11 @@
 import { readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { Writable } from "node:stream";
-import { errorCode, readKeyFile } from "./key-file.js";
+import { readKeyFile } from "./key-file.js";
 import { looksEncoded } from "./text.js";
 import { printable } from "./text.js";
-import { UsageError } from "./errors.js";
+import { errno } from "../io/files.js";
+import { Interrupted, UsageError } from "./errors.js";
 
 /**
  * Reads the password that follows the name of a key file.
@@ -12,8 +13,8 @@ import { UsageError } from "./errors.js";
  * @throws {UsageError}
  * @throws {@link OcicryptError} `KEY_UNREADABLE`
  */
-export async function readPassword(text: string, file: string): Promise<string | Uint8Array> {
-  if (text === "prompt") return askPassword(file);
+export function readPassword(text: string, file: string): string | Uint8Array {
+  requireNoTypo(text);
   const [, kind, value] = /^(pass|file|env|fd)=(.*)$/s.exec(text) ?? [];
   if (kind === undefined || value === undefined) return text;
   switch (kind) {
@@ -28,6 +29,23 @@ export async function readPassword(text: string, file: string): Promise<string |
       return value;
   }
 }
+
+/** Rejects what is meant as a form but would be taken as the password itself. */
+function requireNoTypo(text: string): void {
+  const [, name = ""] = /^([a-z_-]+)=/i.exec(text) ?? [];
+  const isForm = ["pass", "file", "env", "fd"].includes(name);
+  const meant = isForm ? undefined : TYPOS.find(({ names }) => names.test(name))?.form;
+  if (meant === undefined) return;
+  const hint = `write FILE:${meant}=…; a password that begins this way is FILE:pass=${name}=…`;
+  throw new UsageError(`${name}= is not a way to give a password`, hint);
+}
+
+const TYPOS = [
+  { names: /^(?:pass?wo?r?d?|pwd|pw|passphrase|phrase|secret|PASS)$/i, form: "pass" },
+  { names: /^(?:pass(?:word|phrase)?[-_]?file|path|filename|files|FILE)$/i, form: "file" },
+  { names: /^(?:pass(?:word)?[-_]?env|environ(?:ment)?|var|variable|ENV)$/i, form: "env" },
+  { names: /^(?:descriptor|filedescriptor|FD)$/i, form: "fd" },
+] as const;
 
 function isPath(text: string): boolean {
   return /[/\\]|\.\w{1,8}$/.test(text) && !looksEncoded(text);
@@ -65,7 +83,7 @@ function readDescriptor(number: string): Uint8Array {
   try {
     return readFileSync(Number(number));
   } catch (error) {
-    const message = `the file descriptor ${number} of fd= cannot be read (${errorCode(error)})`;
+    const message = `the file descriptor ${number} of fd= cannot be read (${errno(error) ?? "unknown"})`;
     throw new UsageError(message, hint);
   }
 }
@@ -76,9 +94,20 @@ function withoutLineEnd(bytes: Uint8Array): Uint8Array {
   return bytes.subarray(0, bytes.byteLength - end);
 }
 
-/** Asks on the terminal, without echo. */
-async function askPassword(file: string): Promise<string> {
-  if (!process.stdin.isTTY || !process.stderr.isTTY) {
+/** Whether there is a terminal to ask for a password on. */
+export function canAsk(): boolean {
+  return process.stdin.isTTY && process.stderr.isTTY;
+}
+
+/**
+ * Asks on the terminal, without echo.
+ *
+ * @param isAgain whether the last password was wrong
+ * @throws {UsageError}
+ * @throws {@link Interrupted} after Ctrl-C
+ */
+export async function askPassword(file: string, isAgain: boolean): Promise<string> {
+  if (!canAsk()) {
     const hint = "use FILE:file=PASSWORDFILE, FILE:env=VARIABLE or FILE:fd=NUMBER instead";
     throw new UsageError("there is no terminal to ask for a password on", hint);
   }
@@ -89,10 +118,15 @@ async function askPassword(file: string): Promise<string> {
   });
   const terminal = createInterface({ input: process.stdin, output: hidden, terminal: true });
   // The terminal echoes until the interface above exists.
-  process.stderr.write(`Password of ${printable(file)}: `);
+  const again = isAgain ? "Wrong password, try again. " : "";
+  process.stderr.write(`${again}Password of ${printable(file)}: `);
   try {
     return await new Promise<string>((resolve, reject) => {
       terminal.once("line", resolve);
+      // In raw mode, Ctrl-C is a key and sends no signal.
+      terminal.once("SIGINT", () => {
+        reject(new Interrupted());
+      });
       terminal.once("close", () => {
         reject(new UsageError("no password was typed"));
       });

@@ -5,11 +5,12 @@ import { bytes } from "./text.js";
 const INTERVAL = 100;
 /** Milliseconds between two lines without a terminal, as in the log of a build. */
 const LINE_INTERVAL = 10_000;
-const WIDTH = 24;
+/** The columns of a bar between its brackets, if there is room. */
+const BAR = { most: 24, least: 6 } as const;
 
 export interface ProgressDisplay {
   update(progress: ImageProgress): void;
-  /** Erases the bars, so that the result can be printed. */
+  /** Erases the bars, so that something else can be printed. */
   clear(): void;
 }
 
@@ -24,8 +25,13 @@ export function progressDisplay(stream: NodeJS.WriteStream): ProgressDisplay {
 
 /** Writes a line above the bars, which are redrawn below it. */
 export function writeAbove(stream: NodeJS.WritableStream, line: string): void {
-  drawn?.clear();
+  clearProgress();
   stream.write(`${line}\n`);
+}
+
+/** Erases the bars of this process, if there are any. */
+export function clearProgress(): void {
+  drawn?.clear();
 }
 
 /** A bar for the whole image, and one above it for each blob while there are several. */
@@ -43,9 +49,12 @@ export function progressBar(
       else active.delete(progress.digest);
       if (now() - time < INTERVAL) return;
       time = now();
-      const blobs = active.size > 1 ? [...active.values()].map(blobLine) : [];
-      const lines = [...blobs, progressLine(progress, (time - start) / 1000)];
       const width = (stream.columns || 80) - 1;
+      const blobs = active.size > 1 ? [...active.values()] : [];
+      const lines = [
+        ...blobs.map((blob) => blobLine(blob, width)),
+        progressLine(progress, (time - start) / 1000, width),
+      ];
       const text = lines.map((line) => `${line.slice(0, width)}\u001b[K`).join("\n");
       stream.write(`${toTop(height)}${text}${height > lines.length ? "\u001b[J" : ""}`);
       height = lines.length;
@@ -69,8 +78,11 @@ export function progressLines(
       if (now() - written < LINE_INTERVAL) return;
       written = now();
       const { action, bytes: done, size } = progress;
-      const rate = bytes(Math.round((done * 1000) / (written - start)));
-      stream.write(`${action}: ${bytes(done)} of ${bytes(size)}, ${rate}/s\n`);
+      const more = [
+        `${bytes(done)} of ${bytes(size)}`,
+        ...pace(progress, (written - start) / 1000),
+      ];
+      stream.write(`${action}: ${more.join(", ")}\n`);
     },
     clear: () => undefined,
   };
@@ -80,21 +92,51 @@ function toTop(height: number): string {
   return height > 1 ? `\r\u001b[${String(height - 1)}A` : "\r";
 }
 
-/** The bar of the whole image as text. */
-export function progressLine(progress: ImageProgress, seconds: number): string {
-  const rate = seconds > 0 ? `  ${bytes(Math.round(progress.bytes / seconds))}/s` : "";
-  return `${progress.action.padEnd(7)} ${bar(progress.bytes, progress.size)}${rate}`;
+/** The line of the whole image: what fits of a bar, the amount, the rate and the time left. */
+export function progressLine(progress: ImageProgress, seconds: number, width: number): string {
+  const { action, bytes: done, size } = progress;
+  return line(`${action.padEnd(7)} `, done, size, pace(progress, seconds), width);
 }
 
-function blobLine({ action, digest, blobBytes, blobSize }: ImageProgress): string {
-  const name = digest.slice(digest.indexOf(":") + 1).slice(0, 12);
-  return `  ${action} ${name} ${bar(blobBytes, blobSize)}`;
+function blobLine(
+  { action, digest, layer, blobBytes, blobSize }: ImageProgress,
+  width: number,
+): string {
+  const hex = digest.slice(digest.indexOf(":") + 1).slice(0, 8);
+  const name = layer === undefined ? hex : `layer ${String(layer)}`;
+  return line(`  ${action} ${name} `, blobBytes, blobSize, [], width);
 }
 
-function bar(done: number, size: number): string {
+/** The rate and the time left, as soon as they are known. */
+function pace({ bytes: done, size }: ImageProgress, seconds: number): string[] {
+  if (seconds <= 0 || done === 0) return [];
+  const rate = done / seconds;
+  const left = Math.max(0, Math.ceil((size - done) / rate));
+  return [`${bytes(Math.round(rate))}/s`, `${clock(left)} left`];
+}
+
+function clock(seconds: number): string {
+  const two = (count: number): string => String(count).padStart(2, "0");
+  const minutes = Math.floor(seconds / 60);
+  if (minutes < 60) return `${String(minutes)}:${two(seconds % 60)}`;
+  return `${String(Math.floor(minutes / 60))}:${two(minutes % 60)}:${two(seconds % 60)}`;
+}
+
+/** The bar shrinks and goes first, then the amount; the percentage always stays. */
+function line(
+  head: string,
+  done: number,
+  size: number,
+  more: readonly string[],
+  width: number,
+): string {
   const part = size === 0 ? 1 : Math.min(1, done / size);
-  const filled = Math.floor(part * WIDTH);
-  const percent = String(Math.floor(part * 100)).padStart(3);
-  const drawing = "#".repeat(filled) + "-".repeat(WIDTH - filled);
-  return `[${drawing}] ${percent}%  ${bytes(done)} of ${bytes(size)}`;
+  const percent = `${String(Math.floor(part * 100)).padStart(3)}%`;
+  const amount = `${bytes(done)} of ${bytes(size)}`;
+  const long = [percent, amount, ...more].join("  ");
+  const tail = head.length + long.length <= width ? long : [percent, ...more].join("  ");
+  const room = Math.min(BAR.most, width - head.length - tail.length - "[] ".length);
+  if (room < BAR.least) return head + tail.trimStart();
+  const filled = Math.floor(part * room);
+  return `${head}[${"#".repeat(filled)}${"-".repeat(room - filled)}] ${tail}`;
 }

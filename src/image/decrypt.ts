@@ -73,7 +73,7 @@ export async function decryptImage(
     if (keys.length === 0) throw new OcicryptError("NO_KEYS", "no key was given");
     const { allowUnverified = false, requireBound } = options;
     const expected = await readExpectations(source, selected, { allowUnverified, signal });
-    const meter = progressMeter(totalSize(root), options.onProgress);
+    const meter = progressMeter(totalSize(root), options.onProgress, root);
     const context = { source, destination, keys, meter, expected, allowUnverified, requireBound };
     const step = decryptionStep(context);
     const rewritten = await runSteps({

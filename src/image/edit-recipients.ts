@@ -148,7 +148,7 @@ async function copyAllBlobs(
   destination: ImageDestination,
   { signal, onProgress }: EditRecipientsOptions,
 ): Promise<void> {
-  const meter = progressMeter(totalSize(root), onProgress);
+  const meter = progressMeter(totalSize(root), onProgress, root);
   for (const blob of blobsOf(root)) await copyBlob(source, destination, blob, { meter, signal });
 }
 

@@ -120,7 +120,7 @@ export async function encryptImage(
       if (options.reuse !== undefined) earlier = await readEarlier(options.reuse, signal);
 
       const compared = earlier === undefined ? 0 : sizeOf(selected);
-      const meter = progressMeter(totalSize(root) + compared, options.onProgress);
+      const meter = progressMeter(totalSize(root) + compared, options.onProgress, root);
       const context = { source, destination, recipients, earlier, meter, bound };
       const step = encryptionStep({ ...context, diffIds: plan.diffIds });
       const rewritten = await runSteps({

@@ -65,7 +65,7 @@ export async function rotateImage(
     const { hashes } = await readExpectations(source, selected, { allowUnverified: true, signal });
     const bound = options.bind === false ? undefined : hashes;
     await requireRoomForKeys({ root, selected, recipients, bound, signal });
-    const meter = progressMeter(totalSize(root), options.onProgress);
+    const meter = progressMeter(totalSize(root), options.onProgress, root);
     const rewritten = await runSteps({
       ...{ source, destination, root, selected, meter, signal },
       step: rotationStep({ source, destination, recipients, keys, meter, hashes, bound }),

@@ -170,6 +170,19 @@ describe("a key's password", () => {
     },
   );
 
+  it.each([
+    ["password=x", "pass"],
+    ["passwd=x", "pass"],
+    ["PASS=x", "pass"],
+    ["password-file=x", "file"],
+    ["passfile=x", "file"],
+    ["environment=x", "env"],
+  ])("is rejected in the mistyped form %s", async (text, form) => {
+    const error = await usageError(readKeys([`${strange}:${text}`]));
+    expect(error.message).toMatch(/^\S+= is not a way to give a password$/);
+    expect(error.hint).toContain(`FILE:${form}=…`);
+  });
+
   it("is requested with the name of the file that needs it", async () => {
     const { message } = await expectCode(readKeys([strange]), "PASSWORD_MISSING");
     expect(message).toContain(strange);

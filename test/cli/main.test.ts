@@ -96,11 +96,16 @@ describe.concurrent("a success", () => {
     expect(done).toMatch(/^encrypted 1 layer\n {2}linux\/arm64\/v8 {2}layer 1 /);
   });
 
-  it("is not told when it is to be quiet", async () => {
+  it("is the digest alone with --quiet, and in the file of --digestfile", async () => {
     const there = join(directory(), "there");
-    const common = ["-r", `jwe:${PUBLIC}`, "--quiet"];
-    expect(await expectDone(["encrypt", `oci:${plain}`, `oci:${there}`, ...common])).toBe("");
-    expect(await readEntries(there)).toHaveLength(1);
+    const file = join(directory(), "digest");
+    const common = ["-r", `jwe:${PUBLIC}`, "--quiet", "--digestfile", file];
+    const printed = await expectDone(["encrypt", `oci:${plain}`, `oci:${there}`, ...common]);
+    const [entry] = await readEntries(there);
+    expect(printed).toBe(`${entry!.digest}\n`);
+    expect(readFileSync(file, "utf8")).toBe(entry!.digest);
+    expect(await expectDone(["inspect", `oci:${there}`, "-q"])).toBe(printed);
+    expect(await expectDone(["recipients", "list", `oci:${there}`, "-q"])).toBe(printed);
   });
 
   it("may come with warnings, on stderr", async () => {
@@ -205,12 +210,12 @@ describe.concurrent("JSON", () => {
   ])("%s", async (_, args, status, code) => {
     const result = await run(args);
     expect(result.status).toBe(status);
-    const printed = JSON.parse(result.stdout) as { error: { code: string; message: string } };
+    expect(result.stdout).toBe("");
+    const printed = JSON.parse(result.stderr) as { error: { code: string; message: string } };
     expect(shape(printed)).toEqual({
       error: { code: "string", message: "string", hint: "string" },
     });
     expect(printed.error.code).toBe(code);
-    expect(result.stderr).toContain(`error: ${printed.error.message} (${code})\n`);
   });
 });
 
@@ -423,7 +428,7 @@ describe.concurrent("a secret is not shown", () => {
     ["of a key without its option and form", [der.toString("base64")], "-k private.pem"],
     ["of a key as its file", ["-k", der.toString("base64")], "not its content"],
     ["of a password as a variable", ["-k", `${PRIVATE}:env=MIGHunter2`], "FILE:env=PASSWORD"],
-    ["of a property that all objects have", ["-k", `${PRIVATE}:env=__proto__`], "(USAGE)"],
+    ["of a property that all objects have", ["-k", `${PRIVATE}:env=__proto__`], "USAGE"],
   ])("%s", async (_, args, words) => {
     const { status, stdout, stderr } = await run(["decrypt", "oci:a", "oci:b", ...args, "--json"]);
     expect(status).not.toBe(0);
@@ -436,7 +441,7 @@ describe.concurrent("a secret is not shown", () => {
     const { status, stdout, stderr } = await run(args);
     expect(status).toBe(2);
     expect(stderr).toMatch(
-      /credentials do not go into.*\(REFERENCE_INVALID\)\nhint: .*skopeo login/,
+      /"code":"REFERENCE_INVALID","message":".*credentials do not go into.*","hint":".*skopeo login/,
     );
     expect(stdout + stderr).not.toMatch(/alice|s3cret/);
   });
@@ -581,4 +586,88 @@ it.each([
   const { stderr } = await run(["inspect", `docker://${registry.host}/app:v1`, ...options]);
   expect(stderr).toMatch(expected);
   expect(stderr).toContain("IMAGE_NOT_FOUND");
+});
+
+describe.concurrent("a key on standard input", () => {
+  async function withInput(args: readonly string[], input: string): Promise<Outcome> {
+    return runProgram(
+      "sh",
+      ["-c", `printf %s "$INPUT" | "$0" "$@"`, process.execPath, MAIN, ...args],
+      {
+        env: { INPUT: input },
+      },
+    );
+  }
+
+  it("opens an image, or is a recipient", async () => {
+    const key = readFileSync(PRIVATE, "utf8");
+    const opened = await withInput(["inspect", `oci:${encrypted}`, "-k", "-"], key);
+    expect(opened.stdout).toContain("opens with -");
+    const there = `oci:${directory()}:x`;
+    const args = ["encrypt", `oci:${plain}`, there, "-r", "jwe:-", "-q"];
+    const { status, stderr } = await withInput(args, readFileSync(PUBLIC, "utf8"));
+    expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
+  });
+
+  it("can be read only once", async () => {
+    const args = ["inspect", `oci:${encrypted}`, "-k", "-", "-k", "-"];
+    const { status, stderr } = await withInput(args, readFileSync(PRIVATE, "utf8"));
+    expect(status).toBe(2);
+    expect(stderr).toContain("cannot both be standard input");
+  });
+});
+
+describe.concurrent("an image that lacks its transport", () => {
+  it("gets a transport suggested", async () => {
+    const args = ["inspect", "127.0.0.1:5000/app:1"];
+    const stderr = await expectFailure(args, 2, "REFERENCE_INVALID");
+    expect(stderr).toContain("did you mean docker://127.0.0.1:5000/app:…?");
+    expect(await expectFailure(["inspect", plain], 2, "REFERENCE_INVALID")).toContain(
+      `did you mean oci:${plain}?`,
+    );
+  });
+
+  it.each(["docker-archive", "docker-daemon", "containers-storage", "dir"])(
+    "is copied with skopeo first if it has %s:",
+    async (transport) => {
+      const stderr = await expectFailure(["inspect", `${transport}:app`], 2, "REFERENCE_INVALID");
+      expect(stderr).toContain(`skopeo copy ${transport}:IMAGE oci:DIR:TAG`);
+    },
+  );
+});
+
+// Not beside others: the end of any of these would end the registry.
+describe("credentials for a registry", () => {
+  it("come from standard input or from a file, and --debug does not show them", async () => {
+    const registry = await testRegistry();
+    const seen: (string | undefined)[] = [];
+    registry.script = (request, response) => {
+      seen.push(request.headers.authorization);
+      if (request.headers.authorization !== undefined) return false;
+      response.setHeader("www-authenticate", 'Basic realm="test"');
+      return reply(response, 401);
+    };
+    const expected = `Basic ${Buffer.from("alice:s3cret").toString("base64")}`;
+    const image = `docker://${registry.host}/app:v1`;
+    const args = ["inspect", image, "--creds-stdin", "--debug"];
+    const line = `printf 'alice:s3cret\\n' | "$0" "$@"`;
+    const { stderr } = await runProgram("sh", ["-c", line, process.execPath, MAIN, ...args]);
+    expect(seen).toContain(expected);
+    expect(stderr).toMatch(/debug: GET http:\/\/\S+\/v2\/app\/manifests\/v1/);
+    expect(stderr).toMatch(/was answered 401/);
+    expect(stderr).not.toMatch(/s3cret|YWxpY2U6/);
+    seen.length = 0;
+    const file = join(directory(), "auth.json");
+    const auths = { [registry.host]: { auth: Buffer.from("alice:s3cret").toString("base64") } };
+    writeFileSync(file, JSON.stringify({ auths }));
+    await run(["inspect", image, "--authfile", file]);
+    expect(seen).toContain(expected);
+  });
+
+  it.each([
+    [["inspect", "docker://127.0.0.1:1/app", "--authfile", "/nonexistent"], "for --authfile"],
+    [["inspect", "oci:app", "--creds-stdin"], "exactly one registry"],
+  ])("are rejected: %j", async (args, words) => {
+    expect(await expectFailure(args, 2, "USAGE")).toContain(words);
+  });
 });

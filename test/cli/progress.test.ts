@@ -18,12 +18,47 @@ describe("the progress bar", () => {
 
   it.each<[string, Partial<ImageProgress>, number, string]>([
     ["nothing", { bytes: 0 }, 0, "encrypt [------------------------]   0%  0 B of 2.0 MiB"],
-    ["half", {}, 2, "encrypt [############------------]  50%  1.0 MiB of 2.0 MiB  512.0 KiB/s"],
+    [
+      "half",
+      {},
+      2,
+      "encrypt [############------------]  50%  1.0 MiB of 2.0 MiB  512.0 KiB/s  0:02 left",
+    ],
     ["all", { bytes: 2 * 1024 ** 2 }, 0, "encrypt [########################] 100%  2.0 MiB of 2.0 MiB"], // prettier-ignore
     ["too much", { bytes: 4 * 1024 ** 2 }, 0, "encrypt [########################] 100%  4.0 MiB of 2.0 MiB"], // prettier-ignore
     ["an empty image", { bytes: 0, size: 0, action: "copy" }, 0, "copy    [########################] 100%  0 B of 0 B"], // prettier-ignore
   ])("of %s", (_, change, seconds, expected) => {
-    expect(progressLine({ ...half, ...change }, seconds)).toBe(expected);
+    expect(progressLine({ ...half, ...change }, seconds, 100)).toBe(expected);
+  });
+
+  it.each([
+    [100, "encrypt [############------------]  50%  1.0 MiB of 2.0 MiB  512.0 KiB/s  0:02 left"],
+    [79, "encrypt [##########----------]  50%  1.0 MiB of 2.0 MiB  512.0 KiB/s  0:02 left"],
+    [49, "encrypt [#####-----]  50%  512.0 KiB/s  0:02 left"],
+    [39, "encrypt 50%  512.0 KiB/s  0:02 left"],
+  ])("fits into %i columns", (width, expected) => {
+    const line = progressLine(half, 2, width);
+    expect(line).toBe(expected);
+    expect(line.length).toBeLessThanOrEqual(width);
+  });
+
+  it("shows hours that are left", () => {
+    const slow = { ...half, bytes: 1, size: 4000 };
+    expect(progressLine(slow, 1, 100)).toMatch(/ 1 B\/s {2}1:06:39 left$/);
+  });
+
+  it("names layers by their number", () => {
+    const { stream, written } = terminal(40);
+    let now = 0;
+    const bar = progressBar(stream, () => now);
+    for (const layer of [0, 3]) {
+      bar.update({ ...half, layer, digest: `sha256:${String(layer).repeat(64)}`, blobSize: 4 });
+      now += 1000;
+    }
+    expect(written.at(-1)).toMatch(/^\r {2}encrypt layer 0 .*\n {2}encrypt layer 3 /);
+    for (const line of written.at(-1)!.split("\n")) {
+      expect(line.replace(/\r|\u001b\[[A-Z\d]+/g, "").length).toBeLessThan(40);
+    }
   });
 
   function terminal(columns: number): { stream: NodeJS.WriteStream; written: string[] } {
@@ -55,7 +90,7 @@ describe("the progress bar", () => {
       now += 1000;
     }
     expect(written.at(-1)).toMatch(
-      /^\r {2}\w+ a{12} \[#{6}-{18}\] {2}25%.*\u001b\[K\n {2}\w+ b{12} .*\n\w+ .*\u001b\[K$/,
+      /^\r {2}\w+ a{8} \[#{6}-{18}\] {2}25%.*\u001b\[K\n {2}\w+ b{8} .*\n\w+ .*\u001b\[K$/,
     );
     bar.update({ ...half, digest: `sha256:${"a".repeat(64)}`, blobBytes: 4, blobSize: 4 });
     expect(written.at(-1)).toMatch(/^\r\u001b\[2A\w+ [^\n]*\u001b\[K\u001b\[J$/);
@@ -80,7 +115,7 @@ describe("the progress bar", () => {
     for (; now < 25_000; now += 1000) lines.update({ ...half, bytes: 5 * 1024 ** 2 });
     lines.clear();
     expect(written).toHaveLength(2);
-    expect(written[0]).toMatch(/^\w+: 5\.0 MiB of .*, 512\.0 KiB\/s\n$/);
+    expect(written[0]).toMatch(/^\w+: 5\.0 MiB of .*, 512\.0 KiB\/s, \d+:\d+ left\n$/);
   });
 
   it("leaves no trace where it was never drawn", () => {

@@ -21,36 +21,62 @@ afterAll(() => {
 });
 
 /** Runs the command on a pseudo terminal, and types when it asks. */
-async function onTerminal(context: TestContext, typed: string): Promise<string> {
+async function onTerminal(
+  { skip }: TestContext,
+  typed: readonly string[],
+  key = "locked.pem:prompt",
+): Promise<{ output: string; status: number | null }> {
   try {
     execFileSync("script", ["--version"], { stdio: "ignore" });
   } catch {
-    unavailable((why) => context.skip(why), "script of util-linux is not installed");
+    unavailable(skip, "script of util-linux is not installed");
   }
-  const inspect = `"${process.execPath}" "${COMMAND}" inspect oci:${LAYOUT} -k locked.pem:prompt`;
+  const inspect = `"${process.execPath}" "${COMMAND}" inspect oci:${LAYOUT} -k ${key}`;
   const child = spawn("script", ["-qec", inspect, "/dev/null"], { cwd: directory });
   let output = "";
-  let isTyped = false;
+  let answered = 0;
   child.stdout.setEncoding("utf8").on("data", (text: string) => {
     output += text;
-    if (isTyped || !output.includes("Password of locked.pem: ")) return;
-    isTyped = true;
-    child.stdin.write(typed);
+    const questions = output.split("Password of locked.pem: ").length - 1;
+    if (questions > answered) child.stdin.write(typed[answered++] ?? "\u0003");
   });
-  await new Promise((resolve) => child.on("close", resolve));
-  return output;
+  const status = await new Promise<number | null>((resolve) => child.on("close", resolve));
+  return { output, status };
 }
 
 describe("a password that is asked for on the terminal", () => {
-  it("opens the key and is not shown", async (context) => {
-    const output = await onTerminal(context, "secret\r");
+  it.for(["locked.pem:prompt", "locked.pem"])(
+    "opens the key and is not shown: %s",
+    async (key, context) => {
+      const { output, status } = await onTerminal(context, ["secret\r"], key);
+      expect(output).toContain("opens with locked.pem");
+      expect(output).not.toContain("secret");
+      expect(status).toBe(0);
+    },
+  );
+
+  it("may be wrong twice", async (context) => {
+    const { output, status } = await onTerminal(
+      context,
+      ["mistyped\r", "again\r", "secret\r"],
+      "locked.pem",
+    );
+    expect(output.split("Wrong password, try again.")).toHaveLength(3);
     expect(output).toContain("opens with locked.pem");
-    expect(output).not.toContain("secret");
+    expect(output).not.toMatch(/mistyped|secret/);
+    expect(status).toBe(0);
   });
 
-  it("may be wrong", async (context) => {
-    const output = await onTerminal(context, "mistyped\r");
+  it("fails the command when it is wrong three times", async (context) => {
+    const { output, status } = await onTerminal(context, ["a\r", "b\r", "c\r", "secret\r"]);
+    expect(output.split("Password of locked.pem: ")).toHaveLength(4);
     expect(output).toContain("PASSWORD_WRONG");
-    expect(output).not.toContain("mistyped");
+    expect(status).toBe(1);
+  });
+
+  it("can be interrupted", async (context) => {
+    const { output, status } = await onTerminal(context, ["\u0003"]);
+    expect(output).toMatch(/Password of locked.pem: \r?\nocicrypt: interrupted\r?\n$/);
+    expect(status).toBe(130);
   });
 });

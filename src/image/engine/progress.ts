@@ -1,4 +1,5 @@
 import type { Descriptor } from "../../spec/descriptor.js";
+import { imageManifests, type ImageNode } from "../manifests/tree.js";
 
 /** The operation on a blob; `reuse` first compares a layer with earlier ones. */
 export type BlobAction = "encrypt" | "decrypt" | "copy" | "compare";
@@ -8,6 +9,8 @@ export interface ImageProgress {
   /** The blob that was just worked on. */
   digest: string;
   action: BlobAction;
+  /** The position of the layer, from 0, in the first manifest that has it; none for other blobs. */
+  layer?: number | undefined;
   /** Bytes of this blob so far, and all of them. */
   blobBytes: number;
   blobSize: number;
@@ -25,11 +28,17 @@ export interface ProgressMeter {
   ): AsyncGenerator<Uint8Array, void, undefined>;
 }
 
-/** Adds up what several blobs at once report. */
+/**
+ * Adds up the progress of several blobs at once.
+ *
+ * @param root the image whose layers are numbered
+ */
 export function progressMeter(
   size: number,
   report: ((progress: ImageProgress) => void) | undefined,
+  root?: ImageNode,
 ): ProgressMeter {
+  const numbers = root === undefined ? new Map<string, number>() : layerNumbers(root);
   let bytes = 0;
   const counted = new Map<string, number>();
   return {
@@ -43,9 +52,19 @@ export function progressMeter(
         blobBytes += chunk.byteLength;
         bytes += chunk.byteLength;
         counted.set(name, (counted.get(name) ?? 0) + chunk.byteLength);
-        report?.({ digest, action, blobBytes, blobSize, bytes, size });
+        report?.({ digest, action, layer: numbers.get(digest), blobBytes, blobSize, bytes, size });
         yield chunk;
       }
     },
   };
+}
+
+function layerNumbers(root: ImageNode): Map<string, number> {
+  const numbers = new Map<string, number>();
+  for (const { document } of imageManifests(root)) {
+    for (const [index, { descriptor }] of document.layers.entries()) {
+      if (!numbers.has(descriptor.digest)) numbers.set(descriptor.digest, index);
+    }
+  }
+  return numbers;
 }

@@ -1,0 +1,59 @@
+/** Options of skopeo, podman, docker and ctr that do not exist here, each with the way to go on. */
+const LOGIN =
+  "log in first: docker, podman or skopeo login HOST; or pass USER:PASSWORD with --creds-stdin";
+const TLS =
+  "use --plain-http for a registry without TLS, or --ca-file FILE to trust its certificate";
+const ALL = "leave it out: all platforms are included; --platform selects some";
+const CERTIFICATES = "use --ca-file FILE with the certificates in PEM";
+const NO_POLICY = "leave it out: ocicrypt does not verify signatures";
+const SIGNING = "sign the encrypted image afterwards, as its digest is new";
+const PLATFORM = "use --platform OS/ARCH";
+const KEPT = "leave it out: the format and compression of the image are kept";
+const RETRIES = "leave it out: failed requests are retried";
+
+const HINTS: Readonly<Record<string, string>> = {
+  ...{ creds: LOGIN, "src-creds": LOGIN, "dest-creds": LOGIN, username: LOGIN, password: LOGIN },
+  ...{ "src-username": LOGIN, "src-password": LOGIN, "dest-username": LOGIN },
+  ...{ "dest-password": LOGIN, "src-registry-token": LOGIN, "dest-registry-token": LOGIN },
+  ...{
+    user: LOGIN,
+    u: LOGIN,
+    "no-creds": "leave it out: a registry that needs no login is not sent one",
+  },
+  "src-authfile": "use --authfile FILE for both images",
+  "dest-authfile": "use --authfile FILE for both images",
+  ...{ "tls-verify": TLS, "src-tls-verify": TLS, "dest-tls-verify": TLS, insecure: TLS },
+  ...{ "skip-verify": TLS, "insecure-registry": TLS },
+  ...{ "cert-dir": CERTIFICATES, "src-cert-dir": CERTIFICATES, "dest-cert-dir": CERTIFICATES },
+  ...{ cacert: CERTIFICATES, tlscacert: CERTIFICATES },
+  ...{ all: ALL, a: ALL, "all-platforms": ALL, "multi-arch": ALL },
+  ...{ "override-os": PLATFORM, "override-arch": PLATFORM, "override-variant": PLATFORM },
+  ...{ os: PLATFORM, arch: PLATFORM },
+  ...{ policy: NO_POLICY, "insecure-policy": NO_POLICY, "registries.d": NO_POLICY },
+  ...{ "registries-conf": "leave it out: write the whole name of the registry" },
+  ...{ "sign-by": SIGNING, "sign-by-sigstore": SIGNING, "sign-identity": SIGNING },
+  "remove-signatures": "leave it out: signatures of the former digest are not copied",
+  ...{ format: KEPT, "dest-compress": KEPT, "dest-decompress": KEPT, "preserve-digests": KEPT },
+  ...{
+    "dest-compress-format": KEPT,
+    "dest-compress-level": KEPT,
+    "dest-oci-accept-uncompressed-layers": KEPT,
+  },
+  ...{ "retry-times": RETRIES, "retry-delay": RETRIES, retry: RETRIES },
+  "command-timeout": "leave it out, or run the command under timeout(1)",
+  "additional-tag": "encrypt once, then add the tag with skopeo copy",
+  raw: "use ocicrypt inspect --json, or skopeo inspect --raw",
+  recipients: "use -r for each recipient",
+  "gpg-homedir": "set the environment variable GNUPGHOME, or use --pgp-key-ring FILE",
+  "dec-recipient": "leave it out: a certificate that belongs to a key is another -k",
+  output: "name the destination as the second image",
+  o: "name the destination as the second image",
+  "dry-run": "use ocicrypt inspect, which writes nothing",
+  verbose: "use --debug",
+  v: "use --debug, or --version for the version",
+};
+
+/** The hint for an option of another tool, by its name without dashes. */
+export function foreignHint(name: string): string | undefined {
+  return Object.hasOwn(HINTS, name) ? HINTS[name] : undefined;
+}
