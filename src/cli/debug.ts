@@ -9,14 +9,11 @@ export function debug(text: string): void {
   if (isOn) writeAbove(process.stderr, `debug: ${printable(text)}`);
 }
 
+/** The parts of undici's messages that are logged. */
 interface Request {
-  method?: string;
-  /** Scheme and host of a request by undici. */
-  origin?: string | URL;
-  /** Scheme and host of a request by Node's own client. */
-  protocol?: string;
-  host?: string;
-  path?: string;
+  method: string;
+  origin: string | URL;
+  path: string;
 }
 
 interface Exchange {
@@ -31,28 +28,19 @@ interface Exchange {
  */
 export function startDebug(): void {
   isOn = true;
-  for (const channel of ["undici:request:create", "http.client.request.start"]) {
-    subscribe(channel, (message) => {
-      debug(nameOf((message as Exchange).request));
-    });
-  }
-  for (const channel of ["undici:request:headers", "http.client.response.finish"]) {
-    subscribe(channel, (message) => {
-      const { request, response } = message as Exchange;
-      debug(
-        `${nameOf(request)} was answered ${String(response?.statusCode ?? "without a status")}`,
-      );
-    });
-  }
-  for (const channel of ["undici:request:error", "http.client.request.error"]) {
-    subscribe(channel, (message) => {
-      const { request, error } = message as Exchange;
-      debug(`${nameOf(request)} failed${error instanceof Error ? `: ${error.name}` : ""}`);
-    });
-  }
+  subscribe("undici:request:create", (message) => {
+    debug(nameOf((message as Exchange).request));
+  });
+  subscribe("undici:request:headers", (message) => {
+    const { request, response } = message as Exchange;
+    debug(`${nameOf(request)} was answered ${String(response?.statusCode ?? "without a status")}`);
+  });
+  subscribe("undici:request:error", (message) => {
+    const { request, error } = message as Exchange;
+    debug(`${nameOf(request)} failed${error instanceof Error ? `: ${error.name}` : ""}`);
+  });
 }
 
-function nameOf({ method = "GET", origin, protocol = "", host = "", path = "" }: Request): string {
-  const [withoutQuery = ""] = path.split("?", 1);
-  return `${method} ${String(origin ?? `${protocol}//${host}`)}${withoutQuery}`;
+function nameOf({ method, origin, path }: Request): string {
+  return `${method} ${String(origin)}${path.replace(/\?.*/s, "")}`;
 }
