@@ -6,12 +6,12 @@ import type { CredentialRequest, Credentials, CredentialSource } from "./credent
 import type { Answer, HttpRequest } from "./exchange.js";
 import { failure, invalidAnswer, showRequest } from "./failure.js";
 
-/** Keeps what a registry wants to see with each request. */
+/** Keeps the Authorization header that a registry wants with each request. */
 export interface Authorization {
-  /** The header for scopes, as far as the registry has asked for one before. */
+  /** The header for scopes, if the registry has asked for one before. */
   header(scopes: readonly string[]): Promise<string | undefined>;
   /**
-   * The header that a registry asks for by a 401.
+   * The header that a registry asks for with a 401.
    *
    * @param refused the header that the request had
    * @throws {@link OcicryptError} `REGISTRY_DENIED` when there is no other than that one,
@@ -29,7 +29,7 @@ export interface AuthorizationOptions {
   registry: CredentialRequest;
   source: CredentialSource;
   isAllowed: (url: URL) => boolean;
-  /** Sends a request without any of this. */
+  /** Sends a request without authorization. */
   send: (request: HttpRequest) => Promise<Answer>;
 }
 
@@ -56,7 +56,7 @@ export function authorization({
     if (known !== undefined && known.expires > performance.now() && known.header !== refused) {
       return known.header;
     }
-    // Of several requests at once one asks, and all wait for that.
+    // Of several requests at the same time one asks, and the others wait for it.
     const token = pending.get(key) ?? renew(key, service, scopes);
     return (await token).header;
   }
@@ -93,7 +93,7 @@ export function authorization({
     const credentials = await found;
     if (credentials === undefined || "identityToken" in credentials) {
       const wanted = `${showRequest(request)} needs a user name and a password`;
-      const message = `${wanted}, and there are none for ${registry.host}/${registry.repository}`;
+      const message = `${wanted}, and no credentials were found for ${registry.host}/${registry.repository}`;
       throw new OcicryptError("REGISTRY_DENIED", message);
     }
     return { kind: "basic", header: basicHeader(credentials) };
@@ -113,7 +113,7 @@ export function authorization({
   };
 }
 
-/** Where tokens are to be had, as a registry says. */
+/** Where a registry says that tokens come from. */
 export interface TokenService {
   realm: URL;
   service: string | undefined;
@@ -121,14 +121,14 @@ export interface TokenService {
 
 export interface Token {
   header: string;
-  /** When it should not be used any more, on the clock of `performance.now()`. */
+  /** When it must be renewed, on the clock of `performance.now()`. */
   expires: number;
 }
 
 // https://distribution.github.io/distribution/spec/auth/token/: 60 seconds if nothing is said.
 const DEFAULT_LIFETIME = 60;
 const MAX_LIFETIME = 24 * 60 * 60;
-/** Milliseconds before its end from which on a token is not used: a request takes its time. */
+/** Milliseconds before its end at which a token is renewed: a request takes its time. */
 const MARGIN = 10_000;
 
 /**
@@ -169,7 +169,7 @@ export async function fetchToken(
   const asked = performance.now();
   const answer = await send(request);
   if (answer.status !== 200) {
-    // Of some services a refusal is a 400: https://www.rfc-editor.org/rfc/rfc6749#section-5.2
+    // Some services refuse with 400: https://www.rfc-editor.org/rfc/rfc6749#section-5.2
     throw failure(request, answer, { 400: "REGISTRY_DENIED", 404: "REGISTRY_FAILED" });
   }
   const { token, lifetime } = readToken(answer, request);
@@ -225,7 +225,7 @@ export function basicHeader({
   password: string;
 }): string {
   if (username.includes(":")) {
-    throw new OcicryptError("CREDENTIALS_INVALID", "the user name holds a colon");
+    throw new OcicryptError("CREDENTIALS_INVALID", "the user name contains a colon");
   }
   return `Basic ${Buffer.from(`${username}:${password}`).toString("base64")}`;
 }

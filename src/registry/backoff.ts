@@ -1,20 +1,20 @@
 import { setTimeout as sleep } from "node:timers/promises";
 
 export interface RetryPolicy {
-  /** How often a request is made again. */
+  /** How often a request is sent again. */
   retries: number;
-  /** Milliseconds before the first time; twice as long before each further one. */
+  /** Milliseconds before the first retry; doubles with each further one. */
   retryDelay: number;
   onRetry?: ((retry: RegistryRetry) => void) | undefined;
 }
 
-/** A request that failed in passing and is made again. */
+/** A request that failed temporarily and is sent again. */
 export interface RegistryRetry {
   /** What went wrong. */
   reason: string;
-  /** From 1 on. */
+  /** Counts from 1. */
   attempt: number;
-  /** How many attempts there can be. */
+  /** The most retries there can be. */
   retries: number;
 }
 
@@ -22,9 +22,9 @@ export interface Backoff {
   /**
    * Waits before another try.
    *
-   * @param reason what makes it necessary
+   * @param reason what failed
    * @param asked milliseconds that the registry asked for
-   * @returns false, at once, when there were tries enough
+   * @returns false at once when there were enough retries
    */
   again(reason: string, signal: AbortSignal | undefined, asked?: number): Promise<boolean>;
 }
@@ -32,7 +32,7 @@ export interface Backoff {
 const MAX_PAUSE = 60_000;
 const MAX_TIME = 5 * 60_000;
 
-/** Longer and longer pauses, of random lengths so that many clients do not come back at once. */
+/** Makes pauses that grow, of random lengths so that many clients do not come back at once. */
 export function backoff(policy: RetryPolicy): Backoff {
   let count = 0;
   let first: number | undefined;
@@ -54,25 +54,25 @@ export function backoff(policy: RetryPolicy): Backoff {
   };
 }
 
-/** Milliseconds before a retry; what the registry asked for counts, within reason. */
+/** The milliseconds before a retry: at least what the registry asked for, within a limit. */
 export function pauseBefore(count: number, { retryDelay }: RetryPolicy, asked: number): number {
   const own = retryDelay * 2 ** count * (0.5 + Math.random());
   return Math.min(Math.max(own, asked), MAX_PAUSE);
 }
 
-/** Whether a status says that the same request may be answered otherwise later. */
+/** Whether a status means that the same request may succeed later. */
 export function isBusy(status: number): boolean {
   return status === 429 || (status >= 502 && status <= 504);
 }
 
 /**
- * How long a registry asks its client to stay away, in milliseconds; 0 if it does not say.
+ * How long a registry asks its client to wait, in milliseconds; 0 if it does not say.
  * https://www.rfc-editor.org/rfc/rfc9110.html#section-10.2.3
  */
 export function retryAfter(headers: { get(name: string): string | null }): number {
   const value = headers.get("retry-after")?.trim() ?? "";
   if (/^\d{1,9}$/.test(value)) return Number(value) * 1000;
-  // A date in one of HTTP's forms starts with the day's name, Date.parse takes much else.
+  // A date of HTTP starts with the name of the day; Date.parse also takes other text.
   const date = /^[A-Z][a-z]{2}/.test(value) ? Date.parse(value) : NaN;
   return Number.isNaN(date) ? 0 : Math.max(date - Date.now(), 0);
 }

@@ -17,7 +17,11 @@ import { DOCKER_HUB } from "./reference.js";
 import { execFile } from "node:child_process";
 import { printable } from "../text/printable.js";
 
-/** What opens a registry. */
+type Environment = Readonly<Record<string, string | undefined>>;
+/** How messages name credentials in the environment. */
+const INLINE = "DOCKER_AUTH_CONFIG";
+
+/** Credentials for a registry. */
 export type Credentials = PasswordCredentials | TokenCredentials;
 
 export interface PasswordCredentials {
@@ -30,29 +34,34 @@ export interface TokenCredentials {
   identityToken: string;
 }
 
-/** What credentials are asked for; exactly this host. */
+/** What credentials are looked for. They are sent to exactly this host. */
 export interface CredentialRequest {
   host: string;
   repository: string;
 }
 
-/** Finds credentials; without any, what the registry lets everybody do is tried. */
+/** Finds credentials. Resolves to `undefined` for anonymous access. */
 export type CredentialSource = (request: CredentialRequest) => Promise<Credentials | undefined>;
 
 export interface ConfiguredCredentialsOptions {
   /** `process.env` by default. */
-  env?: Readonly<Record<string, string | undefined>> | undefined;
+  env?: Environment | undefined;
   /** The user's home directory by default. */
   home?: string | undefined;
 }
 
 /**
- * The credentials that `docker login`, `podman login` or `skopeo login` left, looked for as
- * skopeo does (https://github.com/containers/image/blob/main/docs/containers-auth.json.5.md):
- * in `$REGISTRY_AUTH_FILE` only, if it is set, or else in `$XDG_RUNTIME_DIR/containers/auth.json`,
- * `$XDG_CONFIG_HOME/containers/auth.json` and `$DOCKER_CONFIG/config.json`, in this order, and in
- * the credential helpers that they name. The first that has some for the most specific part of the
- * name of the repository is taken.
+ * Finds the credentials that `docker login`, `podman login`, `skopeo login` or
+ * {@link writeCredentials} stored, in the order of skopeo
+ * (https://github.com/containers/image/blob/main/docs/containers-auth.json.5.md):
+ *
+ * 1. in the file of `$REGISTRY_AUTH_FILE` and nowhere else, if it is set;
+ * 2. in `$DOCKER_AUTH_CONFIG`, which holds the content of such a file, as Docker reads it;
+ * 3. in `$XDG_RUNTIME_DIR/containers/auth.json`, `$XDG_CONFIG_HOME/containers/auth.json` and
+ *    `$DOCKER_CONFIG/config.json`.
+ *
+ * The first of these that has some wins. Within a file, credential helpers for the host come first,
+ * then the entry for the most specific part of the repository's name, then `credsStore`.
  *
  * The source rejects with {@link OcicryptError} `CREDENTIALS_INVALID`.
  */
@@ -61,15 +70,23 @@ export function configuredCredentials({
   home = homedir(),
 }: ConfiguredCredentialsOptions = {}): CredentialSource {
   return async (request) => {
-    for (const file of authFiles(env, home)) {
-      const found = await findInFile(file, request, env);
+    const inline = env.REGISTRY_AUTH_FILE ? undefined : env.DOCKER_AUTH_CONFIG;
+    if (inline !== undefined && inline !== "") {
+      const content = parseAuthFile(Buffer.from(inline), INLINE);
+      const found = await findIn(content, INLINE, request, env);
+      if (found !== undefined) return found;
+    }
+    for (const path of authFiles(env, home)) {
+      const content = await readAuthFile(path);
+      if (content === undefined) continue;
+      const found = await findIn(content, path, request, env);
       if (found !== undefined) return found;
     }
     return undefined;
   };
 }
 
-function authFiles(env: Readonly<Record<string, string | undefined>>, home: string): string[] {
+function authFiles(env: Environment, home: string): string[] {
   const variable = (name: string): string | undefined => (env[name] === "" ? undefined : env[name]);
   const override = variable("REGISTRY_AUTH_FILE");
   if (override !== undefined) return [override];
@@ -90,39 +107,43 @@ function authFiles(env: Readonly<Record<string, string | undefined>>, home: stri
 
 const MAX_FILE_SIZE = 1024 * 1024;
 
-/** Under which `docker login` keeps what is for Docker Hub. */
+/** The name under which `docker login` keeps the credentials for Docker Hub. */
 const HUB_KEY = "https://index.docker.io/v1/";
 const HUB_HOSTS = [DOCKER_HUB, "index.docker.io", "registry-1.docker.io"];
 
 /**
- * The credentials for a repository in a `config.json` of Docker or an `auth.json`.
+ * Finds the credentials for a repository in the content of a `config.json` or `auth.json`.
  *
+ * @param path where the content comes from, for messages
  * @throws {@link OcicryptError} `CREDENTIALS_INVALID`
  */
-async function findInFile(
+async function findIn(
+  file: JsonObject,
   path: string,
   request: CredentialRequest,
-  env: Readonly<Record<string, string | undefined>>,
+  env: Environment,
 ): Promise<Credentials | undefined> {
-  const file = await readAuthFile(path);
-  if (file === undefined) return undefined;
   const helpers = objectIn(file, "credHelpers", path);
   for (const key of hostKeys(request.host)) {
     const helper = ownString(helpers, key);
     if (helper !== undefined) return askHelper(helper, helperKey(request.host), env);
   }
   const auths = objectIn(file, "auths", path);
-  for (const key of lookupOrder(request)) {
-    if (!Object.hasOwn(auths, key)) continue;
-    const found = decodeEntry(objectIn(auths, key, path), path);
-    // Where a helper keeps the secrets, entries of the file are empty.
-    if (found !== undefined) return found;
+  const keys = Object.keys(auths);
+  for (const subject of lookupOrder(request)) {
+    // An exact key counts more than another way to write it.
+    const same = keys.filter((key) => subjectOf(key) === subject);
+    for (const key of same.sort((a, b) => Number(b === subject) - Number(a === subject))) {
+      const found = decodeEntry(objectIn(auths, key, path), path);
+      // Where a helper keeps the secrets, entries of the file are empty.
+      if (found !== undefined) return found;
+    }
   }
   const store = ownString(file, "credsStore");
   return store === undefined ? undefined : askHelper(store, helperKey(request.host), env);
 }
 
-/** From the most specific part of the name on; whole segments only. */
+/** The keys for a repository, the most specific first; whole segments only. */
 function lookupOrder({ host, repository }: CredentialRequest): string[] {
   const segments = repository.split("/");
   const paths = segments.map(
@@ -131,27 +152,43 @@ function lookupOrder({ host, repository }: CredentialRequest): string[] {
   return [...paths, ...hostKeys(host)];
 }
 
-/** The keys that mean a host. Old versions of Docker wrote URLs. */
+/** The names of a host. */
 function hostKeys(host: string): string[] {
-  if (host === DOCKER_HUB) return [...HUB_HOSTS, HUB_KEY];
-  const urls = ["https://", "http://"].flatMap((scheme) =>
-    ["", "/", "/v1/", "/v2/"].map((path) => `${scheme}${host}${path}`),
-  );
-  return [host, ...urls];
+  return host === DOCKER_HUB ? HUB_HOSTS : [host];
+}
+
+/**
+ * What a key of `auths` is about. Docker and skopeo read a URL as its host, whatever its path; a
+ * key without scheme can name a repository, in skopeo's way, and may end with slashes.
+ */
+function subjectOf(key: string): string {
+  const url = /^https?:\/\/([^/]*)/.exec(key);
+  return url?.[1] ?? key.replace(/^([^/]*)\/v[12]\/*$/, "$1").replace(/\/+$/, "");
 }
 
 function helperKey(host: string): string {
   return host === DOCKER_HUB ? HUB_KEY : host;
 }
 
+/**
+ * Reads an entry as Docker does: `auth`, else `username` and `password`, which Kubernetes writes;
+ * an identity token counts more
+ * (https://github.com/docker/cli/blob/master/cli/config/configfile/file.go).
+ */
 function decodeEntry(entry: JsonObject, path: string): Credentials | undefined {
   const identityToken = ownString(entry, "identitytoken");
   if (identityToken !== undefined) return { identityToken };
-  const auth = ownString(entry, "auth");
-  if (auth === undefined) return undefined;
+  // Go ignores line breaks in base64, which other tools write.
+  const auth = ownString(entry, "auth")?.replace(/[\r\n]/g, "") ?? "";
+  if (auth === "") {
+    const username = ownString(entry, "username");
+    return username === undefined
+      ? undefined
+      : { username, password: ownString(entry, "password") ?? "" };
+  }
   const decoded = /^[A-Za-z0-9+/]+={0,2}$/.test(auth) ? Buffer.from(auth, "base64").toString() : "";
   const colon = decoded.indexOf(":");
-  if (colon < 1) throw invalid(path, "an entry is not the base64 of a name and a password");
+  if (colon < 1) throw invalid(path, "an entry is not the base64 of a user name and a password");
   // Docker pads with zeros.
   const password = decoded.slice(colon + 1).replace(/\0+$/, "");
   return { username: decoded.slice(0, colon), password };
@@ -166,8 +203,12 @@ async function readAuthFile(path: string): Promise<JsonObject | undefined> {
     const code = errno(error);
     if (code === "ENOENT" || code === "ENOTDIR") return undefined;
     if (error instanceof OcicryptError || code === undefined) throw error;
-    throw invalid(path, `it can not be read (${code})`);
+    throw invalid(path, `it cannot be read (${code})`);
   }
+  return parseAuthFile(bytes, path);
+}
+
+function parseAuthFile(bytes: Uint8Array, path: string): JsonObject {
   const refuse = (why: string): OcicryptError => invalid(path, why);
   return objectOf(parseJson(bytes, { shape: AUTH_FILE, maxSize: MAX_FILE_SIZE, refuse }), path);
 }
@@ -187,7 +228,7 @@ const AUTH_FILE = /* @__PURE__ */ struct({
   credHelpers: MAP,
 });
 
-/** A member that is a string and has something in it. */
+/** Returns a member that is a string and not empty. */
 function ownString(object: JsonObject, name: string): string | undefined {
   const value = Object.hasOwn(object, name) ? object[name] : undefined;
   return typeof value === "string" && value !== "" ? value : undefined;
@@ -196,7 +237,7 @@ function ownString(object: JsonObject, name: string): string | undefined {
 function invalid(path: string, why: string): OcicryptError {
   return new OcicryptError(
     "CREDENTIALS_INVALID",
-    `the credentials in ${path} can not be used: ${why}`,
+    `the credentials in ${path} cannot be used: ${why}`,
   );
 }
 
@@ -214,11 +255,11 @@ const MAX_OUTPUT = 64 * 1024;
 async function askHelper(
   name: string,
   registry: string,
-  env: Readonly<Record<string, string | undefined>>,
+  env: Environment,
 ): Promise<Credentials | undefined> {
   // It becomes the name of a program: nothing in it may lead to another directory.
   if (!/^[A-Za-z0-9][\w.-]{0,63}$/.test(name)) {
-    throw unusable(printable(name, 64), "that is not the name of a helper");
+    throw unusable(printable(name, 64), "it is not the name of a helper");
   }
   const output = await run(name, registry, env);
   if (output === undefined) return undefined;
@@ -233,11 +274,7 @@ async function askHelper(
     : { username: Username, password: Secret };
 }
 
-function run(
-  name: string,
-  registry: string,
-  env: Readonly<Record<string, string | undefined>>,
-): Promise<string | undefined> {
+function run(name: string, registry: string, env: Environment): Promise<string | undefined> {
   return new Promise((resolve, reject) => {
     const options = { env, timeout: TIMEOUT, maxBuffer: MAX_OUTPUT, windowsHide: true };
     const child = execFile(`docker-credential-${name}`, ["get"], options, (error, stdout) => {
@@ -258,13 +295,13 @@ function run(
 }
 
 function reason({ code, killed }: { code?: unknown; killed?: boolean }): string {
-  if (code === "ENOENT") return `there is no such program`;
+  if (code === "ENOENT") return "the program is not installed";
   if (code === "ERR_CHILD_PROCESS_STDIO_MAXBUFFER") return "its answer is too large";
   if (killed === true) return `it gave no answer within ${String(TIMEOUT / 1000)} seconds`;
   return typeof code === "number" ? `it ended with exit status ${String(code)}` : "it failed";
 }
 
 function unusable(name: string, why: string): OcicryptError {
-  const message = `docker-credential-${name} can not be used: ${why}`;
+  const message = `docker-credential-${name} cannot be used: ${why}`;
   return new OcicryptError("CREDENTIALS_INVALID", message);
 }

@@ -6,9 +6,10 @@ import { anySignal } from "../io/abort.js";
 import { isSuccess, registryClient, type RegistryRequest } from "./client.js";
 import { failure } from "./failure.js";
 import { getManifest, putManifest } from "./manifest.js";
-import { atLeast, DEFAULT_CHUNK_SIZE, type RegistryDestinationOptions } from "./options.js";
+import { atLeast, type RegistryDestinationOptions } from "./options.js";
 import { checkReference, placeOf, type RegistryReference } from "./reference.js";
-import { isBlob, openUpload, type Upload } from "./upload.js";
+import { isBlob } from "./blob.js";
+import { openUpload, type Upload } from "./upload.js";
 
 export interface RegistryDestination extends ImageDestination {
   /** By a request for one byte: asked by `HEAD`, zot links a blob of any of its repositories. */
@@ -27,20 +28,20 @@ interface Written {
   bytes: Uint8Array;
 }
 
-/** Milliseconds; also somebody who has pressed Ctrl-C waits for it. */
+/** In milliseconds; a user who has pressed Ctrl-C waits for it. */
 const CONFIRM_TIMEOUT = 5000;
 
 /**
- * An image to be written into a registry. Blobs and manifests are pushed under their digests, and
- * the last request of all gives the image its tag: until then nothing refers to what was pushed,
- * and registries remove it in time. Without a tag the image is to be had by its digest only.
+ * Opens an image in a registry for writing. Blobs and manifests are pushed under their digests, and
+ * the last request gives the image its tag: until then nothing refers to what was pushed, and
+ * registries remove it in time. Without a tag the image can only be pulled by its digest.
  *
  * Its functions reject with {@link OcicryptError} `REGISTRY_UNREACHABLE`, `REGISTRY_DENIED`,
  * `REGISTRY_FAILED`, `REGISTRY_INVALID_RESPONSE`, `CREDENTIALS_INVALID`, `MANIFEST_TOO_LARGE`;
- * `write` with `REGISTRY_UPLOAD_LOST` too, when only its content from the start on can help.
+ * `write` also with `REGISTRY_UPLOAD_LOST` when the blob must be sent again from its start.
  *
  * @throws {@link OcicryptError} `REFERENCE_INVALID`
- * @throws {TypeError} {RangeError} for an option that can not be used
+ * @throws {TypeError} {RangeError} for an invalid option
  */
 // eslint-disable-next-line @typescript-eslint/require-await -- a failure is a rejection
 export async function registryDestination(
@@ -49,13 +50,14 @@ export async function registryDestination(
 ): Promise<RegistryDestination> {
   const { repository, tag } = reference;
   if (reference.digest !== undefined) {
-    const message = "a destination can not name a digest: its content decides that";
+    const message = "a destination cannot name a digest: its content decides that";
     throw new OcicryptError("REFERENCE_INVALID", message);
   }
   const client = registryClient(reference, options);
   const { mountFrom, signal } = options;
   if (mountFrom !== undefined) checkReference(mountFrom);
-  const chunkSize = atLeast("chunkSize", options.chunkSize ?? DEFAULT_CHUNK_SIZE, 1);
+  const chunkSize =
+    options.chunkSize === undefined ? undefined : atLeast("chunkSize", options.chunkSize, 1);
   const scopes = [`repository:${repository}:pull,push`];
   const uploads = new Set<Upload>();
   const manifests = new Map<string, Written>();
@@ -65,7 +67,7 @@ export async function registryDestination(
     return isBlob(client, digest, size, scopes, signal);
   }
 
-  /** Whether a tag names a manifest; `undefined` where that can not be found out. */
+  /** Whether a tag names a manifest; `undefined` where the registry does not say. */
   async function isTagged(name: string, { bytes }: Written): Promise<boolean | undefined> {
     try {
       const patience = AbortSignal.timeout(CONFIRM_TIMEOUT);
@@ -88,7 +90,7 @@ export async function registryDestination(
       const request: RegistryRequest = { method: "GET", url, headers, scopes, signal };
       const answer = await client.request(request, 1);
       if (answer.status === 404) return false;
-      // One without any byte has no range.
+      // Content without any byte has no range.
       if (isSuccess(answer.status) || answer.status === 416) return true;
       throw failure(request, answer);
     },
@@ -107,7 +109,7 @@ export async function registryDestination(
         signal,
       };
       const answer = await client.request(request).catch((error: unknown) => {
-        // Who may not read the other repository may still write this one.
+        // A user who may not read the other repository may still write this one.
         if (isOcicryptError(error, "REGISTRY_DENIED")) return undefined;
         throw error;
       });
@@ -122,10 +124,12 @@ export async function registryDestination(
 
     async write(content, describe, { signal: own } = {}) {
       const either = anySignal(signal, own);
-      const upload = await openUpload(client, { chunkSize, scopes, signal: either });
+      const upload = await openUpload(client, {
+        ...{ host: reference.host, chunkSize, scopes, signal: either },
+      });
       uploads.add(upload);
       try {
-        for await (const chunk of content) await upload.write(chunk);
+        await upload.send(content);
         const { digest } = await describe();
         parseDigest(digest);
         await upload.finish(digest);
@@ -151,13 +155,13 @@ export async function registryDestination(
       try {
         await putManifest(client, tag, manifest, scopes, own);
       } catch (error) {
-        // A request whose answer was not heard may have been heeded.
+        // The request may have succeeded although the response was lost.
         const isDenied = isOcicryptError(error, "REGISTRY_DENIED");
         const isThere = isDenied ? false : await isTagged(tag, manifest);
         if (isThere === true) return;
         const isAnswered = isOcicryptError(error) && error.code !== "REGISTRY_UNREACHABLE";
         if (isThere === false || isAnswered) throw error;
-        const message = `it is not known whether the tag ${tag} names the new image or what it named before`;
+        const message = `it is not known whether the tag ${tag} names the new image or the one before it`;
         throw new OcicryptError("REGISTRY_UNREACHABLE", message, { cause: error });
       }
     },

@@ -8,6 +8,7 @@ import {
   MEDIA_TYPE_INDEX,
   MEDIA_TYPE_MANIFEST,
 } from "../spec/media-types.js";
+import { asObject, parseJson } from "../text/json.js";
 import { isSuccess, type RegistryClient } from "./client.js";
 import type { Answer, HttpRequest } from "./exchange.js";
 import { failure, invalidAnswer } from "./failure.js";
@@ -57,7 +58,7 @@ export async function getManifest(
       `the manifest ${name} is larger than ${limit} bytes`,
     );
   }
-  const mediaType = contentType(answer);
+  const mediaType = typeOf(request, answer);
   if (!accepted.some((type) => type.toLowerCase() === mediaType)) {
     const wanted = expected ?? "that of a manifest or index";
     throw invalidAnswer(request, `its type is ${shown(mediaType)}, not ${wanted}`);
@@ -94,13 +95,28 @@ export async function putManifest(
   if (!isSuccess(answer.status)) throw failure(request, answer, { 413: "MANIFEST_TOO_LARGE" });
   const digest = serverDigest(request, answer);
   if (digest !== undefined && digestOf(bytes, parseDigest(digest).algorithm) !== digest) {
-    throw invalidAnswer(request, "the registry stored something else than it was sent");
+    throw invalidAnswer(request, "the registry stored other content than it was sent");
   }
 }
 
-/** The media type without its parameters. */
-function contentType({ headers }: Answer): string {
-  return (headers.get("content-type") ?? "").split(";", 1)[0]?.trim().toLowerCase() ?? "";
+/** Types by which a server says nothing about a document. */
+const GENERIC_TYPES = ["", "application/json", "application/octet-stream", "text/plain"];
+
+/**
+ * The media type of a manifest: that of its answer without parameters, or the document's own where
+ * a server sends files without knowing them. A document without one is told by its members, as
+ * skopeo does (https://github.com/containers/image/blob/main/manifest/manifest.go).
+ *
+ * @throws {@link OcicryptError} `REGISTRY_INVALID_RESPONSE` for a document that is not JSON
+ */
+function typeOf(request: HttpRequest, { headers, bytes }: Answer): string {
+  const sent = (headers.get("content-type") ?? "").split(";", 1)[0]?.trim().toLowerCase() ?? "";
+  if (!GENERIC_TYPES.includes(sent)) return sent;
+  const refuse = (why: string): Error => invalidAnswer(request, why);
+  const document = asObject(parseJson(bytes, { maxSize: MAX_MANIFEST_SIZE, refuse }));
+  if (typeof document?.mediaType === "string") return document.mediaType.toLowerCase();
+  if (Array.isArray(document?.manifests)) return MEDIA_TYPE_INDEX;
+  return Array.isArray(document?.layers) ? MEDIA_TYPE_MANIFEST : sent;
 }
 
 /** What the registry takes the digest for. It decides nothing, but has to be right. */

@@ -3,47 +3,51 @@ import type { Credentials, CredentialSource } from "./credentials.js";
 import type { RegistryReference } from "./reference.js";
 import type { Fetch } from "./transport.js";
 
-/** How a registry is spoken to. */
+/** Options for talking to a registry. */
 export interface RegistryOptions {
   /**
-   * What opens the registry, or how to find that. By default `configuredCredentials()`: what
-   * `docker login`, `podman login` or `skopeo login` left. They go to the host of the reference and
-   * to the token service that it names, and never along with a redirect to another host.
+   * Credentials, or a function that finds them. Default: `configuredCredentials()`, which reads
+   * what `docker login`, `podman login` or `skopeo login` stored. They are sent to the host of the
+   * reference and to the token service that it names, never with a redirect to another origin.
    */
   credentials?: Credentials | CredentialSource | undefined;
   /**
-   * Plain HTTP instead of HTTPS, with which everybody on the way reads and changes what passes,
-   * credentials too. By default only for this machine itself (`localhost`, `127.0.0.1`, `[::1]`),
-   * unless there is a `ca`.
+   * Use plain HTTP instead of HTTPS. Anyone on the way can then read and change what passes,
+   * credentials too. Default: false, and for this machine (`localhost`, `127.0.0.1`, `[::1]`) HTTP
+   * where the registry does not speak TLS and no `ca` is given.
    */
   insecure?: boolean | undefined;
-  /** Certificates in PEM to trust besides the usual ones. Not together with `fetch`. */
+  /**
+   * Certificates in PEM to trust in addition to those of Node.js, of `NODE_EXTRA_CA_CERTS` and
+   * `SSL_CERT_FILE`, and of the registry's `certs.d` directory. Not together with `fetch`.
+   */
   ca?: string | Uint8Array | undefined;
-  /** Makes the requests, in place of Node's HTTP client: the global `fetch` for one. */
+  /**
+   * Sends the requests in place of undici, such as the global `fetch`. Without a `chunkSize` it must
+   * take an async iterable as body, as that of Node.js does.
+   */
   fetch?: Fetch | undefined;
-  /** Milliseconds in which 64 KiB, or all that is left, must have passed; 60,000 by default. */
+  /** Milliseconds within which 64 KiB, or all that is left, must pass. Default: 60,000. */
   timeout?: number | undefined;
-  /** How often a request that failed in passing is made again; 4 times by default. */
+  /** How often a request that failed temporarily is sent again. Default: 4. */
   retries?: number | undefined;
-  /** Milliseconds before the first retry, then longer and longer; 500 by default. */
+  /** Milliseconds before the first retry; the pauses grow. Default: 500. */
   retryDelay?: number | undefined;
-  /** Called before a request is made again, so that somebody who waits can be told why. */
+  /** Called before a request is sent again. */
   onRetry?: ((retry: RegistryRetry) => void) | undefined;
 }
 
 export interface RegistryDestinationOptions extends RegistryOptions {
   /**
-   * Bytes in each request of an upload, and held in memory for it; 1 MiB by default, or what the
-   * registry asks for. More is faster where the registry is far away.
+   * Bytes in each request of an upload, which are held in memory. Default: one request that streams
+   * the whole blob, or 5 MiB where a registry does not take that.
    */
   chunkSize?: number | undefined;
-  /** The repository that blobs can be mounted from, if it is of the same registry. */
+  /** A repository of the same registry that blobs can be mounted from. */
   mountFrom?: RegistryReference | undefined;
   signal?: AbortSignal | undefined;
 }
 
-/** Each of several layers at once holds one, and the whole must stay small beside the process. */
-export const DEFAULT_CHUNK_SIZE: number = 1024 * 1024;
 export const DEFAULT_TIMEOUT = 60_000;
 export const DEFAULT_RETRIES = 4;
 export const DEFAULT_RETRY_DELAY = 500;

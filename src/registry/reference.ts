@@ -42,7 +42,7 @@ export function parseRegistryReference(text: string): RegistryReference {
   const at = name.indexOf("@");
   if (at >= 0) {
     digest = name.slice(at + 1);
-    // No digest has a slash: what stands before this @ is somebody's name and password.
+    // No digest has a slash: the text before this @ is a user name and a password.
     if (digest.includes("/")) throw invalid(text, CREDENTIALS);
     name = name.slice(0, at);
   }

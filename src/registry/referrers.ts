@@ -1,7 +1,7 @@
 import { isOcicryptError } from "../errors.js";
 import type { Descriptor } from "../spec/descriptor.js";
 import { parseDigest } from "../spec/digest.js";
-import { MAX_MANIFEST_SIZE } from "../spec/limits.js";
+import { MAX_REFERRERS_SIZE } from "../spec/limits.js";
 import { parseDocument } from "../spec/manifest.js";
 import { MEDIA_TYPE_INDEX } from "../spec/media-types.js";
 import { registryClient, type RegistryClient } from "./client.js";
@@ -43,19 +43,25 @@ export async function readReferrers(
 ): Promise<Descriptor[]> {
   const { algorithm, hex } = parseDigest(digest);
   const found: Descriptor[] = [];
+  let budget = MAX_REFERRERS_SIZE;
   let url: URL | undefined = await client.url(`referrers/${digest}`);
   for (let page = 0; url !== undefined; page++) {
     const request = { method: "GET" as const, url, headers: { accept: MEDIA_TYPE_INDEX }, signal };
-    const answer = await client.request(request, MAX_MANIFEST_SIZE);
+    const answer = await client.request(request, budget);
     // Registries that do not know this list have a tag in its place, whose length is limited.
     if (answer.status === 404 && page === 0) {
       return readTag(client, `${algorithm}-${hex.slice(0, 64)}`, signal);
     }
     if (answer.status !== 200) throw failure(request, answer);
     const type = answer.headers.get("content-type")?.split(";", 1)[0]?.trim().toLowerCase();
-    if (type !== MEDIA_TYPE_INDEX || answer.isCut) throw invalidAnswer(request, "it is no index");
+    if (type !== MEDIA_TYPE_INDEX) throw invalidAnswer(request, "it is not an index");
+    if (answer.isCut) {
+      const limit = String(MAX_REFERRERS_SIZE);
+      throw invalidAnswer(request, `the list of referrers is larger than ${limit} bytes`);
+    }
+    budget -= answer.bytes.byteLength;
     found.push(...entries(answer.bytes));
-    if (page === MAX_PAGES) throw invalidAnswer(request, "the list goes on and on");
+    if (page === MAX_PAGES) throw invalidAnswer(request, "the list has too many pages");
     url = nextPage(client, answer, url);
   }
   return found;

@@ -1,50 +1,64 @@
 import { OcicryptError } from "../errors.js";
 import { abortable } from "../io/abort.js";
 import { isBusy, retryAfter } from "./backoff.js";
-import type { RegistryClient, RegistryRequest } from "./client.js";
+import { isSuccess, type RegistryClient, type RegistryRequest } from "./client.js";
+import { isBlob } from "./blob.js";
 import type { Answer } from "./exchange.js";
 import { failure, invalidAnswer, isTransient } from "./failure.js";
+import { rememberShape, shapeFor } from "./upload-shape.js";
+import { uploadWindow, type UploadWindow } from "./upload-window.js";
 
 export interface UploadOptions {
-  /** In bytes. */
-  chunkSize: number;
+  /** The registry's host and port. */
+  host: string;
+  /** Bytes in each request; one request that streams the whole content by default. */
+  chunkSize: number | undefined;
   scopes: readonly string[];
   signal: AbortSignal | undefined;
 }
 
 /** A blob on its way into a registry. */
 export interface Upload {
-  write(bytes: Uint8Array): Promise<void>;
+  /** Sends the content. */
+  send(content: AsyncIterable<Uint8Array>): Promise<void>;
   /** Makes it a blob of the repository. */
   finish(digest: string): Promise<void>;
-  /** Lets the registry forget it; never fails. */
+  /** Makes the registry forget it; never fails. */
   cancel(): Promise<void>;
 }
 
+/** In bytes. What a registry has not taken of a stream that breaks off must be in the window. */
+const WINDOW = { size: 4 * 1024 * 1024, step: 256 * 1024 };
+/** In bytes, where a registry does not take streams; ECR's minimum. */
+const USUAL_CHUNK: number = 5 * 1024 * 1024;
+/** The most that a registry can make this client hold in memory, in bytes. */
+const MAX_CHUNK_SIZE: number = 256 * 1024 * 1024;
+/** So many bytes that arrived make the number of retries start again. */
+const PROGRESS: number = 1024 * 1024;
 /** A registry may copy the whole blob once more, or hash it, before it answers the last request. */
 const FINISH_PATIENCE = 10;
-/** Milliseconds; nobody waits long for what only tidies up. */
+/** In milliseconds; tidying up must not delay what failed. */
 const CANCEL_TIMEOUT = 5000;
-/** Milliseconds for a chunk that is on its way when an upload is cancelled. */
+/** In milliseconds, for a request that is on its way when an upload is cancelled. */
 const CANCEL_PATIENCE = 1000;
-/** The most that a registry can make this client hold in memory, in bytes. */
-const MAX_CHUNK_SIZE = 256 * 1024 * 1024;
 
 /**
- * Opens an upload in chunks
- * (https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pushing-a-blob-in-chunks).
- * A chunk stays in memory until the registry has it, so that it can be sent again.
+ * Opens an upload
+ * (https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pushing-blobs). Memory
+ * holds one chunk, or the last 4 MiB of a stream, so that they can be sent again.
  */
 export async function openUpload(
   client: RegistryClient,
-  { chunkSize, scopes, signal }: UploadOptions,
+  { host, chunkSize, scopes, signal }: UploadOptions,
 ): Promise<Upload> {
+  const shape = shapeFor(host, chunkSize === undefined ? "stream" : "chunks");
+  const isStream = shape === "stream";
   const { minimum, ...first } = await start();
   let { location } = first;
-  /** What a chunk was begun with: the registry has all bytes before it for sure. */
-  let base = 0;
-  let filled = 0;
-  const chunk = new Uint8Array(Math.max(chunkSize, minimum));
+  let window: UploadWindow | undefined;
+  /** The registry has all bytes before this offset for certain. */
+  let confirmed = 0;
+  let hasResumed = false;
   let sending: Promise<unknown> = Promise.resolve();
   const patience = new AbortController();
 
@@ -52,7 +66,7 @@ export async function openUpload(
     const url = await client.url("blobs/uploads/");
     const request: RegistryRequest = { method: "POST", url, scopes, signal };
     const answer = await client.request(request);
-    if (answer.status !== 202) throw failure(request, answer);
+    if (!isSuccess(answer.status)) throw failure(request, answer);
     const next = placeOf(request, answer.headers.get("location"));
     const minimumText = answer.headers.get("oci-chunk-min-length") ?? "0";
     const minimum = /^\d{1,15}$/.test(minimumText) ? Number(minimumText) : NaN;
@@ -68,76 +82,129 @@ export async function openUpload(
   function placeOf(request: RegistryRequest, text: string | null): URL {
     const place = client.resolve(text, request.url);
     if (place !== undefined) return place;
-    throw invalidAnswer(request, "it names no place that is safe to send to");
+    throw invalidAnswer(request, "it names no URL that is safe to send to");
   }
 
-  /** Sends what is in the chunk, as often as it needs. */
-  async function flush(): Promise<void> {
-    const end = base + filled;
+  function requestFrom(from: number, content: UploadWindow): RegistryRequest {
+    const common = { method: "PATCH" as const, url: location, scopes, signal: patience.signal };
+    const headers = { "content-type": "application/octet-stream" };
+    if (isStream) return { ...common, headers, body: () => streamed(from, content) };
+    const range = `${String(from)}-${String(content.end - 1)}`;
+    return {
+      ...common,
+      headers: { ...headers, "content-range": range },
+      body: content.at(from),
+    };
+  }
+
+  /** Sends what is kept from an offset on, then reads on. Ends early where the content fails. */
+  async function* streamed(
+    from: number,
+    content: UploadWindow,
+  ): AsyncGenerator<Uint8Array<ArrayBuffer>, void, undefined> {
+    if (from < content.start) {
+      rememberShape(host, "chunks");
+      throw lost("a redirect asks for its start once more, which is not kept");
+    }
+    for (let offset = from; ;) {
+      if (offset === content.end) await Promise.race([content.more(), content.stopped]);
+      if (offset === content.end) return;
+      const piece = content.at(offset);
+      offset += piece.byteLength;
+      // undici has passed a piece on before it takes the next; another client may keep it.
+      yield client.hasOwnFetch ? piece.slice() : piece;
+    }
+  }
+
+  /** Sends all that is left of the content, or the next chunk, as often as it needs. */
+  async function deliver(content: UploadWindow): Promise<void> {
     let pauses = client.backoff();
-    let from = base;
-    while (from < end) {
+    let refusedAt: number | undefined;
+    for (let from = confirmed; ;) {
       signal?.throwIfAborted();
-      const range = `${String(from)}-${String(end - 1)}`;
-      const request: RegistryRequest = {
-        method: "PATCH",
-        url: location,
-        headers: { "content-type": "application/octet-stream", "content-range": range },
-        body: chunk.subarray(from - base, filled),
-        scopes,
-        signal: patience.signal,
-      };
+      const request = requestFrom(from, content);
       let there: number | undefined;
       try {
-        const answer = await abortable((sending = send(request)), signal);
-        const isAgain = isBusy(answer.status) || answer.status === 416;
-        if (answer.status === 202) {
+        const answer = await abortable((sending = sendOnce(request)), signal);
+        if (content.failure !== undefined) return;
+        const { end } = content;
+        const isAgain = isBusy(answer.status) || (answer.status === 416 && refusedAt !== from);
+        if (isSuccess(answer.status)) {
           const received = receivedBytes(request, answer, end) ?? end;
-          if (received === end) break;
-          // zot tells of this chunk only, so less need not mean that anything is missing.
-          there = await resume(end);
-          if (there === end) break;
-          if (there - from >= (end - from) / 2) pauses = client.backoff();
+          // zot names the last chunk only, and ECR the first, so less need not mean a loss.
+          if (received < end) there = await status(end);
+          if ((there ?? end) === end && (content.isEnded || !isStream)) break;
+          there ??= received;
+          const enough = Math.min((end - from) / 2, PROGRESS);
+          if (there - from >= enough) pauses = client.backoff();
         } else if (!isAgain) {
-          throw answer.status === 404 ? lost(request, answer) : failure(request, answer);
+          throw refusal(request, answer);
         }
+        if (answer.status === 416) refusedAt = from;
         const refused =
           there === undefined
             ? failure(request, answer)
-            : invalidAnswer(request, "it took a part only of what it was sent");
+            : invalidAnswer(request, "it took only a part of what it was sent");
         const asked = retryAfter(answer.headers);
         if (!(await pauses.again(refused.message, signal, asked))) throw refused;
       } catch (error) {
         if (!isTransient(error) || !(await pauses.again(error.message, signal))) throw error;
       }
-      from = there ?? (await resume(end));
+      const before = from;
+      from = there ?? (await resume(content));
+      if (from - before >= PROGRESS) pauses = client.backoff();
+      hasResumed = true;
     }
-    base = end;
-    filled = 0;
+    confirmed = content.end;
   }
 
-  /** Sends a chunk, which goes on for a while when nobody waits for it any more. */
-  async function send(request: RegistryRequest): Promise<Answer> {
+  /** Sends a request, which may go on for a while after nobody waits for it any more. */
+  async function sendOnce(request: RegistryRequest): Promise<Answer> {
     const answer = await client.requestOnce(request);
-    if (answer.status === 202) follow(request, answer);
+    if (isSuccess(answer.status)) follow(request, answer);
     return answer;
   }
 
-  /** Asks how much of the chunk has arrived. */
-  async function resume(end: number): Promise<number> {
+  /** Makes an error of a refused request; another shape of request may be what helps. */
+  function refusal(request: RegistryRequest, answer: Answer): OcicryptError {
+    const why = failure(request, answer);
+    // A chunk of a size that suits nobody is refused at once, all other chunks from the second on.
+    const isShape = isStream
+      ? [411, 413, 501].includes(answer.status)
+      : [413, 416].includes(answer.status) ||
+        (confirmed > 0 && [400, 405, 409, 411, 415, 422, 501].includes(answer.status));
+    if (isShape) rememberShape(host, isStream ? "chunks" : "stream");
+    return isShape || answer.status === 404 ? lost(why.message, why) : why;
+  }
+
+  /** Asks how much has arrived; `undefined` where the registry does not say. */
+  async function status(end: number): Promise<number | undefined> {
     const request: RegistryRequest = { method: "GET", url: location, scopes, signal };
     const answer = await client.request(request);
-    const isKnown = answer.status === 204;
-    const received = isKnown ? receivedBytes(request, answer, end) : undefined;
+    if (!isSuccess(answer.status)) return undefined;
+    const received = receivedBytes(request, answer, end);
+    follow(request, answer);
+    return received;
+  }
+
+  /** Finds out where to go on: at what has arrived, or in another upload while all is kept. */
+  async function resume(content: UploadWindow): Promise<number> {
+    const request: RegistryRequest = { method: "GET", url: location, scopes, signal };
+    const answer = await client.request(request);
+    const isKnown = isSuccess(answer.status);
+    const received = isKnown ? receivedBytes(request, answer, content.end) : undefined;
     if (isKnown) follow(request, answer);
     // Of an empty upload registries say "0-0", as of one with a single byte.
-    const isClear = received !== undefined && !(base === 0 && received === 1);
-    if (isClear && received >= base) return received;
-    // As long as all there is lies in the chunk, another upload can take its place.
-    if (base > 0) throw lost(request, answer);
+    const isClear = received !== undefined && !(confirmed === 0 && received === 1);
+    if (isClear && received >= confirmed && received >= content.start) return received;
+    if (content.start > 0) {
+      if (isKnown) throw lost("the registry has lost bytes of it");
+      const why = failure(request, answer);
+      throw [400, 404, 405, 416].includes(answer.status) ? lost(why.message, why) : why;
+    }
     await drop();
     ({ location } = await start());
-    return 0;
+    return (confirmed = 0);
   }
 
   async function drop(): Promise<void> {
@@ -145,77 +212,66 @@ export async function openUpload(
       const timeout = Math.min(client.timeout, CANCEL_TIMEOUT);
       await client.requestOnce({ method: "DELETE", url: location, scopes, timeout });
     } catch {
-      // Registries remove uploads that nobody goes on with.
+      // Registries remove uploads that are not continued.
     }
   }
 
   return {
     async cancel() {
-      // Docker's registry lets go of an upload only by the place that the last answer named.
+      // Docker's registry drops an upload only by the URL that its last answer named.
+      window?.stop();
       await abortable(sending, AbortSignal.timeout(CANCEL_PATIENCE)).catch(() => undefined);
       patience.abort(new OcicryptError("REGISTRY_UPLOAD_LOST", "the upload was cancelled"));
       await drop();
     },
-    async write(bytes) {
-      for (let start = 0; start < bytes.byteLength;) {
-        if (filled === chunk.byteLength) await flush();
-        const part = bytes.subarray(start, start + chunk.byteLength - filled);
-        chunk.set(part, filled);
-        filled += part.byteLength;
-        start += part.byteLength;
+    async send(content) {
+      const step = Math.max(chunkSize ?? USUAL_CHUNK, minimum);
+      const kept = uploadWindow(content, isStream ? WINDOW : { size: step, step });
+      window = kept;
+      const read = async (until: number): Promise<void> => {
+        while (!kept.isEnded && kept.end < until) await abortable(kept.more(), signal);
+      };
+      try {
+        await read(1);
+        while (kept.failure === undefined && confirmed < kept.end) {
+          await deliver(kept);
+          if (!isStream) await read(kept.end + 1);
+        }
+        if (kept.failure !== undefined) throw kept.failure.error;
+        patience.signal.throwIfAborted();
+      } finally {
+        await kept.close();
       }
     },
     async finish(digest) {
-      await flush();
       // As text, since parsing it into parameters and back would not keep every byte of a state.
       const url = new URL(location);
       url.search += `${url.search === "" ? "?" : "&"}digest=${encodeURIComponent(digest)}`;
       const timeout = client.timeout * FINISH_PATIENCE;
+      const size = window?.end ?? 0;
+
       const request: RegistryRequest = { method: "PUT", url, scopes, timeout, signal };
       const answer = await client.request(request);
-      if (answer.status === 201) return;
-      // An answer that got lost: the first request has done it, the second one found nothing to do.
-      if (answer.status !== 404) throw failure(request, answer);
-      if (!(await isBlob(client, digest, base, scopes, signal))) throw lost(request, answer);
+      if ([201, 202, 204].includes(answer.status)) return;
+      // The first of two requests succeeded and its answer was lost; or the status is unusual.
+      const isUnclear = answer.status === 404 || answer.status === 200;
+      if (isUnclear && (await isBlob(client, digest, size, scopes, signal))) return;
+      const why = failure(request, answer);
+      if (answer.status === 200) throw why;
+      const isWrong = why.message.includes("DIGEST_INVALID");
+      if (isWrong && hasResumed) throw lost(why.message, why);
+      throw isWrong ? why : refusal(request, answer);
     },
   };
 }
 
 /**
- * Why an upload can not go on. Docker's registry refuses any state of an upload but that of its
- * last chunk, with which it has got more by a chunk that broke off; zot drops such an upload.
+ * Why an upload must start again. Docker's registry refuses any state of an upload but that of its
+ * last request, after which it has more bytes once a request broke off; zot drops such an upload.
  */
-function lost(request: RegistryRequest, answer: Answer): OcicryptError {
-  const isKnown = answer.status === 204;
-  const why = isKnown ? invalidAnswer(request, "it has lost bytes") : failure(request, answer);
-  if (!isKnown && ![400, 404, 416].includes(answer.status)) return why;
-  const message = `the registry has lost what it had of an upload: ${why.message}`;
-  return new OcicryptError("REGISTRY_UPLOAD_LOST", message, { cause: why });
-}
-
-/**
- * Whether a repository has a blob of a digest and size.
- *
- * @throws {@link OcicryptError} those of a registry
- */
-export async function isBlob(
-  client: RegistryClient,
-  digest: string,
-  size: number,
-  scopes: readonly string[],
-  signal: AbortSignal | undefined,
-): Promise<boolean> {
-  const request: RegistryRequest = {
-    method: "HEAD",
-    url: await client.url(`blobs/${digest}`),
-    headers: { "accept-encoding": "identity" },
-    scopes,
-    signal,
-  };
-  const answer = await client.request(request);
-  if (answer.status === 404) return false;
-  if (answer.status !== 200) throw failure(request, answer);
-  return answer.headers.get("content-length") === String(size);
+function lost(why: string, cause?: OcicryptError): OcicryptError {
+  const message = `the registry cannot go on with an upload: ${why}`;
+  return new OcicryptError("REGISTRY_UPLOAD_LOST", message, { cause });
 }
 
 /**

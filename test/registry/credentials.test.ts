@@ -87,7 +87,13 @@ describe("which entry of a file is taken", () => {
     ["https://r.example/v1/", "r.example", true],
     ["https://r.example/v2/", "r.example", true],
     ["https://r.example.evil/v2/", "r.example", false],
-    ["https://r.example/v2/other", "r.example", false],
+    ["https://r.example/v2/other", "r.example", true],
+    ["http://r.example//", "r.example", true],
+    ["r.example/", "r.example", true],
+    ["r.example/v1/", "r.example", true],
+    ["r.example/team/", "r.example", true],
+    ["r.example/other/", "r.example", false],
+    ["https://r.example:5000/", "r.example", false],
   ])("%s is for %s: %s", async (key, host, isFound) => {
     const home = newHome();
     home.write(DOCKER, { auths: { [key]: auth("a") } });
@@ -132,6 +138,21 @@ describe("which file is taken", () => {
     expect(await home.find("r.example")).toEqual(user("config"));
   });
 
+  it("DOCKER_AUTH_CONFIG before files, with these as a fallback", async () => {
+    const home = newHome();
+    home.write("run/containers/auth.json", at("runtime"));
+    home.write(DOCKER, { auths: { "r.example": auth("docker"), "f.example": auth("file") } });
+    home.env.DOCKER_AUTH_CONFIG = JSON.stringify(at("inline"));
+    expect(await home.find("r.example")).toEqual(user("inline"));
+    expect(await home.find("f.example")).toEqual(user("file"));
+    home.env.DOCKER_AUTH_CONFIG = "hunter2";
+    const error = await expectCode(home.find("r.example"), "CREDENTIALS_INVALID");
+    expect(error.message).toMatch(/DOCKER_AUTH_CONFIG cannot be used: (?!.*hunter2)/);
+    home.write("mine.json", at("mine"));
+    home.env.REGISTRY_AUTH_FILE = join(home.home, "mine.json");
+    expect(await home.find("r.example")).toEqual(user("mine"));
+  });
+
   it("none of empty variables", async () => {
     const home = newHome();
     home.write(DOCKER, at("docker"));
@@ -149,6 +170,18 @@ describe("what an entry holds", () => {
     ["nothing", {}, undefined],
     ["null", null, undefined],
     ["an empty name and password", { auth: "" }, undefined],
+    ["a name and a password", { username: "a", password: "b" }, user("a", "b")],
+    [
+      "a name and a password beside an empty auth",
+      { username: "a", password: "b", auth: "" },
+      user("a", "b"),
+    ],
+    [
+      "a name and a password beside another auth",
+      { username: "x", password: "y", ...auth("a") },
+      user("a"),
+    ],
+    ["base64 with line breaks", { auth: "YTpz\r\nZWNy\nZXQ=\n" }, user("a")],
   ])("%s", async (_, entry, expected) => {
     const home = newHome();
     home.write(DOCKER, { auths: { "r.example": entry } });

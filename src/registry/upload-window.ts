@@ -1,0 +1,99 @@
+/** The end of a stream of content, kept so that a registry can be sent it again. */
+export interface UploadWindow {
+  /** The offset of the first byte that is kept. */
+  readonly start: number;
+  /** The offset behind the last byte that was read. */
+  readonly end: number;
+  readonly isEnded: boolean;
+  /** What the content failed with. */
+  readonly failure: { error: unknown } | undefined;
+  /** Reads on, up to the next multiple of a step. Never rejects. */
+  more(): Promise<void>;
+  /** The kept bytes from an offset on, up to the next multiple of a step. */
+  at(offset: number): Uint8Array<ArrayBuffer>;
+  /** Resolves once {@link stop} was called. */
+  readonly stopped: Promise<void>;
+  /** Ends requests that stream the content, at what has been read. */
+  stop(): void;
+  /** Closes content that was not read to its end. */
+  close(): Promise<void>;
+}
+
+/**
+ * Reads content through a ring buffer of a fixed size, so that memory does not grow with it.
+ *
+ * @param size in bytes, a multiple of `step`
+ * @param step the size of the pieces, in bytes
+ */
+export function uploadWindow(
+  content: AsyncIterable<Uint8Array>,
+  { size, step }: { size: number; step: number },
+): UploadWindow {
+  const bytes = new Uint8Array(size);
+  const iterator = content[Symbol.asyncIterator]();
+  let end = 0;
+  let isEnded = false;
+  let failure: { error: unknown } | undefined;
+  let rest: Uint8Array = new Uint8Array(0);
+  let reading: Promise<void> | undefined;
+  let stop: () => void = () => undefined;
+  const stopped = new Promise<void>((resolve) => (stop = resolve));
+
+  async function read(): Promise<void> {
+    const target = (Math.floor(end / step) + 1) * step;
+    try {
+      while (end < target) {
+        if (rest.byteLength === 0) {
+          const result = await iterator.next();
+          if (result.done === true) {
+            isEnded = true;
+            return;
+          }
+          rest = result.value;
+        }
+        const part = rest.subarray(0, target - end);
+        bytes.set(part, end % size);
+        end += part.byteLength;
+        rest = rest.subarray(part.byteLength);
+      }
+    } catch (error) {
+      isEnded = true;
+      failure = { error };
+    } finally {
+      reading = undefined;
+    }
+  }
+
+  return {
+    get start() {
+      return Math.max(0, end - size);
+    },
+    get end() {
+      return end;
+    },
+    get isEnded() {
+      return isEnded;
+    },
+    get failure() {
+      return failure;
+    },
+    async more() {
+      if (isEnded) return;
+      // A request that was given up may have begun to read.
+      await (reading ??= read());
+    },
+    at(offset) {
+      const place = offset % size;
+      const length = Math.min(end - offset, step - (offset % step));
+      return bytes.subarray(place, place + length);
+    },
+    stopped,
+    stop,
+    async close() {
+      if (isEnded) return;
+      const closed = Promise.resolve(iterator.return?.()).catch(() => undefined);
+      // Content that stalls closes when it goes on, if ever.
+      if (reading === undefined) await closed;
+    },
+  };
+}
