@@ -154,6 +154,8 @@ export async function openUpload(
       from = there ?? (await resume(content));
       if (from - before >= PROGRESS) pauses = client.backoff();
       hasResumed = true;
+      // All has arrived, and only the answer was lost.
+      if (from === content.end && (content.isEnded || !isStream)) break;
     }
     confirmed = content.end;
   }

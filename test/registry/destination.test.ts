@@ -172,7 +172,7 @@ describe("uploads", () => {
       write(registry, { ...SMALL, retries: 3 }),
       "REGISTRY_INVALID_RESPONSE",
     );
-    expect(error.message).toContain("it took a part only of what it was sent");
+    expect(error.message).toContain("it took only a part of what it was sent");
     expect(patches(registry)).toHaveLength(4);
   });
 
