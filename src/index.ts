@@ -14,13 +14,13 @@ export { encryptedMediaType, isEncryptedMediaType, plainMediaType } from "./spec
 
 export type { EncryptedLayer, EncryptLayerOptions } from "./layer/encrypt.js";
 export type { DecryptedLayer, DecryptLayerOptions } from "./layer/decrypt.js";
-export type { Opening, UnwrapOptions } from "./layer/unwrap.js";
+export type { Opening, UnwrapOptions, UnwrapResult } from "./layer/unwrap.js";
 export type {
   AddRecipientsOptions,
   RecipientSelector,
   RemoveRecipientsOptions,
 } from "./layer/recipients.js";
-export type { KeyReport, RecipientReport } from "./layer/explain.js";
+export type { ExplainKeyOptions, KeyReport, RecipientReport } from "./layer/explain.js";
 export type { ErrorCode } from "./errors.js";
 export type { Key, Recipient, RecipientInfo, WrapOptions } from "./keywrap/types.js";
 export type { Descriptor, DescriptorLike, Platform } from "./spec/descriptor.js";

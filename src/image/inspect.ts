@@ -189,7 +189,7 @@ async function tryParts(
   const fitting = parts.filter(({ scheme }) => present.includes(scheme));
   const reasons: string[] = [];
   for (const part of fitting) {
-    const report = await explainKey(descriptor, part, signal);
+    const report = await explainKey(descriptor, { key: part, signal });
     const { opens, index } = report;
     if (!opens) {
       reasons.push(...report.reasons);

@@ -17,7 +17,6 @@ export interface RecipientReport extends Partial<RecipientInfo> {
 
 /** Whether one key opens a layer, and if not, why. */
 export interface KeyReport {
-  key: Key;
   opens: boolean;
   /** The place of the wrapped key that it opens, in its scheme's list, from 0. */
   index?: number;
@@ -25,6 +24,11 @@ export interface KeyReport {
   binding?: Uint8Array;
   /** For each wrapped key of the key's scheme that it does not open: why. */
   reasons: string[];
+}
+
+export interface ExplainKeyOptions {
+  key: Key;
+  signal?: AbortSignal | undefined;
 }
 
 /** The recipients of a layer. Never throws for what is in the annotations. */
@@ -46,11 +50,14 @@ export async function reportRecipients(wrapped: WrappedKey): Promise<RecipientRe
   }
 }
 
-/** Tries one key on every wrapped key of its scheme, until one opens. */
+/**
+ * Tries one key on every wrapped key of its scheme, until one opens.
+ *
+ * @throws the reason of the signal when it is aborted; a key that fails is a reason of the report
+ */
 export async function explainKey(
   descriptor: DescriptorLike,
-  key: Key,
-  signal?: AbortSignal,
+  { key, signal }: ExplainKeyOptions,
 ): Promise<KeyReport> {
   const reasons: string[] = [];
   const attempts = newAttempts();
@@ -65,7 +72,7 @@ export async function explainKey(
       if (secret !== null) {
         const binding = bindingIn(secret);
         const { index } = wrapped;
-        return { key, opens: true, index, ...(binding && { binding }), reasons: [] };
+        return { opens: true, index, ...(binding && { binding }), reasons: [] };
       }
       reasons.push(key.explain?.(wrapped.bytes) ?? "it is for another key");
     } catch (error) {
@@ -74,7 +81,7 @@ export async function explainKey(
     }
   }
   if (reasons.length === 0) reasons.push(`the layer has no ${key.scheme} recipient`);
-  return { key, opens: false, reasons };
+  return { opens: false, reasons };
 }
 
 function bindingIn(secret: Uint8Array): Uint8Array | undefined {

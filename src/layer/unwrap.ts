@@ -23,23 +23,29 @@ export interface Opening {
   key: Key;
 }
 
+export interface UnwrapResult extends Opening {
+  /** The digest that the layer had before encryption, as its sender recorded it; may be empty. */
+  recordedDigest: string;
+}
+
 export interface UnwrapOptions {
   keys: readonly Key[];
   signal?: AbortSignal | undefined;
 }
 
 /**
- * Finds out whether any of the keys opens a layer, without its blob. Nothing secret is returned.
+ * Finds out whether any of the keys opens a layer, without its blob. No key material is returned.
  *
  * @throws {@link OcicryptError} as {@link unwrapPrivateOptions}
  */
 export async function unwrapOnly(
   descriptor: DescriptorLike,
   options: UnwrapOptions,
-): Promise<Opening> {
+): Promise<UnwrapResult> {
   const { opening, privateOptions } = await unwrapPrivateOptions(descriptor, options);
+  const recordedDigest = privateOptions.digest;
   wipePrivateOptions(privateOptions);
-  return opening;
+  return { ...opening, recordedDigest };
 }
 
 /** @throws {@link OcicryptError} `NOT_ENCRYPTED` */

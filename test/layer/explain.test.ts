@@ -72,15 +72,17 @@ describe("listRecipients", () => {
 describe("explainKey", () => {
   it("says which wrapped key a key opens", async () => {
     const key = openKey();
-    const report = await explainKey(withLists({ test: `!,${RIGHT}` }), key);
-    expect(report).toEqual({ key, opens: true, index: 1, reasons: [] });
+    const report = await explainKey(withLists({ test: `!,${RIGHT}` }), { key });
+    expect(report).toEqual({ opens: true, index: 1, reasons: [] });
   });
 
   it("gives a reason for each wrapped key that a key does not open", async () => {
     const reasons = ["first", "second"];
     let calls = 0;
     const key: Key = { ...foreignKey(), explain: () => reasons[calls++]! };
-    const report = await explainKey(withLists({ test: `${RIGHT},,${RIGHT}`, other: RIGHT }), key);
+    const report = await explainKey(withLists({ test: `${RIGHT},,${RIGHT}`, other: RIGHT }), {
+      key,
+    });
     expect(report.opens).toBe(false);
     expect(report.reasons).toHaveLength(3);
     expect([report.reasons[0], report.reasons[2]]).toEqual(reasons);
@@ -114,9 +116,8 @@ describe("explainKey", () => {
     ],
     ["is of another scheme", foreignKey("other"), /no other recipient/],
   ])("reports a key that %s", async (_, key, reason) => {
-    const report = await explainKey(withLists({ test: RIGHT }), key);
+    const report = await explainKey(withLists({ test: RIGHT }), { key });
     expect(report).toEqual({
-      key,
       opens: false,
       reasons: [expect.stringMatching(reason) as unknown],
     });
@@ -129,7 +130,7 @@ describe("explainKey", () => {
     ["keys/rsa-2048.jwk", "jwk-rsa-oaep", /kid "rsa-3072".*"rsa-2048"/],
   ])("says of %s why it does not open %s", async (path, name, reason) => {
     const key = jwe.key(vectorFile(path));
-    const report = await explainKey(encryptedDescriptor(jweVector(name)), key);
+    const report = await explainKey(encryptedDescriptor(jweVector(name)), { key });
     expect(report.opens).toBe(false);
     expect(report.reasons).toEqual([expect.stringMatching(reason)]);
   });
@@ -137,20 +138,20 @@ describe("explainKey", () => {
   it("wipes what the key unwrapped", async () => {
     const secret = Buffer.from(JSON.stringify(rightPrivateOptions));
     const key: Key = { scheme: "test", unwrap: () => Promise.resolve(secret) };
-    await explainKey(withLists({ test: RIGHT }), key);
+    await explainKey(withLists({ test: RIGHT }), { key });
     expect(secret.every((byte) => byte === 0)).toBe(true);
   });
 
   it("wipes what the key unwrapped, although it is of no use", async () => {
     const secret = Buffer.from(JSON.stringify({ ...rightPrivateOptions, cipheroptions: null }));
     const key: Key = { scheme: "test", unwrap: () => Promise.resolve(secret) };
-    await explainKey(withLists({ test: RIGHT }), key);
+    await explainKey(withLists({ test: RIGHT }), { key });
     expect(secret.every((byte) => byte === 0)).toBe(true);
   });
 
   it("rejects with the reason of an aborted signal", async () => {
     const signal = AbortSignal.abort(new Error("enough"));
-    await expect(explainKey(withLists({ test: RIGHT }), openKey(), signal)).rejects.toBe(
+    await expect(explainKey(withLists({ test: RIGHT }), { key: openKey(), signal })).rejects.toBe(
       signal.reason,
     );
   });
@@ -165,6 +166,8 @@ describe("explainKey", () => {
       },
     };
     const { signal } = controller;
-    await expect(explainKey(withLists({ test: RIGHT }), key, signal)).rejects.toBe(signal.reason);
+    await expect(explainKey(withLists({ test: RIGHT }), { key, signal })).rejects.toBe(
+      signal.reason,
+    );
   });
 });

@@ -19,6 +19,7 @@ import { encryptedDescriptor, jweVector, vectorFile } from "../support/vectors.j
 
 const RIGHT = base64(JSON.stringify(rightPrivateOptions));
 const GARBAGE = base64("garbage");
+const RECORDED = `sha256:${"c".repeat(64)}`;
 
 function withLists(lists: Record<string, string>): {
   mediaType: string;
@@ -43,7 +44,7 @@ function keyFor(text: string): Key {
     unwrap: (wrapped) =>
       Promise.resolve(
         Buffer.from(wrapped).toString() === text
-          ? Buffer.from(JSON.stringify(rightPrivateOptions))
+          ? Buffer.from(JSON.stringify({ ...rightPrivateOptions, digest: RECORDED }))
           : null,
       ),
   };
@@ -58,6 +59,7 @@ describe("unwrapOnly", () => {
       scheme: "test",
       index: 1,
       key: right,
+      recordedDigest: RECORDED,
     });
   });
 
@@ -277,7 +279,7 @@ describe("unwrapOnly", () => {
     const { descriptor } = craftLayer(Buffer.alloc(1));
     const key = openKey();
     const opening = await unwrapOnly(descriptor, { keys: [key] });
-    expect(Object.keys(opening).sort()).toEqual(["index", "key", "scheme"]);
+    expect(Object.keys(opening).sort()).toEqual(["index", "key", "recordedDigest", "scheme"]);
   });
 });
 

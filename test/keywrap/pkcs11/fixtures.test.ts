@@ -50,7 +50,7 @@ describe("layers of ocicrypt 1.1.10", () => {
 
     const wrapped = descriptor.annotations!["org.opencontainers.image.enc.keys.pkcs11"]!;
     expect(describeBlob(Buffer.from(wrapped, "base64"))).toEqual([{ algorithm }]);
-    const { reasons } = await explainKey(descriptor, wrong);
+    const { reasons } = await explainKey(descriptor, { key: wrong });
     const size = (key: string): string => key.replace("rsa", "RSA-");
     expect(reasons).toEqual([
       `${algorithm}: the recipient needs ${size(opens)}, the key is ${size(other)}`,
@@ -60,7 +60,7 @@ describe("layers of ocicrypt 1.1.10", () => {
   it("says of a key of the right size that it is another or the layer damaged", async () => {
     const { descriptor } = layer("pkcs11-2048-sha1");
     const key = await pkcs11.key(vectorFile("keys/rsa-2048.pem"));
-    const { reasons } = await explainKey(descriptor, key);
+    const { reasons } = await explainKey(descriptor, { key });
     expect(reasons).toEqual(["RSA-OAEP: for another RSA-2048 key, or damaged"]);
   });
 });
