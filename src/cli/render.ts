@@ -57,6 +57,9 @@ export function renderReport(report: ImageReport): string {
     for (const layer of layers) lines.push(...layerLines(layer));
     if (config !== undefined) lines.push(...configLines(config));
   }
+  for (const { platform, digest } of report.missing ?? []) {
+    lines.push("", `${printable(platform)}  ${digest}  missing`);
+  }
   return [...lines, ""].join("\n");
 }
 

@@ -7,6 +7,7 @@ import { isEncryptedDescriptor, type Descriptor } from "../spec/descriptor.js";
 import { encryptedMediaType } from "../spec/media-types.js";
 import type { ImageDestination, ImageSource } from "../store/types.js";
 import { changesOf, mergeLayer } from "./changes.js";
+import { isForeign } from "./engine/copy-blobs.js";
 import { progressMeter, type ProgressMeter } from "./engine/progress.js";
 import { layerIdentity, runSteps, type LayerStep, type SameLayers } from "./engine/run-steps.js";
 import {
@@ -23,9 +24,11 @@ import { withDiffId, type DiffIdCheckStream } from "./features/diff-id.js";
 import { findWrongDiffIds, plainDiffIds, REFUSED_LATER } from "./features/expected-config.js";
 import { CONVERTED_WARNING, hasDockerFormat } from "./features/docker-format.js";
 import { findCopies, type CopyWords } from "./features/leftover-blobs.js";
+import { findDescriptorLoss, findPlainLeft, requireNoPlainCopy } from "./features/plain-left.js";
 import { readEarlier, type EarlierLayers, type Reuse } from "./features/reuse.js";
 import {
   nameOfLayer,
+  requirePresent,
   selectLayers,
   selectManifests,
   type SelectedLayer,
@@ -170,6 +173,7 @@ async function planEncryption(
   options: EncryptImageOptions,
 ): Promise<EncryptionPlan> {
   const { skipBase = false, redactHistory: redact = false, signal } = options;
+  requirePresent(root, options);
   const manifests = imageManifests(root);
   const chosen = selectManifests(manifests, options);
   const configs = await readConfigs(source, chosen, { redact, signal });
@@ -181,10 +185,12 @@ async function planEncryption(
         });
   const selected = selectLayers(manifests, options, base && countsOf(base));
   requirePlain(selected);
+  requireNoPlainCopy(root, selected);
   const converted = hasDockerFormat(root) ? [CONVERTED_WARNING] : [];
   const baseWarnings = base === undefined ? [] : findBaseChanged(base);
   const wrong = findWrongDiffIds(chosen, configs.configs);
-  const warnings = [...converted, ...configs.warnings, ...wrong, ...baseWarnings];
+  const left = [...findPlainLeft(root), ...findDescriptorLoss(root, selected)];
+  const warnings = [...converted, ...configs.warnings, ...wrong, ...baseWarnings, ...left];
   const diffIds = plainDiffIds(selected, configs.configs);
   return { selected, configs, base, bound: configs.hashes, diffIds, warnings };
 }
@@ -233,11 +239,22 @@ function encryptionStep({
       const checked = expected === undefined ? undefined : withDiffId(content, expected);
       const options = { descriptor, recipients, binding, signal };
       const layer = encryptLayer(checked?.content ?? content, options);
-      await destination.write(layer.stream, () => layer.finalize(), { signal });
+      await destination
+        .write(layer.stream, () => layer.finalize(), { signal })
+        .catch((error: unknown) => {
+          throw isForeign(descriptor) ? explainForeign(error, layers) : error;
+        });
       if (checked !== undefined) wrongDiffIds.push(...(await compareDiffIds(checked, layers)));
       return layer.finalize();
     },
   };
+}
+
+/** Base layers of Windows images are named by a URL and are in no store. */
+function explainForeign(error: unknown, [layer]: SameLayers): unknown {
+  if (!isOcicryptError(error, "BLOB_NOT_FOUND")) return error;
+  const message = `${nameOfLayer(layer)} is named by a URL and the source does not hold it; select other layers`;
+  return new OcicryptError("BLOB_NOT_FOUND", message, { cause: error });
 }
 
 /** Warns about a config that decryption will hold against the layer. */

@@ -27,6 +27,7 @@ export type {
   LayerKeyReport,
   LayerReport,
   ManifestReport,
+  MissingReport,
   ReaderReport,
 } from "./inspect.js";
 export type { BindingState } from "./features/binding.js";

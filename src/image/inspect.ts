@@ -9,7 +9,13 @@ import { readExpectations } from "./features/expected-config.js";
 import { lintConfig, type ConfigReport } from "./features/config-lint.js";
 import { isImageConfig } from "./manifests/image-config.js";
 import { formatPlatform } from "./manifests/select-layers.js";
-import { imageManifests, readDocument, readImage, type ManifestNode } from "./manifests/tree.js";
+import {
+  imageManifests,
+  missingManifests,
+  readDocument,
+  readImage,
+  type ManifestNode,
+} from "./manifests/tree.js";
 
 export interface InspectImageOptions {
   /** Each is tried on each encrypted layer. */
@@ -24,6 +30,14 @@ export interface ImageReport {
   digest: string;
   mediaType: string;
   manifests: ManifestReport[];
+  /** Manifests that an index names and the source does not hold; absent without any. */
+  missing?: MissingReport[];
+}
+
+export interface MissingReport {
+  /** `os/arch`, or `-` where the index names none. */
+  platform: string;
+  digest: string;
 }
 
 export interface ManifestReport {
@@ -94,7 +108,11 @@ export async function inspectImage(
     manifests.push(await inspectManifest(source, node, options));
   }
   const { digest, mediaType } = root.descriptor;
-  return { digest, mediaType, manifests };
+  const missing = missingManifests(root).map((node) => ({
+    platform: formatPlatform(node.descriptor.platform),
+    digest: node.descriptor.digest,
+  }));
+  return { digest, mediaType, manifests, ...(missing.length > 0 && { missing }) };
 }
 
 async function inspectManifest(

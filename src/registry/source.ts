@@ -63,6 +63,15 @@ export function registrySource(
         }
       }
     },
+    async hasName(tag, { signal } = {}) {
+      try {
+        await getManifest(client, tag, "IMAGE_NOT_FOUND", signal);
+        return true;
+      } catch (error) {
+        if (isOcicryptError(error, "IMAGE_NOT_FOUND")) return false;
+        throw error;
+      }
+    },
     referrers: (digest, { signal } = {}) => readReferrers(client, digest, signal),
   };
 }

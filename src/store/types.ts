@@ -34,6 +34,13 @@ export interface ImageSource {
    * @throws {@link OcicryptError} as {@link resolve}
    */
   referrers?(digest: string, options?: StoreOptions): Promise<Descriptor[]>;
+  /**
+   * Whether the store has an image of this name beside this one, where the source can tell. cosign
+   * keeps signatures under names made from a digest.
+   *
+   * @throws {@link OcicryptError} as {@link resolve}
+   */
+  hasName?(name: string, options?: StoreOptions): Promise<boolean>;
 }
 
 /** A place for one image. What was there before is there until {@link commit} has ended. */

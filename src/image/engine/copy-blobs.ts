@@ -17,6 +17,7 @@ export function blobsOf(root: ImageNode, without: ReadonlySet<unknown> = new Set
 
 function collect(node: ImageNode, without: ReadonlySet<unknown>): Descriptor[] {
   if (node.kind === "index") return node.children.flatMap((child) => collect(child, without));
+  if (node.kind === "missing") return [];
   if (node.kind === "other") return node.bytes === undefined ? [node.descriptor] : [];
   const { config, layers } = node.document;
   const kept = layers.filter((layer) => !without.has(layer.node));
@@ -40,6 +41,11 @@ function isSameStore(source: ImageSource, destination: ImageDestination): boolea
   return source.place !== undefined && source.place.store === destination.place?.store;
 }
 
+/** Whether a descriptor says where else its content is, so that stores need not hold it. */
+export function isForeign({ urls }: Descriptor): boolean {
+  return Array.isArray(urls) && urls.length > 0;
+}
+
 /** Copies a blob where it is not there yet. */
 export async function copyBlob(
   source: ImageSource,
@@ -49,10 +55,15 @@ export async function copyBlob(
 ): Promise<void> {
   if (await destination.contains(blob)) return;
   if ((await destination.mount?.(blob)) === true) return;
-  await restarting(async () => {
-    const content = verified(source.read(blob, { signal }), blob, signal);
-    await destination.write(meter.count(content, blob, "copy"), () => blob, { signal });
-  });
+  try {
+    await restarting(async () => {
+      const content = verified(source.read(blob, { signal }), blob, signal);
+      await destination.write(meter.count(content, blob, "copy"), () => blob, { signal });
+    });
+  } catch (error) {
+    // Base layers of Windows images are named by a URL and are in no store.
+    if (!isForeign(blob) || !isOcicryptError(error, "BLOB_NOT_FOUND")) throw error;
+  }
 }
 
 /** Each restart reads and sends a whole layer once more. */

@@ -8,7 +8,7 @@ import {
   type SelectedLayer,
   type Selection,
 } from "../manifests/select-layers.js";
-import type { ImageNode, ManifestNode, OtherNode } from "../manifests/tree.js";
+import type { ImageNode, ManifestNode, MissingNode, OtherNode } from "../manifests/tree.js";
 
 /** Conditions that an image must meet before any of it is decrypted. */
 export interface DecryptPolicy {
@@ -46,7 +46,8 @@ export function requireEncryptedLayers(
   if (policy === true) {
     const [unknown] = others;
     if (unknown !== undefined) {
-      const { mediaType } = unknown.descriptor;
+      const { mediaType, digest } = unknown.descriptor;
+      if (unknown.kind === "missing") throw violation(`the manifest ${digest} is missing`);
       throw violation(`the image has an entry of the type ${shown(mediaType)}, which is not known`);
     }
     const bare = manifests.find(({ document }) => document.layers.length === 0);
@@ -78,7 +79,10 @@ export async function requireLayerRecipients(
  * The manifests that a runtime might run. It goes by the platform and not by BuildKit's mark of
  * attestations, which would otherwise be a way to hide a plain image from the policy.
  */
-function runnable(node: ImageNode): { manifests: ManifestNode[]; others: OtherNode[] } {
+function runnable(node: ImageNode): {
+  manifests: ManifestNode[];
+  others: (OtherNode | MissingNode)[];
+} {
   if (node.kind === "index") {
     const children = node.children.map(runnable);
     return {
@@ -86,7 +90,7 @@ function runnable(node: ImageNode): { manifests: ManifestNode[]; others: OtherNo
       others: children.flatMap(({ others }) => others),
     };
   }
-  if (node.kind === "other") return { manifests: [], others: [node] };
+  if (node.kind === "other" || node.kind === "missing") return { manifests: [], others: [node] };
   const { isAttestation, platform } = node;
   const isNowhere = platform?.os === "unknown" && platform.architecture === "unknown";
   return { manifests: isAttestation && isNowhere ? [] : [node], others: [] };

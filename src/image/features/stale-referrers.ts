@@ -1,7 +1,8 @@
 import { isOcicryptError, shown } from "../../errors.js";
 import type { Descriptor } from "../../spec/descriptor.js";
 import type { ImageSource } from "../../store/types.js";
-import { documentNodes, type ImageNode } from "../manifests/tree.js";
+import { readSubject } from "../../spec/manifest.js";
+import { documentNodes, isMarked, type ImageNode } from "../manifests/tree.js";
 
 /** Each is a request or two to a registry. */
 const MAX_LOOKUPS = 16;
@@ -22,12 +23,18 @@ export async function findReferrers(
   signal: AbortSignal | undefined,
 ): Promise<string[]> {
   const found = new Map<string, unknown>(artifactsIn(root, new Set(former)));
+  const following = new Set(
+    documentNodes(root).flatMap(({ descriptor }) =>
+      isMarked(descriptor) ? [descriptor.digest] : [],
+    ),
+  );
   const warnings: string[] = [];
   try {
     for (const digest of former.slice(0, MAX_LOOKUPS)) {
       for (const referrer of (await source.referrers?.(digest, { signal })) ?? []) {
-        found.set(referrer.digest, referrer.artifactType);
+        if (!following.has(referrer.digest)) found.set(referrer.digest, referrer.artifactType);
       }
+      for (const [name, type] of await tagsOf(source, digest, signal)) found.set(name, type);
     }
   } catch (error) {
     signal?.throwIfAborted();
@@ -51,6 +58,23 @@ export async function findReferrers(
   return found.size === 0 ? warnings : [describe([...found]), ...warnings];
 }
 
+/** Names under which cosign and ko keep what is about a digest: `sha256-HEX.sig`. */
+const TAGS = [".sig", ".att", ".sbom"] as const;
+const TAG_TYPES = { ".sig": "signature", ".att": "attestation", ".sbom": "SBOM" };
+
+async function tagsOf(
+  source: ImageSource,
+  digest: string,
+  signal: AbortSignal | undefined,
+): Promise<Artifact[]> {
+  const found: Artifact[] = [];
+  for (const suffix of TAGS) {
+    const name = digest.replace(":", "-") + suffix;
+    if ((await source.hasName?.(name, { signal })) === true) found.push([name, TAG_TYPES[suffix]]);
+  }
+  return found;
+}
+
 /** Nothing has checked the type. */
 type Artifact = readonly [digest: string, type: unknown];
 
@@ -58,9 +82,11 @@ function artifactsIn(root: ImageNode, former: ReadonlySet<string>): Artifact[] {
   return documentNodes(root).flatMap((node) => {
     if (node.kind === "index") return [];
     const { descriptor, document } = node;
-    const { subject } = document;
-    if (subject === undefined || !former.has(subject.digest)) return [];
-    return [[descriptor.digest, descriptor.artifactType]];
+    const { subject, text } = document;
+    // BuildKit's attestations stay beside the image, and their entries follow it.
+    if (isMarked(descriptor) || subject === undefined || !former.has(subject.digest)) return [];
+    const { artifactType } = readSubject(Buffer.from(text));
+    return [[descriptor.digest, descriptor.artifactType ?? artifactType]];
   });
 }
 

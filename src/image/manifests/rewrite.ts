@@ -101,6 +101,7 @@ async function rewriteNode(
   destination: ManifestWriter,
   types: ChangedTypes,
 ): Promise<Descriptor> {
+  if (node.kind === "missing") return node.descriptor;
   if (node.kind === "other") {
     if (node.bytes !== undefined) await destination.writeManifest(node.bytes, node.descriptor);
     return node.descriptor;

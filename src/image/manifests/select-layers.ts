@@ -2,7 +2,13 @@ import { OcicryptError, shown } from "../../errors.js";
 import { isEncryptedDescriptor, type Platform } from "../../spec/descriptor.js";
 import type { LocatedDescriptor } from "../../spec/manifest.js";
 import { plainMediaType } from "../../spec/media-types.js";
-import { imageManifests, type ImageNode, type ManifestNode } from "./tree.js";
+import {
+  imageManifests,
+  isNowhere,
+  missingManifests,
+  type ImageNode,
+  type ManifestNode,
+} from "./tree.js";
 
 /**
  * Which layers of an image are meant; all where nothing is given. A layer must fit each kind of
@@ -72,11 +78,28 @@ export function selectLayers(
 }
 
 /**
+ * Refuses a selection of manifests that the source does not hold. What is not selected may be missing.
+ *
+ * @throws {@link OcicryptError} `BLOB_NOT_FOUND`
+ */
+export function requirePresent(root: ImageNode, { platforms }: Selection): void {
+  const missing = missingManifests(root).find(
+    ({ descriptor: { platform } }) =>
+      platforms?.some((wanted) => matches(platform, wanted)) ?? !isNowhere(platform),
+  );
+  if (missing === undefined) return;
+  const { digest, platform } = missing.descriptor;
+  const message = `the source does not hold the manifest ${digest} of ${formatPlatform(platform)}; select platforms that are there`;
+  throw new OcicryptError("BLOB_NOT_FOUND", message);
+}
+
+/**
  * The encrypted layers of a selection.
  *
  * @throws {@link OcicryptError} `NOTHING_SELECTED`; `NOT_ENCRYPTED` where no layer is encrypted
  */
 export function selectEncrypted(root: ImageNode, selection: Selection): SelectedLayer[] {
+  requirePresent(root, selection);
   const manifests = imageManifests(root);
   const isEncrypted = ({ descriptor }: LocatedDescriptor): boolean =>
     isEncryptedDescriptor(descriptor);
@@ -97,13 +120,13 @@ export function selectManifests(
   { platforms }: Selection,
 ): ManifestNode[] {
   for (const wanted of platforms ?? []) {
-    if (manifests.some(({ platform }) => matches(platform, wanted))) continue;
+    if (manifests.some((manifest) => matches(platformOf(manifest), wanted))) continue;
     throw nothing(
       `the image has no manifest for the platform ${shown(wanted)}; ${platformsOf(manifests)}`,
     );
   }
   return manifests.filter(
-    ({ platform }) => platforms?.some((wanted) => matches(platform, wanted)) ?? true,
+    (manifest) => platforms?.some((wanted) => matches(platformOf(manifest), wanted)) ?? true,
   );
 }
 
@@ -165,7 +188,7 @@ function selectors(selection: Selection): Selector[][] {
     // Last, as it is named only where no narrower selector is to be named.
     platforms?.map((wanted) => ({
       what: `layer of the platform ${shown(wanted)}`,
-      fits: ({ manifest }) => matches(manifest.platform, wanted),
+      fits: ({ manifest }) => matches(platformOf(manifest), wanted),
     })),
   ];
   return kinds.filter((kind) => kind !== undefined);
@@ -181,6 +204,11 @@ function isAt({ manifest, index }: SelectedLayer, wanted: number | LayerRange): 
   if (typeof wanted === "number") return index === fromStart(wanted);
   if (!Number.isInteger(wanted.from) || !Number.isInteger(wanted.to)) return false;
   return fromStart(wanted.from) <= index && index <= fromStart(wanted.to);
+}
+
+/** The platform that a selection compares. */
+function platformOf({ platform, configPlatform }: ManifestNode): Platform | undefined {
+  return platform ?? configPlatform;
 }
 
 function matches(platform: Platform | undefined, wanted: string): boolean {

@@ -1,4 +1,4 @@
-import { OcicryptError } from "../../errors.js";
+import { isOcicryptError, OcicryptError } from "../../errors.js";
 import { DOCKER_REFERENCE_TYPE } from "../../spec/annotations.js";
 import type { Descriptor, Platform } from "../../spec/descriptor.js";
 import { MAX_MANIFEST_SIZE } from "../../spec/limits.js";
@@ -11,16 +11,18 @@ import {
 } from "../../spec/manifest.js";
 import type { ImageSource } from "../../store/types.js";
 import { verified } from "../../io/content.js";
-import { isImageConfig } from "./image-config.js";
+import { isImageConfig, parseImageConfig } from "./image-config.js";
 
 /** An image with all its manifests read: what is to be done is decided before anything is done. */
-export type ImageNode = ManifestNode | IndexNode | OtherNode;
+export type ImageNode = ManifestNode | IndexNode | OtherNode | MissingNode;
 
 export interface ManifestNode {
   kind: "manifest";
   descriptor: Descriptor;
   document: Manifest;
   platform?: Platform;
+  /** Of the config, where it was asked for and no index names one. */
+  configPlatform?: Platform;
   /**
    * Is about another manifest and no image, as BuildKit's provenance and artifacts with a `subject`
    * are; in an index it is kept as it is.
@@ -41,6 +43,15 @@ export interface OtherNode {
   descriptor: Descriptor;
   /** Of a manifest; without them it is a blob, as in BuildKit's build caches. */
   bytes?: Uint8Array;
+}
+
+/**
+ * An index entry whose manifest the source does not hold. `docker save` and `ctr export` keep the
+ * whole index with the blobs of one platform; the specification of layouts allows that.
+ */
+export interface MissingNode {
+  kind: "missing";
+  descriptor: Descriptor;
 }
 
 /** Indexes nest one deep in practice. */
@@ -74,14 +85,19 @@ export async function readTree(
     if (depth > MAX_DEPTH || ++documents > MAX_DOCUMENTS || totalSize > MAX_TOTAL_SIZE) {
       throw new OcicryptError("MANIFEST_INVALID", "the image's indexes nest too deep or too wide");
     }
-    const bytes = await readDocument(source, descriptor, signal);
+    const bytes = await readDocument(source, descriptor, signal).catch((error: unknown) => {
+      if (depth > 0 && isOcicryptError(error, "BLOB_NOT_FOUND")) return undefined;
+      throw error;
+    });
+    if (bytes === undefined) return { kind: "missing", descriptor };
     if (!isKnown) return { kind: "other", descriptor, bytes };
     const document = parseDocument(bytes, descriptor.mediaType);
     const { platform } = descriptor;
     if (document.kind === "manifest") {
+      const isArtifact = document.subject !== undefined && !isImageConfig(document.config);
       const isAttestation =
-        descriptor.annotations?.[DOCKER_REFERENCE_TYPE] === "attestation-manifest" ||
-        (depth > 0 && document.subject !== undefined && !isImageConfig(document.config));
+        (isMarked(descriptor) && isNowhere(platform)) ||
+        (depth > 0 && isArtifact && (platform === undefined || isNowhere(platform)));
       return {
         kind: "manifest",
         descriptor,
@@ -119,12 +135,42 @@ export async function readDocument(
   return Buffer.concat(chunks);
 }
 
-/** Reads the manifests of the image that a source resolves to; see {@link readTree}. */
+/** BuildKit's mark on the entries of attestations. */
+export function isMarked({ annotations }: Descriptor): boolean {
+  return annotations?.[DOCKER_REFERENCE_TYPE] === "attestation-manifest";
+}
+
+/** BuildKit's platform of what no runtime runs; the mark alone would hide a plain image. */
+export function isNowhere(platform: Platform | undefined): boolean {
+  return platform?.os === "unknown" && platform.architecture === "unknown";
+}
+
+/**
+ * Reads the manifests of the image that a source resolves to; see {@link readTree}. Where platforms
+ * are selected, a manifest outside of an index has the platform of its config.
+ */
 export async function readImage(
   source: ImageSource,
-  options: { signal?: AbortSignal | undefined },
+  options: { platforms?: readonly string[] | undefined; signal?: AbortSignal | undefined },
 ): Promise<ImageNode> {
-  return readTree(source, await source.resolve(options), options.signal);
+  const root = await readTree(source, await source.resolve(options), options.signal);
+  if (root.kind !== "manifest" || root.platform !== undefined) return root;
+  const { config } = root.document;
+  if (options.platforms === undefined || !isImageConfig(config)) return root;
+  const { platform } = parseImageConfig(await readDocument(source, config, options.signal));
+  return platform === undefined ? root : { ...root, configPlatform: platform };
+}
+
+/** The entries of indexes whose manifests the source does not hold. */
+export function missingManifests(node: ImageNode): MissingNode[] {
+  if (node.kind === "index") return node.children.flatMap(missingManifests);
+  return node.kind === "missing" ? [node] : [];
+}
+
+/** The entries of indexes that are blobs and no manifests, as in BuildKit's caches. */
+export function blobEntries(node: ImageNode): OtherNode[] {
+  if (node.kind === "index") return node.children.flatMap(blobEntries);
+  return node.kind === "other" && node.bytes === undefined ? [node] : [];
 }
 
 /** The image manifests of a tree, those of attestations left out, in the order of their indexes. */
@@ -135,7 +181,7 @@ export function imageManifests(node: ImageNode): ManifestNode[] {
 
 /** All manifests and indexes of a tree. */
 export function documentNodes(node: ImageNode): (ManifestNode | IndexNode)[] {
-  if (node.kind === "other") return [];
+  if (node.kind === "other" || node.kind === "missing") return [];
   return node.kind === "index" ? [node, ...node.children.flatMap(documentNodes)] : [node];
 }
 

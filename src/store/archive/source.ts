@@ -12,7 +12,7 @@ import { scanHeaders, type FilePart } from "./scan.js";
 import { errno, readRange, writeFully } from "../../io/files.js";
 import type { Descriptor } from "../../spec/descriptor.js";
 import { blobName, type ReadLayoutFile } from "../layout/format.js";
-import { readReferrers, resolveImage } from "../layout/source.js";
+import { hasName, readReferrers, resolveImage } from "../layout/source.js";
 import { makeStage, removeStage } from "../stage.js";
 import { MAX_UNPACKED_SIZE } from "../../spec/limits.js";
 import { placeOf, type Reference } from "../reference.js";
@@ -227,6 +227,10 @@ export function archiveSource(reference: Reference): ImageSource {
         throw new OcicryptError("BLOB_NOT_FOUND", `${path} does not hold the blob ${digest}`);
       }
       yield* readPart(archive, part);
+    },
+    async hasName(name, { signal } = {}) {
+      archive ??= await openArchive(path, signal);
+      return hasName(name, readIn(archive));
     },
     async referrers(digest, { signal } = {}) {
       archive ??= await openArchive(path, signal);

@@ -16,6 +16,7 @@ import {
   requireLayout,
   type ReadLayoutFile,
   findEntry,
+  nameOf,
   parseLayoutIndex,
 } from "./format.js";
 import { placeOf, type Reference } from "../reference.js";
@@ -58,6 +59,7 @@ export function layoutSource(reference: Reference): ImageSource {
       known ??= await readReferrers(readIn(path), signal);
       return [...(known.get(digest) ?? [])];
     },
+    hasName: (name) => hasName(name, readIn(path)),
     async *read(descriptor) {
       const file = blobPath(path, descriptor.digest);
       try {
@@ -74,6 +76,13 @@ export function layoutSource(reference: Reference): ImageSource {
       }
     },
   };
+}
+
+/** Whether the `index.json` of a layout has an image of a name. */
+export async function hasName(name: string, read: ReadLayoutFile): Promise<boolean> {
+  const bytes = await read("index.json", MAX_MANIFEST_SIZE);
+  if (bytes === undefined) return false;
+  return parseLayoutIndex(bytes).entries.some(({ descriptor }) => nameOf(descriptor) === name);
 }
 
 /** A manifest that `index.json` does not list, such as that of one platform. */

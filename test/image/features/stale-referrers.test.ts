@@ -188,7 +188,7 @@ describe("an artifact in the index of what it is about", () => {
     const there = await encrypt(plain, encrypted);
     expect(there.layers).toHaveLength(1);
     expect(there.warnings).toEqual([
-      `1 artifact refers to the image's former digest: ${about.descriptor.digest}`,
+      `1 artifact refers to the image's former digest: ${about.descriptor.digest} ("application/spdx+json")`,
     ]);
     const [, kept] = await readIndexEntries(encrypted, there.image);
     expect(kept).toEqual(about.descriptor);

@@ -1,0 +1,87 @@
+import { OcicryptError, shown } from "../../errors.js";
+import type { Descriptor } from "../../spec/descriptor.js";
+import { isEncryptedMediaType, layerCompression } from "../../spec/media-types.js";
+import { nameOfLayer, type SelectedLayer } from "../manifests/select-layers.js";
+import {
+  blobEntries,
+  documentNodes,
+  imageManifests,
+  missingManifests,
+  type ImageNode,
+} from "../manifests/tree.js";
+
+/**
+ * Refuses an image that would keep a selected layer in plain: as a blob that an index lists, in an
+ * attestation, as a config, or as a manifest. Layers of images that are not selected are another
+ * matter, and are warned of.
+ *
+ * @throws {@link OcicryptError} `MANIFEST_UNSUPPORTED`
+ */
+export function requireNoPlainCopy(root: ImageNode, selected: readonly SelectedLayer[]): void {
+  const digests = new Set(selected.map(({ descriptor }) => descriptor.digest));
+  const images = new Set<ImageNode>(imageManifests(root));
+  const kept = [
+    ...blobEntries(root).map(({ descriptor }) => descriptor),
+    ...documentNodes(root).flatMap((node) => {
+      if (node.kind === "index") return [node.descriptor];
+      const { config, layers } = node.document;
+      const others = images.has(node) ? [] : layers.map(({ descriptor }) => descriptor);
+      return [node.descriptor, config, ...others];
+    }),
+  ];
+  const copy = kept.find(({ digest }) => digests.has(digest));
+  if (copy === undefined) return;
+  const message = `the layer ${copy.digest} is in the image as ${shown(copy.mediaType)} too, where it would stay plain`;
+  throw new OcicryptError("MANIFEST_UNSUPPORTED", message);
+}
+
+/** Warns about entries and attestations that look like layers and stay plain, and about missing ones. */
+export function findPlainLeft(root: ImageNode): string[] {
+  const images = new Set<ImageNode>(imageManifests(root));
+  const entries = blobEntries(root).map(({ descriptor }) => descriptor);
+  const others = documentNodes(root).flatMap((node) =>
+    node.kind === "index" || images.has(node)
+      ? []
+      : node.document.layers.map(({ descriptor }) => descriptor).filter(isLayer),
+  );
+  const plain = [...entries, ...others].filter(({ mediaType }) => !isEncryptedMediaType(mediaType));
+  return [
+    ...[...new Map(plain.map((each) => [each.digest, each])).values()].map(
+      ({ digest, mediaType }) => `${digest} of type ${shown(mediaType)} is no layer of an image and stays plain`, // prettier-ignore
+    ),
+    ...missingManifests(root).map(
+      ({ descriptor: { digest } }) => `the index names the manifest ${digest}, which the source does not hold`, // prettier-ignore
+    ),
+  ];
+}
+
+function isLayer({ mediaType }: Descriptor): boolean {
+  return layerCompression(mediaType) !== undefined;
+}
+
+/** Annotations by which lazy pullers find the table of contents of the plain blob. */
+const LAZY_PULL =
+  /^(?:containerd\.io\/snapshot\/stargz\/|io\.containers\.estargz\.|io\.github\.containers\.zstd-chunked\.)/;
+
+/** Warns about descriptors of layers that will not come back, or no longer fit the blob. */
+export function findDescriptorLoss(root: ImageNode, selected: readonly SelectedLayer[]): string[] {
+  const changed = new Set<ImageNode>(selected.map(({ manifest }) => manifest));
+  const entries = documentNodes(root).filter(
+    (node) => node !== root && (node.kind === "index" || changed.has(node)),
+  );
+  const lost = [
+    ...selected.map((layer) => [layer.descriptor, nameOfLayer(layer)] as const),
+    ...entries.map(
+      ({ descriptor }) => [descriptor, `the index entry ${descriptor.digest}`] as const,
+    ),
+  ].flatMap(([descriptor, name]) => {
+    const gone = ["data", "urls"].filter((member) => Object.hasOwn(descriptor, member));
+    if (gone.length === 0) return [];
+    return [`${name} loses ${gone.join(" and ")}: decryption gives back the content, not the manifest's digest`]; // prettier-ignore
+  });
+  const lazy = selected.filter(({ descriptor: { annotations = {} } }) =>
+    Object.keys(annotations).some((name) => LAZY_PULL.test(name)),
+  );
+  const stay = lazy.map((layer) => `${nameOfLayer(layer)} keeps annotations for lazy pulling, which describe the plain blob only`); // prettier-ignore
+  return [...lost, ...stay];
+}
