@@ -13,12 +13,33 @@ const COVERED = [
   "SECURITY.md",
   "docs",
   "examples",
+  "scripts",
+  "src",
+  "test",
   "vectors/README.md",
   "vectors/peers/README.md",
 ];
 
-/** Pages that are being rewritten. */
-const EXCLUDED = ["docs/architecture.md"];
+/** Files that are not checked: the list of markers itself, reports and data made by programs. */
+const EXCLUDED = /^test\/(?:prose\.test\.ts|api\/.*\.api\.md|.*\.json)$/;
+
+/** Files that still have hits. */
+const PENDING = [
+  "docs/architecture.md",
+  "src/cli/command-table.ts",
+  "src/cli/options.ts",
+  "src/registry/backoff.ts",
+  "src/registry/credentials.ts",
+  "src/registry/destination.ts",
+  "src/registry/manifest.ts",
+  "src/registry/options.ts",
+  "src/registry/source.ts",
+  "src/registry/upload.ts",
+  "src/store/archive/source.ts",
+  "src/store/layout/format.ts",
+  "src/store/layout/source.ts",
+  "src/store/types.ts",
+];
 
 const TEXT_FILE = /\.(?:md|js|ts|json|sh)$/;
 
@@ -56,7 +77,9 @@ const MARKED = new RegExp(String.raw`(?<![\w-])(?:${words})(?![\w-])`, "gi");
 const CLAUSE =
   /(?:^[ \t]*(?:\*|\/\/|\/\*\*|-|>|\|)?[ \t]*|[.:;!] |\| |["'`])Wh(?:at|o) [^.?]*[.|"'`]/gm;
 
-const files = COVERED.flatMap((path) => list(path)).filter((path) => !EXCLUDED.includes(path));
+const files = COVERED.flatMap((path) => list(path)).filter(
+  (path) => !EXCLUDED.test(path) && !PENDING.includes(path),
+);
 
 function list(path: string): string[] {
   if (!statSync(join(ROOT, path)).isDirectory()) return [path];

@@ -2,7 +2,7 @@ import { createRequire } from "node:module";
 import { Worker } from "node:worker_threads";
 import { abortable } from "../io/abort.js";
 
-/** What bcrypt_pbkdf takes; sizes in bytes. */
+/** The arguments of bcrypt_pbkdf; sizes in bytes. */
 export interface BcryptInput {
   password: Uint8Array;
   salt: Uint8Array;

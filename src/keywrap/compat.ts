@@ -14,12 +14,12 @@ export type Profile = (typeof PROFILES)[number];
 const COCO_LAYER =
   /^application\/vnd\.oci\.image\.layer\.(?:nondistributable\.)?v1\.tar(?:\+gzip)?$/;
 
-/** What josekit is set to for RSA and EC keys (ocicrypt-rs/src/keywrap/jwe.rs). */
+/** The algorithms that josekit uses for RSA and EC keys (ocicrypt-rs/src/keywrap/jwe.rs). */
 const COCO_ALGORITHMS = ["RSA-OAEP", "ECDH-ES+A256KW"];
 
 const GO_SCHEMES = ["jwe", "pkcs7", "pgp", "pkcs11"];
 
-/** Why the readers of a profile can not use a recipient; `undefined` when they can. */
+/** Why the readers of a profile cannot use a recipient; `undefined` if they can. */
 export function recipientProblem(
   profile: Profile,
   { scheme, algorithm }: { scheme: string; algorithm?: string | undefined },
@@ -34,12 +34,12 @@ export function recipientProblem(
 }
 
 /**
- * Why the readers of a profile can not use an encrypted layer; `undefined` when they can.
+ * Why the readers of a profile cannot use an encrypted layer; `undefined` if they can.
  *
  * @param mediaType that it has or will have
  */
 export function layerProblem(profile: Profile, mediaType: string): string | undefined {
-  // All go by the type: what it calls plain is not decrypted, whatever keys are with it.
+  // All readers rely on the type: they do not decrypt a layer of a plain type, whatever its keys.
   if (!isEncryptedMediaType(mediaType)) {
     return `an encrypted layer is of type ${mediaType}, which readers take for plain`;
   }

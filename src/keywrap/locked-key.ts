@@ -2,7 +2,7 @@ import type { Key } from "./types.js";
 
 /**
  * A key whose password takes time to check: it is opened when the first wrapped key is tried, off
- * the main thread, and once. What it holds is then used as one key.
+ * the main thread, and once. Its contents are then used as one key.
  *
  * @param open rejects as {@link Key.unwrap} then does, each time
  */

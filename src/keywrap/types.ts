@@ -65,7 +65,7 @@ export interface UnwrapContext extends WrapOptions {
   attempts?: Attempts | undefined;
 }
 
-/** What is known about a recipient without any key. */
+/** The facts about a recipient that are known without any key. */
 export interface RecipientInfo {
   /** The algorithm that wraps the key, by its name in the scheme, e.g. `RSA-OAEP`. */
   algorithm: string;

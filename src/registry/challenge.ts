@@ -1,4 +1,4 @@
-/** What a registry asks for in `WWW-Authenticate`. */
+/** The authentication that a registry requests in `WWW-Authenticate`. */
 export interface Challenge {
   /** In lower case. */
   scheme: string;
@@ -39,7 +39,7 @@ export function parseChallenges(header: string): Challenge[] | undefined {
     const scheme = take(SCHEME)?.[1]?.toLowerCase();
     if (scheme === undefined) return undefined;
     const params = new Map<string, string>();
-    // Parameters go on behind commas until there is a word that is none: the next scheme.
+    // Parameters continue after commas until a word that is not a parameter: the next scheme.
     for (let param = take(PARAM); param !== null; param = take(PARAM)) {
       const [, name = "", value = ""] = param;
       if (params.has(name.toLowerCase())) return undefined;

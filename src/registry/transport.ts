@@ -33,7 +33,7 @@ export interface FetchResponse {
 }
 
 export interface TransportOptions {
-  /** What to trust and to present in TLS, asked for once. */
+  /** The certificates to trust and to present in TLS, requested once. */
   tls: () => Promise<TrustedTls>;
   /** In milliseconds: to connect, and for each piece of a body that is sent. */
   timeout: number;

@@ -52,7 +52,7 @@ function parsePath(text: string, expected: "oci" | "oci-archive"): Reference {
         `${String(transport)} is not read here; convert it first: ${command}`,
       );
     }
-    // What is behind the colon can be the password of a key that lost its -k.
+    // The text after the colon can be the password of a key whose -k is missing.
     throw invalid(text.replace(/:.*/s, ":…"), `it names ${what}; images are written as ${forms}`);
   }
   let rest = text.slice(expected.length + 1);

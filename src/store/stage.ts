@@ -8,7 +8,7 @@ import { errno } from "../io/files.js";
 /** Names the machine and the process that work with it, so that what is left behind is recognised. */
 const NAME = /^\.ocicrypt-([0-9a-f]{8})-(\d+)-[0-9a-f]{16}(?:\.lock)?$/;
 
-/** What a stage holds: blobs that are not finished, and the new layout. */
+/** The contents of a stage: unfinished blobs, and the new layout. */
 const CONTENT = /^(?:image|[0-9a-f]{16})$/;
 
 /** The names of this process: another process with its number has ended, as numbers are reused. */

@@ -46,7 +46,7 @@ async function prepare() {
     writeFileSync(join(directory, project, "public.pem"), publicKey);
     writeFileSync(join(directory, project, "private.pem"), privateKey);
   }
-  // What npx installs goes away with the directory; what npm has downloaded is used again.
+  // The installation goes away with the directory; downloads are reused from npm's cache.
   const { stdout: cache } = await run("npm", ["config", "get", "cache"]);
   mkdirSync(join(directory, "npm"));
   symlinkSync(join(cache.trim(), "_cacache"), join(directory, "npm", "_cacache"));

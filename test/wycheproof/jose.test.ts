@@ -27,7 +27,7 @@ describe("JSON Web Encryption", () => {
     private: Jwk;
   }
   const groups = groupsOf<JweGroup>("json_web_encryption");
-  /** What Go's ocicrypt does not write for an image, and nothing here reads. */
+  /** Algorithms that Go's ocicrypt does not write for an image and that this library does not read. */
   const UNREAD = /^(?:ECDH-ES|RSA1_5)$/;
   const isRead = ({ private: { kty, alg = "" } }: JweGroup): boolean =>
     kty !== "oct" && !UNREAD.test(alg);
@@ -180,7 +180,7 @@ describe("ECDH in JWE", () => {
       read++;
       // OpenSSL knows a curve by its parameters where they are those of one with a name.
       if (test.flags.includes("UnnamedCurve")) continue;
-      // A key that can be read is used as what it says, or refused; never as another one.
+      // A key that can be read is used as its members say, or rejected; never as another one.
       const found = await openJwe(test.private, agreedJwe(epk, hex(test.shared)));
       if (
         test.result === "valid" ? !isSecret(found) : test.result === "invalid" && isSecret(found)

@@ -21,8 +21,8 @@ const privateKeyOf = ({ privateKeyPkcs8 }: RsaGroup): KeyObject =>
 const hashOf = ({ sha = "" }: RsaGroup): string => sha.replace("-", "").toLowerCase();
 
 /**
- * Whether the key of a PKCS#7 message is found exactly where it should be. What cannot be decrypted
- * gives a random key, and another one each time.
+ * Whether the key of a PKCS#7 message is found exactly where it should be. A message that
+ * cannot be decrypted gives a random key, a different one each time.
  */
 function isRight(test: RsaTest, transport: KeyTransport, key: KeyObject): boolean {
   const expected = hex(test.msg);

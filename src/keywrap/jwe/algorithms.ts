@@ -96,8 +96,8 @@ export function sizeFits(key: KeyObject, { enc, encryptedKey }: JweRecipient): b
 }
 
 /**
- * Derives the key that wraps the content's key: RFC 7518 section 4.6.2, of which one round is
- * enough for AES. It shows what a recipient's key is without the rest of the message.
+ * Derives the key that wraps the content's key: RFC 7518 section 4.6.2. One
+ * round is enough for AES. It identifies a recipient's key without the rest of the message.
  *
  * @returns `undefined` for an ephemeral key that is not on the curve
  */

@@ -38,11 +38,11 @@ import type { ImageDestination } from "../types.js";
  *
  * @throws {@link OcicryptError} `REFERENCE_INVALID`; `LAYOUT_INVALID` when a file is there that is
  *   not an OCI archive; `DESTINATION_EXISTS` when it holds other images; `SOURCE_UNREADABLE` when
- *   it can not be looked into; `DESTINATION_UNWRITABLE`
+ *   it cannot be read; `DESTINATION_UNWRITABLE`
  */
 export async function archiveDestination(reference: Reference): Promise<ImageDestination> {
   if (reference.digest !== undefined) {
-    const message = "a destination can not name a digest: its content decides that";
+    const message = "a destination cannot name a digest: its content decides that";
     throw new OcicryptError("REFERENCE_INVALID", message);
   }
   const { tag } = reference;
@@ -131,7 +131,7 @@ interface Existing {
   version: string;
 }
 
-/** What is in the way; an empty file, as `mktemp` makes them, holds no image. */
+/** The obstacle at a path; an empty file, as `mktemp` creates it, holds no image. */
 async function describeExisting(path: string): Promise<Existing | undefined> {
   const stats = await statIfThere(path);
   if (stats === undefined) return undefined;

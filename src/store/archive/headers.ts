@@ -3,7 +3,7 @@ import { OcicryptError } from "../../errors.js";
 /** Everything in a tar archive is counted in blocks of these many bytes. */
 export const BLOCK = 512;
 
-/** What the header block of an entry says. */
+/** The content of the header block of an entry. */
 export interface TarHeader {
   name: string;
   size: number;
@@ -13,7 +13,7 @@ export interface TarHeader {
   target: string;
 }
 
-/** What a pax extended header says in place of the header block behind it. */
+/** The values of a pax extended header that replace those of the next header block. */
 export interface PaxRecords {
   path?: string;
   size?: number;

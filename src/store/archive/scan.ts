@@ -112,7 +112,7 @@ export async function scanHeaders(
   throw invalid(`${path} has more than ${String(MAX_ENTRIES)} entries`);
 }
 
-/** What extended headers say so far, together with one more of them. */
+/** The values of extended headers so far, combined with those of one more. */
 function extend(
   before: PaxRecords | undefined,
   type: string,

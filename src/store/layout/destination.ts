@@ -42,7 +42,7 @@ import type { ImageDestination } from "../types.js";
  */
 export async function layoutDestination(reference: Reference): Promise<ImageDestination> {
   if (reference.digest !== undefined) {
-    const message = "a destination can not name a digest: its content decides that";
+    const message = "a destination cannot name a digest: its content decides that";
     throw new OcicryptError("REFERENCE_INVALID", message);
   }
   const path = resolve(reference.path);
@@ -164,7 +164,7 @@ export async function layoutDestination(reference: Reference): Promise<ImageDest
   };
 }
 
-/** What is at a path; an existing directory must be a layout or empty. */
+/** The state of a path; an existing directory must be a layout or empty. */
 async function stateOf(path: string): Promise<"missing" | "empty" | "layout"> {
   let names: string[];
   try {
