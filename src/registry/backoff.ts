@@ -10,7 +10,7 @@ export interface RetryPolicy {
 
 /** A request that failed temporarily and is sent again. */
 export interface RegistryRetry {
-  /** What went wrong. */
+  /** The reason for the retry. */
   reason: string;
   /** Counts from 1. */
   attempt: number;

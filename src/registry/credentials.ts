@@ -34,7 +34,7 @@ export interface TokenCredentials {
   identityToken: string;
 }
 
-/** What credentials are looked for. They are sent to exactly this host. */
+/** The registry whose credentials are looked up. They are sent to exactly this host. */
 export interface CredentialRequest {
   host: string;
   repository: string;
@@ -158,7 +158,7 @@ function hostKeys(host: string): string[] {
 }
 
 /**
- * What a key of `auths` is about. Docker and skopeo read a URL as its host, whatever its path; a
+ * The registry that a key of `auths` names. Docker and skopeo read a URL as its host, whatever its path; a
  * key without scheme can name a repository, in skopeo's way, and may end with slashes.
  */
 function subjectOf(key: string): string {

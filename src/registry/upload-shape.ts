@@ -8,7 +8,7 @@
  * which would save one, is refused by Artifactory (https://github.com/docker/buildx/issues/196).
  */
 export type Shape = "stream" | "chunks";
-/** What worked last where the usual shape did not, by the registry's host. */
+/** The shape that worked last if the usual one did not, by the registry's host. */
 const shapes = new Map<string, Shape>();
 const MAX_SHAPES = 1000;
 

@@ -5,7 +5,7 @@ export interface UploadWindow {
   /** The offset behind the last byte that was read. */
   readonly end: number;
   readonly isEnded: boolean;
-  /** What the content failed with. */
+  /** The error of the content. */
   readonly failure: { error: unknown } | undefined;
   /** Reads on, up to the next multiple of a step. Never rejects. */
   more(): Promise<void>;

@@ -27,7 +27,7 @@ export interface Upload {
   cancel(): Promise<void>;
 }
 
-/** In bytes. What a registry has not taken of a stream that breaks off must be in the window. */
+/** In bytes. The window must contain the bytes of an interrupted stream that the registry did not take. */
 const WINDOW = { size: 4 * 1024 * 1024, step: 256 * 1024 };
 /** In bytes, where a registry does not take streams; ECR's minimum. */
 const USUAL_CHUNK: number = 5 * 1024 * 1024;
