@@ -26,6 +26,7 @@ export interface CommandLine {
   images: string[];
   recipients: string[];
   recipientIds: string[];
+  kid: string | undefined;
   keys: string[];
   layers: (number | LayerRange)[] | undefined;
   platforms: string[] | undefined;
@@ -86,6 +87,7 @@ export function parseCommandLine(argv: readonly string[]): CommandLine {
     images,
     recipients: many("recipient"),
     recipientIds: many("recipient-id"),
+    kid: one("kid"),
     keys: many("key"),
     layers: layerRanges(many("layer")),
     platforms: any("platform")?.map(platformOf),

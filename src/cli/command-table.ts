@@ -23,7 +23,14 @@ export interface CommandForm {
 const TO = ["source", "destination"] as const;
 const SELECT = ["layer", "platform", "media-type", "min-size", "digest"] as const;
 const KEYS = ["key", "decryption-key"] as const;
-const RECIPIENTS = ["recipient", "encryption-key", "pgp-key-ring", "strict", "compat"] as const;
+const RECIPIENTS = [
+  "recipient",
+  "encryption-key",
+  "kid",
+  "pgp-key-ring",
+  "strict",
+  "compat",
+] as const;
 
 const A_RECIPIENT = {
   options: ["recipient", "encryption-key"],
@@ -120,8 +127,11 @@ export const COMMAND_TABLE: Readonly<Record<CommandName, CommandForm>> = {
     description:
       "Shows which layers are encrypted and for whom; no key is needed. With keys, also shows " +
       "which key opens which layer, and why the others do not. No layer is read.",
-    options: [...KEYS, "config"],
-    texts: { key: "a private key to try" },
+    options: ["recipient", ...KEYS, "config"],
+    texts: {
+      recipient: "name the recipient that this public key file belongs to",
+      key: "a private key to try",
+    },
     isReading: true,
     examples: [
       "ocicrypt inspect oci:app-enc:latest",
@@ -132,9 +142,13 @@ export const COMMAND_TABLE: Readonly<Record<CommandName, CommandForm>> = {
     takes: ["image"],
     summary: "list the recipients of an image",
     description: "Lists the recipients of each layer, with the ids that `--recipient-id` takes.",
-    options: SELECT,
+    options: ["recipient", ...SELECT],
+    texts: { recipient: "name the recipient that this public key file belongs to" },
     isReading: true,
-    examples: ["ocicrypt recipients list oci:app-enc:latest"],
+    examples: [
+      "ocicrypt recipients list oci:app-enc:latest",
+      "ocicrypt recipients list oci:app-enc:latest -r jwe:public.pem",
+    ],
   },
   "recipients add": {
     takes: ["image"],
@@ -146,21 +160,27 @@ export const COMMAND_TABLE: Readonly<Record<CommandName, CommandForm>> = {
   },
   "recipients remove": {
     takes: ["image"],
-    usage: "--recipient-id <id>... | -k <key>...",
+    usage: "-r <recipient>... | --recipient-id <id>... | -k <key>...",
     summary: "remove recipients from an image",
     description:
       "Removes recipients from an image. Only manifests change. Removal does not revoke copies: " +
       "anyone who could decrypt the image may have kept its keys. To change the keys, use `rotate`.",
-    options: ["recipient-id", ...KEYS, ...SELECT, "digestfile"],
-    texts: { key: "remove the recipient that this private key belongs to" },
+    options: ["recipient", "recipient-id", ...KEYS, ...SELECT, "digestfile"],
+    texts: {
+      recipient: "remove the recipient that this public key file belongs to",
+      key: "remove the recipient that this private key belongs to",
+    },
     needs: [
       {
-        options: ["recipient-id", ...KEYS],
+        options: ["recipient", "recipient-id", ...KEYS],
         what: "a recipient to remove",
-        hint: "name one with --recipient-id, as ocicrypt recipients list shows it, or by its private key (-k)",
+        hint: "name one by its public key file (-r), with --recipient-id, as ocicrypt recipients list shows it, or by its private key (-k)",
       },
     ],
-    examples: ["ocicrypt recipients remove oci:app-enc:latest --recipient-id jwe:1"],
+    examples: [
+      "ocicrypt recipients remove oci:app-enc:latest -r jwe:public.pem",
+      "ocicrypt recipients remove oci:app-enc:latest --recipient-id jwe:1",
+    ],
   },
   "recipients replace": {
     takes: ["image"],

@@ -11,7 +11,7 @@ import {
   type ImageProgress,
   type Selection,
 } from "../image/index.js";
-import type { Recipient } from "../keywrap/types.js";
+import type { Key, Recipient } from "../keywrap/types.js";
 import type { ImageDestination, ImageSource } from "../store/index.js";
 import type { CommandLine } from "./arguments.js";
 import type { CommandName } from "./command-table.js";
@@ -20,7 +20,12 @@ import { debug } from "./debug.js";
 import { openDestination, openSource, shownImage } from "./images.js";
 import { readKeys } from "./keys.js";
 import { progressDisplay } from "./progress.js";
-import { readRecipientIds, readRecipients } from "./recipients.js";
+import {
+  readRecipientFiles,
+  readRecipientIds,
+  readRecipients,
+  recipientNames,
+} from "./recipients.js";
 import {
   renderDecrypted,
   renderEdited,
@@ -63,6 +68,7 @@ export const RUN: Record<CommandName, Command> = {
 async function encrypt(line: CommandLine, signal: AbortSignal): Promise<CommandResult> {
   const [source = "", destination = ""] = line.images;
   const { recipients, warnings } = await allRecipients(line);
+  const onWarning = (warning: string): void => void warnings.push(warning);
   const from = await openSource(source, line);
   const to = await openDestination(destination, source, line, signal);
   const options = {
@@ -75,7 +81,10 @@ async function encrypt(line: CommandLine, signal: AbortSignal): Promise<CommandR
     reuse:
       line.reuse === undefined
         ? undefined
-        : { image: await openSource(line.reuse, line), keys: await readKeys(line.keys) },
+        : {
+            image: await openSource(line.reuse, line),
+            keys: await readKeys(line.keys, { signal, onWarning }),
+          },
     signal,
   };
   const result = await withProgress(line, (onProgress) =>
@@ -92,7 +101,7 @@ async function encrypt(line: CommandLine, signal: AbortSignal): Promise<CommandR
 
 async function decrypt(line: CommandLine, signal: AbortSignal): Promise<CommandResult> {
   const [source = "", destination = ""] = line.images;
-  const keys = await readKeys(line.keys);
+  const { keys, warnings } = await allKeys(line, signal);
   const from = await openSource(source, line);
   const to = await openDestination(destination, source, line, signal);
   const { requireEncrypted, requireRecipients, requireBound, allowUnverified } = line;
@@ -104,7 +113,7 @@ async function decrypt(line: CommandLine, signal: AbortSignal): Promise<CommandR
   return {
     text: renderDecrypted(result, shownImage(destination)),
     json: { source, destination, ...result },
-    warnings: result.warnings,
+    warnings: [...warnings, ...result.warnings],
     digest: result.image.digest,
   };
 }
@@ -112,17 +121,18 @@ async function decrypt(line: CommandLine, signal: AbortSignal): Promise<CommandR
 async function inspect(line: CommandLine, signal: AbortSignal): Promise<CommandResult> {
   const [image = ""] = line.images;
   const { config } = line;
-  const keys = await readKeys(line.keys);
+  const { keys, warnings } = await allKeys(line, signal);
+  const names = await recipientNames(line.recipients);
   const report = await inspectImage(await openSource(image, line), { keys, config, signal });
-  const text = renderReport(report);
-  return { text, json: { image, ...report }, warnings: [], digest: report.digest };
+  const text = renderReport(report, names);
+  return { text, json: { image, ...report }, warnings, digest: report.digest };
 }
 
 async function list(line: CommandLine, signal: AbortSignal): Promise<CommandResult> {
   const [image = ""] = line.images;
   const options = { ...selection(line), signal };
   const result = await listImageRecipients(await openSource(image, line), options);
-  const text = renderRecipients(result);
+  const text = renderRecipients(result, await recipientNames(line.recipients));
   return { text, json: { image, ...result }, warnings: [], digest: result.digest };
 }
 
@@ -132,18 +142,24 @@ async function rewrap(
   change: typeof addImageRecipients,
 ): Promise<CommandResult> {
   const { recipients, warnings } = await allRecipients(line);
-  const added = { recipients, keys: await readKeys(line.keys), compat: line.compat };
+  const { keys, warnings: skipped } = await allKeys(line, signal);
+  const added = { recipients, keys, compat: line.compat };
   const result = await edit(line, signal, (from, to, options) =>
     change(from, to, { ...options, ...added }),
   );
-  return { ...result, warnings: [...warnings, ...result.warnings] };
+  return { ...result, warnings: [...warnings, ...skipped, ...result.warnings] };
 }
 
 async function remove(line: CommandLine, signal: AbortSignal): Promise<CommandResult> {
-  const recipients = await readRecipientIds(line.recipientIds, await readKeys(line.keys));
-  return edit(line, signal, (from, to, options) =>
+  const { keys, warnings } = await allKeys(line, signal);
+  const recipients = [
+    ...(await readRecipientFiles(line.recipients)),
+    ...(await readRecipientIds(line.recipientIds, keys)),
+  ];
+  const result = await edit(line, signal, (from, to, options) =>
     removeImageRecipients(from, to, { ...options, recipients }),
   );
+  return { ...result, warnings: [...warnings, ...result.warnings] };
 }
 
 type EditOptions = Selection & {
@@ -179,7 +195,7 @@ async function edit(
 async function rotate(line: CommandLine, signal: AbortSignal): Promise<CommandResult> {
   const [source = "", destination = ""] = line.images;
   const { recipients, warnings } = await allRecipients(line);
-  const keys = await readKeys(line.keys);
+  const { keys, warnings: skipped } = await allKeys(line, signal);
   const from = await openSource(source, line);
   const to = await openDestination(destination, source, line, signal);
   const { compat, bind } = line;
@@ -190,7 +206,7 @@ async function rotate(line: CommandLine, signal: AbortSignal): Promise<CommandRe
   return {
     text: renderRotated(result, shownImage(destination)),
     json: { source, destination, ...result },
-    warnings: [...warnings, ...result.warnings],
+    warnings: [...warnings, ...skipped, ...result.warnings],
     digest: result.image.digest,
   };
 }
@@ -199,8 +215,21 @@ function selection({ layers, platforms, mediaTypes, minSize, digests }: CommandL
   return { layers, platforms, mediaTypes, minSize, digests };
 }
 
+async function allKeys(
+  line: CommandLine,
+  signal: AbortSignal,
+): Promise<{ keys: Key[]; warnings: string[] }> {
+  const warnings: string[] = [];
+  const keys = await readKeys(line.keys, {
+    signal,
+    onWarning: (warning) => warnings.push(warning),
+  });
+  return { keys, warnings };
+}
+
 async function allRecipients({
   recipients: texts,
+  kid,
   strict,
   keyRings,
 }: CommandLine): Promise<{ recipients: Recipient[]; warnings: string[] }> {
@@ -208,7 +237,7 @@ async function allRecipients({
   const onWarning = (warning: string): unknown => warnings.push(warning);
   const recipients: Recipient[] = [];
   for (const text of texts) {
-    recipients.push(...(await readRecipients(text, { strict, keyRings, onWarning })));
+    recipients.push(...(await readRecipients(text, { kid, strict, keyRings, onWarning })));
   }
   return { recipients, warnings };
 }

@@ -1,5 +1,10 @@
 import { statSync } from "node:fs";
-import { keysFromFiles, type KeyFile } from "../keywrap/key-files/index.js";
+import {
+  keysFromDirectory,
+  keysFromFiles,
+  type KeyFile,
+  type KeysFromDirectoryOptions,
+} from "../keywrap/key-files/index.js";
 import { isOcicryptError } from "../errors.js";
 import type { Key } from "../keywrap/types.js";
 import { debug } from "./debug.js";
@@ -9,12 +14,17 @@ import { splitProvider } from "./recipients.js";
 import { UsageError } from "./errors.js";
 
 /**
- * Reads the keys of all `-k` together: certificates belong to keys in other files.
+ * Reads the keys of all `-k` together: certificates belong to keys in other files. A directory is
+ * read by itself.
  *
  * @throws {UsageError}
- * @throws {@link OcicryptError} as `keysFromFiles` and `provider.key`, `KEY_UNREADABLE`
+ * @throws {@link OcicryptError} as `keysFromFiles`, `keysFromDirectory` and `provider.key`,
+ *   `KEY_UNREADABLE`
  */
-export async function readKeys(texts: readonly string[]): Promise<Key[]> {
+export async function readKeys(
+  texts: readonly string[],
+  { signal, onWarning }: KeysFromDirectoryOptions = {},
+): Promise<Key[]> {
   const files: KeyFile[] = [];
   const keys: Key[] = [];
   const asked: Asked = new Map();
@@ -23,6 +33,10 @@ export async function readKeys(texts: readonly string[]): Promise<Key[]> {
       const { name, params } = splitProvider(text);
       const { provider } = await import("../keywrap/provider/index.js");
       keys.push(provider.key(name, { params }));
+      continue;
+    }
+    if (isDirectory(text)) {
+      keys.push(...(await keysFromDirectory(text, { signal, onWarning })));
       continue;
     }
     const { file, password } = splitPassword(text);
@@ -34,7 +48,7 @@ export async function readKeys(texts: readonly string[]): Promise<Key[]> {
       files.push({ content, label: file, password: given });
     }
   }
-  keys.unshift(...(await withPasswords(files, asked)));
+  keys.unshift(...(await withPasswords(files, asked, signal)));
   for (const { label = "", scheme } of keys) debug(`key ${label} opens ${scheme}`);
   return keys;
 }
@@ -47,10 +61,14 @@ const TRIES = 3;
  *
  * @throws {@link OcicryptError} as `keysFromFiles`
  */
-async function withPasswords(files: readonly KeyFile[], asked: Asked): Promise<Key[]> {
+async function withPasswords(
+  files: readonly KeyFile[],
+  asked: Asked,
+  signal: AbortSignal | undefined,
+): Promise<Key[]> {
   for (;;) {
     try {
-      return await keysFromFiles(files);
+      return await keysFromFiles(files, { signal });
     } catch (error) {
       // The message begins with the label of the file.
       const file = files.find(({ label }) => messageOf(error).startsWith(`${label}: `));
@@ -98,6 +116,10 @@ function requireNoScheme(text: string): void {
   if (scheme === undefined) return;
   const hint = "key files are recognised by their content: write -k FILE, such as -k private.pem";
   throw new UsageError(`a key takes no ${scheme}`, hint);
+}
+
+function isDirectory(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
 }
 
 /** Whether the path can be read: a file, or a pipe that a shell makes of <(…). */

@@ -24,6 +24,7 @@ export interface OptionForm {
 export const OPTION_NAMES = [
   "recipient",
   "recipient-id",
+  "kid",
   "key",
   "pgp-key-ring",
   "strict",
@@ -89,7 +90,17 @@ export const OPTIONS: Readonly<Record<OptionName, OptionForm>> = {
       "as `recipients list` shows it. SCHEME:INDEX is a position: removing a recipient moves " +
       "later ones up",
   },
-  key: { ...KEY, short: "k", text: "use this private key", see: "keys" },
+  kid: {
+    ...{ ...one, value: "NAME", what: "a key id", example: "none" },
+    text:
+      "the key id of `jwe:` recipients in the image, or `none`; by default the `kid` of a JWK or " +
+      "the RFC 7638 thumbprint of the key",
+  },
+  key: {
+    ...KEY,
+    ...{ short: "k", see: "keys" },
+    text: "use this private key, or all private keys in this directory",
+  },
   "pgp-key-ring": {
     ...{ ...many, ...FILE, example: "alice.gpg" },
     text: "look up `pgp:` recipients in this file instead of gpg's key ring",

@@ -7,6 +7,8 @@ import { readKeyFile } from "./key-file.js";
 import { isContent, isPem, looksEncoded, mayBeKey, withoutSecrets } from "./text.js";
 
 export interface RecipientOptions {
+  /** The key id of JWE recipients; by default the key's own or its thumbprint. */
+  kid?: string | undefined;
   /** Reject expired certificates. */
   strict: boolean;
   /** Files to look up `pgp:` recipients in; without any, gpg's key ring is used. */
@@ -91,9 +93,9 @@ export function splitProvider(text: string): { name: string; params?: string } {
   return { name, ...(params !== undefined && { params }) };
 }
 
-async function readJwe(file: string): Promise<Recipient[]> {
+async function readJwe(file: string, { kid }: RecipientOptions): Promise<Recipient[]> {
   const { jwe } = await import("../keywrap/jwe/index.js");
-  return jwe.recipients(readKeyFile(file, FILE));
+  return jwe.recipients(readKeyFile(file, FILE), { kid });
 }
 
 async function readPkcs7(file: string, options: RecipientOptions): Promise<Recipient[]> {
@@ -133,7 +135,7 @@ async function readProvider(value: string): Promise<Recipient[]> {
  *
  * @param keys the keys of all `-k`; the keys of one file share its name as their label
  * @throws {UsageError}
- * @throws {@link OcicryptError} as `pkcs7.keyIds`, `KEY_UNREADABLE`
+ * @throws {@link OcicryptError} as `recipientKeyIds`, `KEY_UNREADABLE`
  */
 export async function readRecipientIds(
   texts: readonly string[],
@@ -157,10 +159,9 @@ async function readRecipientId(text: string): Promise<RecipientSelector> {
       hint,
     );
   }
-  const file = text.startsWith("pkcs7:") ? text.slice("pkcs7:".length) : "";
-  if (file !== "" && existsSync(file)) {
-    const keyIds = await naming(text, () => certificateIds(file));
-    return { scheme: "pkcs7", keyIds };
+  const [, fileScheme, file = ""] = PUBLIC_FILE.exec(text) ?? [];
+  if (fileScheme !== undefined && existsSync(file)) {
+    return { scheme: fileScheme, keyIds: await naming(text, () => publicFileIds(file)) };
   }
   const [, scheme, index] = /^([a-z0-9]+(?:\.[^\s,]+)?):(\d{1,9})$/.exec(text) ?? [];
   if (scheme !== undefined && scheme !== "kid") return { scheme, index: Number(index) };
@@ -170,9 +171,50 @@ async function readRecipientId(text: string): Promise<RecipientSelector> {
   throw new UsageError("the recipient's id is empty", "ocicrypt recipients list shows the ids");
 }
 
-async function certificateIds(file: string): Promise<string[]> {
-  const { pkcs7 } = await import("../keywrap/pkcs7/index.js");
-  return pkcs7.keyIds(readKeyFile(file, "the certificate of --recipient-id"));
+/** Recipients of these schemes can name their key. */
+const PUBLIC_FILE = /^(jwe|pkcs7|pgp):(.+)$/s;
+
+/**
+ * Selects the recipients that the `-r` of `recipients remove` name by their public key files.
+ *
+ * @throws {UsageError}
+ * @throws {@link OcicryptError} as `recipientKeyIds`, `KEY_UNREADABLE`
+ */
+export async function readRecipientFiles(texts: readonly string[]): Promise<RecipientSelector[]> {
+  const selectors: RecipientSelector[] = [];
+  for (const text of texts) {
+    const { scheme, file } = splitPublicFile(text);
+    selectors.push({ scheme, keyIds: await naming(text, () => publicFileIds(file)) });
+  }
+  return selectors;
+}
+
+/**
+ * Returns the file of each key id that the public key files of `-r` can have.
+ *
+ * @throws as {@link readRecipientFiles}
+ */
+export async function recipientNames(
+  texts: readonly string[],
+): Promise<ReadonlyMap<string, string>> {
+  const names = new Map<string, string>();
+  for (const text of texts) {
+    const { file } = splitPublicFile(text);
+    for (const id of await naming(text, () => publicFileIds(file))) names.set(id, file);
+  }
+  return names;
+}
+
+function splitPublicFile(text: string): { scheme: string; file: string } {
+  const [, scheme, file] = PUBLIC_FILE.exec(text) ?? [];
+  if (scheme !== undefined && file !== undefined && !mayBeKey(text)) return { scheme, file };
+  const hint = "write jwe:FILE, pkcs7:CERTIFICATE or pgp:FILE with the public key";
+  throw new UsageError(`${withoutSecrets(text)} is not a public key file`, hint);
+}
+
+async function publicFileIds(file: string): Promise<string[]> {
+  const { recipientKeyIds } = await import("../keywrap/key-files/index.js");
+  return recipientKeyIds(readKeyFile(file, "the public key of a recipient"));
 }
 
 const BY_ID = "ocicrypt recipients list shows the ids; -k removes the recipient of a private key";
@@ -182,7 +224,7 @@ function requireNoKeyFile(text: string): void {
   if (isPem(text)) {
     throw new UsageError("--recipient-id takes an id, not the content of a key file", BY_ID);
   }
-  const file = /^(?:jwe|pgp|pkcs11):(.+)$/s.exec(text)?.[1];
+  const file = /^pkcs11:(.+)$/s.exec(text)?.[1];
   if (file === undefined || !existsSync(file)) return;
   throw new UsageError(`${text} is a key file, which does not identify a recipient`, BY_ID);
 }

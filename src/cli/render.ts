@@ -49,12 +49,12 @@ const READERS: Record<Profile, string> = {
 };
 
 /** The result of `inspect` as text. */
-export function renderReport(report: ImageReport): string {
+export function renderReport(report: ImageReport, names?: ReadonlyMap<string, string>): string {
   const lines = [`${report.digest}  ${printable(report.mediaType)}`];
   for (const { platform, digest, layers, config } of report.manifests) {
     const title = platform === "-" ? "manifest" : printable(platform);
     lines.push("", `${title}  ${digest}`);
-    for (const layer of layers) lines.push(...layerLines(layer));
+    for (const layer of layers) lines.push(...layerLines(layer, names));
     if (config !== undefined) lines.push(...configLines(config));
   }
   for (const { platform, digest } of report.missing ?? []) {
@@ -78,12 +78,12 @@ function configLines({ env, labels, history, findings }: ConfigReport): string[]
   ];
 }
 
-function layerLines(layer: LayerReport): string[] {
+function layerLines(layer: LayerReport, names?: ReadonlyMap<string, string>): string[] {
   const title = `  layer ${String(layer.index)}  ${bytes(layer.size)}  ${printable(layer.mediaType)}  ${short(layer.digest)}`;
   if (!layer.encrypted) return [`${title}  plain`];
   return [
     title,
-    ...layer.recipients.map((each) => `    ${recipientText(each)}`),
+    ...layer.recipients.map((each) => `    ${recipientText(each, names)}`),
     readersLine(layer),
     ...layer.keys.map(keyLine),
   ];
@@ -111,11 +111,13 @@ function readersLine({ readers }: LayerReport): string {
 }
 
 /** A recipient after its position, as `--recipient-id` takes it. */
-function recipientText(recipient: RecipientReport): string {
+function recipientText(recipient: RecipientReport, names?: ReadonlyMap<string, string>): string {
   const { scheme, index, algorithm, keyId, problem } = recipient;
   const parts = [`${printable(scheme)}:${String(index)}`];
   if (algorithm !== undefined) parts.push(printable(algorithm));
   if (keyId !== undefined) parts.push(`kid ${printable(keyId)}`);
+  const name = names?.get(keyId ?? "");
+  if (name !== undefined) parts.push(`(${printable(name)})`);
   if (problem !== undefined) parts.push(`unreadable: ${printable(problem)}`);
   return parts.join("  ");
 }
@@ -126,11 +128,14 @@ function short(digest: string): string {
 }
 
 /** The result of `recipients list` as text. */
-export function renderRecipients({ digest, layers }: ImageRecipients): string {
+export function renderRecipients(
+  { digest, layers }: ImageRecipients,
+  names?: ReadonlyMap<string, string>,
+): string {
   if (layers.length === 0) return `no layer is encrypted\n`;
   const lines = layers.flatMap((layer) => [
     layerTitle(layer),
-    ...layer.recipients.map((recipient) => `    ${recipientText(recipient)}`),
+    ...layer.recipients.map((recipient) => `    ${recipientText(recipient, names)}`),
   ]);
   return [digest, ...lines, ""].join("\n");
 }

@@ -65,7 +65,9 @@ describe("replaceRecipients", () => {
       "provider.kms:1",
       "unknown:0",
     ]);
-    expect(added).toEqual([{ scheme: "jwe", index: 0, algorithm: "ECDH-ES+A256KW" }]);
+    expect(added).toEqual([
+      { scheme: "jwe", index: 0, algorithm: "ECDH-ES+A256KW", keyId: key("ec-p256").thumbprint },
+    ]);
     expect(present).toEqual([]);
   });
 

@@ -95,11 +95,18 @@ describe("addRecipients", () => {
     const options = { recipients: [recipient("ec-p521")], keys: [key("rsa-2048")] };
     const once = await addRecipients(descriptor, options);
     expect(once.annotations[`${ENC}keys.jwe`]!.split(",")).toHaveLength(2);
-    // The key that opened the layer is not that of the new recipient, so nothing tells.
-    const twice = await addRecipients(once, options);
-    expect(twice.annotations[`${ENC}keys.jwe`]!.split(",")).toHaveLength(3);
+    // The recipient's kid identifies it, whichever key opens the layer.
+    expect(await addRecipients(once, options)).toEqual(once);
+    const unnamed = {
+      ...options,
+      recipients: [jwe.recipient(vectorFile("keys/ec-p521.pub.pem"), { kid: "none" })],
+    };
+    const twice = await addRecipients(descriptor, unnamed);
+    // Without a kid, and without the new recipient's own key, it cannot be identified.
+    const thrice = await addRecipients(twice, unnamed);
+    expect(thrice.annotations[`${ENC}keys.jwe`]!.split(",")).toHaveLength(3);
     const keys = [key("rsa-2048"), key("ec-p521")];
-    expect(await addRecipients(twice, { ...options, keys })).toEqual(twice);
+    expect(await addRecipients(thrice, { ...unnamed, keys })).toEqual(thrice);
   });
 
   it("adds to a layer of our own", async () => {
