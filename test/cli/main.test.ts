@@ -157,7 +157,7 @@ describe.concurrent("JSON", () => {
     const [source, destination] = [`oci:${encrypted}`, `oci:${directory()}:v3`];
     const args = ["decrypt", source, destination, "-k", PRIVATE, "--json", "-q"];
     const result = JSON.parse(await expectDone(args)) as Record<string, unknown>;
-    const decryptedShape = { ...layerShape, diffId: "string" };
+    const decryptedShape = { ...layerShape, diffId: "string", bound: "boolean" };
     expect(shape(result)).toEqual({
       ...{ source: "string", destination: "string", image: descriptor },
       layers: [decryptedShape, decryptedShape],
@@ -170,12 +170,13 @@ describe.concurrent("JSON", () => {
     const args = ["inspect", `oci:${encrypted}`, "-k", PRIVATE, "-k", STRANGER, "--json"];
     const result: unknown = JSON.parse(await expectDone(args));
     const recipient = { scheme: "string", index: "number", algorithm: "string", keyId: "string" };
+    const opening = { key: "string", opens: "boolean", scheme: "string", index: "number" };
     const reader = { profile: "string", reads: "boolean", problems: expect.any(Array) as unknown };
     const each = {
       ...{ index: "number", ...content, encrypted: "boolean", recipients: [recipient] },
       readers: [reader, reader],
       keys: [
-        { key: "string", opens: "boolean", scheme: "string", index: "number", reasons: [] },
+        { ...opening, binding: "string", reasons: [] },
         { key: "string", opens: "boolean", reasons: expect.any(Array) as unknown },
       ],
     };
