@@ -20,7 +20,8 @@ export default {
   coverageAnalysis: "perTest",
   // Shorter ones kill mutants that are merely slow on a busy machine.
   timeoutMS: 30_000,
-  thresholds: { high: 96, low: 92, break: 92 },
+  // A file below 92 is marked; below 85, what the whole core had when it was first measured, it fails.
+  thresholds: { high: 96, low: 92, break: 85 },
   reporters: ["clear-text", "json"],
   clearTextReporter: { allowColor: false, logTests: false, reportTests: false },
   jsonReporter: { fileName: "reports/mutation.json" },

@@ -15,15 +15,10 @@ function unwrapping(scheme, keys) {
       mediaType: "application/vnd.oci.image.layer.v1.tar+encrypted",
       annotations: { [`org.opencontainers.image.enc.keys.${scheme}`]: list },
     });
-    let refusal;
-    for (const key of await keys()) {
-      try {
-        if ((await key.unwrap(bytes)) === null) key.explain?.(bytes);
-      } catch (error) {
-        refusal = error;
-      }
-    }
-    if (refusal !== undefined) throw refusal;
+    // One key for each input, so that its time is that of unwrapping once.
+    const all = await keys();
+    const key = all[bytes.length % all.length];
+    if ((await key.unwrap(bytes)) === null) key.explain?.(bytes);
   };
 }
 
