@@ -119,7 +119,7 @@ function typeOf(request: HttpRequest, { headers, bytes }: Answer): string {
   return Array.isArray(document?.layers) ? MEDIA_TYPE_MANIFEST : sent;
 }
 
-/** The type under which the registry stores the digest. It decides nothing, but has to be right. */
+/** The digest that the registry reports. It decides nothing, but must be correct. */
 function serverDigest(request: HttpRequest, { headers }: Answer): string | undefined {
   const digest = headers.get("docker-content-digest");
   if (digest === null) return undefined;

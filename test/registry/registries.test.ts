@@ -17,7 +17,7 @@ import {
 const MIB = 1024 * 1024;
 const BLOB = numbered(6 * MIB);
 
-/** What a registry does unlike the others. Returns whether it has answered. */
+/** The deviation of one registry. Returns whether it has answered. */
 type Trait = (request: SeenRequest, response: ServerResponse, registry: TestRegistry) => boolean;
 
 function takeChunk({ uploads }: TestRegistry, { target, body }: SeenRequest): Buffer {
@@ -99,7 +99,7 @@ describe.each(Object.entries(TRAITS))("%s", (_, trait) => {
     });
     expect(registry.blobs.get(`app@${digest}`)?.equals(BLOB)).toBe(true);
     expect(registry.uploads.size).toBe(0);
-    // What worked is remembered.
+    // The working shape is remembered.
     registry.requests.length = 0;
     await write();
     const later = registry.requests.map(({ method }) => method);

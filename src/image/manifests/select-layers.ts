@@ -78,7 +78,7 @@ export function selectLayers(
 }
 
 /**
- * Refuses a selection of manifests that the source does not hold. What is not selected may be missing.
+ * Refuses a selection of manifests that the source does not hold. Unselected manifests may be missing.
  *
  * @throws {@link OcicryptError} `BLOB_NOT_FOUND`
  */

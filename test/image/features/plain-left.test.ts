@@ -113,7 +113,7 @@ describe("descriptors that do not come back", () => {
   });
 });
 
-describe("an index of which only one platform is there", () => {
+describe("an index with blobs of only one platform", () => {
   async function sparse(): Promise<{ path: string; index: Entry; missing: Entry }> {
     const missing = { mediaType: MANIFEST, digest: digestOf("missing"), size: 500 };
     const { path, index } = await indexWith(() =>
