@@ -442,7 +442,37 @@ describe("uploads", () => {
   });
 });
 
+describe("streamed uploads", () => {
+  it("go in one request without a range", async () => {
+    const registry = await testRegistry();
+    await write(registry, QUICK);
+    expectStored(registry);
+    expect(methods(registry)).toEqual(["POST", "PATCH", "PUT"]);
+    expect(registry.requests[1]!.headers).toMatchObject({ "transfer-encoding": "chunked" });
+    expect(patches(registry)).toEqual([undefined]);
+  });
+
+  it("are resumed where the connection was closed", async () => {
+    const registry = await testRegistry();
+    intercept(registry, "PATCH", (count, request, response) => {
+      return count === 0 && takePart(registry, request, 9000, response);
+    });
+    await write(registry, QUICK);
+    expectStored(registry);
+    expect(registry.requests.map(({ body }) => body.byteLength)).toContain(16_000);
+  });
+});
+
 describe("contains", () => {
+  it.each([400, 403, 405, 501])("asks by GET where HEAD is answered %s", async (status) => {
+    const registry = await testRegistry();
+    const { digest, size } = registry.putBlob("app", BLOB);
+    registry.script = ({ method }, response) => method === "HEAD" && reply(response, status);
+    const destination = await registryDestination(at(registry, "app"), SMALL);
+    expect(await destination.contains({ mediaType: "a/b", digest, size })).toBe(true);
+    expect(await destination.contains({ mediaType: "a/b", digest, size: 1 })).toBe(false);
+  });
+
   it.each<[string, boolean, number]>([
     ["the blob", true, 0],
     ["a blob of another size", false, 1],

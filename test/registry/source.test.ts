@@ -444,6 +444,18 @@ describe("manifests", () => {
     await expectCode(collect(source.read(absent)), "BLOB_NOT_FOUND");
   });
 
+  it.each(["application/json", "text/plain; charset=utf-8", ""])(
+    "are read by their own type where the registry sends %j",
+    async (type) => {
+      const registry = await testRegistry();
+      const text = JSON.stringify({ schemaVersion: 2, mediaType: INDEX, manifests: [] });
+      registry.script = (_, response) =>
+        reply(response, 200, type === "" ? {} : { "content-type": type }, text);
+      const { mediaType } = await registrySource(at(registry, "app", "v1"), QUICK).resolve();
+      expect(mediaType).toBe(INDEX);
+    },
+  );
+
   const typed = { "content-type": MANIFEST };
   it.each<[string, ErrorCode, (response: ServerResponse) => boolean]>([
     ["404", "IMAGE_NOT_FOUND", (r) => refuse(r, 404, "MANIFEST_UNKNOWN")],
