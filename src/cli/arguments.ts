@@ -43,6 +43,10 @@ export interface CommandLine {
   requireEncrypted: boolean;
   requireRecipients: string[] | undefined;
   requireBound: boolean;
+  /** Files of public keys, of which one has to have signed the source. */
+  verifySignature: string[];
+  /** The source must be named by its digest. */
+  requireDigest: boolean;
   allowUnverified: boolean;
   bind: boolean;
   config: boolean;
@@ -104,6 +108,8 @@ export function parseCommandLine(argv: readonly string[]): CommandLine {
     requireEncrypted: flag("require-encrypted"),
     requireRecipients: any("require-recipients"),
     requireBound: flag("require-bound"),
+    verifySignature: many("verify-signature"),
+    requireDigest: flag("require-digest"),
     allowUnverified: flag("allow-unverified"),
     bind: !flag("no-bind"),
     config: flag("config"),

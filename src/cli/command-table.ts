@@ -112,6 +112,8 @@ export const COMMAND_TABLE: Readonly<Record<CommandName, CommandForm>> = {
       "require-bound",
       "allow-unverified",
       "digestfile",
+      "verify-signature",
+      "require-digest",
     ],
     texts: { key: "a private key that opens the image" },
     needs: [A_KEY],
@@ -127,7 +129,7 @@ export const COMMAND_TABLE: Readonly<Record<CommandName, CommandForm>> = {
     description:
       "Shows which layers are encrypted and for whom; no key is needed. With keys, also shows " +
       "which key opens which layer, and why the others do not. No layer is read.",
-    options: ["recipient", ...KEYS, "config"],
+    options: ["recipient", ...KEYS, "config", "verify-signature", "require-digest"],
     texts: {
       recipient: "name the recipient that this public key file belongs to",
       key: "a private key to try",

@@ -17,7 +17,7 @@ import type { CommandLine } from "./arguments.js";
 import type { CommandName } from "./command-table.js";
 import { completionScript } from "./completion.js";
 import { debug } from "./debug.js";
-import { openDestination, openSource, shownImage } from "./images.js";
+import { openDestination, openSource, openTrusted, shownImage } from "./images.js";
 import { readKeys } from "./keys.js";
 import { progressDisplay } from "./progress.js";
 import {
@@ -102,7 +102,7 @@ async function encrypt(line: CommandLine, signal: AbortSignal): Promise<CommandR
 async function decrypt(line: CommandLine, signal: AbortSignal): Promise<CommandResult> {
   const [source = "", destination = ""] = line.images;
   const { keys, warnings } = await allKeys(line, signal);
-  const from = await openSource(source, line);
+  const from = await openTrusted(source, line);
   const to = await openDestination(destination, source, line, signal);
   const { requireEncrypted, requireRecipients, requireBound, allowUnverified } = line;
   const policy = { requireEncrypted, requireRecipients, requireBound, allowUnverified };
@@ -123,7 +123,7 @@ async function inspect(line: CommandLine, signal: AbortSignal): Promise<CommandR
   const { config } = line;
   const { keys, warnings } = await allKeys(line, signal);
   const names = await recipientNames(line.recipients);
-  const report = await inspectImage(await openSource(image, line), { keys, config, signal });
+  const report = await inspectImage(await openTrusted(image, line), { keys, config, signal });
   const text = renderReport(report, names);
   return { text, json: { image, ...report }, warnings, digest: report.digest };
 }
@@ -196,7 +196,7 @@ async function rotate(line: CommandLine, signal: AbortSignal): Promise<CommandRe
   const [source = "", destination = ""] = line.images;
   const { recipients, warnings } = await allRecipients(line);
   const { keys, warnings: skipped } = await allKeys(line, signal);
-  const from = await openSource(source, line);
+  const from = await openTrusted(source, line);
   const to = await openDestination(destination, source, line, signal);
   const { compat, bind } = line;
   const options = { ...selection(line), recipients, keys, compat, bind, signal };

@@ -163,6 +163,14 @@ export const CONTENT: ErrorTexts<ContentErrorCode> = {
       "A decrypted layer is not the one that the image's config names: it was swapped or damaged before encryption.",
     hint: "the layer is not the one that the image was built with; do not run it",
   },
+  SIGNATURE_MISSING: {
+    meaning: "The image has no cosign signature in the place where it is stored.",
+    hint: "sign the image with `cosign sign --key KEY`, or leave --verify-signature out",
+  },
+  SIGNATURE_INVALID: {
+    meaning: "No signature of the image or blob is by the given key and for this content.",
+    hint: "do not use the image; check that the key is the signer's public key",
+  },
 };
 
 export const PLACE: ErrorTexts<PlaceErrorCode> = {

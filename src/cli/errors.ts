@@ -120,6 +120,8 @@ const BY_CODE: Partial<Record<ErrorCode, number>> = {
   DIFF_ID_MISMATCH: STATUS.notVerified,
   DIFF_ID_UNCHECKED: STATUS.notVerified,
   BINDING_MISMATCH: STATUS.notVerified,
+  SIGNATURE_MISSING: STATUS.notVerified,
+  SIGNATURE_INVALID: STATUS.notVerified,
 };
 
 /** The exit status for an error of this code; 1 unless the code has its own. */

@@ -48,6 +48,33 @@ export async function openSource(text: string, options: ImageOptions): Promise<I
   return layoutSource(atKnownPlace(parse(text, parseReference)));
 }
 
+/** What the source of a command has to prove. */
+export interface TrustOptions extends ImageOptions {
+  /** Files of public keys, of which one has to have signed the image. */
+  verifySignature: readonly string[];
+  /** Whether the image must be named by its digest. */
+  requireDigest: boolean;
+}
+
+/**
+ * Opens a source that is used only if it proves what the command line asks for.
+ *
+ * @throws {@link OcicryptError} as {@link openSource}, and `KEY_UNRECOGNIZED`
+ */
+export async function openTrusted(text: string, options: TrustOptions): Promise<ImageSource> {
+  if (options.requireDigest && !/@sha(?:256|512):[0-9a-f]+$/.test(text)) {
+    const hint = "write the source as IMAGE@sha256:HEX; inspect --json prints the digest";
+    throw new UsageError("--require-digest needs a source that is named by its digest", hint);
+  }
+  const source = await openSource(text, options);
+  if (options.verifySignature.length === 0) return source;
+  const { signedSource } = await import("../signature/index.js");
+  const keys = options.verifySignature.map((file) =>
+    readKeyFile(file, "the key of --verify-signature"),
+  );
+  return signedSource(source, keys);
+}
+
 /**
  * Opens the destination that a command line names.
  *

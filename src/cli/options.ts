@@ -43,6 +43,8 @@ export const OPTION_NAMES = [
   "require-recipients",
   "require-bound",
   "allow-unverified",
+  "verify-signature",
+  "require-digest",
   "config",
   "plain-http",
   "ca-file",
@@ -172,6 +174,16 @@ export const OPTIONS: Readonly<Record<OptionName, OptionForm>> = {
   "allow-unverified": {
     ...flag,
     text: "decrypt layers that the image's config does not confirm, with a warning that says why",
+  },
+  "verify-signature": {
+    ...{ ...many, ...FILE, example: "cosign.pub" },
+    text:
+      "reject an image that `cosign` did not sign with this public key (PEM); of several keys, " +
+      "one has to have signed",
+  },
+  "require-digest": {
+    ...flag,
+    text: "reject a source that is not named by its digest, as IMAGE@sha256:HEX",
   },
   "require-recipients": {
     ...{ ...many, value: "ID", what: "a key id or scheme", example: "jwe" },

@@ -72,6 +72,20 @@ export function registrySource(
         throw error;
       }
     },
+    async find(tag, { signal } = {}) {
+      try {
+        const { mediaType, digest, bytes } = await getManifest(
+          client,
+          tag,
+          "IMAGE_NOT_FOUND",
+          signal,
+        );
+        return { mediaType, digest, size: bytes.byteLength };
+      } catch (error) {
+        if (isOcicryptError(error, "IMAGE_NOT_FOUND")) return undefined;
+        throw error;
+      }
+    },
     referrers: (digest, { signal } = {}) => readReferrers(client, digest, signal),
   };
 }

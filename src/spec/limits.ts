@@ -77,3 +77,12 @@ export const MAX_RSA_BITS = 16_384;
 
 /** The most key files of one directory. */
 export const MAX_KEY_FILES = 1000;
+
+/** The largest payload or bundle of a signature, in bytes. */
+export const MAX_SIGNATURE_SIZE: number = 1024 * 1024;
+
+/** The most manifests that are looked into for signatures of one image. */
+export const MAX_SIGNATURE_MANIFESTS = 64;
+
+/** The most signatures that are tried for one image. */
+export const MAX_SIGNATURES = 128;

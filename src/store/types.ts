@@ -41,6 +41,13 @@ export interface ImageSource {
    * @throws {@link OcicryptError} as {@link resolve}
    */
   hasName?(name: string, options?: StoreOptions): Promise<boolean>;
+  /**
+   * Another image of the same repository, layout or archive, by its tag, where the source can tell.
+   *
+   * @returns `undefined` when there is none, or more than one
+   * @throws {@link OcicryptError} as {@link resolve}
+   */
+  find?(tag: string, options?: StoreOptions): Promise<Descriptor | undefined>;
 }
 
 /** A place for one image. What was there before is there until {@link commit} has ended. */

@@ -11,7 +11,7 @@ import { invalid } from "./headers.js";
 import { scanHeaders, type FilePart } from "./scan.js";
 import { errno, readRange, writeFully } from "../../io/files.js";
 import type { Descriptor } from "../../spec/descriptor.js";
-import { blobName, type ReadLayoutFile } from "../layout/format.js";
+import { blobName, findNamed, type ReadLayoutFile } from "../layout/format.js";
 import { hasName, readReferrers, resolveImage } from "../layout/source.js";
 import { makeStage, removeStage } from "../stage.js";
 import { MAX_UNPACKED_SIZE } from "../../spec/limits.js";
@@ -231,6 +231,10 @@ export function archiveSource(reference: Reference): ImageSource {
     async hasName(name, { signal } = {}) {
       archive ??= await openArchive(path, signal);
       return hasName(name, readIn(archive));
+    },
+    async find(tag, { signal } = {}) {
+      archive ??= await openArchive(path, signal);
+      return findNamed(readIn(archive), tag);
     },
     async referrers(digest, { signal } = {}) {
       archive ??= await openArchive(path, signal);

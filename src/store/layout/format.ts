@@ -115,6 +115,17 @@ function replacedEntries(index: LayoutIndex, image: Descriptor): LocatedDescript
   return name === undefined && found.length > 1 ? [] : found;
 }
 
+/** The only image with a name in the `index.json` that `read` reads. */
+export async function findNamed(
+  read: ReadLayoutFile,
+  name: string,
+): Promise<Descriptor | undefined> {
+  const bytes = await read("index.json", MAX_MANIFEST_SIZE);
+  const { entries } = bytes === undefined ? EMPTY_INDEX : parseLayoutIndex(bytes);
+  const found = entries.map(({ descriptor }) => descriptor).filter((each) => nameOf(each) === name);
+  return found.length === 1 ? found[0] : undefined;
+}
+
 /** The text of the index with an image put in, in the place of the one that had its name before. */
 export function replaceEntry(index: LayoutIndex, image: Descriptor): string {
   const replacement = JSON.stringify(image);

@@ -17,6 +17,7 @@ import {
   type ReadLayoutFile,
   findEntry,
   nameOf,
+  findNamed,
   parseLayoutIndex,
 } from "./format.js";
 import { placeOf, type Reference } from "../reference.js";
@@ -60,6 +61,7 @@ export function layoutSource(reference: Reference): ImageSource {
       return [...(known.get(digest) ?? [])];
     },
     hasName: (name) => hasName(name, readIn(path)),
+    find: (tag) => findNamed(readIn(path), tag),
     async *read(descriptor) {
       const file = blobPath(path, descriptor.digest);
       try {

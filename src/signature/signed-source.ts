@@ -1,0 +1,164 @@
+import { createPublicKey, KeyObject, X509Certificate } from "node:crypto";
+import { isOcicryptError, OcicryptError } from "../errors.js";
+import { verified } from "../io/content.js";
+import { decodeBase64 } from "../spec/base64.js";
+import type { Descriptor } from "../spec/descriptor.js";
+import {
+  MAX_MANIFEST_SIZE,
+  MAX_SIGNATURE_MANIFESTS,
+  MAX_SIGNATURE_SIZE,
+  MAX_SIGNATURES,
+} from "../spec/limits.js";
+import { parseDocument } from "../spec/manifest.js";
+import { MEDIA_TYPE_MANIFEST } from "../spec/media-types.js";
+import type { ImageSource, StoreOptions } from "../store/types.js";
+import { isSignedBy, readBundle, readSimpleSigning } from "./envelope.js";
+
+const SIMPLE_SIGNING = "application/vnd.dev.cosign.simplesigning.v1+json";
+const BUNDLE = /^application\/vnd\.dev\.sigstore\.bundle\.v0\.\d+\+json$/;
+/** https://github.com/sigstore/cosign/blob/main/specs/SIGNATURE_SPEC.md */
+const SIGNATURE = "dev.cosignproject.cosign/signature";
+
+/** A public key or certificate: PEM text, the bytes of a PEM or DER file, or a `KeyObject`. */
+export type VerificationKey = string | Uint8Array | KeyObject;
+
+/**
+ * A source that gives an image only if cosign signed its manifest or index with one of the keys. It
+ * looks for signatures at the tag `sha256-….sig` and among the referrers, in the place of the image
+ * and nowhere else: no transparency log and no certificate authority is asked. Everything else of
+ * the image follows from the digest that is signed.
+ *
+ * `resolve` rejects with {@link OcicryptError} `SIGNATURE_MISSING` for an image without a signature,
+ * and `SIGNATURE_INVALID` when no signature is by one of the keys and for this image.
+ *
+ * @param keys the keys of which one has to have signed; ECDSA or RSA (PKCS#1 v1.5)
+ * @throws {@link OcicryptError} `KEY_UNRECOGNIZED`; `KEY_UNSUPPORTED` for other types of keys
+ * @throws {RangeError} without a key
+ */
+export function signedSource(
+  source: ImageSource,
+  keys: VerificationKey | readonly VerificationKey[],
+): ImageSource {
+  const parsed = (Array.isArray(keys) ? (keys as readonly VerificationKey[]) : [keys]).map((key) =>
+    parseVerificationKey(key as VerificationKey),
+  );
+  if (parsed.length === 0) throw new RangeError("a signed source needs a key");
+  return {
+    place: source.place,
+    async resolve(options = {}) {
+      const image = await source.resolve(options);
+      await requireSignature(source, image.digest, parsed, options);
+      return image;
+    },
+    read: (descriptor, options) => source.read(descriptor, options),
+    referrers: async (digest, options) => (await source.referrers?.(digest, options)) ?? [],
+    find: (tag, options) => source.find?.(tag, options) ?? Promise.resolve(undefined),
+  };
+}
+
+function parseVerificationKey(key: VerificationKey): KeyObject {
+  const parsed = readPublicKey(key);
+  const type = parsed.asymmetricKeyType;
+  if (type === "ec" || type === "rsa") return parsed;
+  // For an Ed25519 key cosign makes Ed25519ph signatures, which node:crypto cannot verify.
+  const message = `keys of the type ${String(type)} cannot verify signatures here; use ECDSA or RSA`;
+  throw new OcicryptError("KEY_UNSUPPORTED", message);
+}
+
+function readPublicKey(key: VerificationKey): KeyObject {
+  if (key instanceof KeyObject && key.type === "public") return key;
+  const bytes = key instanceof KeyObject ? undefined : Buffer.from(key);
+  if (bytes !== undefined && !bytes.includes("PRIVATE KEY")) {
+    try {
+      if (bytes.includes("-----BEGIN CERTIFICATE-----"))
+        return new X509Certificate(bytes).publicKey;
+      if (bytes.includes("-----BEGIN ")) return createPublicKey(bytes);
+      return createPublicKey({ key: bytes, format: "der", type: "spki" });
+    } catch {
+      // The error below says it.
+    }
+  }
+  const message = "the key for signatures is not a public key or certificate in PEM or DER";
+  throw new OcicryptError("KEY_UNRECOGNIZED", message);
+}
+
+async function requireSignature(
+  source: ImageSource,
+  digest: string,
+  keys: readonly KeyObject[],
+  options: StoreOptions,
+): Promise<void> {
+  let count = 0;
+  for (const manifest of await signatureManifests(source, digest, options)) {
+    const { layers } = await readManifest(source, manifest, options);
+    for (const { descriptor } of layers) {
+      const isBundle = BUNDLE.test(descriptor.mediaType);
+      if (!isBundle && descriptor.mediaType !== SIMPLE_SIGNING) continue;
+      if (++count > MAX_SIGNATURES || descriptor.size > MAX_SIGNATURE_SIZE) break;
+      const content = await readAll(source, descriptor, options);
+      const isValid = isBundle
+        ? isValidBundle(content, digest, keys)
+        : isValidSimple(content, descriptor, digest, keys);
+      if (isValid) return;
+    }
+  }
+  if (count === 0) {
+    throw new OcicryptError("SIGNATURE_MISSING", `the image ${digest} has no signature of cosign`);
+  }
+  const message = `no signature of the image ${digest} is by the given key and for this image`;
+  throw new OcicryptError("SIGNATURE_INVALID", message);
+}
+
+function isValidSimple(
+  payload: Uint8Array,
+  { annotations }: Descriptor,
+  digest: string,
+  keys: readonly KeyObject[],
+): boolean {
+  const signature = decodeBase64(annotations?.[SIGNATURE] ?? "-");
+  if (signature === null || readSimpleSigning(payload) !== digest) return false;
+  return keys.some((key) => isSignedBy(key, payload, signature));
+}
+
+function isValidBundle(content: Uint8Array, digest: string, keys: readonly KeyObject[]): boolean {
+  const bundle = readBundle(content);
+  if (bundle?.digests.includes(digest) !== true) return false;
+  return bundle.signatures
+    .slice(0, MAX_SIGNATURES)
+    .some((signature) => keys.some((key) => isSignedBy(key, bundle.signed, signature)));
+}
+
+/** Where signatures of an image can be. What is not there or not readable holds none. */
+async function signatureManifests(
+  source: ImageSource,
+  digest: string,
+  options: StoreOptions,
+): Promise<Descriptor[]> {
+  const tagged = await source.find?.(`${digest.replace(":", "-")}.sig`, options);
+  const referrers = (await source.referrers?.(digest, options)) ?? [];
+  return [...(tagged === undefined ? [] : [tagged]), ...referrers]
+    .filter(({ mediaType, size }) => mediaType === MEDIA_TYPE_MANIFEST && size <= MAX_MANIFEST_SIZE)
+    .slice(0, MAX_SIGNATURE_MANIFESTS);
+}
+
+async function readManifest(source: ImageSource, manifest: Descriptor, options: StoreOptions) {
+  try {
+    const bytes = await readAll(source, manifest, options);
+    const document = parseDocument(bytes, manifest.mediaType);
+    return document.kind === "manifest" ? document : { layers: [] };
+  } catch (error) {
+    if (isOcicryptError(error, "MANIFEST_INVALID")) return { layers: [] };
+    throw error;
+  }
+}
+
+async function readAll(
+  source: ImageSource,
+  descriptor: Descriptor,
+  { signal }: StoreOptions,
+): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = [];
+  const content = source.read(descriptor, { signal });
+  for await (const chunk of verified(content, descriptor, signal)) chunks.push(chunk);
+  return Buffer.concat(chunks);
+}
