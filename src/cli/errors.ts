@@ -85,9 +85,12 @@ export class Interrupted extends Error {}
  * begins with the word.
  */
 export function closest(word: string, candidates: readonly string[]): string | undefined {
+  const letters = [...word].sort().join("");
+  const isSwap = ({ candidate }: { candidate: string }): boolean =>
+    [...candidate].sort().join("") === letters;
   const ranked = candidates
     .map((candidate) => ({ candidate, distance: editDistance(word, candidate) }))
-    .sort((a, b) => a.distance - b.distance);
+    .sort((a, b) => a.distance - b.distance || Number(isSwap(b)) - Number(isSwap(a)));
   if (ranked[0] !== undefined && ranked[0].distance <= 2) return ranked[0].candidate;
   const [longer, ...others] = candidates.filter((candidate) => candidate.startsWith(word));
   return word.length > 1 && others.length === 0 ? longer : undefined;

@@ -1,4 +1,4 @@
-import { statSync } from "node:fs";
+import { statSync, type Stats } from "node:fs";
 import {
   keysFromDirectory,
   keysFromFiles,
@@ -119,15 +119,19 @@ function requireNoScheme(text: string): void {
 }
 
 function isDirectory(path: string): boolean {
-  return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+  return statsOf(path)?.isDirectory() === true;
 }
 
 /** Whether the path can be read: a file, or a pipe that a shell makes of <(…). */
 function isFile(path: string): boolean {
-  if (path === "-") return true;
+  return path === "-" || statsOf(path)?.isDirectory() === false;
+}
+
+/** An argument may be anything, also a key, which is too long for a path and in the error. */
+function statsOf(path: string): Stats | undefined {
   try {
-    return !statSync(path).isDirectory();
+    return statSync(path);
   } catch {
-    return false;
+    return undefined;
   }
 }

@@ -23,7 +23,7 @@ import { findHistoryLeft, readConfigs, type ReadConfigs } from "./features/confi
 import { withDiffId, type DiffIdCheckStream } from "./features/diff-id.js";
 import { findWrongDiffIds, plainDiffIds, REFUSED_LATER } from "./features/expected-config.js";
 import { CONVERTED_WARNING, hasDockerFormat } from "./features/docker-format.js";
-import { findCopies, type CopyWords } from "./features/leftover-blobs.js";
+import { findCopies, PLAIN_COPIES } from "./features/leftover-blobs.js";
 import { findDescriptorLoss, findPlainLeft, requireNoPlainCopy } from "./features/plain-left.js";
 import { readEarlier, type EarlierLayers, type Reuse } from "./features/reuse.js";
 import {
@@ -298,11 +298,3 @@ function requirePlain(selected: readonly SelectedLayer[]): void {
       : `the image is encrypted in part already: layer ${which}`;
   throw new OcicryptError("ALREADY_ENCRYPTED", message);
 }
-
-/** Where what was encrypted still lies in plain. */
-const PLAIN_COPIES: CopyWords = {
-  kind: "plain layer",
-  twin: (digest) => `${digest} was encrypted in one place and is a plain layer in another`,
-  left: (layers) =>
-    `the destination still holds the blobs of ${layers} from before; encrypt into a new place to leave none`,
-};

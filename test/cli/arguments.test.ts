@@ -165,7 +165,7 @@ describe("a command line", () => {
     [["recipients", "oci:a"], "no command recipients oci:…", "list, add, remove or replace"],
     [["recipients", "list"], "recipients list takes <image>, got none", "list oci:app"],
     [["rotate", "oci:a"], "got 1", "-r jwe:bob.pem -k private.pem"],
-    [["recipients", "remove"], "got none", "--recipient-id jwe:1"],
+    [["recipients", "remove"], "got none", "-r jwe:public.pem"],
     [[...ENCRYPT, "-r", "jwe:a", "jwe:b"], "got 3", "repeat an option for each of its values"],
     [["inspect", "oci:a", "--toString"], "there is no option --toString", "--help"],
     [["inspect", "oci:a", "--__proto__"], "there is no option --__proto__", "--help"],

@@ -464,12 +464,6 @@ describe("manifests", () => {
       "REGISTRY_INVALID_RESPONSE",
       (r) => reply(r, 200, { "content-type": "text/html" }, "<p>"),
     ],
-    ["no type", "REGISTRY_INVALID_RESPONSE", (r) => reply(r, 200, {}, TEXT)],
-    [
-      "a type of something else",
-      "REGISTRY_INVALID_RESPONSE",
-      (r) => reply(r, 200, { "content-type": "application/json" }, TEXT),
-    ],
     ["far too much", "MANIFEST_TOO_LARGE", (r) => reply(r, 200, typed, " ".repeat(4194305))],
     [
       "another digest than it says",

@@ -14,6 +14,14 @@ export interface CopyWords {
   kind: string;
 }
 
+/** The words for layers that were plain before encryption. */
+export const PLAIN_COPIES: CopyWords = {
+  kind: "plain layer",
+  twin: (digest) => `${digest} was encrypted in one place and is a plain layer in another`,
+  left: (layers) =>
+    `the destination still holds the blobs of ${layers} from before; encrypt into a new place to leave none`,
+};
+
 /** Warns of former blobs of changed layers that still exist. */
 export async function findCopies(
   changed: readonly SelectedLayer[],

@@ -11,6 +11,12 @@ import {
 } from "../manifests/tree.js";
 
 /**
+ * The empty JSON object, which artifacts use as a config and as a layer
+ * (https://github.com/opencontainers/image-spec/blob/main/manifest.md#guidance-for-an-empty-descriptor).
+ */
+const EMPTY_JSON = "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a";
+
+/**
  * Refuses an image that would keep a selected layer in plain: as a blob that an index lists, in an
  * attestation, as a config, or as a manifest. Layers of images that are not selected are another
  * matter, and are warned of.
@@ -29,7 +35,7 @@ export function requireNoPlainCopy(root: ImageNode, selected: readonly SelectedL
       return [node.descriptor, config, ...others];
     }),
   ];
-  const copy = kept.find(({ digest }) => digests.has(digest));
+  const copy = kept.find(({ digest }) => digest !== EMPTY_JSON && digests.has(digest));
   if (copy === undefined) return;
   const message = `the layer ${copy.digest} is in the image as ${shown(copy.mediaType)} too, where it would stay plain`;
   throw new OcicryptError("MANIFEST_UNSUPPORTED", message);

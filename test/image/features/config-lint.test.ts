@@ -355,8 +355,8 @@ describe("encryptImage", () => {
 
   it.each([
     ["of an artifact", EMPTY, JSON.stringify(CONFIG_WITH_SECRETS), []],
-    ["that is no JSON", CONFIG, "TOKEN=x", [expect.stringContaining("is not JSON") as string]],
-    ["that is too large", CONFIG, " ".repeat(4 * 1024 * 1024 + 1), [expect.stringContaining("too large") as string]],
+    ["that is no JSON", CONFIG, "TOKEN=x", [expect.stringContaining("is not JSON") as string, expect.stringContaining("has no readable diffIDs") as string]],
+    ["that is too large", CONFIG, " ".repeat(4 * 1024 * 1024 + 1), [expect.stringContaining("too large") as string, expect.stringContaining("has no readable diffIDs") as string]],
   ])("encrypts with a config %s", async (_, mediaType, content, expected) => {
     const [path, destination] = [directory(), directory()];
     await layoutOf(path, [await layer("a")], { config: { mediaType, content } });

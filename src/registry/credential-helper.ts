@@ -1,0 +1,74 @@
+import { execFile } from "node:child_process";
+import { OcicryptError } from "../errors.js";
+import { asObject, parseJson } from "../text/json.js";
+import { printable } from "../text/printable.js";
+import type { Credentials } from "./credentials.js";
+
+/** Milliseconds; a helper may have to ask the user to unlock a key ring. */
+const TIMEOUT = 60_000;
+const MAX_OUTPUT = 64 * 1024;
+
+/**
+ * Asks a program `docker-credential-NAME` for the credentials of a registry
+ * (https://github.com/docker/docker-credential-helpers).
+ *
+ * @returns `undefined` when it has none
+ * @throws {@link OcicryptError} `CREDENTIALS_INVALID`
+ */
+export async function askHelper(
+  name: string,
+  registry: string,
+  env: Readonly<Record<string, string | undefined>>,
+): Promise<Credentials | undefined> {
+  // It becomes the name of a program: nothing in it may lead to another directory.
+  if (!/^[A-Za-z0-9][\w.-]{0,63}$/.test(name)) {
+    throw unusable(printable(name, 64), "it is not the name of a helper");
+  }
+  const output = await run(name, registry, env);
+  if (output === undefined) return undefined;
+  const refuse = (): OcicryptError => unusable(name, "its answer is not JSON");
+  const { Username, Secret } = asObject(parseJson(output, { maxSize: MAX_OUTPUT, refuse })) ?? {};
+  if (typeof Username !== "string" || typeof Secret !== "string") {
+    throw unusable(name, "its answer has no name and secret");
+  }
+  if (Username === "" && Secret === "") return undefined;
+  return Username === "<token>"
+    ? { identityToken: Secret }
+    : { username: Username, password: Secret };
+}
+
+function run(
+  name: string,
+  registry: string,
+  env: Readonly<Record<string, string | undefined>>,
+): Promise<string | undefined> {
+  return new Promise((resolve, reject) => {
+    const options = { env, timeout: TIMEOUT, maxBuffer: MAX_OUTPUT, windowsHide: true };
+    const child = execFile(`docker-credential-${name}`, ["get"], options, (error, stdout) => {
+      if (error === null) {
+        resolve(stdout);
+        return;
+      }
+      // By the protocol, a helper says on its standard output that it has nothing.
+      if (stdout.trim().startsWith("credentials not found")) {
+        resolve(undefined);
+        return;
+      }
+      reject(unusable(name, reason(error)));
+    });
+    child.stdin?.on("error", () => undefined);
+    child.stdin?.end(`${registry}\n`);
+  });
+}
+
+function reason({ code, killed }: { code?: unknown; killed?: boolean }): string {
+  if (code === "ENOENT") return "the program is not installed";
+  if (code === "ERR_CHILD_PROCESS_STDIO_MAXBUFFER") return "its answer is too large";
+  if (killed === true) return `it gave no answer within ${String(TIMEOUT / 1000)} seconds`;
+  return typeof code === "number" ? `it ended with exit status ${String(code)}` : "it failed";
+}
+
+function unusable(name: string, why: string): OcicryptError {
+  const message = `docker-credential-${name} cannot be used: ${why}`;
+  return new OcicryptError("CREDENTIALS_INVALID", message);
+}
