@@ -43,7 +43,7 @@ export interface CommandLine {
   requireEncrypted: boolean;
   requireRecipients: string[] | undefined;
   requireBound: boolean;
-  /** Files of public keys, of which one has to have signed the source. */
+  /** Files of public keys, one of whose owners must have signed the source. */
   verifySignature: string[];
   /** The source must be named by its digest. */
   requireDigest: boolean;

@@ -48,9 +48,9 @@ export async function openSource(text: string, options: ImageOptions): Promise<I
   return layoutSource(atKnownPlace(parse(text, parseReference)));
 }
 
-/** What the source of a command has to prove. */
+/** Proof that a command requires of its source. */
 export interface TrustOptions extends ImageOptions {
-  /** Files of public keys, of which one has to have signed the image. */
+  /** Files of public keys, one of whose owners must have signed the image. */
   verifySignature: readonly string[];
   /** Whether the image must be named by its digest. */
   requireDigest: boolean;

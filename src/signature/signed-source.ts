@@ -31,7 +31,7 @@ export type VerificationKey = string | Uint8Array | KeyObject;
  * `resolve` rejects with {@link OcicryptError} `SIGNATURE_MISSING` for an image without a signature,
  * and `SIGNATURE_INVALID` when no signature is by one of the keys and for this image.
  *
- * @param keys the keys of which one has to have signed; ECDSA or RSA (PKCS#1 v1.5)
+ * @param keys the accepted keys: one of them must have signed; ECDSA or RSA (PKCS#1 v1.5)
  * @throws {@link OcicryptError} `KEY_UNRECOGNIZED`; `KEY_UNSUPPORTED` for other types of keys
  * @throws {RangeError} without a key
  */
@@ -128,7 +128,7 @@ function isValidBundle(content: Uint8Array, digest: string, keys: readonly KeyOb
     .some((signature) => keys.some((key) => isSignedBy(key, bundle.signed, signature)));
 }
 
-/** Where signatures of an image can be. What is not there or not readable holds none. */
+/** Where signatures of an image can be. A missing or unreadable manifest has no signatures. */
 async function signatureManifests(
   source: ImageSource,
   digest: string,

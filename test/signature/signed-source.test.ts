@@ -7,7 +7,7 @@ import type { ImageSource } from "../../src/store/types.js";
 import { single } from "../../src/io/source.js";
 import { expectCode } from "../support/codes.js";
 
-/** What cosign 2.6.5 put into a registry for one image, by three keys and in both forms. */
+/** The content that cosign 2.6.5 pushed to a registry for one image, by three keys and in both forms. */
 interface Signed {
   image: string;
   tags: Record<string, string>;
