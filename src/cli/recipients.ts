@@ -1,5 +1,6 @@
 import { existsSync } from "node:fs";
 import { OcicryptError } from "../errors.js";
+import type { KeyFileForm } from "../keywrap/key-files/index.js";
 import type { Key, Recipient } from "../keywrap/types.js";
 import type { RecipientSelector } from "../layer/recipients.js";
 import { UsageError } from "./errors.js";
@@ -161,7 +162,10 @@ async function readRecipientId(text: string): Promise<RecipientSelector> {
   }
   const [, fileScheme, file = ""] = PUBLIC_FILE.exec(text) ?? [];
   if (fileScheme !== undefined && existsSync(file)) {
-    return { scheme: fileScheme, keyIds: await naming(text, () => publicFileIds(file)) };
+    return {
+      scheme: fileScheme,
+      keyIds: await naming(text, () => publicFileIds(fileScheme, file)),
+    };
   }
   const [, scheme, index] = /^([a-z0-9]+(?:\.[^\s,]+)?):(\d{1,9})$/.exec(text) ?? [];
   if (scheme !== undefined && scheme !== "kid") return { scheme, index: Number(index) };
@@ -174,6 +178,13 @@ async function readRecipientId(text: string): Promise<RecipientSelector> {
 /** Recipients of these schemes can name their key. */
 const PUBLIC_FILE = /^(jwe|pkcs7|pgp):(.+)$/s;
 
+/** The forms of the public key files that identify a recipient of a scheme. */
+const NEEDED_FORMS: ReadonlyMap<string, readonly KeyFileForm[]> = new Map([
+  ["jwe", ["public key", "certificate"]],
+  ["pkcs7", ["certificate"]],
+  ["pgp", ["OpenPGP key"]],
+]);
+
 /**
  * Selects the recipients that the `-r` of `recipients remove` name by their public key files.
  *
@@ -184,7 +195,7 @@ export async function readRecipientFiles(texts: readonly string[]): Promise<Reci
   const selectors: RecipientSelector[] = [];
   for (const text of texts) {
     const { scheme, file } = splitPublicFile(text);
-    selectors.push({ scheme, keyIds: await naming(text, () => publicFileIds(file)) });
+    selectors.push({ scheme, keyIds: await naming(text, () => publicFileIds(scheme, file)) });
   }
   return selectors;
 }
@@ -199,8 +210,8 @@ export async function recipientNames(
 ): Promise<ReadonlyMap<string, string>> {
   const names = new Map<string, string>();
   for (const text of texts) {
-    const { file } = splitPublicFile(text);
-    for (const id of await naming(text, () => publicFileIds(file))) names.set(id, file);
+    const { scheme, file } = splitPublicFile(text);
+    for (const id of await naming(text, () => publicFileIds(scheme, file))) names.set(id, file);
   }
   return names;
 }
@@ -212,9 +223,20 @@ function splitPublicFile(text: string): { scheme: string; file: string } {
   throw new UsageError(`${withoutSecrets(text)} is not a public key file`, hint);
 }
 
-async function publicFileIds(file: string): Promise<string[]> {
-  const { recipientKeyIds } = await import("../keywrap/key-files/index.js");
-  return recipientKeyIds(readKeyFile(file, "the public key of a recipient"));
+/** Rejects a file whose ids no recipient of the scheme can have. */
+async function publicFileIds(scheme: string, file: string): Promise<string[]> {
+  const { recipientKeyIds, recognizeKeyFile } = await import("../keywrap/key-files/index.js");
+  const content = readKeyFile(file, "the public key of a recipient");
+  const keyIds = await recipientKeyIds(content);
+  const form = recognizeKeyFile(content);
+  const needed = NEEDED_FORMS.get(scheme) ?? [];
+  if (needed.includes(form)) return keyIds;
+  const message = `this is ${withArticle(form)}; ${scheme}: needs ${needed.map(withArticle).join(" or ")}`;
+  throw new OcicryptError("KEY_UNSUPPORTED", message);
+}
+
+function withArticle(form: KeyFileForm): string {
+  return form === "OpenPGP key" ? `an ${form}` : `a ${form}`;
 }
 
 const BY_ID = "ocicrypt recipients list shows the ids; -k removes the recipient of a private key";

@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
-import { readRecipientIds } from "../../src/cli/recipients.js";
+import { readRecipientFiles, readRecipientIds, recipientNames } from "../../src/cli/recipients.js";
 import { UsageError } from "../../src/cli/errors.js";
 import type { Key } from "../../src/keywrap/types.js";
 import type { RecipientSelector } from "../../src/layer/recipients.js";
@@ -11,6 +11,8 @@ import { foreignKey } from "../support/layers.js";
 
 const KEYS = fileURLToPath(new URL("../../vectors/peers/keys/", import.meta.url));
 const FINGERPRINT = "1A56 A348 BF81 60BD 0465  82D8 2191 DBCA 0F29 ACA9";
+/** Of rsa2048.pub.pem and of the key of cert-rsa2048.pem. */
+const RSA_THUMBPRINT = "cAa_OVCVmjBG-9LIOY6wlzclq-Crzqo1b5ku2HFnKRk";
 
 describe("--recipient-id", () => {
   it.each<[string, RecipientSelector]>([
@@ -40,6 +42,7 @@ describe("--recipient-id", () => {
       keyIds: [
         expect.stringMatching(/serial [0-9a-f]+$/),
         expect.stringMatching(/^key identifier /),
+        RSA_THUMBPRINT,
       ],
     });
   });
@@ -77,19 +80,57 @@ describe("--recipient-id", () => {
     expect(message).toContain(text);
   });
 
-  it.each(["jwe", "pgp", "pkcs11"])(
-    "rejects a key file of %s, which does not identify a recipient",
-    async (scheme) => {
-      const text = `${scheme}:${join(KEYS, "rsa2048.pub.pem")}`;
-      const refused = readRecipientIds([text], []);
-      await expect(refused).rejects.toBeInstanceOf(UsageError);
-      await expect(refused).rejects.toMatchObject({
-        message: expect.stringContaining(`${text} is a key file`) as unknown,
-        hint: expect.stringContaining("recipients list") as unknown,
-      });
-      expect(await readRecipientIds([`kid:${text}`], [])).toEqual([{ keyIds: [text] }]);
-    },
-  );
+  it.each([
+    ["pkcs7", "rsa2048.pub.pem", "this is a public key; pkcs7: needs a certificate"],
+    ["pgp", "rsa2048.pub.pem", "this is a public key; pgp: needs an OpenPGP key"],
+    ["pgp", "cert-rsa2048.pem", "this is a certificate; pgp: needs an OpenPGP key"],
+    ["jwe", "pgp/rsa2048.pub.asc", "this is an OpenPGP key; jwe: needs a public key or a cert"],
+  ])("rejects %s:%s, which no recipient of the scheme can name", async (scheme, file, reason) => {
+    const text = `${scheme}:${join(KEYS, file)}`;
+    for (const read of [readRecipientFiles, recipientNames]) {
+      const { message } = await expectCode(read([text]), "KEY_UNSUPPORTED");
+      expect(message).toContain(`${text}: ${reason}`);
+    }
+    const { message } = await expectCode(readRecipientIds([text], []), "KEY_UNSUPPORTED");
+    expect(message).toContain(`${text}: ${reason}`);
+    expect(await readRecipientIds([`kid:${text}`], [])).toEqual([{ keyIds: [text] }]);
+  });
+
+  it("rejects a private key in the place of a public key", async () => {
+    const text = `jwe:${join(KEYS, "rsa2048.pkcs8.pem")}`;
+    await expectCode(readRecipientIds([text], []), "KEY_IS_PRIVATE");
+    await expectCode(readRecipientFiles([text]), "KEY_IS_PRIVATE");
+  });
+
+  it("selects by a public key file of jwe, as -r does", async () => {
+    const file = join(KEYS, "rsa2048.pub.pem");
+    const selector = { scheme: "jwe", keyIds: [RSA_THUMBPRINT] };
+    expect(await readRecipientIds([`jwe:${file}`], [])).toEqual([selector]);
+    expect(await readRecipientFiles([`jwe:${file}`])).toEqual([selector]);
+    expect(await recipientNames([`jwe:${file}`])).toEqual(new Map([[RSA_THUMBPRINT, file]]));
+    expect(await readRecipientIds([`kid:jwe:${file}`], [])).toEqual([{ keyIds: [`jwe:${file}`] }]);
+  });
+
+  it("selects by an OpenPGP key file, as -r does", async () => {
+    const text = `pgp:${join(KEYS, "pgp/rsa2048.pub.asc")}`;
+    const [selector] = await readRecipientIds([text], []);
+    expect(selector).toMatchObject({ scheme: "pgp" });
+    const { keyIds } = selector as { keyIds: string[] };
+    expect(keyIds.length).toBeGreaterThan(0);
+    for (const id of keyIds) expect(id).toMatch(/^0x[0-9a-f]{16}$/);
+    expect(await readRecipientFiles([text])).toEqual([selector]);
+  });
+
+  it("rejects a key file of pkcs11, which does not identify a recipient", async () => {
+    const text = `pkcs11:${join(KEYS, "rsa2048.pub.pem")}`;
+    const refused = readRecipientIds([text], []);
+    await expect(refused).rejects.toBeInstanceOf(UsageError);
+    await expect(refused).rejects.toMatchObject({
+      message: expect.stringContaining(`${text} is a key file`) as unknown,
+      hint: expect.stringContaining("recipients list") as unknown,
+    });
+    expect(await readRecipientIds([`kid:${text}`], [])).toEqual([{ keyIds: [text] }]);
+  });
 });
 
 it("makes one selector of the keys of one file", async () => {

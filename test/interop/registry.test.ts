@@ -226,7 +226,9 @@ describe("Docker's registry and skopeo", () => {
     const reference = { host: proxy.host, repository: "cut" };
     const read = await collect(registrySource(reference, nobody).read(blob));
     expect(read.equals(bytes)).toBe(true);
-    expect(proxy.connections).toBe(2);
+    // One more asks whether this machine speaks TLS there.
+    expect(proxy.connections).toBeGreaterThanOrEqual(2);
+    expect(proxy.connections).toBeLessThanOrEqual(3);
   });
 
   it("go on with an upload that was cut in its first chunk", async (context) => {

@@ -66,7 +66,7 @@ describe("replaceRecipients", () => {
       "unknown:0",
     ]);
     expect(added).toEqual([
-      { scheme: "jwe", index: 0, algorithm: "ECDH-ES+A256KW", keyId: key("ec-p256").thumbprint },
+      { scheme: "jwe", index: 0, algorithm: "ECDH-ES+A256KW", keyId: key("ec-p521").thumbprint },
     ]);
     expect(present).toEqual([]);
   });

@@ -14,8 +14,11 @@ export interface RequestMoment {
   target: RegExp;
   /** Headers, as they begin. */
   headers?: Readonly<Record<string, string>>;
-  /** How much of the request gets to the registry. After all of it, the answer gets lost. */
-  passed: "nothing" | "half" | "all";
+  /**
+   * How much of the request gets to the registry. After all of it, the answer gets lost. A number
+   * is one of bytes, for streams; requests with fewer are not meant.
+   */
+  passed: "nothing" | "half" | "all" | number;
 }
 
 export interface HoldingProxy {
@@ -96,7 +99,7 @@ export async function holdingProxy(target: string): Promise<HoldingProxy> {
     });
     registry.on("error", () => response.destroy());
     registry.on("response", (answer) => {
-      if (hold !== undefined) {
+      if (hold !== undefined && exchange.isHeld) {
         answer.on("end", () => {
           reach(hold);
         });
@@ -107,16 +110,10 @@ export async function holdingProxy(target: string): Promise<HoldingProxy> {
       response.writeHead(answer.statusCode ?? 0, answer.headers);
       answer.pipe(response);
     });
-    if (hold?.moment.passed === "half") {
-      passHalf(message, registry, () => {
-        reach(hold);
-      });
-    } else {
-      message.pipe(registry);
-    }
+    const part = hold && partOf(message, hold.moment);
     const exchange: Exchange = {
       isRead: isReading(message),
-      isHeld: hold !== undefined,
+      isHeld: hold !== undefined && next !== hold,
       ended: new Promise((resolve) => {
         registry.on("close", () => {
           exchanges.delete(exchange);
@@ -126,6 +123,25 @@ export async function holdingProxy(target: string): Promise<HoldingProxy> {
       }),
     };
     exchanges.add(exchange);
+    if (hold === undefined || part === undefined) {
+      message.pipe(registry);
+      return;
+    }
+    const isHere = (): boolean => {
+      if (next === hold) {
+        fallSilent();
+        exchange.isHeld = true;
+      }
+      return exchange.isHeld;
+    };
+    passPart(message, registry, part, isHere, () => {
+      reach(hold);
+    });
+  }
+
+  function fallSilent(): void {
+    isSilent = true;
+    next = undefined;
   }
 
   const server = createServer((message, response) => {
@@ -136,8 +152,8 @@ export async function holdingProxy(target: string): Promise<HoldingProxy> {
       if (!isSilent || isReading(message) || message.method === "DELETE") pass(message, response);
       return;
     }
-    isSilent = true;
-    next = undefined;
+    // Whether a stream gets as far is yet to be seen.
+    if (typeof hold.moment.passed !== "number") fallSilent();
     if (hold.moment.passed === "nothing") reach(hold);
     else pass(message, response, hold);
   });
@@ -172,18 +188,35 @@ function isMoment({ method, url = "", headers }: IncomingMessage, moment: Reques
   );
 }
 
-function passHalf(
+/** The bytes of a request that are passed on, unless it is none or all of them. */
+function partOf({ headers }: IncomingMessage, { passed }: RequestMoment): number | undefined {
+  if (passed === "half") return Math.floor(Number(headers["content-length"]) / 2);
+  return typeof passed === "number" ? passed : undefined;
+}
+
+/** Passes on a part of a request, or all of it where another has been held meanwhile. */
+function passPart(
   message: IncomingMessage,
   registry: ReturnType<typeof httpRequest>,
+  part: number,
+  isHere: () => boolean,
   reach: () => void,
 ): void {
-  let left = Math.floor(Number(message.headers["content-length"]) / 2);
+  let left = part;
+  let isHeld = false;
   // The rest is read and thrown away: of a socket that is not read, no end is heard.
   message.on("data", (chunk: Buffer) => {
-    if (left === 0) return;
-    const part = chunk.subarray(0, left);
-    left -= part.byteLength;
-    registry.write(part, left === 0 ? reach : undefined);
+    if (isHeld) return;
+    if (chunk.byteLength >= left && isHere()) {
+      isHeld = true;
+      registry.write(chunk.subarray(0, left), reach);
+      return;
+    }
+    left = chunk.byteLength >= left ? Infinity : left - chunk.byteLength;
+    registry.write(chunk);
+  });
+  message.on("end", () => {
+    if (!isHeld) registry.end();
   });
 }
 

@@ -28,6 +28,8 @@ const KEYS = fileURLToPath(new URL("../../vectors/keys/", import.meta.url));
 const RECIPIENT = ["-r", `jwe:${KEYS}ec-p256.pub.pem`];
 const KEY = ["-k", `${KEYS}ec-p256.pem`];
 const TAG = "v1";
+/** In bytes. */
+const LARGE = 1_500_000;
 
 /** Layouts with one image each. */
 export interface Images {
@@ -39,10 +41,10 @@ export interface Images {
   plainDigest: string;
 }
 
-/** Images of two platforms, whose common layer takes several chunks. */
+/** Images of two platforms, whose common layer is much larger than all other blobs. */
 export async function makeImages(directory: () => string): Promise<Images> {
   const plain = await createLayout(directory());
-  const base = layerOf(randomBytes(1_500_000), { mediaType: TAR });
+  const base = layerOf(randomBytes(LARGE), { mediaType: TAR });
   const amd64 = await putManifest(plain, [base, await layer("amd64")]);
   const arm64 = await putManifest(plain, [base, await layer("arm64")]);
   const entries = [
@@ -119,12 +121,9 @@ const TAGGED = new RegExp(`/manifests/${TAG}$`);
 
 type Moments = readonly (readonly [string, RequestMoment])[];
 
-/** Of a blob that takes more than one. */
-const SECOND_CHUNK = { "content-range": "1048576-" };
-
 export const UPLOADING: Moments = [
   ["before the first upload", { method: "POST", target: UPLOADS, passed: "nothing" }],
-  ["within a chunk", { method: "PATCH", target: UPLOAD, headers: SECOND_CHUNK, passed: "half" }],
+  ["within a stream", { method: "PATCH", target: UPLOAD, passed: LARGE / 2 }],
   ["before a blob is finished", { method: "PUT", target: UPLOAD, passed: "nothing" }],
 ];
 
