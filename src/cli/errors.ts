@@ -85,9 +85,9 @@ export class Interrupted extends Error {}
  * begins with the word.
  */
 export function closest(word: string, candidates: readonly string[]): string | undefined {
-  const letters = [...word].sort().join("");
+  const letters = Array.from(word).sort().join("");
   const isSwap = ({ candidate }: { candidate: string }): boolean =>
-    [...candidate].sort().join("") === letters;
+    Array.from(candidate).sort().join("") === letters;
   const ranked = candidates
     .map((candidate) => ({ candidate, distance: editDistance(word, candidate) }))
     .sort((a, b) => a.distance - b.distance || Number(isSwap(b)) - Number(isSwap(a)));
