@@ -24,6 +24,11 @@ export const IMAGE_FORMS: readonly Form[] = [
   },
 ];
 
+const PROVIDER_FORM: Form = {
+  written: "provider:NAME[:PARAMS]",
+  meaning: "a key provider from the file that `OCICRYPT_KEYPROVIDER_CONFIG` names",
+};
+
 export const RECIPIENT_FORMS: readonly Form[] = [
   {
     written: "jwe:FILE",
@@ -35,10 +40,7 @@ export const RECIPIENT_FORMS: readonly Form[] = [
     meaning: "an OpenPGP key by name, e-mail address, key id or fingerprint",
   },
   { written: "pkcs11:FILE", meaning: "a PKCS#11 key file, or the RSA public key of a token" },
-  {
-    written: "provider:NAME[:PARAMS]",
-    meaning: "a key provider from the file that `OCICRYPT_KEYPROVIDER_CONFIG` names",
-  },
+  PROVIDER_FORM,
 ];
 
 export const KEY_FORMS: readonly Form[] = [
@@ -63,10 +65,7 @@ export const KEY_FORMS: readonly Form[] = [
     meaning: "the password itself, which other users can see in the list of processes",
   },
   { written: "FILE:PASSWORD", meaning: "the same, as skopeo writes it" },
-  {
-    written: "provider:NAME[:PARAMS]",
-    meaning: "a key provider from the file that `OCICRYPT_KEYPROVIDER_CONFIG` names",
-  },
+  PROVIDER_FORM,
 ];
 
 export const STATUS_FORMS: readonly Form[] = [

@@ -49,8 +49,8 @@ export interface ConfiguredCredentialsOptions {
 }
 
 /**
- * Finds the credentials that `docker login`, `podman login`, `skopeo login` or
- * {@link writeCredentials} stored, in the order of skopeo
+ * Finds the credentials that `docker login`, `podman login` or `skopeo login` stored, in the order of
+ * skopeo
  * (https://github.com/containers/image/blob/main/docs/containers-auth.json.5.md):
  *
  * 1. in the file of `$REGISTRY_AUTH_FILE` and nowhere else, if it is set;

@@ -195,7 +195,7 @@ async function reading<T>(path: string, step: () => Promise<T>): Promise<T> {
   } catch (error) {
     const code = errno(error);
     if (code === undefined || error instanceof OcicryptError) throw error;
-    throw new OcicryptError("SOURCE_UNREADABLE", `${path} can not be read (${code})`, {
+    throw new OcicryptError("SOURCE_UNREADABLE", `${path} cannot be read (${code})`, {
       cause: error,
     });
   }

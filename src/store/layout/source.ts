@@ -73,7 +73,7 @@ export function layoutSource(reference: Reference): ImageSource {
           const message = `${path} does not hold the blob ${descriptor.digest}`;
           throw new OcicryptError("BLOB_NOT_FOUND", message, { cause: error });
         }
-        const message = `the blob ${descriptor.digest} can not be read (${code})`;
+        const message = `the blob ${descriptor.digest} cannot be read (${code})`;
         throw new OcicryptError("SOURCE_UNREADABLE", message, { cause: error });
       }
     },
@@ -108,7 +108,7 @@ const MAX_TOTAL_SIZE = 16 * MAX_MANIFEST_SIZE;
 
 /**
  * What in the `index.json` of a layout refers to other manifests by its `subject`, by the digests
- * of these: where tools keep the signatures of images in a layout. What can not be read, or is no
+ * of these: where tools keep the signatures of images in a layout. What cannot be read, or is no
  * manifest, refers to nothing.
  *
  * @throws {@link OcicryptError} `MANIFEST_INVALID`, `LAYOUT_INVALID`, `SOURCE_UNREADABLE`
