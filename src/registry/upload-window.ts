@@ -59,8 +59,6 @@ export function uploadWindow(
     } catch (error) {
       isEnded = true;
       failure = { error };
-    } finally {
-      reading = undefined;
     }
   }
 
@@ -79,8 +77,10 @@ export function uploadWindow(
     },
     async more() {
       if (isEnded) return;
-      // A request that was given up may have begun to read.
-      await (reading ??= read());
+      // A request that was given up may have begun to read. What is at hand is read at once, so
+      // that the reading has to be over only after it is known here.
+      reading ??= read().finally(() => (reading = undefined));
+      await reading;
     },
     at(offset) {
       const place = offset % size;
