@@ -77,8 +77,8 @@ export function uploadWindow(
     },
     async more() {
       if (isEnded) return;
-      // A request that was given up may have begun to read. What is at hand is read at once, so
-      // that the reading has to be over only after it is known here.
+      // A request that was given up may have begun to read. Content at hand is read without a pause,
+      // so the promise is reset only after it has been set.
       reading ??= read().finally(() => (reading = undefined));
       await reading;
     },

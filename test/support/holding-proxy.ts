@@ -188,7 +188,7 @@ function isMoment({ method, url = "", headers }: IncomingMessage, moment: Reques
   );
 }
 
-/** The bytes of a request that are passed on, unless it is none or all of them. */
+/** How many bytes of a request pass; `undefined` where none or all do. */
 function partOf({ headers }: IncomingMessage, { passed }: RequestMoment): number | undefined {
   if (passed === "half") return Math.floor(Number(headers["content-length"]) / 2);
   return typeof passed === "number" ? passed : undefined;
