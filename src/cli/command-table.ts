@@ -162,7 +162,7 @@ export const COMMAND_TABLE: Readonly<Record<CommandName, CommandForm>> = {
   },
   "recipients remove": {
     takes: ["image"],
-    usage: "-r <recipient>... | -k <key>... | --recipient-id <id>",
+    usage: "-r <recipient>... | --recipient-id <id>... | -k <key>...",
     summary: "remove recipients from an image",
     description:
       "Removes recipients from an image. Only manifests change. Removal does not revoke copies: " +

@@ -128,13 +128,18 @@ function groupHelp(group: keyof typeof GROUPS): string {
   ]);
 }
 
+function usageLine(command: CommandName): string {
+  const line = `Usage: ${usageOf(command)}`;
+  return line.length <= WIDTH ? line : line.replace(/ \[options\]$/, "\n  [options]");
+}
+
 function commandHelp(command: CommandName): string {
   const form = COMMAND_TABLE[command];
   const has = (name: OptionName): boolean => form.options.includes(name);
   const options = optionsOf(command).filter((name) => OPTIONS[name].alias === undefined);
   const isAboutImages = form.takes.some((name) => /^(?:image|source)/.test(name));
   return page([
-    `Usage: ${usageOf(command)}`,
+    usageLine(command),
     paragraph(form.description),
     section(
       "Options",
