@@ -153,7 +153,7 @@ function explain(keys: readonly SecretKey[], { sessionKeys }: PgpMessage): strin
 type SecretPacket = SecretKeyPacket | SecretSubkeyPacket;
 
 /** A secret key, read and unlocked on first use. */
-export interface SecretKey {
+interface SecretKey {
   /** The key ids of the primary key and the subkeys, except those that can only sign. */
   keyIds: readonly string[];
   /**
@@ -164,7 +164,7 @@ export interface SecretKey {
   unlock(keyIds: readonly string[]): Promise<PrivateKey>;
 }
 
-export function secretKey(key: TransferableKey, password: string | undefined): SecretKey {
+function secretKey(key: TransferableKey, password: string | undefined): SecretKey {
   let read: Promise<PrivateKey> | undefined;
   // Each key is unlocked once for any number of concurrent layers: unlocking is slow by design.
   const unlocked = new Map<string, Promise<void>>();
