@@ -55,6 +55,8 @@ process.on("exit", () => rmSync(scratch, { recursive: true, force: true }));
 const findings = join(HERE, "findings");
 let problems = 0;
 let total = 0;
+let slowest = 0;
+let growth = 0;
 
 function report(target, problem, input) {
   problems++;
@@ -122,7 +124,12 @@ function fuzz(target, index) {
   });
 }
 
-function summarize(target, { runs, seeds, kept, blocks, outcomes, seconds: took, problem }) {
+function describeWorst(milliseconds, bytes) {
+  const memory = `${String(Math.round(bytes / 1024 / 1024))} MiB`;
+  return `slowest ${String(Math.round(milliseconds))} ms, largest growth ${memory}`;
+}
+
+function summarize(target, { runs, seeds, kept, blocks, outcomes, seconds: took, worst, problem }) {
   const counted = outcomes
     .sort(([, a], [, b]) => b - a)
     .map(([name, number]) => `${name} ${String(number)}`)
@@ -133,9 +140,12 @@ function summarize(target, { runs, seeds, kept, blocks, outcomes, seconds: took,
     return;
   }
   total += runs;
+  slowest = Math.max(slowest, worst.elapsed);
+  growth = Math.max(growth, worst.growth);
   console.log(
     `${target}: ${String(runs)} inputs in ${took.toFixed(1)} s from ${String(seeds)} seeds, ` +
-      `${String(kept)} kept, ${String(blocks)} blocks of code\n  ${counted}`,
+      `${String(kept)} kept, ${String(blocks)} blocks of code; ` +
+      `${describeWorst(worst.elapsed, worst.growth)}\n  ${counted}`,
   );
 }
 
@@ -146,6 +156,9 @@ await Promise.all(
   }),
 );
 if (values.input === undefined) {
-  console.log(`\n${String(total)} inputs, ${String(problems)} findings`);
+  console.log(
+    `\n${String(total)} inputs, ${String(problems)} findings; seed ${values.seed}, ` +
+      describeWorst(slowest, growth),
+  );
 }
 process.exitCode = problems === 0 ? 0 : 1;

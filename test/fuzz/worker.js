@@ -22,6 +22,8 @@ const target = TARGETS.get(options.target);
 const random = createRandom(options.seed);
 const inputs = [...(await target.seeds()), ...savedInputs()];
 const outcomes = new Map();
+/** The most that one input took, in milliseconds and in bytes. */
+const worst = { elapsed: 0, growth: 0 };
 /** The input that runs, for the parent in case this process does not come back from it. */
 const current = openSync(options.current, "w");
 
@@ -51,12 +53,14 @@ async function attempt(input) {
   const { user, system } = process.cpuUsage(before.cpu);
   // The processor's time where the machine is busy with other things, and waiting counts less.
   const elapsed = Math.max((user + system) / 1000, (performance.now() - before.wall) / 10);
+  worst.elapsed = Math.max(worst.elapsed, elapsed);
   count(ending.name);
-  if (ending.problem !== undefined) return ending.problem;
-  if (elapsed > MAX_MILLISECONDS) return `it took ${String(Math.round(elapsed))} ms`;
   const peak = process.resourceUsage().maxRSS * 1024;
   // Only a new peak says how much this input took.
   const growth = peak > before.peak ? peak - before.memory : 0;
+  worst.growth = Math.max(worst.growth, growth);
+  if (ending.problem !== undefined) return ending.problem;
+  if (elapsed > MAX_MILLISECONDS) return `it took ${String(Math.round(elapsed))} ms`;
   return growth > MAX_GROWTH ? `memory grew by ${inMiB(growth)}` : undefined;
 }
 
@@ -182,5 +186,6 @@ process.send({
   blocks: coverage.size,
   outcomes: [...outcomes],
   seconds: (performance.now() - started) / 1000,
+  worst,
 });
 process.exit();
