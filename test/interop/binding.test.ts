@@ -1,67 +1,163 @@
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { gunzipSync } from "node:zlib";
 import { beforeAll, describe, expect, it } from "vitest";
 import { decryptImage, encryptImage } from "../../src/image/index.js";
 import { jwe } from "../../src/keywrap/jwe/index.js";
 import { layoutDestination, layoutSource } from "../../src/store/index.js";
 import { expectCode } from "../support/codes.js";
 import {
+  CONFIG,
+  digestOf,
   layer,
   layoutOf,
-  putBlob,
-  putText,
   readBlob,
   readEntries,
   readManifest,
-  writeIndex,
 } from "../support/image.js";
-import { hasProgram, requirePeer, run, temporaryDirectory, VECTORS } from "./peers.js";
+import {
+  buildGoPeers,
+  diffIds,
+  goModuleVersion,
+  hasProgram,
+  requirePeer,
+  run,
+  temporaryDirectory,
+  VECTORS,
+} from "./peers.js";
 
 const directory = temporaryDirectory();
 const KEY = join(VECTORS, "peers", "keys", "rsa2048.pkcs8.pem");
 const keys = [jwe.key(readFileSync(KEY))];
 const BOUND = join(directory, "bound");
 const MOVED = join(directory, "moved");
-const hasSkopeo = hasProgram("skopeo", "--version");
+const go = await buildGoPeers(directory);
+const plain = [await layer("a"), await layer("b")];
+const evil = await layer("evil");
 
-/** Decrypts with skopeo and returns its exit status. */
-async function skopeo(from: string, to: string): Promise<number | null> {
-  const copy = ["copy", "--insecure-policy", "--decryption-key", KEY];
-  return (await run("skopeo", [...copy, `oci:${from}`, `oci:${join(directory, to)}`])).status;
+/** A tool that decrypts an image; it resolves to the diffIDs of the layers. */
+interface Peer {
+  name: string;
+  isThere: boolean;
+  decrypt(layout: string): Promise<string[]>;
+}
+
+const OCICRYPT = "github.com/containers/ocicrypt";
+const PEERS: Peer[] = [
+  {
+    name: "skopeo",
+    isThere: hasProgram("skopeo", "--version"),
+    decrypt: (layout) => copy("skopeo", ["copy", "--insecure-policy", "--quiet"], layout),
+  },
+  {
+    name: "containers/image",
+    isThere: go !== undefined,
+    decrypt: (layout) => copy(go?.imageCopy ?? "", [], layout),
+  },
+  ...["1.1.10", "1.3.2"].map((version) => {
+    const program = (version === "1.3.2" ? go?.ocicrypt132 : go?.ocicrypt1110) ?? "";
+    return {
+      name: `ocicrypt ${version}`,
+      isThere: go !== undefined,
+      decrypt: (layout: string) => decryptLayers(program, layout),
+    };
+  }),
+];
+
+let copies = 0;
+
+/** Decrypts an image with a program that has the options of `skopeo copy`. */
+async function copy(program: string, args: readonly string[], layout: string): Promise<string[]> {
+  const to = join(directory, `copy-${String(copies++)}`);
+  await succeed(program, [...args, "--decryption-key", KEY, `oci:${layout}`, `oci:${to}`]);
+  return diffIds(to);
+}
+
+/** Decrypts the encrypted layers of an image one by one with the Go library. */
+async function decryptLayers(program: string, layout: string): Promise<string[]> {
+  const { layers } = await readManifest(layout, (await readEntries(layout))[0]!);
+  const annotations = join(directory, "annotations.json");
+  const digests: string[] = [];
+  for (const descriptor of layers) {
+    let blob = await readBlob(layout, descriptor);
+    if (descriptor.mediaType.endsWith("+encrypted")) {
+      writeFileSync(annotations, JSON.stringify(descriptor.annotations));
+      blob = await succeed(program, ["decrypt", "-key", KEY, "-annotations", annotations], blob);
+    }
+    digests.push(digestOf(gunzipSync(blob)));
+  }
+  return digests;
+}
+
+async function succeed(program: string, args: readonly string[], input?: Buffer): Promise<Buffer> {
+  const { status, stdout, stderr } = await run(program, args, input && { input });
+  if (status !== 0) throw new Error(stderr);
+  return stdout;
 }
 
 beforeAll(async () => {
-  const plain = join(directory, "plain");
-  await layoutOf(plain, [await layer("a"), await layer("b")]);
+  const path = join(directory, "plain");
+  await layoutOf(path, plain);
   const recipients = [jwe.recipient(readFileSync(join(VECTORS, "peers/keys/rsa2048.pub.pem")))];
-  for (const path of [BOUND, MOVED]) {
-    await encryptImage(layoutSource({ path: plain }), await layoutDestination({ path }), {
-      recipients,
-    });
-  }
-  // The same layers under a config with another entrypoint.
-  const manifest = await readManifest(MOVED, (await readEntries(MOVED))[0]!);
-  const config = JSON.parse((await readBlob(MOVED, manifest.config)).toString()) as object;
-  const evil = JSON.stringify({ ...config, config: { Entrypoint: ["/evil"] } });
-  Object.assign(manifest.config, await putBlob(MOVED, evil));
-  await writeIndex(MOVED, [await putText(MOVED, JSON.stringify(manifest))]);
+  await encryptImage(layoutSource({ path }), await layoutDestination({ path: BOUND }), {
+    recipients,
+  });
+  // The first layer under a config and a layer of somebody else.
+  const { layers } = await readManifest(BOUND, (await readEntries(BOUND))[0]!);
+  const descriptor = layers[0]!;
+  const stolen = { descriptor, blob: await readBlob(BOUND, descriptor), diffId: plain[0]!.diffId };
+  const content = JSON.stringify({
+    architecture: "amd64",
+    os: "linux",
+    config: { Entrypoint: ["/evil"] },
+    rootfs: { type: "layers", diff_ids: [stolen.diffId, evil.diffId] },
+  });
+  await layoutOf(MOVED, [stolen, evil], { config: { mediaType: CONFIG, content } });
 });
 
 async function decryptHere(path: string, to: string) {
   const destination = await layoutDestination({ path: join(directory, to) });
-  return decryptImage(layoutSource({ path }), destination, { keys, requireBound: true });
+  return decryptImage(layoutSource({ path }), destination, { keys });
 }
 
-describe("a bound layer", () => {
-  it("opens here and with skopeo, which skips the binding", async (context) => {
-    expect((await decryptHere(BOUND, "here")).layers.map(({ bound }) => bound)).toEqual([true, true]); // prettier-ignore
-    requirePeer(context, "skopeo", hasSkopeo);
-    expect(await skopeo(BOUND, "there")).toBe(0);
+describe("an image whose layers are bound to it", () => {
+  it("opens here", async () => {
+    const { layers } = await decryptHere(BOUND, "bound-here");
+    expect(layers.map(({ bound }) => bound)).toEqual([true, true]);
   });
 
-  it("in another image is refused here and taken by skopeo", async (context) => {
+  it.for(PEERS)("opens with $name, which skips the binding", async (peer, context) => {
+    requirePeer(context, peer.name, peer.isThere);
+    expect(await peer.decrypt(BOUND)).toEqual(plain.map(({ diffId }) => diffId));
+  });
+});
+
+describe("a bound layer that was moved into another image", () => {
+  it("is refused here", async () => {
     await expectCode(decryptHere(MOVED, "moved-here"), "BINDING_MISMATCH");
-    requirePeer(context, "skopeo", hasSkopeo);
-    expect(await skopeo(MOVED, "moved-there")).toBe(0);
+  });
+
+  it.for(PEERS)("is decrypted by $name", async (peer, context) => {
+    requirePeer(context, peer.name, peer.isThere);
+    expect(await peer.decrypt(MOVED)).toEqual([plain[0]!.diffId, evil.diffId]);
+  });
+});
+
+describe("the versions of ocicrypt that open bound layers", () => {
+  it("include 1.1.10, 1.3.2 and that of the newest copy library", (context) => {
+    requirePeer(context, "Go", go !== undefined);
+    expect(goModuleVersion(go!.ocicrypt1110, OCICRYPT)).toBe("1.1.10");
+    expect(goModuleVersion(go!.ocicrypt132, OCICRYPT)).toBe("1.3.2");
+    expect(goModuleVersion(go!.imageCopy, OCICRYPT)).toBe("1.3.2");
+  });
+
+  it("include that of skopeo, which is 1.0.3 in Debian's 1.9.3", async (context) => {
+    requirePeer(context, "skopeo", PEERS[0]!.isThere);
+    // Debian builds without a record of modules, so only the program's own version tells.
+    const { stdout } = await run("skopeo", ["--version"]);
+    const recorded = goModuleVersion("skopeo", OCICRYPT);
+    expect(recorded ?? stdout.toString().trim()).toMatch(
+      /^(?:1\.\d+\.\d+|skopeo version 1\.9\.3)$/,
+    );
   });
 });
