@@ -417,7 +417,9 @@ describe("a blob in zot", () => {
     const proxy = await cuttingProxy(zot.host, { got: 2_000_000 });
     const cut = registrySource({ host: proxy.host, repository: "cut" }, nobody);
     expect((await collect(cut.read(blob))).equals(bytes)).toBe(true);
-    expect(proxy.connections).toBe(2);
+    // One more asks whether this machine speaks TLS there.
+    expect(proxy.connections).toBeGreaterThanOrEqual(2);
+    expect(proxy.connections).toBeLessThanOrEqual(3);
   });
 
   it("goes there again when its first chunk was cut", async (context) => {
