@@ -1,5 +1,6 @@
 import type { Descriptor } from "../spec/descriptor.js";
 import type { ImageDestination, ImageSource } from "../store/types.js";
+import { isSameImage } from "./engine/copy-blobs.js";
 import type { ImageProgress } from "./engine/progress.js";
 import { findReferrers } from "./features/stale-referrers.js";
 import type { RewrittenImage } from "./manifests/rewrite.js";
@@ -48,7 +49,8 @@ export async function writeImage<Report extends object>(
     const { image, former } = rewritten;
     const referrers = await findReferrers(source, root, former, signal);
     signal?.throwIfAborted();
-    await destination.commit(image, { signal });
+    const replaces = isSameImage(source, destination) ? root.descriptor : undefined;
+    await destination.commit(image, { signal, replaces });
     return { image, ...report, warnings: [...warnings, ...referrers] };
   } catch (error) {
     await destination.discard();

@@ -34,10 +34,14 @@ const CONFIRM_TIMEOUT = 5000;
 /**
  * Opens an image in a registry for writing. Blobs and manifests are pushed under their digests, and
  * the last request gives the image its tag: until then nothing refers to what was pushed, and
- * registries remove it in time. Without a tag the image can only be pulled by its digest.
+ * registries remove it in time. Without a tag the image can only be pulled by its digest. A tag
+ * whose image is edited is read again before that request, and not written when it has moved
+ * (`DESTINATION_CHANGED`); where the registry gives the image an `ETag`, the request names it in
+ * `If-Match`.
  *
  * Its functions reject with {@link OcicryptError} `REGISTRY_UNREACHABLE`, `REGISTRY_DENIED`,
- * `REGISTRY_FAILED`, `REGISTRY_INVALID_RESPONSE`, `CREDENTIALS_INVALID`, `MANIFEST_TOO_LARGE`;
+ * `REGISTRY_FAILED`, `REGISTRY_INVALID_RESPONSE`, `CREDENTIALS_INVALID`, `MANIFEST_TOO_LARGE`,
+ * `DESTINATION_CHANGED`;
  * `write` also with `REGISTRY_UPLOAD_LOST` when the blob must be sent again from its start.
  *
  * @throws {@link OcicryptError} `REFERENCE_INVALID`
@@ -67,15 +71,35 @@ export async function registryDestination(
     return isBlob(client, digest, size, scopes, signal);
   }
 
+  /** The manifest that a tag names; `undefined` for none. */
+  async function tagged(name: string, patience: AbortSignal | undefined) {
+    return getManifest(client, name, "IMAGE_NOT_FOUND", patience).catch((error: unknown) => {
+      if (isOcicryptError(error, "IMAGE_NOT_FOUND")) return undefined;
+      throw error;
+    });
+  }
+
   /** Whether a tag names a manifest; `undefined` where the registry does not say. */
   async function isTagged(name: string, { bytes }: Written): Promise<boolean | undefined> {
     try {
-      const patience = AbortSignal.timeout(CONFIRM_TIMEOUT);
-      const there = await getManifest(client, name, "IMAGE_NOT_FOUND", patience);
-      return Buffer.compare(there.bytes, bytes) === 0;
-    } catch (error) {
-      return isOcicryptError(error, "IMAGE_NOT_FOUND") ? false : undefined;
+      const there = await tagged(name, AbortSignal.timeout(CONFIRM_TIMEOUT));
+      return there !== undefined && Buffer.compare(there.bytes, bytes) === 0;
+    } catch {
+      return undefined;
     }
+  }
+
+  /** The entity tag, if any, of what a tag still names; fails when that is another image. */
+  async function requireUnmoved(
+    name: string,
+    { digest }: Descriptor,
+    patience: AbortSignal | undefined,
+  ): Promise<string | undefined> {
+    const there = await tagged(name, patience);
+    if (there?.digest === digest) return there.etag;
+    const now = there === undefined ? "names nothing" : `names ${there.digest}`;
+    const message = `the tag ${name} ${now} and no longer ${digest}, which this edit is based on`;
+    throw new OcicryptError("DESTINATION_CHANGED", message);
   }
 
   return {
@@ -147,18 +171,26 @@ export async function registryDestination(
       manifests.set(digest, { mediaType, bytes });
     },
 
-    async commit({ digest }, { signal: own = signal } = {}) {
+    async commit({ digest }, { signal: own = signal, replaces } = {}) {
       const manifest = manifests.get(digest);
       if (manifest === undefined) throw new TypeError("the manifest of the image was not written");
       // Without a tag, the image is there already.
       if (tag === undefined) return;
+      // As late as possible: of two edits that pass here at once, the later request wins unless the
+      // registry compares the entity tag.
+      const etag = replaces && (await requireUnmoved(tag, replaces, own));
       try {
-        await putManifest(client, tag, manifest, scopes, own);
+        await putManifest(client, tag, manifest, scopes, own, etag);
       } catch (error) {
         // The request may have succeeded although the response was lost.
         const isDenied = isOcicryptError(error, "REGISTRY_DENIED");
         const isThere = isDenied ? false : await isTagged(tag, manifest);
         if (isThere === true) return;
+        // Harbor answers the same to any change of a tag that is immutable.
+        if (replaces && isOcicryptError(error, "DESTINATION_CHANGED")) {
+          await requireUnmoved(tag, replaces, own);
+          throw new OcicryptError("REGISTRY_FAILED", error.message);
+        }
         const isAnswered = isOcicryptError(error) && error.code !== "REGISTRY_UNREACHABLE";
         if (isThere === false || isAnswered) throw error;
         const message = `it is not known whether the tag ${tag} names the new image or the one before it`;

@@ -24,6 +24,8 @@ export interface StoredManifest {
   mediaType: string;
   digest: string;
   bytes: Uint8Array;
+  /** The strong entity tag of the answer, in quotes (RFC 9110 section 8.8.3). */
+  etag?: string | undefined;
 }
 
 /**
@@ -65,7 +67,9 @@ export async function getManifest(
   }
   const { bytes } = answer;
   requireSame(serverDigest(request, answer), bytes);
-  if (!name.includes(":")) return { mediaType, digest: digestOf(bytes, "sha256"), bytes };
+  if (!name.includes(":")) {
+    return { mediaType, digest: digestOf(bytes, "sha256"), bytes, etag: strongTag(answer) };
+  }
   requireSame(name, bytes);
   return { mediaType: expected ?? mediaType, digest: name, bytes };
 }
@@ -73,7 +77,9 @@ export async function getManifest(
 /**
  * Stores a manifest or index under its tag or digest.
  *
- * @throws {@link OcicryptError} `MANIFEST_TOO_LARGE`, `REGISTRY_INVALID_RESPONSE`, and the others
+ * @param etag of what it replaces: a registry that compares it refuses the request when another
+ *   manifest is there
+ * @throws {@link OcicryptError} `MANIFEST_TOO_LARGE`, `DESTINATION_CHANGED` for another `etag`, `REGISTRY_INVALID_RESPONSE`, and the others
  *   of a registry
  */
 export async function putManifest(
@@ -82,21 +88,33 @@ export async function putManifest(
   { mediaType, bytes }: Pick<StoredManifest, "mediaType" | "bytes">,
   scopes: readonly string[],
   signal: AbortSignal | undefined,
+  etag?: string,
 ): Promise<void> {
   const request = {
     method: "PUT" as const,
     url: await client.url(`manifests/${name}`),
-    headers: { "content-type": mediaType },
+    headers: { "content-type": mediaType, ...(etag !== undefined && { "if-match": etag }) },
     body: new Uint8Array(bytes),
     scopes,
     signal,
   };
   const answer = await client.request(request);
-  if (!isSuccess(answer.status)) throw failure(request, answer, { 413: "MANIFEST_TOO_LARGE" });
+  if (!isSuccess(answer.status)) {
+    throw failure(request, answer, {
+      413: "MANIFEST_TOO_LARGE",
+      ...(etag !== undefined && { 412: "DESTINATION_CHANGED" }),
+    });
+  }
   const digest = serverDigest(request, answer);
   if (digest !== undefined && digestOf(bytes, parseDigest(digest).algorithm) !== digest) {
     throw invalidAnswer(request, "the registry stored other content than it was sent");
   }
+}
+
+/** A weak tag never matches in `If-Match` (RFC 9110 section 13.1.1). */
+function strongTag({ headers }: Answer): string | undefined {
+  const etag = headers.get("etag") ?? "";
+  return /^"[\x21\x23-\x7e]{1,200}"$/.test(etag) ? etag : undefined;
 }
 
 /** Types by which a server says nothing about a document. */

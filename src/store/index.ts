@@ -10,4 +10,10 @@ export { layoutSource } from "./layout/source.js";
 export { parseArchiveReference, parseReference } from "./reference.js";
 
 export type { Reference } from "./reference.js";
-export type { ImageDestination, ImagePlace, ImageSource, StoreOptions } from "./types.js";
+export type {
+  CommitOptions,
+  ImageDestination,
+  ImagePlace,
+  ImageSource,
+  StoreOptions,
+} from "./types.js";

@@ -4,6 +4,11 @@ export interface StoreOptions {
   signal?: AbortSignal | undefined;
 }
 
+export interface CommitOptions extends StoreOptions {
+  /** The image that was read from this place and is edited here. Another one is not replaced. */
+  replaces?: Descriptor | undefined;
+}
+
 /** Names an image where it is stored. Two equal places are the same image of the same store. */
 export interface ImagePlace {
   /** The layout, archive or repository, such as `oci:/srv/images`. */
@@ -92,8 +97,13 @@ export interface ImageDestination {
    * @returns whether the blob is there now
    */
   mount?(descriptor: Descriptor): Promise<boolean>;
-  /** Makes the image visible, with everything that was written, as one step or not at all. */
-  commit(image: Descriptor, options?: StoreOptions): Promise<void>;
+  /**
+   * Makes the image visible, with everything that was written, as one step or not at all.
+   *
+   * @throws {@link OcicryptError} `DESTINATION_CHANGED` when another process has written the image
+   *   meanwhile, and those of {@link write}
+   */
+  commit(image: Descriptor, options?: CommitOptions): Promise<void>;
   /** Removes all that was written; does nothing after {@link commit}. */
   discard(): Promise<void>;
 }

@@ -102,7 +102,7 @@ beforeAll(async () => {
   await encryptImage(layoutSource({ path }), await layoutDestination({ path: BOUND }), {
     recipients,
   });
-  // The first layer under a config and a layer of somebody else.
+  // The first layer under a config and a layer of another owner.
   const { layers } = await readManifest(BOUND, (await readEntries(BOUND))[0]!);
   const descriptor = layers[0]!;
   const stolen = { descriptor, blob: await readBlob(BOUND, descriptor), diffId: plain[0]!.diffId };

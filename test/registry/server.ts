@@ -90,6 +90,8 @@ export interface TestRegistry extends TestServer {
   /** By `REPOSITORY@DIGEST` and `REPOSITORY:TAG`. */
   manifests: Map<string, StoredManifest>;
   uploads: Map<string, Buffer>;
+  /** Makes the entity tag of a digest; then `If-Match` counts. By default manifests have none. */
+  etag: ((digest: string) => string) | undefined;
   /** Asked before the registry itself. */
   script: Script;
   putBlob(repository: string, bytes: Uint8Array): { digest: string; size: number };
@@ -124,13 +126,21 @@ export async function testRegistry(): Promise<TestRegistry> {
       const stored = { mediaType: headers["content-type"] ?? "", bytes: body };
       const digest = digestOf(body);
       if (name.includes(":") && name !== digest) return refuse(response, 400, "DIGEST_INVALID");
+      const before = manifests.get(at);
+      const etag = before && registry.etag?.(digestOf(before.bytes));
+      const wanted = headers["if-match"];
+      if (registry.etag && wanted !== undefined && wanted !== etag) return reply(response, 412);
       manifests.set(at, stored).set(`${repository}@${digest}`, stored);
       return reply(response, 201, { "docker-content-digest": digest });
     }
     const found = manifests.get(at);
     if (found === undefined) return refuse(response, 404, "MANIFEST_UNKNOWN", "manifest unknown");
     const digest = digestOf(found.bytes);
-    const described = { "content-type": found.mediaType, "docker-content-digest": digest };
+    const described = {
+      "content-type": found.mediaType,
+      "docker-content-digest": digest,
+      ...(registry.etag && { etag: registry.etag(digest) }),
+    };
     return reply(response, 200, described, found.bytes);
   }
 
@@ -189,6 +199,7 @@ export async function testRegistry(): Promise<TestRegistry> {
   const registry: TestRegistry = {
     ...server,
     ...{ blobs, manifests, uploads },
+    etag: undefined,
     script: () => false,
     putBlob(repository, bytes) {
       const digest = digestOf(bytes);
