@@ -1,11 +1,20 @@
 import type {
   ContentErrorCode,
+  ErrorCode,
   LayerErrorCode,
   PlaceErrorCode,
   RequestErrorCode,
   WrappedKeyErrorCode,
 } from "../errors.js";
-import type { ErrorTexts } from "./errors.js";
+
+/** The texts about one code, for `docs/errors.md` and for the terminal; backticks mark code. */
+export interface ErrorText {
+  meaning: string;
+  /** An imperative, or a fact that says what to do; without a full stop. */
+  hint: string;
+}
+
+export type ErrorTexts<Code extends ErrorCode> = Readonly<Record<Code, ErrorText>>;
 
 /** Errors about the image, its layers, and the places where images live. */
 

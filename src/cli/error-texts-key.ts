@@ -4,7 +4,7 @@ import type {
   RegistryErrorCode,
   TokenErrorCode,
 } from "../errors.js";
-import type { ErrorTexts } from "./errors.js";
+import type { ErrorTexts } from "./error-texts-image.js";
 
 /** Errors about keys, the services that hold them, and registries. */
 

@@ -1,15 +1,13 @@
 import type { ErrorCode, OcicryptError } from "../errors.js";
-import { CONTENT, LAYER, PLACE, REQUEST, WRAPPED_KEY } from "./error-texts-image.js";
+import {
+  CONTENT,
+  LAYER,
+  PLACE,
+  REQUEST,
+  WRAPPED_KEY,
+  type ErrorTexts,
+} from "./error-texts-image.js";
 import { KEY, PROVIDER, REGISTRY, TOKEN } from "./error-texts-key.js";
-
-/** The texts about one code, for `docs/errors.md` and for the terminal; backticks mark code. */
-export interface ErrorText {
-  meaning: string;
-  /** An imperative, or a fact that says what to do; without a full stop. */
-  hint: string;
-}
-
-export type ErrorTexts<Code extends ErrorCode> = Readonly<Record<Code, ErrorText>>;
 
 /** The codes as `docs/errors.md` groups them. */
 export const ERROR_SECTIONS: readonly { title: string; texts: Partial<ErrorTexts<ErrorCode>> }[] = [

@@ -2,8 +2,9 @@ import { OcicryptError } from "../errors.js";
 import { MAX_TOKEN_ANSWER } from "../spec/limits.js";
 import { asObject, parseJson } from "../text/json.js";
 import { parseChallenges, type Challenge } from "./challenge.js";
-import type { CredentialRequest, Credentials, CredentialSource } from "./credentials.js";
-import type { Answer, HttpRequest } from "./exchange.js";
+import type { CredentialRequest, CredentialSource } from "./credentials.js";
+import type { Credentials } from "./credential-helper.js";
+import type { Answer, HttpRequest } from "./transport.js";
 import { failure, invalidAnswer, showRequest } from "./failure.js";
 
 /** Keeps the Authorization header that a registry wants with each request. */

@@ -4,13 +4,8 @@ import { MAX_REGISTRY_ANSWER, MAX_TOKEN_ANSWER } from "../spec/limits.js";
 import { authorization } from "./authorization.js";
 import { backoff, isBusy, retryAfter, type Backoff } from "./backoff.js";
 import { configuredCredentials } from "./credentials.js";
-import {
-  exchange,
-  readAnswer,
-  type Answer,
-  type HttpRequest,
-  type OpenAnswer,
-} from "./exchange.js";
+import { exchange, readAnswer } from "./exchange.js";
+import { type Answer, type HttpRequest, type OpenAnswer, nodeFetch } from "./transport.js";
 import { failure, invalidAnswer, isTransient, showRequest } from "./failure.js";
 import {
   atLeast,
@@ -21,7 +16,6 @@ import {
 } from "./options.js";
 import { apiUrl, checkReference, isLoopback, type RegistryReference } from "./reference.js";
 import { loadTls, parseCertificates, speaksTls } from "./tls.js";
-import { nodeFetch } from "./transport.js";
 
 const MAX_REDIRECTS = 5;
 

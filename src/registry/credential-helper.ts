@@ -2,7 +2,19 @@ import { execFile } from "node:child_process";
 import { OcicryptError } from "../errors.js";
 import { asObject, parseJson } from "../text/json.js";
 import { printable } from "../text/printable.js";
-import type { Credentials } from "./credentials.js";
+
+/** Credentials for a registry. */
+export type Credentials = PasswordCredentials | TokenCredentials;
+
+export interface PasswordCredentials {
+  username: string;
+  password: string;
+}
+
+/** An OAuth 2 refresh token, as `docker login` can store it. */
+export interface TokenCredentials {
+  identityToken: string;
+}
 
 /** Milliseconds; a helper may have to ask the user to unlock a key ring. */
 const TIMEOUT = 60_000;

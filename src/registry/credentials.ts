@@ -12,25 +12,12 @@ import {
   type JsonObject,
 } from "../text/json.js";
 import { errno } from "../io/files.js";
-import { askHelper } from "./credential-helper.js";
+import { askHelper, type Credentials } from "./credential-helper.js";
 import { DOCKER_HUB } from "./reference.js";
 
 type Environment = Readonly<Record<string, string | undefined>>;
 /** How messages name credentials in the environment. */
 const INLINE = "DOCKER_AUTH_CONFIG";
-
-/** Credentials for a registry. */
-export type Credentials = PasswordCredentials | TokenCredentials;
-
-export interface PasswordCredentials {
-  username: string;
-  password: string;
-}
-
-/** An OAuth 2 refresh token, as `docker login` can store it. */
-export interface TokenCredentials {
-  identityToken: string;
-}
 
 /** The registry whose credentials are looked up. They are sent to exactly this host. */
 export interface CredentialRequest {

@@ -1,35 +1,14 @@
 import { abortable, deadline, type Deadline } from "../io/abort.js";
-import { parts, type Bytes } from "../io/source.js";
+import { parts } from "../io/source.js";
 import { unreachable } from "./failure.js";
-import type { Fetch } from "./transport.js";
-
-export interface HttpRequest {
-  method: "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE";
-  url: URL;
-  headers?: Readonly<Record<string, string>>;
-  /** The content, or a function that starts a stream of it, once for each try. */
-  body?: Bytes | (() => AsyncIterable<Bytes>);
-  /** In milliseconds, in place of the usual timeout. */
-  timeout?: number;
-  signal?: AbortSignal | undefined;
-}
-
-interface AnswerHead {
-  readonly status: number;
-  readonly headers: { get(name: string): string | null };
-}
-
-/** An answer whose body must be read to its end or given up by {@link close}. */
-export interface OpenAnswer extends AnswerHead {
-  readonly body: AsyncGenerator<Uint8Array, void, undefined>;
-  close(): void;
-}
-
-export interface Answer extends AnswerHead {
-  readonly bytes: Uint8Array;
-  /** Whether the body was longer than the limit; the rest is left out. */
-  readonly isCut: boolean;
-}
+import {
+  NO_ANSWER,
+  paced,
+  type Answer,
+  type Fetch,
+  type HttpRequest,
+  type OpenAnswer,
+} from "./transport.js";
 
 export interface ExchangeOptions {
   fetch: Fetch;
@@ -42,8 +21,6 @@ export interface ExchangeOptions {
  * bytes that would otherwise hold a client forever.
  */
 const PROGRESS = 64 * 1024;
-const NO_ANSWER = "there was no answer, or next to nothing of one,";
-const NOTHING_TAKEN = "it took nothing of what was sent";
 
 /**
  * Sends one request. Follows no redirect and repeats nothing.
@@ -102,21 +79,6 @@ export async function exchange(
   } catch (error) {
     throw fail(error);
   }
-}
-
-/** Limits how long the peer may take for each piece of a stream, and for its answer after them. */
-export async function* paced(
-  body: AsyncIterable<Bytes>,
-  patience: Deadline,
-): AsyncGenerator<Bytes, void, undefined> {
-  patience.stop();
-  for await (const piece of body) {
-    patience.start(NOTHING_TAKEN);
-    yield piece;
-    // The source of the content may take its time.
-    patience.stop();
-  }
-  patience.start(NO_ANSWER);
 }
 
 interface Watch {

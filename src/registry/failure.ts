@@ -1,7 +1,7 @@
 import { OcicryptError, type ErrorCode } from "../errors.js";
 import { asObject, parseJson } from "../text/json.js";
 import { printable } from "../text/printable.js";
-import type { Answer, HttpRequest } from "./exchange.js";
+import type { Answer, HttpRequest } from "./transport.js";
 
 const MAX_CODES = 3;
 const MAX_WORDS = 300;

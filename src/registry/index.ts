@@ -10,13 +10,8 @@ export { listReferrers } from "./referrers.js";
 export { registrySource } from "./source.js";
 
 export type { RegistryRetry } from "./backoff.js";
-export type {
-  CredentialRequest,
-  Credentials,
-  CredentialSource,
-  PasswordCredentials,
-  TokenCredentials,
-} from "./credentials.js";
+export type { CredentialRequest, CredentialSource } from "./credentials.js";
+export type { Credentials, PasswordCredentials, TokenCredentials } from "./credential-helper.js";
 export type { RegistryDestination } from "./destination.js";
 export type { RegistryDestinationOptions, RegistryOptions } from "./options.js";
 export type { RegistryReference } from "./reference.js";

@@ -10,7 +10,7 @@ import {
 } from "../spec/media-types.js";
 import { asObject, parseJson } from "../text/json.js";
 import { isSuccess, type RegistryClient } from "./client.js";
-import type { Answer, HttpRequest } from "./exchange.js";
+import type { Answer, HttpRequest } from "./transport.js";
 import { failure, invalidAnswer } from "./failure.js";
 
 const MEDIA_TYPES = [

@@ -1,5 +1,6 @@
 import type { RegistryRetry } from "./backoff.js";
-import type { Credentials, CredentialSource } from "./credentials.js";
+import type { CredentialSource } from "./credentials.js";
+import type { Credentials } from "./credential-helper.js";
 import type { RegistryReference } from "./reference.js";
 import type { Fetch } from "./transport.js";
 

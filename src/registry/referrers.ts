@@ -5,7 +5,7 @@ import { MAX_REFERRERS_SIZE } from "../spec/limits.js";
 import { parseDocument } from "../spec/manifest.js";
 import { MEDIA_TYPE_INDEX } from "../spec/media-types.js";
 import { registryClient, type RegistryClient } from "./client.js";
-import type { Answer } from "./exchange.js";
+import type { Answer } from "./transport.js";
 import { failure, invalidAnswer } from "./failure.js";
 import { getManifest } from "./manifest.js";
 import type { RegistryOptions } from "./options.js";

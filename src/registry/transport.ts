@@ -2,11 +2,38 @@ import { BlockList, isIP } from "node:net";
 import type { Readable } from "node:stream";
 import type { Agent, ProxyAgent } from "undici";
 import { OcicryptError } from "../errors.js";
-import { deadline } from "../io/abort.js";
+import { deadline, type Deadline } from "../io/abort.js";
 import type { Bytes } from "../io/source.js";
-import { paced } from "./exchange.js";
 import { isLoopback } from "./reference.js";
 import type { TrustedTls } from "./tls.js";
+
+export interface HttpRequest {
+  method: "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE";
+  url: URL;
+  headers?: Readonly<Record<string, string>>;
+  /** The content, or a function that starts a stream of it, once for each try. */
+  body?: Bytes | (() => AsyncIterable<Bytes>);
+  /** In milliseconds, in place of the usual timeout. */
+  timeout?: number;
+  signal?: AbortSignal | undefined;
+}
+
+interface AnswerHead {
+  readonly status: number;
+  readonly headers: { get(name: string): string | null };
+}
+
+/** An answer whose body must be read to its end or given up by {@link close}. */
+export interface OpenAnswer extends AnswerHead {
+  readonly body: AsyncGenerator<Uint8Array, void, undefined>;
+  close(): void;
+}
+
+export interface Answer extends AnswerHead {
+  readonly bytes: Uint8Array;
+  /** Whether the body was longer than the limit; the rest is left out. */
+  readonly isCut: boolean;
+}
 
 /** The part of the Fetch API that is used; the global `fetch` has it. */
 export type Fetch = (url: string, init: FetchInit) => Promise<FetchResponse>;
@@ -38,6 +65,9 @@ export interface TransportOptions {
   /** In milliseconds: to connect, and for each piece of a body that is sent. */
   timeout: number;
 }
+
+export const NO_ANSWER = "there was no answer, or next to nothing of one,";
+const NOTHING_TAKEN = "it took nothing of what was sent";
 
 /** Content is sent in pieces of this size, so that a time limit applies to some progress. */
 const PIECE = 64 * 1024;
@@ -78,6 +108,21 @@ export function nodeFetch(options: TransportOptions): Fetch {
       patience.stop();
     }
   };
+}
+
+/** Limits how long the peer may take for each piece of a stream, and for its answer after them. */
+export async function* paced(
+  body: AsyncIterable<Bytes>,
+  patience: Deadline,
+): AsyncGenerator<Bytes, void, undefined> {
+  patience.stop();
+  for await (const piece of body) {
+    patience.start(NOTHING_TAKEN);
+    yield piece;
+    // The source of the content may take its time.
+    patience.stop();
+  }
+  patience.start(NO_ANSWER);
 }
 
 // eslint-disable-next-line @typescript-eslint/require-await -- an iterable

@@ -3,10 +3,9 @@ import { abortable } from "../io/abort.js";
 import { isBusy, retryAfter } from "./backoff.js";
 import { isSuccess, type RegistryClient, type RegistryRequest } from "./client.js";
 import { isBlob } from "./blob.js";
-import type { Answer } from "./exchange.js";
+import type { Answer } from "./transport.js";
 import { failure, invalidAnswer, isTransient } from "./failure.js";
-import { rememberShape, shapeFor } from "./upload-shape.js";
-import { uploadWindow, type UploadWindow } from "./upload-window.js";
+import { rememberShape, shapeFor, uploadWindow, type UploadWindow } from "./upload-window.js";
 
 export interface UploadOptions {
   /** The registry's host and port. */

@@ -1,9 +1,22 @@
 import { createHash, randomBytes } from "node:crypto";
 import { readlinkSync } from "node:fs";
-import { constants, lstat, mkdir, open, readdir, rm, rmdir } from "node:fs/promises";
+import {
+  constants,
+  lstat,
+  mkdir,
+  open,
+  readdir,
+  rm,
+  rmdir,
+  stat,
+  utimes,
+  writeFile,
+} from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
+import { setTimeout } from "node:timers/promises";
 import { errno } from "../io/files.js";
+import { OcicryptError } from "../errors.js";
 
 /** Names the machine and the process that work with it, so that what is left behind is recognised. */
 const NAME = /^\.ocicrypt-([0-9a-f]{8})-(\d+)-[0-9a-f]{16}(?:\.lock)?$/;
@@ -20,7 +33,7 @@ export function isStage(name: string): boolean {
 }
 
 /** A name that no other process uses; {@link forgetName} ends its use. */
-export function makeName(suffix = ""): string {
+function makeName(suffix = ""): string {
   const random = randomBytes(8).toString("hex");
   const name = `.ocicrypt-${host()}-${String(process.pid)}-${random}${suffix}`;
   OWN.add(name);
@@ -28,7 +41,7 @@ export function makeName(suffix = ""): string {
 }
 
 /** Ends the use of a name, so that what is left under it counts as left behind. */
-export function forgetName(name: string): void {
+function forgetName(name: string): void {
   OWN.delete(name);
 }
 
@@ -82,7 +95,7 @@ export async function removeStage(path: string): Promise<void> {
 }
 
 /** Whether the process that made a name runs; `unknown` for one of another machine. */
-export function liveness(name: string): "alive" | "dead" | "unknown" | undefined {
+function liveness(name: string): "alive" | "dead" | "unknown" | undefined {
   const match = NAME.exec(name);
   if (match === null) return undefined;
   if (match[1] !== host()) return "unknown";
@@ -109,5 +122,79 @@ function processNamespace(): string {
     return readlinkSync("/proc/self/ns/pid");
   } catch {
     return "";
+  }
+}
+
+/** How long a writer waits for others, in milliseconds; each of them holds the lock for one rename. */
+const MAX_WAIT = 60_000;
+/** How long a claim of another machine counts after its last sign of life, in milliseconds. */
+const LIFETIME = 30_000;
+
+/**
+ * Runs a step while no other process that uses this function runs one in the same directory.
+ *
+ * Each writer makes a claim, a file with a name of its own, and then looks for other claims; with
+ * any other there it withdraws and tries again later. Of two writers the later one to claim sees
+ * the other, so never do both go on. The claim of a killed process is recognised by the number of
+ * the process, or on another machine by its age, and removing it can never remove another claim,
+ * as no name is used twice.
+ *
+ * @throws {@link OcicryptError} `DESTINATION_UNWRITABLE` when others hold it for a minute, and what
+ *   the step throws
+ */
+export async function withLock<T>(
+  directory: string,
+  signal: AbortSignal | undefined,
+  step: () => Promise<T>,
+): Promise<T> {
+  const deadline = Date.now() + MAX_WAIT;
+  for (let pause = 10; ; pause = Math.min(2 * pause, 200)) {
+    signal?.throwIfAborted();
+    const name = makeName(".lock");
+    const claim = join(directory, name);
+    await writeFile(claim, "", { flag: "wx", mode: 0o600 });
+    const beat = setInterval(() => {
+      utimes(claim, new Date(), new Date()).catch(() => undefined);
+    }, LIFETIME / 5);
+    try {
+      if (!(await isClaimed(directory, name))) return await step();
+    } finally {
+      clearInterval(beat);
+      await rm(claim, { force: true });
+      forgetName(name);
+    }
+    do {
+      if (Date.now() > deadline) {
+        const message = `${directory} is in use by another process that writes images`;
+        throw new OcicryptError("DESTINATION_UNWRITABLE", message);
+      }
+      await setTimeout(pause * (0.5 + Math.random()), undefined, { signal });
+    } while (await isClaimed(directory, undefined));
+  }
+}
+
+/** Whether another process has a claim. With a claim of its own, it removes those left behind. */
+async function isClaimed(directory: string, own: string | undefined): Promise<boolean> {
+  // By the clock of the file system, which can be that of a server.
+  const now = own === undefined ? Date.now() : await changed(join(directory, own));
+  for (const name of await readdir(directory)) {
+    if (name === own || !name.endsWith(".lock")) continue;
+    const state = liveness(name);
+    if (state === "alive") return true;
+    if (state === undefined) continue;
+    const claim = join(directory, name);
+    if (state === "unknown" && now - (await changed(claim)) < LIFETIME) return true;
+    if (own !== undefined) await rm(claim, { force: true });
+  }
+  return false;
+}
+
+/** When a file was changed last, in milliseconds; for one that is gone, long ago. */
+async function changed(file: string): Promise<number> {
+  try {
+    return (await stat(file)).mtimeMs;
+  } catch (error) {
+    if (errno(error) === "ENOENT") return 0;
+    throw error;
   }
 }

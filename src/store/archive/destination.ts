@@ -5,9 +5,8 @@ import { OcicryptError } from "../../errors.js";
 import type { Descriptor } from "../../spec/descriptor.js";
 import { MAX_MANIFEST_SIZE } from "../../spec/limits.js";
 import { single } from "../../io/source.js";
-import { openArchive, statIfThere } from "./source.js";
+import { openArchive, readIn, statIfThere } from "./source.js";
 import { invalid } from "./headers.js";
-import { readIn } from "./source.js";
 import { writeArchive, type ArchiveEntry } from "./writer.js";
 import {
   readChunks,
@@ -16,11 +15,17 @@ import {
   writing,
   makeDirectories,
 } from "../../io/files.js";
-import { EMPTY_INDEX, nameOf, parseLayoutIndex, replaceEntry, withName } from "../layout/format.js";
-import { blobName, requireLayout } from "../layout/format.js";
+import {
+  blobName,
+  EMPTY_INDEX,
+  nameOf,
+  parseLayoutIndex,
+  replaceEntry,
+  requireLayout,
+  withName,
+} from "../layout/format.js";
 import { placeOf, type Reference } from "../reference.js";
-import { withLock } from "../lock.js";
-import { makeStage, removeStage, removeStaleStages } from "../stage.js";
+import { makeStage, removeStage, removeStaleStages, withLock } from "../stage.js";
 import type { ImageDestination } from "../types.js";
 
 /**

@@ -27,8 +27,7 @@ import {
   type LayoutIndex,
 } from "./format.js";
 import { placeOf, type Reference } from "../reference.js";
-import { withLock } from "../lock.js";
-import { isStage, makeStage, removeStage, removeStaleStages } from "../stage.js";
+import { isStage, makeStage, removeStage, removeStaleStages, withLock } from "../stage.js";
 import type { ImageDestination } from "../types.js";
 
 /**
