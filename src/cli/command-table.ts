@@ -1,21 +1,21 @@
 import type { OptionName } from "./options.js";
 
-/** What one command takes and says about itself; backticks mark code. */
+/** One command, as parsing, help, completion and the generated pages read it; backticks mark code. */
 export interface CommandForm {
-  /** The names of its images and other arguments, in order; `file...` is one or more. */
+  /** The names of the arguments, in order; `file...` is one or more files. */
   takes: readonly string[];
-  /** What its usage line says between the images and `[options]`. */
+  /** The part of the usage line between the arguments and `[options]`. */
   usage?: string;
   /** One line, for lists of commands. */
   summary: string;
-  /** A paragraph, for its own help. */
+  /** A paragraph, for the command's own help. */
   description: string;
   options: readonly OptionName[];
-  /** What an option means for this command, where that differs. */
+  /** The meanings of options that differ for this command. */
   texts?: Partial<Record<OptionName, string>>;
-  /** Whether it writes nothing. */
+  /** Whether the command writes nothing. */
   isReading?: true;
-  /** At least one option of each of these is required; what to say if none is given. */
+  /** Groups of options; the command requires at least one option of each group. */
   needs?: readonly { options: readonly OptionName[]; what: string; hint: string }[];
   examples: readonly string[];
 }
@@ -35,12 +35,12 @@ const RECIPIENTS = [
 const A_RECIPIENT = {
   options: ["recipient", "encryption-key"],
   what: "a recipient",
-  hint: "name one with -r, such as -r jwe:public.pem",
+  hint: "name a recipient with -r, such as -r jwe:public.pem",
 } as const;
 const A_KEY = {
   options: KEYS,
   what: "a key",
-  hint: "name one with -k, such as -k private.pem",
+  hint: "name a key with -k, such as -k private.pem",
 } as const;
 
 const REWRAP = {
@@ -71,8 +71,8 @@ export const COMMAND_TABLE: Readonly<Record<CommandName, CommandForm>> = {
     usage: "-r <recipient>...",
     summary: "encrypt the layers of an image",
     description:
-      "Encrypts the layers of an image so that only holders of the recipients' keys can read them. " +
-      "The destination may be the source. Configs (environment, labels, history) stay readable.",
+      "Encrypts the layers of an image so that only holders of the recipients' private keys can read " +
+      "them. The destination may be the source. The config (environment, labels, history) stays readable.",
     options: [
       ...([
         ...RECIPIENTS,
@@ -102,8 +102,8 @@ export const COMMAND_TABLE: Readonly<Record<CommandName, CommandForm>> = {
     usage: "-k <key>...",
     summary: "decrypt the layers of an image",
     description:
-      "Decrypts the encrypted layers of an image. Nothing appears at the destination before every " +
-      "layer has been verified. The destination may be the source.",
+      "Decrypts the encrypted layers of an image. The destination does not change before every layer " +
+      "has been verified. The destination may be the source.",
     options: [
       ...KEYS,
       ...SELECT,
@@ -127,11 +127,11 @@ export const COMMAND_TABLE: Readonly<Record<CommandName, CommandForm>> = {
     usage: "[-k <key>...]",
     summary: "show which layers are encrypted, and for whom",
     description:
-      "Shows which layers are encrypted and for whom; no key is needed. With keys, also shows " +
-      "which key opens which layer, and why the others do not. No layer is read.",
+      "Shows which layers are encrypted, and for whom. With keys, also shows which key opens which " +
+      "layer, and why the other keys do not. Needs no key, and reads no layer.",
     options: ["recipient", ...KEYS, "config", "verify-signature", "require-digest"],
     texts: {
-      recipient: "name the recipient that this public key file belongs to",
+      recipient: "show the name of this public key file next to its recipient",
       key: "a private key to try",
     },
     isReading: true,
@@ -145,7 +145,7 @@ export const COMMAND_TABLE: Readonly<Record<CommandName, CommandForm>> = {
     summary: "list the recipients of an image",
     description: "Lists the recipients of each layer, with the ids that `--recipient-id` takes.",
     options: ["recipient", ...SELECT],
-    texts: { recipient: "name the recipient that this public key file belongs to" },
+    texts: { recipient: "show the name of this public key file next to its recipient" },
     isReading: true,
     examples: [
       "ocicrypt recipients list oci:app-enc:latest",
@@ -165,8 +165,8 @@ export const COMMAND_TABLE: Readonly<Record<CommandName, CommandForm>> = {
     usage: "-r <recipient>... | --recipient-id <id>... | -k <key>...",
     summary: "remove recipients from an image",
     description:
-      "Removes recipients from an image. Only manifests change. Removal does not revoke copies: " +
-      "anyone who could decrypt the image may have kept its keys. To change the keys, use `rotate`.",
+      "Removes recipients from an image. Only manifests change. Anyone who could decrypt the image " +
+      "may have kept the keys of its layers; to give the layers new keys, use `rotate`.",
     options: ["recipient", "recipient-id", ...KEYS, ...SELECT, "digestfile"],
     texts: {
       recipient: "remove the recipient that this public key file belongs to",
@@ -176,7 +176,7 @@ export const COMMAND_TABLE: Readonly<Record<CommandName, CommandForm>> = {
       {
         options: ["recipient", "recipient-id", ...KEYS],
         what: "a recipient to remove",
-        hint: "name one by its public key file (-r), with --recipient-id, as ocicrypt recipients list shows it, or by its private key (-k)",
+        hint: "name its public key file with -r, its private key with -k, or its id with --recipient-id",
       },
     ],
     examples: [
@@ -190,7 +190,7 @@ export const COMMAND_TABLE: Readonly<Record<CommandName, CommandForm>> = {
     summary: "replace the recipients of an image",
     description:
       "Makes these the only recipients of an image. Only manifests change. Former recipients may " +
-      "have kept the keys: to change them, use `rotate`.",
+      "have kept the keys of its layers; to give the layers new keys, use `rotate`.",
     examples: ["ocicrypt recipients replace oci:app-enc:latest -r jwe:bob.pem -k private.pem"],
   },
   rotate: {
@@ -199,8 +199,8 @@ export const COMMAND_TABLE: Readonly<Record<CommandName, CommandForm>> = {
     options: [...REWRAP.options, "no-bind"],
     summary: "encrypt an image again with new keys",
     description:
-      "Encrypts the encrypted layers of an image again, with new keys for these recipients. Layers " +
-      "are streamed: no plaintext is stored. Copies of the old image are not affected.",
+      "Gives the encrypted layers of an image new keys, and encrypts them for these recipients. " +
+      "Layers are streamed: no plaintext is stored. Copies of the old image stay as they are.",
     examples: [
       "ocicrypt rotate oci:app-enc:latest oci:app-new:latest -r jwe:bob.pem -k private.pem",
     ],
@@ -210,7 +210,7 @@ export const COMMAND_TABLE: Readonly<Record<CommandName, CommandForm>> = {
     summary: "print a completion script for bash, zsh or fish",
     description:
       "Prints a script that completes commands, options and file names in bash, zsh or fish. Load " +
-      "it in the start-up file of the shell.",
+      "the script when the shell starts, for example in ~/.bashrc.",
     options: [],
     isReading: true,
     examples: [
@@ -224,7 +224,7 @@ export const COMMAND_TABLE: Readonly<Record<CommandName, CommandForm>> = {
 /** A first word that several commands share. */
 export const GROUPS = {
   recipients:
-    "Shows and changes the recipients of an image. Only manifests change. To change the keys of the layers, use `rotate`.",
+    "Lists and changes the recipients of an image. Only manifests change. To give the layers new keys, use `rotate`.",
 } as const;
 
 /** A topic of help: a command, or all commands that begin with the same word. */

@@ -23,8 +23,8 @@ interface Exchange {
 }
 
 /**
- * Turns on `--debug`. Requests are logged without headers and without the query of their URL,
- * either of which may contain a secret.
+ * Turns on `--debug`. Requests are logged without headers and without the queries of URLs, because
+ * both may contain secrets.
  */
 export function startDebug(): void {
   isOn = true;

@@ -22,24 +22,24 @@ export const REQUEST: ErrorTexts<RequestErrorCode> = {
   ALREADY_ENCRYPTED: {
     meaning:
       "The layer, or part of the image, is already encrypted. Encrypting it again would hide the first key.",
-    hint: "use `ocicrypt recipients add` to add a recipient, decrypt it first, or choose plain layers with `--layer`",
+    hint: "add recipients with `ocicrypt recipients add`, decrypt the image first, or select plain layers with `--layer`",
   },
   NOT_ENCRYPTED: {
     meaning:
       "No layer, or none of the selected layers, is encrypted. If it should be, someone may have replaced the image.",
-    hint: "`ocicrypt inspect` shows which layers are encrypted",
+    hint: "run `ocicrypt inspect` to see which layers are encrypted",
   },
   NOTHING_TO_ENCRYPT: {
     meaning: "The image has no layers.",
-    hint: "name an image with layers: nothing else in an image can be encrypted",
+    hint: "name an image that has layers: only layers can be encrypted",
   },
   NOTHING_SELECTED: {
     meaning: "The image has no layer or platform that matches the selection.",
-    hint: "`ocicrypt inspect` shows the layers and platforms of the image",
+    hint: "run `ocicrypt inspect` to see the layers and platforms of the image",
   },
   BASE_NOT_FOUND: {
     meaning:
-      "The base image is unknown: the image does not name one, or it is not where the image is.",
+      "The base image is unknown: the image names none, or the place of the image does not hold it.",
     hint: "name the base image with `--base IMAGE`",
   },
   BASE_MISMATCH: {
@@ -49,19 +49,19 @@ export const REQUEST: ErrorTexts<RequestErrorCode> = {
   },
   POLICY_VIOLATION: {
     meaning:
-      "A layer is plain although encryption is required, or lacks a required recipient. Nothing was written.",
-    hint: "someone may have replaced the image; get it from a source you trust",
+      "A layer is not encrypted, not bound to the image, or lacks a recipient, although an option requires it. Nothing was written.",
+    hint: "get the image from a source you trust: someone may have replaced it",
   },
   NO_RECIPIENTS: {
     meaning: "Encryption needs at least one recipient.",
     hint: "name a recipient with `-r`, such as `-r jwe:public.pem`",
   },
   LAST_RECIPIENT: {
-    meaning: "Removing these recipients would leave a layer that nobody can read.",
-    hint: "add another recipient first, or decrypt the image to give up encryption",
+    meaning: "If these recipients were removed, nobody could decrypt the layer.",
+    hint: "add another recipient first; to give up encryption, decrypt the image",
   },
   RECIPIENTS_INSEPARABLE: {
-    meaning: "The recipient to remove shares one wrapped key with others.",
+    meaning: "The recipient to remove shares its wrapped key with other recipients.",
     hint: "use `ocicrypt recipients replace` and name everyone who keeps access",
   },
   NOT_FINISHED: {
@@ -74,12 +74,14 @@ export const REQUEST: ErrorTexts<RequestErrorCode> = {
   },
 };
 
-const FAULTY = "the image was encrypted by a faulty tool; encrypt it again";
+const DAMAGED = "get the image again: its manifest is damaged";
+
+const FAULTY = "encrypt the image again: the tool that encrypted it is faulty";
 
 export const LAYER: ErrorTexts<LayerErrorCode> = {
   CIPHER_UNSUPPORTED: {
     meaning: "The public options name a cipher other than AES-256-CTR with HMAC-SHA256.",
-    hint: "the image was encrypted by a newer tool, or the manifest was changed; get the image again",
+    hint: "get the image again; if a newer tool encrypted it, update ocicrypt",
   },
   SYMKEY_INVALID: { meaning: "The layer's unwrapped key is not 32 bytes long.", hint: FAULTY },
   NONCE_MISSING: { meaning: "The private options have no nonce.", hint: FAULTY },
@@ -87,20 +89,20 @@ export const LAYER: ErrorTexts<LayerErrorCode> = {
   NONCE_OVERRIDDEN: {
     meaning:
       "The public options hold a nonce, which other tools would use instead of the private one.",
-    hint: "the manifest was probably tampered with; get the image from a source you trust",
+    hint: "get the image from a source you trust: its manifest was probably tampered with",
   },
   HMAC_MISSING: {
     meaning: "The public options have no HMAC.",
-    hint: "the manifest is incomplete; get the image again",
+    hint: "get the image again: its manifest is incomplete",
   },
   HMAC_INVALID: {
     meaning: "The HMAC is not 32 bytes long.",
-    hint: "the manifest is damaged; get the image again",
+    hint: DAMAGED,
   },
   HMAC_MISMATCH: {
     meaning:
       "The blob differs from the one that was encrypted. Discard anything decrypted from it.",
-    hint: "the layer was damaged or tampered with; get the image again",
+    hint: "get the image again: the layer was damaged or tampered with",
   },
   PRIVATE_OPTIONS_INVALID: {
     meaning: "The unwrapped key is not the JSON of private options.",
@@ -108,15 +110,13 @@ export const LAYER: ErrorTexts<LayerErrorCode> = {
   },
   PUBLIC_OPTIONS_MISSING: {
     meaning: "The annotation with the public options is missing.",
-    hint: "a tool dropped an annotation from the manifest; get the image again",
+    hint: "get the image again: a tool dropped an annotation from its manifest",
   },
   PUBLIC_OPTIONS_INVALID: {
     meaning: "The public options are not valid JSON, or lack a required member.",
-    hint: "the manifest is damaged; get the image again",
+    hint: DAMAGED,
   },
 };
-
-const DAMAGED = "the manifest is damaged; get the image again";
 
 export const WRAPPED_KEY: ErrorTexts<WrappedKeyErrorCode> = {
   ANNOTATION_BASE64: {
@@ -129,7 +129,7 @@ export const WRAPPED_KEY: ErrorTexts<WrappedKeyErrorCode> = {
   },
   ANNOTATION_TOO_LARGE: {
     meaning:
-      "An annotation is, or would become, larger than 1 MiB or longer than 1024 wrapped keys.",
+      "An annotation is, or would become, larger than 1 MiB, or has more than 1024 wrapped keys.",
     hint: "use fewer recipients",
   },
   WRAPPED_KEY_INVALID: {
@@ -143,7 +143,7 @@ export const WRAPPED_KEY: ErrorTexts<WrappedKeyErrorCode> = {
   WRAP_FAILED: {
     meaning:
       "A recipient could not wrap the key. Nothing was encrypted. The message and `cause` say why.",
-    hint: "check the recipient's key or key service",
+    hint: "check the recipient's key, or the service that holds it",
   },
 };
 
@@ -151,11 +151,11 @@ export const CONTENT: ErrorTexts<ContentErrorCode> = {
   DESCRIPTOR_INVALID: { meaning: "A digest or size is not valid.", hint: DAMAGED },
   BLOB_SIZE_MISMATCH: {
     meaning: "A blob is longer or shorter than its descriptor says.",
-    hint: "the image is incomplete or damaged; get it again",
+    hint: "get the image again: it is incomplete or damaged",
   },
   BLOB_DIGEST_MISMATCH: {
     meaning: "A blob does not have the digest in its descriptor.",
-    hint: "the image is damaged or was tampered with; get it again",
+    hint: "get the image again: it was damaged or tampered with",
   },
   DIFF_ID_UNCHECKED: {
     meaning:
@@ -164,20 +164,20 @@ export const CONTENT: ErrorTexts<ContentErrorCode> = {
   },
   BINDING_MISMATCH: {
     meaning:
-      "A layer was encrypted as part of another image, or the image's config or the layer's place has changed since.",
-    hint: "do not run it; get the image from whoever encrypted it",
+      "A layer was encrypted for another image, or the image's config or the layer's position has changed since.",
+    hint: "do not run the image; get it from whoever encrypted it",
   },
   DIFF_ID_MISMATCH: {
     meaning:
       "A decrypted layer is not the one that the image's config names: it was swapped or damaged before encryption.",
-    hint: "the layer is not the one that the image was built with; do not run it",
+    hint: "do not run the image: it was built with another layer",
   },
   SIGNATURE_MISSING: {
-    meaning: "The image has no cosign signature in the place where it is stored.",
-    hint: "sign the image with `cosign sign --key KEY`, or leave --verify-signature out",
+    meaning: "No cosign signature is stored next to the image.",
+    hint: "sign the image with `cosign sign --key KEY`, or omit `--verify-signature`",
   },
   SIGNATURE_INVALID: {
-    meaning: "No signature of the image or blob is by the given key and for this content.",
+    meaning: "No signature of the image or blob was made for this content with the given key.",
     hint: "do not use the image; check that the key is the signer's public key",
   },
 };
@@ -189,12 +189,12 @@ export const PLACE: ErrorTexts<PlaceErrorCode> = {
   },
   IMAGE_NOT_FOUND: {
     meaning:
-      "The place does not exist, it holds no image of that name, or it holds several and none was named. The message lists the names in a layout or archive.",
-    hint: "check the place and the tag; the source comes first, and a tar file is oci-archive:FILE",
+      "The layout, archive or repository does not exist, holds no image of that name, or holds several images and none was named. For a layout or archive, the message lists the names.",
+    hint: "check the path or registry, and the tag; the source comes first, and a tar file is oci-archive:FILE",
   },
   BLOB_NOT_FOUND: {
     meaning: "A blob that a manifest names is missing.",
-    hint: "the image is incomplete; get it again",
+    hint: "get the image again: it is incomplete",
   },
   LAYOUT_INVALID: {
     meaning: "The directory is neither empty nor an OCI layout of version 1.0.0.",
@@ -202,35 +202,35 @@ export const PLACE: ErrorTexts<PlaceErrorCode> = {
   },
   MANIFEST_INVALID: {
     meaning: "A manifest, index or config cannot be used; the message says why.",
-    hint: "the image is damaged or was made by a faulty tool",
+    hint: "get the image again: it is damaged, or a faulty tool made it",
   },
   MANIFEST_TOO_LARGE: {
     meaning:
       "A manifest, index or config is, or would become, larger than 4 MiB. The message says how many recipients fit.",
-    hint: "no registry would accept it; use fewer recipients, or encrypt fewer layers with `--layer`",
+    hint: "use fewer recipients, or encrypt fewer layers with `--layer`: registries reject larger manifests",
   },
   MANIFEST_UNSUPPORTED: {
-    meaning: "The image has Docker's old format (schema 1), or is not an image.",
+    meaning: "The manifest has Docker's old format (schema 1), or does not describe an image.",
     hint: "convert it: `skopeo copy --format oci IMAGE oci:DIR:TAG`",
   },
   SOURCE_UNREADABLE: {
     meaning: "The source cannot be read.",
-    hint: "check the permissions of the source",
+    hint: "check the permissions of the source's files",
   },
   DESTINATION_EXISTS: {
-    meaning: "The archive holds other images, which would be lost. It is unchanged.",
-    hint: "name another file: an archive holds one image and is always replaced as a whole",
+    meaning: "The archive holds other images, which would be lost. The archive is unchanged.",
+    hint: "name another file: an archive is always replaced as a whole",
   },
   DESTINATION_CHANGED: {
-    meaning: "Another process has written the image meanwhile. Its image is kept.",
-    hint: "run the command again: it then starts from the image that is there now",
+    meaning: "Another process replaced the image in the meantime. That process's image is kept.",
+    hint: "run the command again to start from the image that is there now",
   },
   DESTINATION_FULL: {
     meaning: "The disk is full. The destination is unchanged.",
-    hint: "make room and run the command again; the destination is unchanged",
+    hint: "free some space, and run the command again; the destination is unchanged",
   },
   DESTINATION_UNWRITABLE: {
-    meaning: "The destination cannot be written. It is unchanged.",
+    meaning: "The destination cannot be written and is unchanged.",
     hint: "check the permissions of the destination, which is unchanged",
   },
 };

@@ -15,7 +15,7 @@ export const KEY: ErrorTexts<KeyErrorCode> = {
   },
   NO_MATCHING_KEY: {
     meaning: "None of the keys opens the layer. The `cause`, if any, lists the failed attempts.",
-    hint: "`ocicrypt inspect` with the same `-k` says why each key does not fit",
+    hint: "run `ocicrypt inspect` with the same `-k` to see why each key does not fit",
   },
   KEY_UNREADABLE: {
     meaning: "A key or password file cannot be read.",
@@ -23,15 +23,15 @@ export const KEY: ErrorTexts<KeyErrorCode> = {
   },
   KEY_UNRECOGNIZED: {
     meaning: "The input is not a key, or it is damaged.",
-    hint: "keys are PEM, DER or JWK files; `openssl pkey -in FILE -text` shows what a file holds",
+    hint: "name a PEM, DER or JWK key; `openssl pkey -in FILE -noout` shows whether OpenSSL can read it",
   },
   KEY_UNSUPPORTED: {
     meaning:
       "The scheme does not support the key's type, size, curve or algorithm. JWE takes RSA keys of at least 2048 bits, and EC keys on P-256, P-384 and P-521.",
-    hint: "use RSA (2048 bits or more) or EC keys with jwe:FILE, and RSA certificates with pkcs7:FILE",
+    hint: "use an RSA key (2048 bits or more) or an EC key with jwe:FILE, or an RSA certificate with pkcs7:FILE",
   },
   KEY_USE_FORBIDDEN: {
-    meaning: "The key says that it is not for encryption, as a JWK for signatures does.",
+    meaning: "The key states that it is not for encryption; it may be a JWK for signatures.",
     hint: "use a key that is meant for encryption",
   },
   KEY_IS_PRIVATE: {
@@ -44,7 +44,7 @@ export const KEY: ErrorTexts<KeyErrorCode> = {
   },
   KEY_MISMATCH: {
     meaning: "A private key and a certificate do not belong together.",
-    hint: "name a matching pair, `-k private.pem -k certificate.pem`, or the key alone",
+    hint: "name a matching pair, `-k private.pem -k certificate.pem`, or the private key alone",
   },
   CERTIFICATE_NOT_YET_VALID: {
     meaning: "The recipient's certificate is not valid yet.",
@@ -64,8 +64,8 @@ export const KEY: ErrorTexts<KeyErrorCode> = {
   },
   RECIPIENT_NOT_FOUND: {
     meaning:
-      "No OpenPGP key has the given name, or the image has no recipient that matches the one to remove.",
-    hint: "`ocicrypt recipients list` shows an image's recipients, `gpg --list-keys` the OpenPGP keys",
+      "No OpenPGP key has the given name, or no recipient of the image matches the one to remove.",
+    hint: "run `ocicrypt recipients list` to see an image's recipients, or `gpg --list-keys` to see OpenPGP keys",
   },
   RECIPIENT_AMBIGUOUS: {
     meaning: "Several OpenPGP keys have the given name.",
@@ -81,11 +81,11 @@ export const KEY: ErrorTexts<KeyErrorCode> = {
   },
   PASSWORD_MISSING: {
     meaning: "The private key is encrypted, and no password was given.",
-    hint: "add it to the file name: FILE:prompt, FILE:file=PASSWORDFILE or FILE:env=VARIABLE",
+    hint: "say where the password is: FILE:prompt, FILE:file=PASSWORDFILE or FILE:env=VARIABLE",
   },
   PASSWORD_WRONG: {
     meaning: "The password does not open the private key.",
-    hint: "check the password; with file= the last line end is not part of it",
+    hint: "check the password; with file=, the last line end is not part of it",
   },
 };
 
@@ -97,20 +97,20 @@ export const REGISTRY: ErrorTexts<RegistryErrorCode> = {
   },
   REGISTRY_DENIED: {
     meaning: "The registry does not grant access to this repository with these credentials.",
-    hint: "log in with the right password: docker, podman or skopeo login; then check your permissions",
+    hint: "log in with the right password (docker, podman or skopeo login), or check your permissions",
   },
   REGISTRY_FAILED: {
     meaning: "The registry answered with an error, which the message quotes.",
     hint: "run the command again; if it keeps failing, ask whoever runs the registry",
   },
   REGISTRY_INVALID_RESPONSE: {
-    meaning: "The answer does not follow the distribution protocol.",
+    meaning: "The registry's answer does not follow the distribution protocol.",
     hint: "check that the name belongs to a registry, not to a proxy or a web page",
   },
   REGISTRY_UPLOAD_LOST: {
     meaning:
       "The connection failed several times during an upload, and the registry lost the part it had received.",
-    hint: "run the command again: blobs that arrived complete are not sent twice",
+    hint: "run the command again: blobs that were uploaded completely are not sent again",
   },
   CREDENTIALS_INVALID: {
     meaning: "The stored credentials cannot be read.",
@@ -121,7 +121,7 @@ export const REGISTRY: ErrorTexts<RegistryErrorCode> = {
 export const PROVIDER: ErrorTexts<ProviderErrorCode> = {
   PROVIDER_CONFIG_INVALID: {
     meaning: "The configuration of key providers is not valid.",
-    hint: "check the file that OCICRYPT_KEYPROVIDER_CONFIG names: JSON with a list of key providers",
+    hint: "check the file that OCICRYPT_KEYPROVIDER_CONFIG names: it must be JSON with an object key-providers",
   },
   PROVIDER_NOT_CONFIGURED: {
     meaning: "The configuration has no provider of that name.",
@@ -150,7 +150,7 @@ export const PROVIDER: ErrorTexts<ProviderErrorCode> = {
   },
   PACKAGE_MISSING: {
     meaning: "The scheme needs an optional package that is not installed.",
-    hint: "install the package that the message names beside ocicrypt: with `-g` if ocicrypt is global",
+    hint: "install the package that the message names with npm, and with `-g` if ocicrypt was installed with `-g`",
   },
 };
 
@@ -162,23 +162,23 @@ export const TOKEN: ErrorTexts<TokenErrorCode> = {
   PKCS11_CONFIG_INVALID: {
     meaning:
       "The configuration, or an environment variable for PKCS#11, is not valid. The message says where.",
-    hint: 'its mapping "pkcs11" has module-directories and allowed-module-paths',
+    hint: 'check the file: "pkcs11" contains the lists module-directories and allowed-module-paths',
   },
   MODULE_NOT_FOUND: {
     meaning: "The module that the key file names does not exist or cannot be loaded.",
     hint: "check module-name or module-path in the key file, and the module directories",
   },
   MODULE_NOT_ALLOWED: {
-    meaning: "The configuration does not allow the module.",
+    meaning: "The configuration does not allow this module.",
     hint: "add the module to allowed-module-paths in the configuration",
   },
   TOKEN_NOT_FOUND: {
     meaning: "No token matches the key's URI.",
-    hint: "check that the token is plugged in: `pkcs11-tool -L` lists the tokens",
+    hint: "plug in the token, or correct the URI: `pkcs11-tool -L` lists the tokens",
   },
   TOKEN_FAILED: {
-    meaning: "The token refused an operation. The message has the token's own code.",
-    hint: "try the token with `pkcs11-tool`",
+    meaning: "The token failed to do an operation. The message contains the token's own code.",
+    hint: "test the token and the key with `pkcs11-tool`",
   },
   PIN_MISSING: {
     meaning: "The token's private key needs a PIN.",
@@ -186,11 +186,11 @@ export const TOKEN: ErrorTexts<TokenErrorCode> = {
   },
   PIN_WRONG: {
     meaning: "The token rejects the PIN.",
-    hint: "correct the PIN before you try again: tokens lock after a few wrong ones",
+    hint: "correct the PIN before you try again: tokens lock after a few wrong PINs",
   },
   OBJECT_NOT_FOUND: {
     meaning: "The token has no key that matches the URI.",
-    hint: "check object and id in the URI: `pkcs11-tool -O` lists the objects of a token",
+    hint: "check object and id in the URI: `pkcs11-tool -O` lists the objects of the token",
   },
   OBJECT_AMBIGUOUS: {
     meaning: "Several tokens or keys match the URI.",

@@ -33,17 +33,17 @@ export const SPECIAL_HINTS: readonly { code: ErrorCode; words: string; hint: str
   {
     code: "REGISTRY_UNREACHABLE",
     words: "it does not speak TLS",
-    hint: "check the port; for a registry without TLS use `--plain-http`, which keeps nothing secret",
+    hint: "check the port; for a registry without TLS use `--plain-http`, which does not protect the traffic",
   },
   {
     code: "REFERENCE_INVALID",
     words: "credentials do not go into the name of an image",
-    hint: "log in with docker, podman or skopeo login, then write docker://HOST/REPOSITORY:TAG",
+    hint: "run docker, podman or skopeo login, then write docker://HOST/REPOSITORY:TAG",
   },
   {
     code: "NOTHING_SELECTED",
     words: "no manifest for the platform",
-    hint: "`ocicrypt inspect` shows the platforms; if it shows none, leave --platform away",
+    hint: "run `ocicrypt inspect` to see the platforms; if it shows none, omit `--platform`",
   },
 ];
 

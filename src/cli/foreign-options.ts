@@ -1,15 +1,15 @@
-/** Options of skopeo, podman, docker and ctr that do not exist here, each with the way to go on. */
+/** Hints for options of skopeo, podman, docker and ctr that do not exist here. */
 const LOGIN =
   "log in first: docker, podman or skopeo login HOST; or pass USER:PASSWORD with --creds-stdin";
 const TLS =
   "use --plain-http for a registry without TLS, or --ca-file FILE to trust its certificate";
-const ALL = "leave it out: all platforms are included; --platform selects some";
+const ALL = "omit it: all platforms are included; --platform selects some of them";
 const CERTIFICATES = "use --ca-file FILE with the certificates in PEM";
-const NO_POLICY = "leave it out: ocicrypt does not verify signatures";
-const SIGNING = "sign the encrypted image afterwards, as its digest is new";
+const POLICY = "use --verify-signature FILE to require a cosign signature";
+const SIGNING = "sign the encrypted image afterwards, because it has a new digest";
 const PLATFORM = "use --platform OS/ARCH";
-const KEPT = "leave it out: the format and compression of the image are kept";
-const RETRIES = "leave it out: failed requests are retried";
+const KEPT = "omit it: the format and compression of the image are kept";
+const RETRIES = "omit it: failed requests are retried";
 
 const HINTS: Readonly<Record<string, string>> = {
   ...{ creds: LOGIN, "src-creds": LOGIN, "dest-creds": LOGIN, username: LOGIN, password: LOGIN },
@@ -18,7 +18,7 @@ const HINTS: Readonly<Record<string, string>> = {
   ...{
     user: LOGIN,
     u: LOGIN,
-    "no-creds": "leave it out: a registry that needs no login is not sent one",
+    "no-creds": "omit it: a registry that needs no login gets no credentials",
   },
   "src-authfile": "use --authfile FILE for both images",
   "dest-authfile": "use --authfile FILE for both images",
@@ -29,10 +29,11 @@ const HINTS: Readonly<Record<string, string>> = {
   ...{ all: ALL, a: ALL, "all-platforms": ALL, "multi-arch": ALL },
   ...{ "override-os": PLATFORM, "override-arch": PLATFORM, "override-variant": PLATFORM },
   ...{ os: PLATFORM, arch: PLATFORM },
-  ...{ policy: NO_POLICY, "insecure-policy": NO_POLICY, "registries.d": NO_POLICY },
-  ...{ "registries-conf": "leave it out: write the whole name of the registry" },
+  ...{ policy: POLICY, "registries.d": POLICY },
+  "insecure-policy": "omit it: signatures are checked only with --verify-signature",
+  ...{ "registries-conf": "omit it, and write the whole name of the registry" },
   ...{ "sign-by": SIGNING, "sign-by-sigstore": SIGNING, "sign-identity": SIGNING },
-  "remove-signatures": "leave it out: signatures of the former digest are not copied",
+  "remove-signatures": "omit it: signatures of the former digest are not copied",
   ...{ format: KEPT, "dest-compress": KEPT, "dest-decompress": KEPT, "preserve-digests": KEPT },
   ...{
     "dest-compress-format": KEPT,
@@ -40,12 +41,12 @@ const HINTS: Readonly<Record<string, string>> = {
     "dest-oci-accept-uncompressed-layers": KEPT,
   },
   ...{ "retry-times": RETRIES, "retry-delay": RETRIES, retry: RETRIES },
-  "command-timeout": "leave it out, or run the command under timeout(1)",
+  "command-timeout": "omit it, or run the command under timeout(1)",
   "additional-tag": "encrypt once, then add the tag with skopeo copy",
   raw: "use ocicrypt inspect --json, or skopeo inspect --raw",
   recipients: "use -r for each recipient",
   "gpg-homedir": "set the environment variable GNUPGHOME, or use --pgp-key-ring FILE",
-  "dec-recipient": "leave it out: a certificate that belongs to a key is another -k",
+  "dec-recipient": "omit it; name a certificate that belongs to a key with another -k",
   output: "name the destination as the second image",
   o: "name the destination as the second image",
   "dry-run": "use ocicrypt inspect, which writes nothing",

@@ -8,9 +8,12 @@ export const IMAGE_FORMS: readonly Form[] = [
   { written: "oci:DIR", meaning: "the only image of an OCI layout directory" },
   {
     written: "oci:DIR:TAG",
-    meaning: "the image of that name (`org.opencontainers.image.ref.name`)",
+    meaning: "the image with this tag (its annotation `org.opencontainers.image.ref.name`)",
   },
-  { written: "oci:DIR@sha256:HEX", meaning: "a manifest or index by its digest; source only" },
+  {
+    written: "oci:DIR@sha256:HEX",
+    meaning: "the manifest or index with this digest; only as a source",
+  },
   { written: "oci-archive:FILE[:TAG]", meaning: "an OCI layout in a tar archive" },
   {
     written: "docker://HOST/REPO[:TAG]",
@@ -20,7 +23,7 @@ export const IMAGE_FORMS: readonly Form[] = [
   },
   {
     written: "docker://HOST/REPO@sha256:HEX",
-    meaning: "an image in a registry, by its digest",
+    meaning: "the image with this digest in a registry",
   },
 ];
 
@@ -32,14 +35,17 @@ const PROVIDER_FORM: Form = {
 export const RECIPIENT_FORMS: readonly Form[] = [
   {
     written: "jwe:FILE",
-    meaning: "RSA or EC public keys or a certificate: PEM, DER, JWK or JWK Set",
+    meaning: "a file of RSA or EC public keys, or a certificate: PEM, DER, JWK or JWK Set",
   },
   { written: "pkcs7:FILE", meaning: "an RSA certificate: PEM or DER" },
   {
     written: "pgp:NAME",
-    meaning: "an OpenPGP key by name, e-mail address, key id or fingerprint",
+    meaning: "an OpenPGP key, by name, e-mail address, key id or fingerprint",
   },
-  { written: "pkcs11:FILE", meaning: "a PKCS#11 key file, or the RSA public key of a token" },
+  {
+    written: "pkcs11:FILE",
+    meaning: "a PKCS#11 key file, or a file with the RSA public key of a token",
+  },
   PROVIDER_FORM,
 ];
 
@@ -47,42 +53,46 @@ export const KEY_FORMS: readonly Form[] = [
   {
     written: "FILE",
     meaning:
-      "a key without a password: a private key (PEM, DER, JWK, JWK Set or PKCS#12), a certificate " +
-      "that belongs to one, an OpenPGP secret key or a PKCS#11 key file, recognised by content",
+      "a key file without a password, recognised by its content: a private key (PEM, DER, JWK, JWK " +
+      "Set or PKCS#12), a certificate for a private key, an OpenPGP secret key or a PKCS#11 key file",
   },
   {
     written: "FILE:file=PASSWORDFILE",
-    meaning: "an encrypted key; the password is a file's content without its last line end",
+    meaning:
+      "an encrypted key; the password is the content of PASSWORDFILE, without the last line end",
   },
-  { written: "FILE:env=VARIABLE", meaning: "the password is in an environment variable" },
+  { written: "FILE:env=VARIABLE", meaning: "the password is in this environment variable" },
   {
     written: "FILE:fd=NUMBER",
-    meaning: "the password is read from an open file descriptor, without its last line end",
+    meaning: "the password is read from this open file descriptor, without the last line end",
   },
   { written: "FILE:prompt", meaning: "the command asks for the password on the terminal" },
   {
     written: "FILE:pass=PASSWORD",
-    meaning: "the password itself, which other users can see in the list of processes",
+    meaning: "this is the password; other users can see it in the list of processes",
   },
-  { written: "FILE:PASSWORD", meaning: "the same, as skopeo writes it" },
+  { written: "FILE:PASSWORD", meaning: "the same, in skopeo's form" },
+  { written: "DIR", meaning: "every private key in a directory, such as a mounted Secret" },
+  { written: "-", meaning: "the key file on standard input" },
   PROVIDER_FORM,
 ];
 
 export const STATUS_FORMS: readonly Form[] = [
   { written: "0", meaning: "done" },
   { written: "1", meaning: "failed" },
-  { written: "2", meaning: "wrong usage: the arguments cannot be understood" },
-  { written: "3", meaning: "no given key opens it: `NO_KEYS`, `NO_MATCHING_KEY`" },
+  { written: "2", meaning: "wrong usage: the arguments are not valid" },
+  { written: "3", meaning: "no given key opens the image: `NO_KEYS`, `NO_MATCHING_KEY`" },
   {
     written: "4",
     meaning:
       "content does not verify: `HMAC_MISMATCH`, `BLOB_SIZE_MISMATCH`, `BLOB_DIGEST_MISMATCH`, " +
-      "`DIFF_ID_MISMATCH`",
+      "`DIFF_ID_MISMATCH`, `DIFF_ID_UNCHECKED`, `BINDING_MISMATCH`, `SIGNATURE_MISSING`, " +
+      "`SIGNATURE_INVALID`",
   },
   {
     written: "130, 143",
     meaning:
-      "interrupted by SIGINT or SIGTERM; the destination is unchanged, unless the message says " +
-      "that this is unknown",
+      "interrupted by SIGINT or SIGTERM; the destination is unchanged, unless a message says that " +
+      "its state is unknown",
   },
 ];

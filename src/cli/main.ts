@@ -70,7 +70,7 @@ async function main(argv: readonly string[]): Promise<number> {
     if (error instanceof Interrupted) ended = SIGNALS.SIGINT;
     if (ended !== undefined && !isOcicryptError(error)) {
       const isReading = COMMAND_TABLE[line.command].isReading === true;
-      note("ocicrypt", isReading ? "interrupted" : "interrupted; the destination is as it was");
+      note("ocicrypt", isReading ? "interrupted" : "interrupted; the destination is unchanged");
       return ended;
     }
     const failure = describeFailure(error);
@@ -109,7 +109,7 @@ function writeDigest(file: string, digest: string | undefined): void {
     writeFileSync(file, digest);
   } catch (error) {
     const message = `${file} for --digestfile cannot be written (${errno(error) ?? "unknown"})`;
-    throw new OcicryptError("DESTINATION_UNWRITABLE", `the image is written, but ${message}`);
+    throw new OcicryptError("DESTINATION_UNWRITABLE", `the image was written, but ${message}`);
   }
 }
 

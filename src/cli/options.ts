@@ -1,14 +1,14 @@
-/** The value of an option, as a shell completes it. */
+/** How a shell completes the value of an option. */
 export type Completion = "file" | "image" | "recipient" | "key" | readonly string[];
 
-/** One option: help, pages, completion and parsing all read this. */
+/** One option, as parsing, help, completion and the generated pages read it. */
 export interface OptionForm {
   type: "boolean" | "string";
   multiple?: boolean;
   short?: string;
   /** The value as help shows it, such as `FILE`. Only flags have none. */
   value?: string;
-  /** The value as a message calls it, such as "a file". */
+  /** The value as messages call it, such as "a file". */
   what?: string;
   example?: string;
   /** The meaning, without a full stop; backticks mark code. */
@@ -16,7 +16,7 @@ export interface OptionForm {
   /** The section of docs/command.md that says more. */
   see?: string;
   completes?: Completion;
-  /** The option of ours that another tool's name stands for. */
+  /** Our name of the option, if this one is another tool's name. */
   alias?: OptionName;
 }
 
@@ -56,7 +56,7 @@ export const OPTION_NAMES = [
   "quiet",
   "help",
   "version",
-  // skopeo's names for three of them.
+  // skopeo's names for three of the options.
   "encryption-key",
   "decryption-key",
   "encrypt-layer",
@@ -88,15 +88,15 @@ export const OPTIONS: Readonly<Record<OptionName, OptionForm>> = {
   "recipient-id": {
     ...{ ...many, value: "ID", what: "a recipient's id", example: "jwe:0" },
     text:
-      "remove this recipient: a kid, a key id, SCHEME:INDEX, provider:NAME or pkcs7:CERTIFICATE, " +
-      "as `recipients list` shows it. SCHEME:INDEX is a position: removing a recipient moves " +
-      "later ones up",
+      "remove this recipient: a kid, a key id, SCHEME:INDEX or provider:NAME as `recipients list` " +
+      "shows it, or pkcs7:CERTIFICATE. SCHEME:INDEX is a position: when a recipient is removed, " +
+      "later recipients move up",
   },
   kid: {
     ...{ ...one, value: "NAME", what: "a key id", example: "none" },
     text:
-      "the key id of `jwe:` recipients in the image, or `none`; by default the `kid` of a JWK or " +
-      "the RFC 7638 thumbprint of the key",
+      "write this key id for `jwe:` recipients, or `none`; the default is the `kid` of a JWK, or " +
+      "the key's RFC 7638 thumbprint",
   },
   key: {
     ...KEY,
@@ -118,8 +118,8 @@ export const OPTIONS: Readonly<Record<OptionName, OptionForm>> = {
   layer: {
     ...LAYER,
     text:
-      "select this layer of each manifest, counted from 0, or from -1 for the last; or a range " +
-      "such as 1..3, or a list such as 0,2",
+      "select layers of each manifest by number: 0 is the first and -1 the last; 1..3 is a range, " +
+      "and 0,2 a list",
   },
   platform: {
     ...{ ...many, value: "OS/ARCH", what: "a platform", example: "linux/amd64" },
@@ -129,7 +129,7 @@ export const OPTIONS: Readonly<Record<OptionName, OptionForm>> = {
   "media-type": {
     ...{ ...many, value: "TYPE", what: "a media type" },
     example: "application/vnd.oci.image.layer.v1.tar+gzip",
-    text: "select layers of this plain media type",
+    text: "select layers of this media type, written without `+encrypted`",
     completes: [
       "application/vnd.oci.image.layer.v1.tar",
       "application/vnd.oci.image.layer.v1.tar+gzip",
@@ -138,7 +138,7 @@ export const OPTIONS: Readonly<Record<OptionName, OptionForm>> = {
   },
   "min-size": {
     ...{ ...one, value: "SIZE", what: "a size", example: "10MiB" },
-    text: "select layers of at least this size: bytes, 10M and 10MiB (binary), or 10MB (decimal)",
+    text: "select layers of at least this size: bytes, 10M or 10MiB (binary), or 10MB (decimal)",
   },
   digest: {
     ...{ ...many, value: "DIGEST", what: "a digest", example: "sha256:HEX" },
@@ -147,25 +147,25 @@ export const OPTIONS: Readonly<Record<OptionName, OptionForm>> = {
   "skip-base": {
     ...flag,
     text:
-      "leave the layers of the base image plain, which the annotation " +
-      "`org.opencontainers.image.base.digest` names",
+      "leave the layers of the base image plain; the annotation " +
+      "`org.opencontainers.image.base.digest` names it",
   },
   base: {
     ...{ ...one, ...IMAGE, example: "oci:base:latest" },
-    text: "leave the layers of this image plain",
+    text: "leave the layers of this base image plain",
   },
   reuse: {
     ...{ ...one, ...IMAGE, example: "oci:app-enc:latest", see: "reuse" },
-    text: "keep the blobs of layers that this encrypted image already has",
+    text: "keep the blobs of layers that have not changed since this encrypted image",
   },
   "redact-history": {
     ...flag,
-    text: "drop commands and comments from the history in the config",
+    text: "remove commands and comments from the config's history",
   },
   "require-encrypted": { ...flag, text: "reject an image that has a plain layer" },
   "no-bind": {
     ...flag,
-    text: "do not tie the layers to this image; they can then be moved to another one",
+    text: "do not bind the layers to this image; they can then be moved to another image",
   },
   "require-bound": {
     ...flag,
@@ -173,21 +173,21 @@ export const OPTIONS: Readonly<Record<OptionName, OptionForm>> = {
   },
   "allow-unverified": {
     ...flag,
-    text: "decrypt layers that the image's config does not confirm, with a warning that says why",
+    text: "also decrypt layers that cannot be checked against the config, with a warning that says why",
   },
   "verify-signature": {
     ...{ ...many, ...FILE, example: "cosign.pub" },
     text:
-      "reject an image that `cosign` did not sign with this public key (PEM); of several keys, " +
-      "one has to have signed",
+      "reject an image without a cosign signature that this public key (PEM) verifies; of several " +
+      "keys, one must verify",
   },
   "require-digest": {
     ...flag,
-    text: "reject a source that is not named by its digest, as IMAGE@sha256:HEX",
+    text: "reject a source that is not named by its digest (IMAGE@sha256:HEX)",
   },
   "require-recipients": {
     ...{ ...many, value: "ID", what: "a key id or scheme", example: "jwe" },
-    text: "reject layers that are not also encrypted for this key id, scheme or `provider.NAME`",
+    text: "reject layers without a recipient of this key id or scheme (such as `provider.NAME`)",
   },
   config: {
     ...flag,
@@ -195,15 +195,15 @@ export const OPTIONS: Readonly<Record<OptionName, OptionForm>> = {
   },
   "plain-http": {
     ...flag,
-    text: "use HTTP for a registry on another machine; anyone on the network can then read along",
+    text: "use HTTP for a registry on another machine; anyone on the network can then read the traffic",
   },
   "ca-file": {
     ...{ ...one, ...FILE, example: "ca.pem" },
-    text: "trust these certificates (PEM) for registries, in addition to the usual ones",
+    text: "also trust these certificates (PEM) for registries",
   },
   authfile: {
     ...{ ...one, ...FILE, example: "auth.json" },
-    text: "read the credentials for registries from this file, as `REGISTRY_AUTH_FILE` does",
+    text: "read registry credentials from this file instead of `REGISTRY_AUTH_FILE`",
   },
   "creds-stdin": {
     ...flag,
@@ -219,9 +219,9 @@ export const OPTIONS: Readonly<Record<OptionName, OptionForm>> = {
   },
   json: {
     ...flag,
-    text: "print the result as one JSON object; a failure as one on standard error",
+    text: "print the result as one JSON object, or a failure as one on standard error",
   },
-  quiet: { ...flag, short: "q", text: "print no progress, and of the result only the digest" },
+  quiet: { ...flag, short: "q", text: "print no progress, and only the digest of the result" },
   help: { ...flag, short: "h", text: "print this help" },
   version: { ...flag, text: "print the version" },
   "encryption-key": { ...RECIPIENT, alias: "recipient" },
@@ -239,7 +239,7 @@ export function aliasesOf(name: OptionName): OptionName[] {
   return OPTION_NAMES.filter((other) => OPTIONS[other].alias === name);
 }
 
-/** Options of every command. */
+/** The options that every command has. */
 export const EVERYWHERE: readonly OptionName[] = [
   ...(["plain-http", "ca-file", "authfile", "creds-stdin"] as const),
   ...(["debug", "json", "quiet", "help"] as const),

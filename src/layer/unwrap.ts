@@ -118,7 +118,7 @@ export async function unwrapPrivateOptions(
   throw noMatch(descriptor, keys, errors);
 }
 
-/** A key may be anybody's code. */
+/** Keys may be the caller's own code. */
 function requireBytes(secret: unknown): void {
   if (secret === null || secret instanceof Uint8Array) return;
   throw new TypeError("a key must unwrap to Uint8Array or null");
@@ -138,12 +138,12 @@ function noMatch(
   const layer = digest === undefined ? "the layer" : `the layer ${shown(digest)}`;
   const present = encryptionSchemes(descriptor);
   if (present.length === 0) {
-    return new OcicryptError("ANNOTATION_EMPTY", `${layer} carries no wrapped key at all`);
+    return new OcicryptError("ANNOTATION_EMPTY", `${layer} has no wrapped key`);
   }
   // One file can be a key for several schemes.
   const count = new Set(keys.map((key) => key.label ?? key)).size;
-  const given = count === 1 ? "the key given does not open" : `none of ${String(count)} keys opens`;
-  const message = `${given} ${layer}, which is encrypted for ${shownSchemes(present)}`;
-  const cause = errors.length === 0 ? undefined : new AggregateError(errors, "what failed");
+  const given = count === 1 ? "the given key does not open" : `none of the ${String(count)} keys opens`;
+  const message = `${given} ${layer}, whose recipients use ${shownSchemes(present)}`;
+  const cause = errors.length === 0 ? undefined : new AggregateError(errors, "the failed attempts");
   return new OcicryptError("NO_MATCHING_KEY", message, cause && { cause });
 }

@@ -292,8 +292,8 @@ describe("a command line", () => {
     [["--all"], "--platform"],
     [["-a"], "--platform"],
     [["--override-arch", "arm64"], "--platform OS/ARCH"],
-    [["--insecure-policy"], "leave it out"],
-    [["--format", "oci"], "leave it out"],
+    [["--insecure-policy"], "omit it"],
+    [["--format", "oci"], "omit it"],
     [["--gpg-homedir", "/keys"], "GNUPGHOME"],
   ])("translates the option of another tool: %j", (option, expected) => {
     const { message, hint } = refusal([...ENCRYPT, "-r", "jwe:x", ...option]);

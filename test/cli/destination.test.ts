@@ -89,7 +89,7 @@ describe("a destination on a full disk", () => {
     requireMounts(skip);
     const result = await encryptOnto(`size=${size}`, { source: large, destination: "new" });
     expect(result.stderr).toContain("(DESTINATION_FULL)");
-    expect(result.stderr).toContain("hint: make room");
+    expect(result.stderr).toContain("hint: free some space");
     expect(result).toMatchObject({ status: 1, stdout: "" });
   });
 

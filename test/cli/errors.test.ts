@@ -23,13 +23,13 @@ describe("hints", () => {
     ["ALREADY_ENCRYPTED", "ocicrypt recipients add"],
     ["ALREADY_ENCRYPTED", "--layer"],
     ["MANIFEST_TOO_LARGE", "fewer layers with --layer"],
-    ["NOTHING_SELECTED", "ocicrypt inspect shows"],
+    ["NOTHING_SELECTED", "run ocicrypt inspect"],
     ["REGISTRY_DENIED", "with the right password"],
-    ["PACKAGE_MISSING", "beside ocicrypt: with -g"],
+    ["PACKAGE_MISSING", "with -g"],
     ["PROFILE_IMPOSSIBLE", "name only recipients"],
     ["KEY_IS_PUBLIC", "-k private.pem"],
     ["KEY_MISMATCH", "-k private.pem -k certificate.pem"],
-    ["KEY_UNSUPPORTED", "certificates with pkcs7:FILE"],
+    ["KEY_UNSUPPORTED", "certificate with pkcs7:FILE"],
     ["PASSWORD_MISSING", "FILE:prompt"],
     ["IMAGE_NOT_FOUND", "oci-archive:FILE"],
     ["IMAGE_NOT_FOUND", "the source comes first"],
@@ -44,7 +44,7 @@ describe("hints", () => {
     [
       "NOTHING_SELECTED",
       'the image has no manifest for the platform "x"; it has a single one',
-      "leave --platform away",
+      "omit --platform",
     ],
   ])("of %s fits the message %s", (code, message, words) => {
     const hint = hintFor(new OcicryptError(code, message));

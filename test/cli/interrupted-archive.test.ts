@@ -218,7 +218,7 @@ describe.each([
       status: signal === "SIGINT" ? 130 : 143,
       signal: null,
       stdout: "",
-      stderr: "ocicrypt: interrupted; the destination is as it was\n",
+      stderr: "ocicrypt: interrupted; the destination is unchanged\n",
     });
     expect(await snapshot(parent)).toEqual(before);
   });

@@ -73,7 +73,7 @@ describe.each([
     async (_, moment) => {
       const { outcome, before, after, ...result } = await interrupt(push, { moment, signal });
       expect(outcome).toMatchObject({ status: signal === "SIGINT" ? 130 : 143, stdout: "" });
-      expect(outcome.stderr).toBe("ocicrypt: interrupted; the destination is as it was\n");
+      expect(outcome.stderr).toBe("ocicrypt: interrupted; the destination is unchanged\n");
       expect(after).toEqual(before);
       expect(result.forgotten).toEqual([]);
       expect(result.uploads).toHaveLength(moment === UPLOAD_OPENED ? 1 : 0);

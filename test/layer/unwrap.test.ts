@@ -180,7 +180,7 @@ describe("unwrapOnly", () => {
 
   it.each<[string, Record<string, string>, ErrorCode]>([
     ["does not open the layer", { test: RIGHT }, "NO_MATCHING_KEY"],
-    ["the layer carries no", {}, "ANNOTATION_EMPTY"],
+    ["the layer has no wrapped key", {}, "ANNOTATION_EMPTY"],
   ])("names the layer where it has a name: %s", async (what, lists, code) => {
     const digest = `sha256:${"a".repeat(64)}`;
     const keys = [foreignKey()];
