@@ -142,7 +142,8 @@ function noMatch(
   }
   // One file can be a key for several schemes.
   const count = new Set(keys.map((key) => key.label ?? key)).size;
-  const given = count === 1 ? "the given key does not open" : `none of the ${String(count)} keys opens`;
+  const given =
+    count === 1 ? "the given key does not open" : `none of the ${String(count)} keys opens`;
   const message = `${given} ${layer}, whose recipients use ${shownSchemes(present)}`;
   const cause = errors.length === 0 ? undefined : new AggregateError(errors, "the failed attempts");
   return new OcicryptError("NO_MATCHING_KEY", message, cause && { cause });
