@@ -52,9 +52,12 @@ export async function makeStage(parent: string): Promise<string> {
   return stage;
 }
 
-/** Removes the stages of killed processes of this machine: they can hold plaintext. */
+/**
+ * Removes the stages of killed processes of this machine: they can hold plaintext. A directory that
+ * cannot be listed is left alone.
+ */
 export async function removeStaleStages(parent: string): Promise<void> {
-  for (const name of await readdir(parent)) {
+  for (const name of await readdir(parent).catch(() => [])) {
     if (!name.endsWith(".lock") && liveness(name) === "dead") await removeStage(join(parent, name));
   }
 }

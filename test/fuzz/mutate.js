@@ -28,7 +28,7 @@ export function mutate(random, input, { form, dictionary = [] }, inputs) {
     const structured = STRUCTURED[form];
     const changed =
       structured !== undefined && random.chance(0.75) ? structured(output, context) : undefined;
-    output = changed ?? mutateBytes(output, context);
+    output = (changed ?? mutateBytes(output, context)).subarray(0, MAX_SIZE);
   }
-  return output.subarray(0, MAX_SIZE);
+  return output;
 }

@@ -21,6 +21,7 @@ const MAIN = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
 const KEYS = fileURLToPath(new URL("../../vectors/keys/", import.meta.url));
 const RECIPIENT = `jwe:${KEYS}ec-p256.pub.pem`;
 const OTHER_RECIPIENT = `jwe:${KEYS}rsa-2048.pub.pem`;
+const THIRD_RECIPIENT = `jwe:${KEYS}ec-p384.pub.pem`;
 const KEY = `${KEYS}ec-p256.pem`;
 const LAYER_SIZES = [8 * 1024 * 1024, 5 * 1024 * 1024, 100];
 
@@ -71,12 +72,15 @@ const SCENARIOS = ["oci", "oci-archive"].flatMap((transport) => [
   {
     name: `add a recipient in an ${transport}`,
     before: encrypted[transport],
-    command: (path) => [
-      ...["recipients", "add", `${transport}:${path}:image`],
-      ...["-r", OTHER_RECIPIENT, "-k", KEY],
-    ],
+    command: (path) => addRecipient(`${transport}:${path}:image`, OTHER_RECIPIENT),
+    // To add the same one twice writes nothing.
+    next: (path) => addRecipient(`${transport}:${path}:image`, THIRD_RECIPIENT),
   },
 ]);
+
+function addRecipient(image, recipient) {
+  return ["recipients", "add", image, "-r", recipient, "-k", KEY];
+}
 
 async function mustEnd(args) {
   const { status, stderr } = await run(args).ended;
@@ -157,7 +161,7 @@ async function kill(scenario, { milliseconds, names }) {
   requireStagesOnly(place);
 
   // The next command has to get over what the killed one left, and to remove it.
-  await mustEnd(scenario.command(place.path));
+  await mustEnd((scenario.next ?? scenario.command)(place.path));
   for (const image of await readImages(place.path)) requireWhole(image);
   const left = [place.parent, place.path].flatMap(stagesIn);
   if (left.length > 0) throw new Error(`the next command left ${left.join(", ")}`);

@@ -55,6 +55,8 @@ export async function layoutDestination(reference: Reference): Promise<ImageDest
   async function openStage(): Promise<string> {
     await makeDirectories(where);
     await removeStaleStages(where);
+    // The stage of a process that was killed right after its layout, then new, had appeared.
+    if (state !== "missing") await removeStaleStages(dirname(path));
     return makeStage(where);
   }
 

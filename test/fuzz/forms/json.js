@@ -8,6 +8,8 @@ const LITERALS = [
   ...["9007199254740993", "18446744073709551616", "0.1", "-9223372036854775808"],
   ...['"\\u0000"', '"\\ud800"', '"\\u017f"', '"AA=="', '"AB=="', '"\\uFEFF"', '"\\/"'],
 ];
+/** The most characters that repeating adds: inputs are cut, and this process has little memory. */
+const MAX_REPEATED = 500_000;
 const NAMES = ["__proto__", "constructor", "toString", "length", "then", "", "ſ", "K", "\ufeff"];
 
 /** Changes JSON in its structure; `undefined` for what is not JSON. */
@@ -108,7 +110,15 @@ function changeItems(items, random) {
   const i = random.below(items.length);
   const copies = random.chance(0.1) ? 2000 : 1 + random.below(4);
   if (random.chance(0.4)) items.splice(i, 1);
-  else items.push(...Array.from({ length: copies }, () => structuredClone(items[i])));
+  else {
+    const length = atMost(copies, print(items[i]).length);
+    items.push(...Array.from({ length }, () => structuredClone(items[i])));
+  }
+}
+
+/** How often something of a length is repeated. */
+function atMost(count, length) {
+  return Math.min(count, 1 + Math.floor(MAX_REPEATED / (length + 1)));
 }
 
 function changeLiteral(node, random, dictionary) {
@@ -126,7 +136,7 @@ function changeLiteral(node, random, dictionary) {
       node.literal = `"${text.slice(0, at)}${random.pick(["A", "=", " ", ",", "é", "\\u0000"])}${text.slice(at)}"`;
       break;
     case 2:
-      node.literal = `"${text.repeat(1 + random.below(random.chance(0.05) ? 5000 : 4))}"`;
+      node.literal = `"${text.repeat(atMost(1 + random.below(random.chance(0.05) ? 5000 : 4), text.length))}"`;
       break;
     case 3:
       node.literal = JSON.stringify(dictionary.length > 0 ? random.pick(dictionary) : "");

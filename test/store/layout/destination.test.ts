@@ -411,6 +411,16 @@ describe("several writers", () => {
     expect(await readEntries(path)).toEqual([tagged(IMAGE, "x")]);
   });
 
+  it("clear away the stage of one that was killed right after its new layout appeared", async () => {
+    const parent = directory();
+    const path = await createLayout(join(parent, "new"));
+    const { pid } = spawnSync(process.execPath, ["--version"]);
+    const stage = `.ocicrypt-${hostOfStages()}-${String(pid)}-0123456789abcdef`;
+    await mkdir(join(parent, stage), { mode: 0o700 });
+    await publish(await layoutDestination({ path }));
+    expect(await stagesIn(parent)).toEqual([]);
+  });
+
   it("go on after one of them was killed while it held the lock", async () => {
     const path = await createLayout(directory());
     const lock = `.ocicrypt-${hostOfStages()}-${String(spawnSync(process.execPath, ["--version"]).pid)}-0123456789abcdef.lock`;
