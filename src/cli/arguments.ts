@@ -10,6 +10,7 @@ import {
   joinNegativeNumbers,
   layerRanges,
   platformOf,
+  requireChunk,
   requireDigest,
   requireProfile,
   requireUsable,
@@ -56,6 +57,8 @@ export interface CommandLine {
   credsStdin: boolean;
   /** The credentials that `credsStdin` asks for, once they are read. */
   credentials?: PasswordCredentials;
+  /** Bytes in each request of an upload. */
+  chunkSize: number | undefined;
   digestFile: string | undefined;
   debug: boolean;
   json: boolean;
@@ -84,7 +87,10 @@ export function parseCommandLine(argv: readonly string[]): CommandLine {
   const words = isHelp ? positionals.slice(1) : positionals;
   const isGroup = (isHelp || flag("help")) && words.length === 1 && words[0] === "recipients";
   const { command, images } = splitCommand(isGroup ? [] : words);
-  const minSize = one("min-size");
+  const size = (name: OptionName): number | undefined => {
+    const text = one(name);
+    return text === undefined ? undefined : byteCount(text);
+  };
   const line: CommandLine = {
     command,
     topic: isGroup ? "recipients" : command,
@@ -96,7 +102,7 @@ export function parseCommandLine(argv: readonly string[]): CommandLine {
     layers: layerRanges(many("layer")),
     platforms: any("platform")?.map(platformOf),
     mediaTypes: any("media-type"),
-    minSize: minSize === undefined ? undefined : byteCount(minSize),
+    minSize: size("min-size"),
     digests: any("digest")?.map(requireDigest),
     compat: requireProfile(one("compat") ?? "go"),
     keyRings: many("pgp-key-ring"),
@@ -117,6 +123,7 @@ export function parseCommandLine(argv: readonly string[]): CommandLine {
     caFile: one("ca-file"),
     authFile: one("authfile"),
     credsStdin: flag("creds-stdin"),
+    chunkSize: requireChunk(size("chunk-size")),
     digestFile: one("digestfile"),
     debug: flag("debug"),
     json: flag("json"),

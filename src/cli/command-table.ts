@@ -86,6 +86,7 @@ export const COMMAND_TABLE: Readonly<Record<CommandName, CommandForm>> = {
       ] as const),
       "redact-history",
       "no-bind",
+      "chunk-size",
     ],
     texts: { key: "a private key that opens the image of `--reuse`" },
     needs: [A_RECIPIENT],
@@ -114,6 +115,7 @@ export const COMMAND_TABLE: Readonly<Record<CommandName, CommandForm>> = {
       "digestfile",
       "verify-signature",
       "require-digest",
+      "chunk-size",
     ],
     texts: { key: "a private key that opens the image" },
     needs: [A_KEY],
@@ -196,7 +198,7 @@ export const COMMAND_TABLE: Readonly<Record<CommandName, CommandForm>> = {
   rotate: {
     takes: TO,
     ...REWRAP,
-    options: [...REWRAP.options, "no-bind"],
+    options: [...REWRAP.options, "no-bind", "chunk-size"],
     summary: "encrypt an image again with new keys",
     description:
       "Gives the encrypted layers of an image new keys, and encrypts them for these recipients. " +

@@ -27,6 +27,8 @@ export interface ImageOptions {
   authFile?: string | undefined;
   /** Credentials for the one registry of the command line. */
   credentials?: PasswordCredentials | undefined;
+  /** Bytes in each request of an upload; one request for each blob by default. */
+  chunkSize?: number | undefined;
   quiet: boolean;
 }
 
@@ -92,6 +94,7 @@ export async function openDestination(
     return registryDestination(parse(text, parseRegistryReference), {
       ...(await registryOptions(options)),
       ...(source.startsWith(REGISTRY) && { mountFrom: parse(source, parseRegistryReference) }),
+      ...(options.chunkSize !== undefined && { chunkSize: options.chunkSize }),
       signal,
     });
   }

@@ -160,3 +160,14 @@ export function byteCount(text: string): number {
   const hint = "write bytes, or a number with a unit: 10M or 10MiB (binary), 10MB (decimal)";
   throw new UsageError(`${quoted(text)} is not a size`, hint);
 }
+
+/** @throws {UsageError} for no bytes at all, or for more than fit in memory */
+export function requireChunk(size: number | undefined): number | undefined {
+  if (size === undefined || (size >= 1 && size <= MAX_CHUNK)) return size;
+  throw new UsageError(
+    "the size of --chunk-size must be from 1 byte to 256 MiB",
+    "such as --chunk-size 5MiB; memory holds one chunk of each layer that is uploaded",
+  );
+}
+
+const MAX_CHUNK = 256 * 1024 * 1024;

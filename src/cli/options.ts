@@ -50,6 +50,7 @@ export const OPTION_NAMES = [
   "ca-file",
   "authfile",
   "creds-stdin",
+  "chunk-size",
   "digestfile",
   "debug",
   "json",
@@ -208,6 +209,12 @@ export const OPTIONS: Readonly<Record<OptionName, OptionForm>> = {
   "creds-stdin": {
     ...flag,
     text: "read USER:PASSWORD for the registry from standard input",
+  },
+  "chunk-size": {
+    ...{ ...one, value: "SIZE", what: "a size", example: "5MiB" },
+    text:
+      "upload blobs to a registry in requests of this size, in units as for --min-size, instead of " +
+      "one request for each blob",
   },
   digestfile: {
     ...{ ...one, ...FILE, example: "digest.txt" },

@@ -8,8 +8,8 @@ import { errno } from "../io/files.js";
 
 /** Options of Node.js for TLS connections. */
 export interface TrustedTls {
-  /** For every connection. */
-  trusted: { secureContext?: SecureContext };
+  /** For every connection with TLS. Made when it is first asked for, which takes a while. */
+  trusted(): { secureContext?: SecureContext };
   /** For connections to the registry itself: its client certificate, if there is one. */
   presented(url: URL): { secureContext: SecureContext } | undefined;
 }
@@ -54,22 +54,31 @@ export function certificateDirectories(
 export async function loadTls(options: TlsOptions): Promise<TrustedTls> {
   const { host, ca, env = process.env, directories = certificateDirectories(env) } = options;
   const found = await hostCertificates(host, directories);
-  const bundle = await bundled(env.SSL_CERT_FILE);
-  const more = [...ca, ...found.ca, ...bundle];
+  const [bundle, extra] = await Promise.all([
+    bundled(env.SSL_CERT_FILE),
+    bundled(env.NODE_EXTRA_CA_CERTS),
+  ]);
   // Node.js leaves its usual certificates out once others are named.
-  const all =
-    more.length === 0
-      ? {}
-      : { ca: [...rootCertificates, ...more, ...(await bundled(env.NODE_EXTRA_CA_CERTS))] };
+  const all = once(() => {
+    const more = [...ca, ...found.ca, ...bundle.filter(isCertificate)];
+    if (more.length === 0) return {};
+    return { ca: [...rootCertificates, ...more, ...extra.filter(isCertificate)] };
+  });
   const { client } = found;
-  const own = client === undefined ? undefined : contextOf({ ...all, ...client }, host);
+  const own = client === undefined ? undefined : contextOf({ ...all(), ...client }, host);
+  const trusted = once(() => (all().ca === undefined ? {} : { secureContext: contextOf(all(), host) })); // prettier-ignore
   return {
-    trusted: more.length === 0 ? {} : { secureContext: contextOf(all, host) },
+    trusted,
     presented: (url) =>
       own !== undefined && url.host === new URL(`https://${host}`).host
         ? { secureContext: own }
         : undefined,
   };
+}
+
+function once<T>(make: () => T): () => T {
+  let made: { value: T } | undefined;
+  return () => (made ??= { value: make() }).value;
 }
 
 function contextOf(options: { ca?: string[]; cert?: string; key?: string }, host: string) {
@@ -124,7 +133,7 @@ async function hostCertificates(
 async function bundled(path: string | undefined): Promise<string[]> {
   if (path === undefined || path === "") return [];
   const text = await readFile(path, "latin1").catch(() => "");
-  return (text.match(CERTIFICATE) ?? []).filter(isCertificate);
+  return text.match(CERTIFICATE) ?? [];
 }
 
 function isCertificate(pem: string): boolean {
@@ -148,12 +157,30 @@ export function parseCertificates(pem: string | Uint8Array): string[] {
   return found;
 }
 
+/** Whether servers speak TLS, by their origin. */
+const probed = new Map<string, Promise<boolean | undefined>>();
+const MAX_PROBED = 1000;
+
 /**
- * Finds out whether a server answers a TLS handshake, whatever its certificate. Sends no request.
+ * Finds out whether a server answers a TLS handshake, whatever its certificate, and remembers what
+ * it found. Sends no request.
  *
  * @param timeout in milliseconds
  */
-export function speaksTls({ hostname, port }: URL, timeout: number): Promise<boolean> {
+export async function speaksTls(url: URL, timeout: number): Promise<boolean> {
+  const known = probed.get(url.origin);
+  if (known !== undefined) return (await known) ?? false;
+  if (probed.size >= MAX_PROBED) probed.clear();
+  const probe = probeTls(url, timeout);
+  probed.set(url.origin, probe);
+  const answer = await probe;
+  // A server that is not there yet may come, and speak either.
+  if (answer === undefined) probed.delete(url.origin);
+  return answer ?? false;
+}
+
+/** @returns `undefined` when there is no connection */
+function probeTls({ hostname, port }: URL, timeout: number): Promise<boolean | undefined> {
   return new Promise((resolve) => {
     const socket = connect({
       host: hostname.replace(/^\[(.*)\]$/, "$1"),
@@ -163,10 +190,11 @@ export function speaksTls({ hostname, port }: URL, timeout: number): Promise<boo
       // Saves loading all the certificates that Node.js trusts.
       secureContext: createSecureContext({ ca: [] }),
     });
+    let isConnected = false;
     const end = (answer: boolean): void => {
       clearTimeout(timer);
       socket.destroy();
-      resolve(answer);
+      resolve(answer || isConnected ? answer : undefined);
     };
     const timer = setTimeout(
       () => {
@@ -174,6 +202,9 @@ export function speaksTls({ hostname, port }: URL, timeout: number): Promise<boo
       },
       Math.min(timeout, PROBE_TIMEOUT),
     );
+    socket.once("connect", () => {
+      isConnected = true;
+    });
     socket.once("secureConnect", () => {
       end(true);
     });

@@ -145,7 +145,8 @@ async function load({ tls, timeout }: TransportOptions): Promise<{
   ]);
   const made = new Map<string, Agent | ProxyAgent>();
   const make = (url: URL, proxy: string | undefined): Agent | ProxyAgent => {
-    const connect = { timeout, ...certificates.trusted, ...certificates.presented(url) };
+    const trusted = url.protocol === "https:" ? certificates.trusted() : {};
+    const connect = { timeout, ...trusted, ...certificates.presented(url) };
     if (proxy === undefined) return new Agent({ connect });
     const { address, token } = readProxy(proxy, url);
     return new ProxyAgent({
@@ -153,7 +154,7 @@ async function load({ tls, timeout }: TransportOptions): Promise<{
       ...(token !== undefined && { token }),
       proxyTunnel: url.protocol === "https:",
       requestTls: connect,
-      proxyTls: { timeout, ...certificates.trusted },
+      proxyTls: { timeout, ...(address.startsWith("https:") && certificates.trusted()) },
     });
   };
   return {

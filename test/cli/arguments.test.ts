@@ -273,6 +273,16 @@ describe("a command line", () => {
     expect(parseCommandLine(args).minSize).toBe(expected);
   });
 
+  it.each(["0", "257M"])("rejects chunks of %s", (text) => {
+    const { message } = refusal([...ENCRYPT, "-r", "jwe:x", "--chunk-size", text]);
+    expect(message).toBe("the size of --chunk-size must be from 1 byte to 256 MiB");
+  });
+
+  it("reads the size of chunks as other sizes", () => {
+    const args = [...ENCRYPT, "-r", "jwe:x", "--chunk-size", "5M"];
+    expect(parseCommandLine(args).chunkSize).toBe(5 * 1024 ** 2);
+  });
+
   it.each([
     ["amd64", "linux/amd64"],
     ["aarch64", "linux/arm64"],

@@ -4,7 +4,11 @@ import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import type { TLSSocket } from "node:tls";
 import { afterEach, beforeAll, expect, it } from "vitest";
-import { registrySource, type RegistryOptions } from "../../src/registry/index.js";
+import {
+  registrySource,
+  type FetchResponse,
+  type RegistryOptions,
+} from "../../src/registry/index.js";
 import { certificateDirectories, loadTls } from "../../src/registry/tls.js";
 import { expectCode } from "../support/codes.js";
 import { temporaryDirectories } from "../support/image.js";
@@ -30,7 +34,11 @@ afterEach(() => {
 });
 
 /** A registry with TLS and one image; `clients` gets the names of client certificates. */
-async function secureRegistry(requestCert = false): Promise<{ host: string; clients: unknown[] }> {
+async function secureRegistry(
+  requestCert = false,
+  port = 0,
+): Promise<{ host: string; clients: unknown[]; connections: () => number }> {
+  let connections = 0;
   const clients: unknown[] = [];
   const pem = { cert: readFileSync(own.cert), key: readFileSync(own.key) };
   const options = { ...pem, ca: pem.cert, requestCert, rejectUnauthorized: requestCert };
@@ -38,13 +46,26 @@ async function secureRegistry(requestCert = false): Promise<{ host: string; clie
     clients.push((request.socket as unknown as TLSSocket).getPeerCertificate().subject);
     response.writeHead(200, { "content-type": MANIFEST }).end("{}");
   });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  await new Promise<void>((resolve) => server.listen(port, "127.0.0.1", resolve));
+  server.on("connection", () => (connections += 1));
   running.push(server);
-  return { host: `127.0.0.1:${String((server.address() as AddressInfo).port)}`, clients };
+  const host = `127.0.0.1:${String((server.address() as AddressInfo).port)}`;
+  return { host, clients, connections: () => connections };
 }
 
 const resolve = (host: string, options: RegistryOptions = {}): Promise<unknown> =>
   registrySource({ host, repository: "app", tag: "v1" }, { ...QUICK, ...options }).resolve();
+
+/** A transport that never reaches the registry. */
+const okay = (): Promise<FetchResponse> =>
+  Promise.resolve({ status: 200, headers: { get: typeOnly }, body: empty() });
+
+const typeOnly = (name: string): string | null => (name === "content-type" ? MANIFEST : null);
+
+// eslint-disable-next-line @typescript-eslint/require-await -- an iterable
+async function* empty(): AsyncGenerator<Uint8Array> {
+  yield Buffer.from("{}");
+}
 
 it("HTTPS is used on this machine where the registry speaks it, and verified", async () => {
   const { host, clients } = await secureRegistry();
@@ -53,6 +74,29 @@ it("HTTPS is used on this machine where the registry speaks it, and verified", a
   const { message } = await expectCode(resolve(host), "REGISTRY_UNREACHABLE");
   expect(message).toContain("its certificate is self-signed");
   expect(clients).toHaveLength(1);
+});
+
+it("a registry on this machine is asked once whether it speaks TLS, however many clients there are", async () => {
+  const { host, connections } = await secureRegistry();
+  const options = { ca: undefined, fetch: okay };
+  await Promise.all([resolve(host, options), resolve(host, options)]);
+  await resolve(host, options);
+  expect(connections()).toBe(1);
+});
+
+it("a registry that is not there yet is asked again", async () => {
+  const { host } = await secureRegistry();
+  const port = host.split(":")[1]!;
+  await new Promise((closed) => running.pop()!.close(closed));
+  const urls: string[] = [];
+  const fetch = (url: string): ReturnType<typeof okay> => {
+    urls.push(url);
+    return okay();
+  };
+  await resolve(host, { fetch });
+  await secureRegistry(false, Number(port));
+  await resolve(host, { fetch });
+  expect(urls.map((url) => new URL(url).protocol)).toEqual(["http:", "https:"]);
 });
 
 it.each(["SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS"])(

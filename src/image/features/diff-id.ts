@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { PassThrough, type Transform } from "node:stream";
+import type { Transform } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import * as zlib from "node:zlib";
 import { OcicryptError } from "../../errors.js";
@@ -30,12 +30,17 @@ export interface DiffIdCheckStream {
 export function withDiffId(layer: AsyncIterable<Uint8Array>, expected: string): DiffIdCheckStream {
   const { algorithm } = parseDigest(expected);
   const hash = createHash(algorithm);
+  let isPlain = false;
   let decompressor: Transform | undefined;
   let hashed: Promise<void> | undefined;
   let unsupported = false;
 
   function start(head: Uint8Array): void {
     const compression = compressionOf(head);
+    if (compression === "none") {
+      isPlain = true;
+      return;
+    }
     if (compression === "zstd" && !("createZstdDecompress" in zlib)) {
       unsupported = true;
       return;
@@ -48,6 +53,11 @@ export function withDiffId(layer: AsyncIterable<Uint8Array>, expected: string): 
     hashed.catch(() => undefined);
   }
 
+  async function feed(chunk: Uint8Array): Promise<void> {
+    if (isPlain) hash.update(chunk);
+    else await decompress(decompressor, chunk);
+  }
+
   async function* tee(): AsyncGenerator<Uint8Array, void, undefined> {
     let head: Uint8Array | undefined = new Uint8Array();
     let isEnded = false;
@@ -57,17 +67,17 @@ export function withDiffId(layer: AsyncIterable<Uint8Array>, expected: string): 
           head = Buffer.concat([head, chunk]);
           if (head.byteLength >= MAGIC_LENGTH) {
             start(head);
-            await feed(decompressor, head);
+            await feed(head);
             head = undefined;
           }
         } else {
-          await feed(decompressor, chunk);
+          await feed(chunk);
         }
         yield chunk;
       }
       if (head !== undefined) {
         start(head);
-        await feed(decompressor, head);
+        await feed(head);
       }
       decompressor?.end();
       isEnded = true;
@@ -98,6 +108,8 @@ export function withDiffId(layer: AsyncIterable<Uint8Array>, expected: string): 
 }
 
 const MAGIC_LENGTH = 4;
+/** In bytes. Node's own size of 16 KiB costs one and a half times the processor time. */
+const OUTPUT = 256 * 1024;
 
 /** The formats that image-spec names, told by their first bytes as containers/image does. */
 function compressionOf(head: Uint8Array): "none" | "gzip" | "zstd" {
@@ -109,16 +121,17 @@ function compressionOf(head: Uint8Array): "none" | "gzip" | "zstd" {
   return magic === 0xfd2fb528 || magic >>> 4 === 0x184d2a5 ? "zstd" : "none";
 }
 
-function createDecompressor(compression: "none" | "gzip" | "zstd"): Transform {
-  if (compression === "gzip") return zlib.createGunzip();
-  if (compression === "none") return new PassThrough();
+function createDecompressor(compression: "gzip" | "zstd"): Transform {
+  if (compression === "gzip") return zlib.createGunzip({ chunkSize: OUTPUT });
   // Not in the types of Node 20.
-  const { createZstdDecompress } = zlib as typeof zlib & { createZstdDecompress: () => Transform };
-  return createZstdDecompress();
+  const { createZstdDecompress } = zlib as typeof zlib & {
+    createZstdDecompress: (options: { chunkSize: number }) => Transform;
+  };
+  return createZstdDecompress({ chunkSize: OUTPUT });
 }
 
 /** Waits for room, and no longer once the decompressor has failed: the check reports its error. */
-async function feed(decompressor: Transform | undefined, chunk: Uint8Array): Promise<void> {
+async function decompress(decompressor: Transform | undefined, chunk: Uint8Array): Promise<void> {
   if (decompressor === undefined || decompressor.destroyed || decompressor.write(chunk)) return;
   await new Promise<void>((resolve) => {
     const proceed = (): void => {

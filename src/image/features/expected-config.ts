@@ -122,17 +122,31 @@ export function findWrongDiffIds(
   });
 }
 
-/** The diffIDs to compare plain layers with, where the config has one for each layer. */
+/** Compressed layers that are decompressed for a warning, in bytes in total. */
+const MAX_DECOMPRESSED = 64 * 1024 * 1024;
+
+/**
+ * The diffIDs to compare plain layers with, where the config has one for each layer. Builders that
+ * write wrong diffIDs write all of them wrong, so it is enough to decompress the smallest layers,
+ * while decompressing all would take longer than the encryption.
+ */
 export function plainDiffIds(
   selected: readonly SelectedLayer[],
   configs: ReadonlyMap<ManifestNode, ImageConfig>,
 ): ReadonlyMap<SelectedLayer, string> {
   const found = new Map<SelectedLayer, string>();
-  for (const layer of selected) {
+  let budget = MAX_DECOMPRESSED;
+  for (const layer of selected.toSorted((a, b) => a.descriptor.size - b.descriptor.size)) {
     const { diffIds } = configs.get(layer.manifest) ?? {};
     const diffId = diffIds?.[layer.index];
     if (diffId === undefined) continue;
-    if (diffIds?.length === layer.manifest.document.layers.length) found.set(layer, diffId);
+    if (diffIds?.length !== layer.manifest.document.layers.length) continue;
+    const { mediaType, size } = layer.descriptor;
+    if (/[.+](?:gzip|zstd)$/.test(mediaType)) {
+      if (size > budget) continue;
+      budget -= size;
+    }
+    found.set(layer, diffId);
   }
   return found;
 }
