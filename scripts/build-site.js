@@ -25,6 +25,7 @@ const PAGES = {
   "docs/interop.md": "Interoperability",
   "docs/architecture.md": "Architecture",
   "docs/benchmarks.md": "Benchmarks",
+  "docs/testing.md": "Testing",
   "SECURITY.md": "Security",
   "CONTRIBUTING.md": "Contributing",
   "CHANGELOG.md": "Changelog",
