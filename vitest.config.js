@@ -1,9 +1,10 @@
+import { availableParallelism } from "node:os";
 import { defineConfig } from "vitest/config";
 
 export default defineConfig({
   test: {
-    // All cores: by itself it leaves one free, which is half of the smallest machines of CI.
-    maxWorkers: "100%",
+    // Many tests wait for processes and servers, so more files run at once than there are cores.
+    maxWorkers: 2 * availableParallelism(),
     projects: [
       {
         test: {
