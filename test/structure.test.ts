@@ -108,8 +108,8 @@ it("every import leads to a module", () => {
 
 describe("size", () => {
   // Raise it for a feature, not for a module that holds one function.
-  it("is at most 210 files", () => {
-    expect(files.length).toBeLessThanOrEqual(210);
+  it("is at most 217 files", () => {
+    expect(files.length).toBeLessThanOrEqual(217);
   });
 
   it.for(files)("of %s is at most 300 lines", (file) => {

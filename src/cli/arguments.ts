@@ -7,6 +7,7 @@ import { closest, UsageError } from "./errors.js";
 import { argumentOf } from "./help.js";
 import {
   byteCount,
+  jobCount,
   joinNegativeNumbers,
   layerRanges,
   platformOf,
@@ -14,6 +15,8 @@ import {
   requireDigest,
   requireProfile,
   requireUsable,
+  shardOf,
+  type Shard,
 } from "./option-values.js";
 import { aliasesOf, EVERYWHERE, OPTIONS, type OptionName } from "./options.js";
 import { withoutSecrets } from "./text.js";
@@ -60,6 +63,10 @@ export interface CommandLine {
   /** Bytes in each request of an upload. */
   chunkSize: number | undefined;
   digestFile: string | undefined;
+  allTags: boolean;
+  /** How many images are processed at once. */
+  jobs: number;
+  shard: Shard | undefined;
   debug: boolean;
   json: boolean;
   quiet: boolean;
@@ -125,6 +132,9 @@ export function parseCommandLine(argv: readonly string[]): CommandLine {
     credsStdin: flag("creds-stdin"),
     chunkSize: requireChunk(size("chunk-size")),
     digestFile: one("digestfile"),
+    allTags: flag("all-tags"),
+    jobs: jobCount(one("jobs") ?? "4"),
+    shard: shardOf(one("shard"), flag("all-tags") || images[0] === "-" ? process.env : {}),
     debug: flag("debug"),
     json: flag("json"),
     quiet: flag("quiet"),
@@ -198,7 +208,7 @@ function requireFitting(
   if (wrong !== undefined) {
     throw new UsageError(`${command} has no option --${wrong}`, seeHelp(command));
   }
-  requireImages(command, line.images.length);
+  requireImages(command, line, given);
   const missing = needs.find((need) => !need.options.some((option) => given.includes(option)));
   if (missing !== undefined) {
     throw new UsageError(`${command} needs ${missing.what}`, missing.hint);
@@ -209,14 +219,38 @@ function requireFitting(
   }
 }
 
-function requireImages(command: CommandName, count: number): void {
+/** Whether a line is about the images of standard input, or about all tags of a repository. */
+export function isMany({ command, images, allTags }: CommandLine): boolean {
+  if (command === undefined || !COMMAND_TABLE[command].options.includes("all-tags")) return false;
+  return allTags || (images.length === 1 && images[0] === "-");
+}
+
+function requireImages(
+  command: CommandName,
+  line: CommandLine,
+  given: readonly OptionName[],
+): void {
   const { takes, examples } = COMMAND_TABLE[command];
+  const { length: count } = line.images;
+  if (isMany(line)) {
+    if (line.digestFile !== undefined) {
+      const hint = "use --json, which prints the digest of each image";
+      throw new UsageError("--digestfile takes the digest of one image only", hint);
+    }
+    if (line.images[0] === "-" && count === 1) return;
+  } else {
+    const wrong = (["jobs", "shard"] as const).find((name) => given.includes(name));
+    if (wrong !== undefined) {
+      const hint = "add --all-tags, or write - and name the images on standard input";
+      throw new UsageError(`--${wrong} is for many images`, hint);
+    }
+  }
   if (count === takes.length) return;
   const wanted = takes.map(argumentOf).join(" ");
-  const given = count === 0 ? "got none" : `got ${String(count)}`;
+  const got = count === 0 ? "got none" : `got ${String(count)}`;
   const more = count > takes.length ? "; repeat an option for each of its values" : "";
   throw new UsageError(
-    `${command} takes ${wanted}, ${given}`,
+    `${command} takes ${wanted}, ${got}`,
     `for example: ${examples[0] ?? ""}${more}`,
   );
 }

@@ -23,6 +23,8 @@ export interface CommandForm {
 const TO = ["source", "destination"] as const;
 const SELECT = ["layer", "platform", "media-type", "min-size", "digest"] as const;
 const KEYS = ["key", "decryption-key"] as const;
+/** Options of the commands that take many images. */
+export const MANY = ["all-tags", "jobs", "shard"] as const;
 const RECIPIENTS = [
   "recipient",
   "encryption-key",
@@ -45,7 +47,7 @@ const A_KEY = {
 
 const REWRAP = {
   usage: "-r <recipient>... -k <key>...",
-  options: [...RECIPIENTS, ...KEYS, ...SELECT, "digestfile"],
+  options: [...RECIPIENTS, ...KEYS, ...SELECT, "digestfile", ...MANY],
   texts: { key: "a private key that opens the image" },
   needs: [A_RECIPIENT, A_KEY],
 } as const;
@@ -83,6 +85,7 @@ export const COMMAND_TABLE: Readonly<Record<CommandName, CommandForm>> = {
         "base",
         "reuse",
         ...KEYS,
+        ...MANY,
       ] as const),
       "redact-history",
       "no-bind",
@@ -131,7 +134,7 @@ export const COMMAND_TABLE: Readonly<Record<CommandName, CommandForm>> = {
     description:
       "Shows which layers are encrypted, and for whom. With keys, also shows which key opens which " +
       "layer, and why the other keys do not. Needs no key, and reads no layer.",
-    options: ["recipient", ...KEYS, "config", "verify-signature", "require-digest"],
+    options: ["recipient", ...KEYS, "config", "verify-signature", "require-digest", ...MANY],
     texts: {
       recipient: "show the name of this public key file next to its recipient",
       key: "a private key to try",
@@ -146,7 +149,7 @@ export const COMMAND_TABLE: Readonly<Record<CommandName, CommandForm>> = {
     takes: ["image"],
     summary: "list the recipients of an image",
     description: "Lists the recipients of each layer, with the ids that `--recipient-id` takes.",
-    options: ["recipient", ...SELECT],
+    options: ["recipient", ...SELECT, ...MANY],
     texts: { recipient: "show the name of this public key file next to its recipient" },
     isReading: true,
     examples: [
@@ -169,7 +172,7 @@ export const COMMAND_TABLE: Readonly<Record<CommandName, CommandForm>> = {
     description:
       "Removes recipients from an image. Only manifests change. Anyone who could decrypt the image " +
       "may have kept the keys of its layers; to give the layers new keys, use `rotate`.",
-    options: ["recipient", "recipient-id", ...KEYS, ...SELECT, "digestfile"],
+    options: ["recipient", "recipient-id", ...KEYS, ...SELECT, "digestfile", ...MANY],
     texts: {
       recipient: "remove the recipient that this public key file belongs to",
       key: "remove the recipient that this private key belongs to",

@@ -2,29 +2,40 @@ import {
   addImageRecipients,
   decryptImage,
   encryptImage,
+  findEncrypted,
+  findImageFor,
+  findRotated,
   inspectImage,
   listImageRecipients,
   removeImageRecipients,
   replaceImageRecipients,
   rotateImage,
   type EditRecipientsResult,
-  type ImageProgress,
   type Selection,
 } from "../image/index.js";
-import type { Key, Recipient } from "../keywrap/types.js";
 import type { ImageDestination, ImageSource } from "../store/index.js";
-import type { CommandLine } from "./arguments.js";
+import { isMany, type CommandLine } from "./arguments.js";
+import {
+  allKeys,
+  allRecipients,
+  AS_REQUESTED,
+  selection,
+  unchanged,
+  withProgress,
+  type CommandResult,
+  type OnProgress,
+  type Prepare,
+  type Prepared,
+} from "./command.js";
 import type { CommandName } from "./command-table.js";
 import { completionScript } from "./completion.js";
-import { debug } from "./debug.js";
 import { openDestination, openSource, openTrusted, shownImage } from "./images.js";
 import { readKeys } from "./keys.js";
-import { progressDisplay } from "./progress.js";
 import {
   readRecipientFiles,
   readRecipientIds,
-  readRecipients,
   recipientNames,
+  requireNames,
 } from "./recipients.js";
 import {
   renderDecrypted,
@@ -34,23 +45,8 @@ import {
   renderReport,
   renderRotated,
 } from "./render.js";
-import { bytes } from "./text.js";
 
-/** The output of a command: as text, and as an object for `--json`. */
-export interface CommandResult {
-  text: string;
-  json: unknown;
-  warnings: string[];
-  /** The digest of the image, for `--quiet` and `--digestfile`. */
-  digest?: string;
-}
-
-type Command = (line: CommandLine, signal: AbortSignal) => Promise<CommandResult>;
-
-/** Reports on the bytes of an operation while it runs. */
-type OnProgress = ((progress: ImageProgress) => void) | undefined;
-
-export const RUN: Record<CommandName, Command> = {
+export const PREPARE: Record<CommandName, Prepare> = {
   encrypt,
   decrypt,
   inspect,
@@ -61,105 +57,132 @@ export const RUN: Record<CommandName, Command> = {
   rotate,
   completion: ({ images: [shell = ""] }) => {
     const script = completionScript(shell);
-    return Promise.resolve({ text: script, json: { script }, warnings: [] });
+    const result = { text: script, json: { script }, warnings: [] };
+    return Promise.resolve({ warnings: [], run: () => Promise.resolve(result) });
   },
 };
 
-async function encrypt(line: CommandLine, signal: AbortSignal): Promise<CommandResult> {
-  const [source = "", destination = ""] = line.images;
+async function encrypt(line: CommandLine, signal: AbortSignal): Promise<Prepared> {
   const { recipients, warnings } = await allRecipients(line);
   const onWarning = (warning: string): void => void warnings.push(warning);
-  const from = await openSource(source, line);
-  const to = await openDestination(destination, source, line, signal);
-  const options = {
-    ...selection(line),
-    recipients,
-    compat: line.compat,
-    redactHistory: line.redactHistory,
-    bind: line.bind,
-    skipBase: line.base === undefined ? line.skipBase : await openSource(line.base, line),
-    reuse:
-      line.reuse === undefined
-        ? undefined
-        : {
-            image: await openSource(line.reuse, line),
-            keys: await readKeys(line.keys, { signal, onWarning }),
-          },
-    signal,
-  };
-  const result = await withProgress(line, (onProgress) =>
-    encryptImage(from, to, { ...options, onProgress }),
-  );
-  warnings.push(...result.warnings);
+  const keys = await readKeys(line.keys, { signal, onWarning });
+  const { compat, redactHistory, bind, base, reuse } = line;
   return {
-    text: renderEncrypted(result, shownImage(destination)),
-    json: { source, destination, ...result, warnings },
     warnings,
-    digest: result.image.digest,
+    async run([source = "", destination = ""]) {
+      const from = await openSource(source, line);
+      const options = {
+        ...{ ...selection(line), recipients, compat, redactHistory, bind, signal },
+        skipBase: base === undefined ? line.skipBase : await openSource(base, line),
+        reuse: reuse === undefined ? undefined : { image: await openSource(reuse, line), keys },
+      };
+      if (isMany(line)) {
+        const there = await findEncrypted(from, await openSource(destination, line), options);
+        if (there !== undefined) return unchanged(source, destination, there);
+      }
+      const to = await openDestination(destination, source, line, signal);
+      const result = await withProgress(line, (onProgress) =>
+        encryptImage(from, to, { ...options, onProgress }),
+      );
+      return {
+        text: renderEncrypted(result, shownImage(destination)),
+        json: { source, destination, ...result, warnings: [...warnings, ...result.warnings] },
+        warnings: result.warnings,
+        digest: result.image.digest,
+      };
+    },
   };
 }
 
-async function decrypt(line: CommandLine, signal: AbortSignal): Promise<CommandResult> {
-  const [source = "", destination = ""] = line.images;
+async function decrypt(line: CommandLine, signal: AbortSignal): Promise<Prepared> {
   const { keys, warnings } = await allKeys(line, signal);
-  const from = await openTrusted(source, line);
-  const to = await openDestination(destination, source, line, signal);
   const { requireEncrypted, requireRecipients, requireBound, allowUnverified } = line;
   const policy = { requireEncrypted, requireRecipients, requireBound, allowUnverified };
   const options = { ...selection(line), keys, ...policy, signal };
-  const result = await withProgress(line, (onProgress) =>
-    decryptImage(from, to, { ...options, onProgress }),
-  );
   return {
-    text: renderDecrypted(result, shownImage(destination)),
-    json: { source, destination, ...result },
-    warnings: [...warnings, ...result.warnings],
-    digest: result.image.digest,
+    warnings,
+    async run([source = "", destination = ""]) {
+      const from = await openTrusted(source, line);
+      const to = await openDestination(destination, source, line, signal);
+      const result = await withProgress(line, (onProgress) =>
+        decryptImage(from, to, { ...options, onProgress }),
+      );
+      return {
+        text: renderDecrypted(result, shownImage(destination)),
+        json: { source, destination, ...result },
+        warnings: result.warnings,
+        digest: result.image.digest,
+      };
+    },
   };
 }
 
-async function inspect(line: CommandLine, signal: AbortSignal): Promise<CommandResult> {
-  const [image = ""] = line.images;
+async function inspect(line: CommandLine, signal: AbortSignal): Promise<Prepared> {
   const { config } = line;
   const { keys, warnings } = await allKeys(line, signal);
   const names = await recipientNames(line.recipients);
-  const report = await inspectImage(await openTrusted(image, line), { keys, config, signal });
-  const text = renderReport(report, names);
-  return { text, json: { image, ...report }, warnings, digest: report.digest };
+  return {
+    warnings,
+    async run([image = ""]) {
+      const report = await inspectImage(await openTrusted(image, line), { keys, config, signal });
+      const text = renderReport(report, names);
+      return { text, json: { image, ...report }, warnings: [], digest: report.digest };
+    },
+  };
 }
 
-async function list(line: CommandLine, signal: AbortSignal): Promise<CommandResult> {
-  const [image = ""] = line.images;
+async function list(line: CommandLine, signal: AbortSignal): Promise<Prepared> {
+  const names = await recipientNames(line.recipients);
   const options = { ...selection(line), signal };
-  const result = await listImageRecipients(await openSource(image, line), options);
-  const text = renderRecipients(result, await recipientNames(line.recipients));
-  return { text, json: { image, ...result }, warnings: [], digest: result.digest };
+  return {
+    warnings: [],
+    async run([image = ""]) {
+      const result = await listImageRecipients(await openSource(image, line), options);
+      const text = renderRecipients(result, names);
+      return { text, json: { image, ...result }, warnings: [], digest: result.digest };
+    },
+  };
 }
 
 async function rewrap(
   line: CommandLine,
   signal: AbortSignal,
   change: typeof addImageRecipients,
-): Promise<CommandResult> {
+): Promise<Prepared> {
   const { recipients, warnings } = await allRecipients(line);
   const { keys, warnings: skipped } = await allKeys(line, signal);
   const added = { recipients, keys, compat: line.compat };
-  const result = await edit(line, signal, (from, to, options) =>
-    change(from, to, { ...options, ...added }),
-  );
-  return { ...result, warnings: [...warnings, ...skipped, ...result.warnings] };
+  return {
+    warnings: [...warnings, ...skipped],
+    async run([image = ""]) {
+      // To add recipients that are there changes nothing; to replace them would wrap the keys again.
+      if (isMany(line) && change === replaceImageRecipients) {
+        const wanted = { ...selection(line), recipients, signal };
+        const there = await findImageFor(await openSource(image, line), wanted);
+        if (there !== undefined) return unchanged(image, image, there);
+      }
+      return edit(image, line, signal, (from, to, options) =>
+        change(from, to, { ...options, ...added }),
+      );
+    },
+  };
 }
 
-async function remove(line: CommandLine, signal: AbortSignal): Promise<CommandResult> {
+async function remove(line: CommandLine, signal: AbortSignal): Promise<Prepared> {
+  const allowAbsent = isMany(line);
+  if (allowAbsent) requireNames(line.recipientIds);
   const { keys, warnings } = await allKeys(line, signal);
   const recipients = [
     ...(await readRecipientFiles(line.recipients)),
     ...(await readRecipientIds(line.recipientIds, keys)),
   ];
-  const result = await edit(line, signal, (from, to, options) =>
-    removeImageRecipients(from, to, { ...options, recipients }),
-  );
-  return { ...result, warnings: [...warnings, ...result.warnings] };
+  return {
+    warnings,
+    run: ([image = ""]) =>
+      edit(image, line, signal, (from, to, options) =>
+        removeImageRecipients(from, to, { ...options, recipients, allowAbsent }),
+      ),
+  };
 }
 
 type EditOptions = Selection & {
@@ -169,6 +192,7 @@ type EditOptions = Selection & {
 
 /** Changes the recipients of an image in its place. */
 async function edit(
+  image: string,
   line: CommandLine,
   signal: AbortSignal,
   change: (
@@ -177,7 +201,6 @@ async function edit(
     options: EditOptions,
   ) => Promise<EditRecipientsResult>,
 ): Promise<CommandResult> {
-  const [image = ""] = line.images;
   const from = await openSource(image, line);
   const to = await openDestination(image, image, line, signal);
   const options = { ...selection(line), signal };
@@ -189,77 +212,33 @@ async function edit(
     json: { source: image, destination: image, ...result },
     warnings: result.warnings,
     digest: result.image.digest,
+    ...(!result.changed && { unchanged: AS_REQUESTED }),
   };
 }
 
-async function rotate(line: CommandLine, signal: AbortSignal): Promise<CommandResult> {
-  const [source = "", destination = ""] = line.images;
+async function rotate(line: CommandLine, signal: AbortSignal): Promise<Prepared> {
   const { recipients, warnings } = await allRecipients(line);
   const { keys, warnings: skipped } = await allKeys(line, signal);
-  const from = await openTrusted(source, line);
-  const to = await openDestination(destination, source, line, signal);
   const { compat, bind } = line;
   const options = { ...selection(line), recipients, keys, compat, bind, signal };
-  const result = await withProgress(line, (onProgress) =>
-    rotateImage(from, to, { ...options, onProgress }),
-  );
   return {
-    text: renderRotated(result, shownImage(destination)),
-    json: { source, destination, ...result },
-    warnings: [...warnings, ...skipped, ...result.warnings],
-    digest: result.image.digest,
+    warnings: [...warnings, ...skipped],
+    async run([source = "", destination = ""]) {
+      const from = await openSource(source, line);
+      if (isMany(line)) {
+        const there = await findRotated(from, await openSource(destination, line), options);
+        if (there !== undefined) return unchanged(source, destination, there);
+      }
+      const to = await openDestination(destination, source, line, signal);
+      const result = await withProgress(line, (onProgress) =>
+        rotateImage(from, to, { ...options, onProgress }),
+      );
+      return {
+        text: renderRotated(result, shownImage(destination)),
+        json: { source, destination, ...result },
+        warnings: result.warnings,
+        digest: result.image.digest,
+      };
+    },
   };
-}
-
-function selection({ layers, platforms, mediaTypes, minSize, digests }: CommandLine): Selection {
-  return { layers, platforms, mediaTypes, minSize, digests };
-}
-
-async function allKeys(
-  line: CommandLine,
-  signal: AbortSignal,
-): Promise<{ keys: Key[]; warnings: string[] }> {
-  const warnings: string[] = [];
-  const keys = await readKeys(line.keys, {
-    signal,
-    onWarning: (warning) => warnings.push(warning),
-  });
-  return { keys, warnings };
-}
-
-async function allRecipients({
-  recipients: texts,
-  kid,
-  strict,
-  keyRings,
-}: CommandLine): Promise<{ recipients: Recipient[]; warnings: string[] }> {
-  const warnings: string[] = [];
-  const onWarning = (warning: string): unknown => warnings.push(warning);
-  const recipients: Recipient[] = [];
-  for (const text of texts) {
-    recipients.push(...(await readRecipients(text, { kid, strict, keyRings, onWarning })));
-  }
-  return { recipients, warnings };
-}
-
-async function withProgress<T>(
-  { quiet }: CommandLine,
-  run: (onProgress: OnProgress) => Promise<T>,
-): Promise<T> {
-  const seen = new Set<string>();
-  const log = ({ action, digest, blobSize }: ImageProgress): void => {
-    const name = `${action} ${digest}`;
-    if (!seen.has(name)) debug(`${name}, ${bytes(blobSize)}`);
-    seen.add(name);
-  };
-  if (quiet) return run(log);
-  const bar = progressDisplay(process.stderr);
-  try {
-    return await run((progress) => {
-      log(progress);
-      bar.update(progress);
-    });
-  } finally {
-    bar.clear();
-  }
 }

@@ -1,4 +1,4 @@
-import type { ErrorCode, OcicryptError } from "../errors.js";
+import { isOcicryptError, type ErrorCode, type OcicryptError } from "../errors.js";
 import {
   CONTENT,
   LAYER,
@@ -128,4 +128,25 @@ const BY_CODE: Partial<Record<ErrorCode, number>> = {
 /** The exit status for an error of this code; 1 unless the code has its own. */
 export function statusOf(code: ErrorCode): number {
   return BY_CODE[code] ?? STATUS.failed;
+}
+
+/** A failure as the command reports it. */
+export interface Failure {
+  status: number;
+  code: string;
+  message: string;
+  hint?: string;
+}
+
+export function describeFailure(error: unknown): Failure {
+  if (error instanceof UsageError) {
+    const { message, hint } = error;
+    return { status: STATUS.usage, code: "USAGE", message, ...(hint !== undefined && { hint }) };
+  }
+  if (isOcicryptError(error)) {
+    const { code, message } = error;
+    return { status: statusOf(code), code, message, hint: hintFor(error) };
+  }
+  const message = error instanceof Error ? error.message : String(error);
+  return { status: STATUS.failed, code: "UNEXPECTED", message };
 }

@@ -104,8 +104,53 @@ export async function openDestination(
 
 /** An image for the result, with the default tag of registries. */
 export function shownImage(text: string): string {
-  const isTagged = /@|:[^/]*$/.test(text.slice(REGISTRY.length));
-  return text.startsWith(REGISTRY) && !isTagged ? `${text}:latest` : text;
+  return text.startsWith(REGISTRY) && !isTagged(text) ? `${text}:latest` : text;
+}
+
+function isTagged(text: string): boolean {
+  return /@|:[^/]*$/.test(text.slice(REGISTRY.length));
+}
+
+/**
+ * Lists the images of all tags of a repository, each with the same tag in the other repositories.
+ *
+ * @param repositories the one that is listed, and others
+ * @throws {UsageError} for anything else than repositories without a tag
+ * @throws {@link OcicryptError} as `listTags`
+ */
+export async function listImages(
+  repositories: readonly string[],
+  options: ImageOptions,
+  signal: AbortSignal,
+): Promise<string[][]> {
+  const { listTags, parseRegistryReference } = await import("../registry/index.js");
+  const wrong = repositories.find((text) => !text.startsWith(REGISTRY) || isTagged(text));
+  if (wrong !== undefined) {
+    const hint = "write docker://HOST/REPOSITORY; the tags come from the registry";
+    throw new UsageError("--all-tags needs repositories of registries, without a tag", hint);
+  }
+  const references = repositories.map((text) => parse(text, parseRegistryReference));
+  const [first] = references;
+  if (first === undefined) return [];
+  const tags = await listTags(first, { ...(await registryOptions(options)), signal });
+  return tags.map((tag) => repositories.map((text) => `${text}:${tag}`));
+}
+
+/**
+ * Names the place of an image in one way, however it is written.
+ *
+ * @throws {@link OcicryptError} `REFERENCE_INVALID`
+ */
+export async function placeName(text: string): Promise<string> {
+  if (text.startsWith(REGISTRY)) {
+    const { parseRegistryReference, showReference } = await import("../registry/reference.js");
+    return showReference(parse(text, parseRegistryReference));
+  }
+  const isArchive = text.startsWith(ARCHIVE);
+  const { place } = isArchive
+    ? archiveSource(parse(text, parseArchiveReference))
+    : layoutSource(parse(text, parseReference));
+  return place === undefined ? text : `${place.store}:${place.name}`;
 }
 
 /** Parses an image; a message must not quote a key whose option is missing. */

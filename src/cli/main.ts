@@ -3,23 +3,16 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { setFlagsFromString } from "node:v8";
 import { isOcicryptError, OcicryptError } from "../errors.js";
 import { errno } from "../io/files.js";
-import { parseCommandLine, type CommandLine } from "./arguments.js";
+import { isMany, parseCommandLine, type CommandLine } from "./arguments.js";
 import { COMMAND_TABLE } from "./command-table.js";
-import { hintFor, Interrupted, STATUS, statusOf, UsageError } from "./errors.js";
+import { describeFailure, Interrupted, STATUS, type Failure } from "./errors.js";
 import { helpText } from "./help.js";
 import { startDebug } from "./debug.js";
-import { clearProgress, writeAbove } from "./progress.js";
-import { jsonText, printable } from "./text.js";
+import { clearProgress, note } from "./progress.js";
+import { jsonText } from "./text.js";
 
 /** A shell's status for a command that a signal ended: 128 plus the signal's number. */
 const SIGNALS = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
-
-interface Failure {
-  status: number;
-  code: string;
-  message: string;
-  hint?: string;
-}
 
 // Unreferenced buffers stay until V8's young generation is full. Kept as small as it starts, it is
 // collected often, which halves the memory of the process.
@@ -55,13 +48,23 @@ async function main(argv: readonly string[]): Promise<number> {
   }
   try {
     // Loaded lazily, so that --help and usage errors are fast.
-    const { RUN } = await import("./commands.js");
+    const { PREPARE } = await import("./commands.js");
     const { readCredentials } = await import("./images.js");
     if (line.debug) startDebug();
     // Nothing but the one document of a failure may be on stderr.
     if (line.json && !process.stderr.isTTY) line.quiet = true;
     if (line.credsStdin) line.credentials = await readCredentials(line.images);
-    const { text, json, warnings, digest } = await RUN[line.command](line, abort.signal);
+    const { command } = line;
+    const prepared = await PREPARE[command](line, abort.signal);
+    for (const warning of prepared.warnings) note("warning", warning);
+    if (isMany(line)) {
+      const { runMany } = await import("./many.js");
+      const status = await runMany({ ...line, command }, prepared, abort.signal, (text) => {
+        print(text, STATUS.done);
+      });
+      return ended ?? status;
+    }
+    const { text, json, warnings, digest } = await prepared.run(line.images);
     for (const warning of warnings) note("warning", warning);
     if (line.digestFile !== undefined) writeDigest(line.digestFile, digest);
     if (line.json) return print(`${jsonText(json, 2)}\n`, STATUS.done);
@@ -76,19 +79,6 @@ async function main(argv: readonly string[]): Promise<number> {
     const failure = describeFailure(error);
     return report({ ...failure, status: ended ?? failure.status }, line.json);
   }
-}
-
-function describeFailure(error: unknown): Failure {
-  if (error instanceof UsageError) {
-    const { message, hint } = error;
-    return { status: STATUS.usage, code: "USAGE", message, ...(hint !== undefined && { hint }) };
-  }
-  if (isOcicryptError(error)) {
-    const { code, message } = error;
-    return { status: statusOf(code), code, message, hint: hintFor(error) };
-  }
-  const message = error instanceof Error ? error.message : String(error);
-  return { status: STATUS.failed, code: "UNEXPECTED", message };
 }
 
 /** With `--json` the only output is one document on stderr: a filter on stdout gets no input. */
@@ -113,19 +103,19 @@ function writeDigest(file: string, digest: string | undefined): void {
   }
 }
 
-function note(kind: string, text: string): void {
-  writeAbove(process.stderr, `${kind}: ${printable(text)}`);
-}
-
 function print(text: string, status: number): number {
-  process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-    // A reader may stop early, as head does.
-    if (error.code === "EPIPE") return;
-    note("error", `the result cannot be printed (${error.code ?? "unknown"})`);
-    process.exitCode = STATUS.failed;
-  });
+  if (process.stdout.listenerCount("error", notePrintError) === 0) {
+    process.stdout.on("error", notePrintError);
+  }
   process.stdout.write(text);
   return status;
+}
+
+function notePrintError({ code = "unknown" }: NodeJS.ErrnoException): void {
+  // A reader may stop early, as head does.
+  if (code === "EPIPE") return;
+  note("error", `the result cannot be printed (${code})`);
+  process.exitCode = STATUS.failed;
 }
 
 function version(): string {

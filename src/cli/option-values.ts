@@ -171,3 +171,40 @@ export function requireChunk(size: number | undefined): number | undefined {
 }
 
 const MAX_CHUNK = 256 * 1024 * 1024;
+
+/** One part of many images, from 0 to before `of`. */
+export interface Shard {
+  index: number;
+  of: number;
+}
+
+/**
+ * The shard of `--shard`, or else the one that Kubernetes gives the pods of an Indexed Job. Kubernetes
+ * sets the index only; the manifest of the job repeats the number of completions.
+ *
+ * @throws {UsageError}
+ */
+export function shardOf(
+  text: string | undefined,
+  {
+    JOB_COMPLETION_INDEX: index,
+    JOB_COMPLETIONS: completions,
+  }: Readonly<Record<string, string | undefined>>,
+): Shard | undefined {
+  const isJob = text === undefined && index !== undefined && completions !== undefined;
+  const written = isJob ? `${index}/${completions}` : text;
+  if (written === undefined) return undefined;
+  const [, first, second] = /^(\d{1,6})\/(\d{1,6})$/.exec(written) ?? [];
+  const shard = { index: Number(first), of: Number(second) };
+  if (shard.index < shard.of) return shard;
+  const what = isJob ? "JOB_COMPLETION_INDEX/JOB_COMPLETIONS" : "--shard";
+  const hint = "count shards from 0: with four of them, 0/4 to 3/4";
+  throw new UsageError(`${quoted(written)} of ${what} is not a shard`, hint);
+}
+
+/** @throws {UsageError} */
+export function jobCount(text: string): number {
+  const count = /^\d{1,3}$/.test(text) ? Number(text) : 0;
+  if (count > 0) return count;
+  throw new UsageError(`${quoted(text)} is not a number of jobs`, "write 1 to 999");
+}

@@ -52,6 +52,9 @@ export const OPTION_NAMES = [
   "creds-stdin",
   "chunk-size",
   "digestfile",
+  "all-tags",
+  "jobs",
+  "shard",
   "debug",
   "json",
   "quiet",
@@ -219,6 +222,20 @@ export const OPTIONS: Readonly<Record<OptionName, OptionForm>> = {
   digestfile: {
     ...{ ...one, ...FILE, example: "digest.txt" },
     text: "write the digest of the resulting image to this file",
+  },
+  "all-tags": {
+    ...{ ...flag, see: "many-images" },
+    text: "process every tag of the repository, which is named without a tag",
+  },
+  jobs: {
+    ...{ ...one, value: "N", what: "a number", example: "8", see: "many-images" },
+    text: "process this many images at once (default 4)",
+  },
+  shard: {
+    ...{ ...one, value: "I/N", what: "a shard", example: "0/4", see: "many-images" },
+    text:
+      "process only shard I, from 0 to N-1, of N; by default what `JOB_COMPLETION_INDEX` and " +
+      "`JOB_COMPLETIONS` say",
   },
   debug: {
     ...flag,

@@ -1,5 +1,5 @@
 import type { ImageProgress } from "../image/index.js";
-import { bytes } from "./text.js";
+import { bytes, printable } from "./text.js";
 
 /** Milliseconds between two redraws of the bars. */
 const INTERVAL = 100;
@@ -27,6 +27,11 @@ export function progressDisplay(stream: NodeJS.WriteStream): ProgressDisplay {
 export function writeAbove(stream: NodeJS.WritableStream, line: string): void {
   clearProgress();
   stream.write(`${line}\n`);
+}
+
+/** Writes a line about the command to standard error. */
+export function note(kind: string, text: string): void {
+  writeAbove(process.stderr, `${kind}: ${printable(text)}`);
 }
 
 /** Erases the bars of this process, if there are any. */

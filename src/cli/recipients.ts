@@ -150,6 +150,22 @@ export async function readRecipientIds(
   return selectors;
 }
 
+/** The position of a recipient in the list of its scheme. */
+const POSITION = /^([a-z0-9]+(?:\.[^\s,]+)?):(\d{1,9})$/;
+
+/**
+ * Rejects positions for many images: they name another recipient in each, and again once one is removed.
+ *
+ * @throws {UsageError}
+ */
+export function requireNames(texts: readonly string[]): void {
+  const position = texts.find((text) => POSITION.test(text) && !text.startsWith("kid:"));
+  if (position === undefined) return;
+  const hint =
+    "name the recipient by its kid or key id, by its public key file (-r) or its key (-k)";
+  throw new UsageError(`${position} is another recipient in each image`, hint);
+}
+
 async function readRecipientId(text: string): Promise<RecipientSelector> {
   if (text.startsWith("provider:")) {
     const { name, params } = splitProvider(text);
@@ -167,7 +183,7 @@ async function readRecipientId(text: string): Promise<RecipientSelector> {
       keyIds: await naming(text, () => publicFileIds(fileScheme, file)),
     };
   }
-  const [, scheme, index] = /^([a-z0-9]+(?:\.[^\s,]+)?):(\d{1,9})$/.exec(text) ?? [];
+  const [, scheme, index] = POSITION.exec(text) ?? [];
   if (scheme !== undefined && scheme !== "kid") return { scheme, index: Number(index) };
   requireNoKeyFile(text);
   const keyId = text.startsWith("kid:") ? text.slice("kid:".length) : text;

@@ -10,31 +10,17 @@ import { changesOf, mergeLayer } from "./changes.js";
 import { isForeign } from "./engine/copy-blobs.js";
 import { progressMeter, type ProgressMeter } from "./engine/progress.js";
 import { layerIdentity, runSteps, type LayerStep, type SameLayers } from "./engine/run-steps.js";
-import {
-  countsOf,
-  findBaseChanged,
-  findBaseLayers,
-  reportBase,
-  type BaseResult,
-  type Bases,
-} from "./features/base-image.js";
+import { planEncryption } from "./encryption-plan.js";
+import { reportBase, type BaseResult } from "./features/base-image.js";
 import { bindingOf, findUnbound, type ImageHashes } from "./features/binding.js";
-import { findHistoryLeft, readConfigs, type ReadConfigs } from "./features/config-history.js";
+import { findHistoryLeft } from "./features/config-history.js";
 import { withDiffId, type DiffIdCheckStream } from "./features/diff-id.js";
-import { findWrongDiffIds, plainDiffIds, REFUSED_LATER } from "./features/expected-config.js";
-import { CONVERTED_WARNING, hasDockerFormat } from "./features/docker-format.js";
+import { REFUSED_LATER } from "./features/expected-config.js";
 import { findCopies, PLAIN_COPIES } from "./features/leftover-blobs.js";
-import { findDescriptorLoss, findPlainLeft, requireNoPlainCopy } from "./features/plain-left.js";
+import { requireNoPlainCopy } from "./features/plain-left.js";
 import { readEarlier, type EarlierLayers, type Reuse } from "./features/reuse.js";
-import {
-  nameOfLayer,
-  requirePresent,
-  selectLayers,
-  selectManifests,
-  type SelectedLayer,
-  type Selection,
-} from "./manifests/select-layers.js";
-import { hasAttestations, imageManifests, readImage, type ImageNode } from "./manifests/tree.js";
+import { nameOfLayer, type SelectedLayer, type Selection } from "./manifests/select-layers.js";
+import { hasAttestations, imageManifests, readImage } from "./manifests/tree.js";
 import { writeImage, type OperationOptions } from "./operation.js";
 import { reportLayer, totalSize, type LayerResult } from "./results.js";
 import { requireRoomForKeys } from "./size-check.js";
@@ -116,6 +102,8 @@ export async function encryptImage(
       const root = await readImage(source, options);
       const plan = await planEncryption(source, root, options);
       const { selected, configs } = plan;
+      requirePlain(selected);
+      requireNoPlainCopy(root, selected);
       requireCompatible(options.compat, recipients, selected.map(typeAfter));
       const others = { configs: configs.redacted, toOci: true };
       const bound = options.bind === false ? undefined : plan.bound;
@@ -154,45 +142,6 @@ export async function encryptImage(
   } finally {
     await earlier?.wipe();
   }
-}
-
-interface EncryptionPlan {
-  selected: SelectedLayer[];
-  configs: ReadConfigs;
-  base: Bases | undefined;
-  /** The configs as the encrypted image has them. */
-  bound: ImageHashes;
-  diffIds: ReadonlyMap<SelectedLayer, string>;
-  warnings: string[];
-}
-
-/** Decides which layers are encrypted, before anything is written. */
-async function planEncryption(
-  source: ImageSource,
-  root: ImageNode,
-  options: EncryptImageOptions,
-): Promise<EncryptionPlan> {
-  const { skipBase = false, redactHistory: redact = false, signal } = options;
-  requirePresent(root, options);
-  const manifests = imageManifests(root);
-  const chosen = selectManifests(manifests, options);
-  const configs = await readConfigs(source, chosen, { redact, signal });
-  const base =
-    skipBase === false
-      ? undefined
-      : await findBaseLayers(source, chosen, {
-          ...{ base: skipBase === true ? undefined : skipBase, configs: configs.configs, signal },
-        });
-  const selected = selectLayers(manifests, options, base && countsOf(base));
-  requirePlain(selected);
-  requireNoPlainCopy(root, selected);
-  const converted = hasDockerFormat(root) ? [CONVERTED_WARNING] : [];
-  const baseWarnings = base === undefined ? [] : findBaseChanged(base);
-  const wrong = findWrongDiffIds(chosen, configs.configs);
-  const left = [...findPlainLeft(root), ...findDescriptorLoss(root, selected)];
-  const warnings = [...converted, ...configs.warnings, ...wrong, ...baseWarnings, ...left];
-  const diffIds = plainDiffIds(selected, configs.configs);
-  return { selected, configs, base, bound: configs.hashes, diffIds, warnings };
 }
 
 interface EncryptionStep extends LayerStep {

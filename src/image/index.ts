@@ -15,6 +15,7 @@ export {
   replaceImageRecipients,
 } from "./recipients.js";
 export { rotateImage } from "./rotate.js";
+export { findEncrypted, findImageFor, findRotated } from "./unchanged.js";
 
 export type { BaseMatch, BaseResult } from "./features/base-image.js";
 export type { ConfigFinding, ConfigReport, SecretKind } from "./features/config-lint.js";
@@ -47,6 +48,7 @@ export type {
 } from "./edit-recipients.js";
 export type { LayerContent, LayerResult } from "./results.js";
 export type { RotateImageOptions } from "./rotate.js";
+export type { FindImageOptions } from "./unchanged.js";
 export type { DecryptPolicy } from "./features/decrypt-policy.js";
 export type { Reuse } from "./features/reuse.js";
 export type { LayerRange } from "./manifests/select-layers.js";

@@ -53,6 +53,8 @@ export interface AddImageRecipientsOptions extends EditRecipientsOptions {
 export interface RemoveImageRecipientsOptions extends EditRecipientsOptions {
   /** Whom to remove; each must be there in one of the layers at least. */
   recipients: readonly RecipientSelector[];
+  /** Accepts recipients that no layer has. Default: false. */
+  allowAbsent?: boolean | undefined;
 }
 
 /**
@@ -116,7 +118,7 @@ export async function addImageRecipients(
 export async function removeImageRecipients(
   source: ImageSource,
   destination: ImageDestination,
-  { recipients, ...options }: RemoveImageRecipientsOptions,
+  { recipients, allowAbsent = false, ...options }: RemoveImageRecipientsOptions,
 ): Promise<EditRecipientsResult> {
   const { signal } = options;
   const removals: Removal[] = [];
@@ -130,7 +132,7 @@ export async function removeImageRecipients(
         return removal;
       },
       check: () => {
-        requireFound(recipients, removals);
+        requireFound(recipients, removals, allowAbsent);
         requireLeft(removals);
       },
     },

@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import { KEYS_PREFIX } from "../spec/annotations.js";
 import type { DescriptorLike } from "../spec/descriptor.js";
 import { reportRecipients, type RecipientReport } from "./explain.js";
@@ -180,6 +181,40 @@ function hasSameName(a: RecipientReport, b: RecipientReport): boolean {
     a.keyId === b.keyId &&
     a.algorithm === b.algorithm
   );
+}
+
+/** As large as the private options of a layer without a binding. */
+const SAMPLE_SIZE = 200;
+
+/**
+ * Reports recipients as `listRecipients` will report their wrapped keys, before there are any.
+ *
+ * @returns `undefined` where a recipient's wrapped key does not name its key; key providers are not
+ *   asked
+ */
+export async function namesOf(
+  recipients: readonly Recipient[],
+  signal: AbortSignal | undefined,
+): Promise<RecipientReport[] | undefined> {
+  requireRecipients(recipients);
+  if (!recipients.every(({ scheme }) => isBuiltIn(scheme))) return undefined;
+  const reports: RecipientReport[] = [];
+  for (const recipient of recipients) {
+    const bytes = await recipient.wrap(randomBytes(SAMPLE_SIZE), { signal });
+    reports.push(...(await reportRecipients({ scheme: recipient.scheme, index: 0, bytes })));
+  }
+  return reports.every(({ keyId }) => keyId !== undefined) ? reports : undefined;
+}
+
+/** Whether the recipients of a layer are exactly these, in any order. */
+export async function isExactlyFor(
+  descriptor: DescriptorLike,
+  names: readonly RecipientReport[],
+): Promise<boolean> {
+  const found = (await Promise.all(readWrappedKeys(descriptor).map(reportRecipients))).flat();
+  const isIn = (all: readonly RecipientReport[]) => (one: RecipientReport) =>
+    all.some((other) => hasSameName(one, other));
+  return found.every(isIn(names)) && names.every(isIn(found));
 }
 
 /** @throws {@link OcicryptError} as `replaceRecipients` */

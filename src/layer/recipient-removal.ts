@@ -71,17 +71,26 @@ export async function planRemoval(
 
 /**
  * @param removals of all layers that are looked at
+ * @param allowAbsent whether a selector may be found in none, if its keys could be tried
  * @throws {@link OcicryptError} `RECIPIENT_NOT_FOUND` when a selector is found in none of them; or
  *   the reason why its keys could not be tried on anything
  */
 export function requireFound(
   recipients: readonly RecipientSelector[],
   removals: readonly Removal[],
+  allowAbsent = false,
 ): void {
-  const missing = recipients.find((selector) =>
+  const absent = recipients.filter((selector) =>
     removals.every(({ found }) => !found.has(selector)),
   );
-  if (missing === undefined) return;
+  for (const selector of absent) requireTried(selector, removals, allowAbsent);
+}
+
+function requireTried(
+  missing: RecipientSelector,
+  removals: readonly Removal[],
+  allowAbsent: boolean,
+): void {
   const failed = removals.flatMap((removal) => removal.failed);
   const errors = failed.filter(({ selector }) => selector === missing).map(({ error }) => error);
   // A wrong password or a token that is not there, and not what is in the image.
@@ -90,6 +99,7 @@ export function requireFound(
       isOcicryptError(error) && !error.code.startsWith("WRAPPED_KEY_"),
   );
   if (outside !== undefined) throw outside;
+  if (allowAbsent && errors.length === 0) return;
   const name = shown(describeSelector(missing));
   const message =
     "keys" in missing

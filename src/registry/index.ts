@@ -8,6 +8,7 @@ export { registryDestination } from "./destination.js";
 export { parseRegistryReference } from "./reference.js";
 export { listReferrers } from "./referrers.js";
 export { registrySource } from "./source.js";
+export { listTags } from "./tags.js";
 
 export type { RegistryRetry } from "./backoff.js";
 export type { CredentialRequest, CredentialSource } from "./credentials.js";
@@ -16,4 +17,5 @@ export type { RegistryDestination } from "./destination.js";
 export type { RegistryDestinationOptions, RegistryOptions } from "./options.js";
 export type { RegistryReference } from "./reference.js";
 export type { ReferrersOptions } from "./referrers.js";
+export type { TagsOptions } from "./tags.js";
 export type { Fetch, FetchInit, FetchResponse } from "./transport.js";

@@ -80,8 +80,13 @@ export function checkReference(
     const upper = repository !== repository.toLowerCase();
     throw invalid(text, `its repository ${upper ? "must be lowercase" : "is not valid"}`);
   }
-  if (tag !== undefined && !TAG.test(tag)) throw invalid(text, "its tag is not valid");
+  if (tag !== undefined && !isTag(tag)) throw invalid(text, "its tag is not valid");
   if (digest !== undefined && !isDigest(digest)) throw invalid(text, "its digest is not valid");
+}
+
+/** Whether a text has the form of a tag. */
+export function isTag(text: string): boolean {
+  return TAG.test(text);
 }
 
 /** The reference as its user would write it. */

@@ -86,8 +86,12 @@ function entries(bytes: Uint8Array): Descriptor[] {
   return document.kind === "index" ? document.manifests.map(({ descriptor }) => descriptor) : [];
 }
 
-/** https://www.rfc-editor.org/rfc/rfc8288.html */
-function nextPage(client: RegistryClient, { headers }: Answer, url: URL): URL | undefined {
+/** The URL of the next page of a list: https://www.rfc-editor.org/rfc/rfc8288.html */
+export function nextPage(
+  client: Pick<RegistryClient, "resolve">,
+  { headers }: Pick<Answer, "headers">,
+  url: URL,
+): URL | undefined {
   const link = /<([^<>]*)>[^<>]*;\s*rel="?next"?/i.exec(headers.get("link") ?? "")?.[1];
   return link === undefined ? undefined : client.resolve(link, url);
 }

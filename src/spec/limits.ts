@@ -24,6 +24,9 @@ export const MAX_TOKEN_ANSWER: number = 1024 * 1024;
 /** The largest list of referrers, in bytes of all its pages together. */
 export const MAX_REFERRERS_SIZE: number = MAX_MANIFEST_SIZE;
 
+/** The largest list of tags, in bytes of all its pages together: room for a million usual tags. */
+export const MAX_TAGS_SIZE: number = 32 * 1024 * 1024;
+
 /** The largest content of a compressed archive, in bytes. */
 export const MAX_UNPACKED_SIZE: number = 64 * 1024 ** 3;
 

@@ -97,6 +97,8 @@ export interface TestRegistry extends TestServer {
   putBlob(repository: string, bytes: Uint8Array): { digest: string; size: number };
   putManifest(repository: string, tag: string, mediaType: string, text: string): string;
   tags(): string[];
+  /** The most tags in one page of a list. */
+  pageSize: number;
 }
 
 export async function testRegistry(): Promise<TestRegistry> {
@@ -107,6 +109,8 @@ export async function testRegistry(): Promise<TestRegistry> {
   const server = await testServer(async (request, response) => {
     if (await registry.script(request, response)) return true;
     const url = new URL(request.target, "http://registry");
+    const list = /^\/v2\/(.+)\/tags\/list$/.exec(url.pathname)?.[1];
+    if (list !== undefined) return listTags(response, list, url.searchParams.get("last"));
     const match = /^\/v2\/(.+?)\/(blobs\/uploads|blobs|manifests)\/([^/]*)$/.exec(url.pathname);
     const [, repository = "", kind, name = ""] = match ?? [];
     if (kind === "manifests") return manifest(request, response, repository, name);
@@ -142,6 +146,18 @@ export async function testRegistry(): Promise<TestRegistry> {
       ...(registry.etag && { etag: registry.etag(digest) }),
     };
     return reply(response, 200, described, found.bytes);
+  }
+
+  /** https://github.com/opencontainers/distribution-spec/blob/main/spec.md#listing-tags */
+  function listTags(response: ServerResponse, name: string, last: string | null): true {
+    const own = registry.tags().filter((tag) => tag.startsWith(`${name}:`));
+    if (own.length === 0) return refuse(response, 404, "NAME_UNKNOWN", "repository name not known");
+    const all = own.map((tag) => tag.slice(name.length + 1)).sort();
+    const rest = all.slice(last === null ? 0 : all.indexOf(last) + 1);
+    const tags = rest.slice(0, registry.pageSize);
+    const next = `</v2/${name}/tags/list?last=${tags.at(-1) ?? ""}>; rel="next"`;
+    const link = rest.length > tags.length ? { link: next } : {};
+    return reply(response, 200, link, JSON.stringify({ name, tags }));
   }
 
   function blob({ method, headers }: SeenRequest, response: ServerResponse, at: string): true {
@@ -201,6 +217,7 @@ export async function testRegistry(): Promise<TestRegistry> {
     ...{ blobs, manifests, uploads },
     etag: undefined,
     script: () => false,
+    pageSize: 1000,
     putBlob(repository, bytes) {
       const digest = digestOf(bytes);
       blobs.set(`${repository}@${digest}`, Buffer.from(bytes));

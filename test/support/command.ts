@@ -16,6 +16,8 @@ export interface RunOptions {
   cwd?: string;
   /** More descriptors, from 3 on. */
   descriptors?: readonly number[];
+  /** Standard input; none by default. */
+  input?: string;
 }
 
 /** Starts the command. */
@@ -40,14 +42,17 @@ export function runProgram(
 function startProgram(
   program: string,
   args: readonly string[],
-  { env, cwd, descriptors = [] }: RunOptions,
+  { env, cwd, descriptors = [], input }: RunOptions,
 ): ChildProcess {
-  const stdio: StdioOptions = ["ignore", "pipe", "pipe", ...descriptors];
-  return spawn(program, args, {
+  const stdin = input === undefined ? "ignore" : "pipe";
+  const stdio: StdioOptions = [stdin, "pipe", "pipe", ...descriptors];
+  const child = spawn(program, args, {
     stdio,
     ...(cwd !== undefined && { cwd }),
     env: { ...process.env, ...env },
   });
+  child.stdin?.end(input);
+  return child;
 }
 
 /** Waits for a process, with what it printed. */

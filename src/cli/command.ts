@@ -1,0 +1,101 @@
+import type { ImageProgress, Selection } from "../image/index.js";
+import type { Key, Recipient } from "../keywrap/types.js";
+import type { Descriptor } from "../spec/descriptor.js";
+import { isMany, type CommandLine } from "./arguments.js";
+import { debug } from "./debug.js";
+import { readKeys } from "./keys.js";
+import { progressDisplay } from "./progress.js";
+import { readRecipients } from "./recipients.js";
+import { bytes } from "./text.js";
+
+/** The parts that commands are made of. */
+
+/** The output of a command: as text, and as an object for `--json`. */
+export interface CommandResult {
+  text: string;
+  json: unknown;
+  warnings: string[];
+  /** The digest of the image, for `--quiet` and `--digestfile`. */
+  digest?: string;
+  /** Why an image was left as it is: it already was as requested. */
+  unchanged?: string;
+}
+
+/** A command whose keys and recipients are read; it runs for one image, or for many at once. */
+export interface Prepared {
+  /** About keys and recipients. */
+  warnings: string[];
+  run(images: readonly string[]): Promise<CommandResult>;
+}
+
+export type Prepare = (line: CommandLine, signal: AbortSignal) => Promise<Prepared>;
+
+/** Reports on the bytes of an operation while it runs. */
+export type OnProgress = ((progress: ImageProgress) => void) | undefined;
+
+export const AS_REQUESTED = "its recipients are as requested";
+
+export function unchanged(source: string, destination: string, image: Descriptor): CommandResult {
+  const json = { source, destination, image };
+  const { digest } = image;
+  return { text: "", json, warnings: [], digest, unchanged: AS_REQUESTED };
+}
+
+export function selection({
+  layers,
+  platforms,
+  mediaTypes,
+  minSize,
+  digests,
+}: CommandLine): Selection {
+  return { layers, platforms, mediaTypes, minSize, digests };
+}
+
+export async function allKeys(
+  line: CommandLine,
+  signal: AbortSignal,
+): Promise<{ keys: Key[]; warnings: string[] }> {
+  const warnings: string[] = [];
+  const keys = await readKeys(line.keys, {
+    signal,
+    onWarning: (warning) => warnings.push(warning),
+  });
+  return { keys, warnings };
+}
+
+export async function allRecipients({
+  recipients: texts,
+  kid,
+  strict,
+  keyRings,
+}: CommandLine): Promise<{ recipients: Recipient[]; warnings: string[] }> {
+  const warnings: string[] = [];
+  const onWarning = (warning: string): unknown => warnings.push(warning);
+  const recipients: Recipient[] = [];
+  for (const text of texts) {
+    recipients.push(...(await readRecipients(text, { kid, strict, keyRings, onWarning })));
+  }
+  return { recipients, warnings };
+}
+
+export async function withProgress<T>(
+  line: CommandLine,
+  run: (onProgress: OnProgress) => Promise<T>,
+): Promise<T> {
+  const seen = new Set<string>();
+  const log = ({ action, digest, blobSize }: ImageProgress): void => {
+    const name = `${action} ${digest}`;
+    if (!seen.has(name)) debug(`${name}, ${bytes(blobSize)}`);
+    seen.add(name);
+  };
+  if (line.quiet || isMany(line)) return run(log);
+  const bar = progressDisplay(process.stderr);
+  try {
+    return await run((progress) => {
+      log(progress);
+      bar.update(progress);
+    });
+  } finally {
+    bar.clear();
+  }
+}

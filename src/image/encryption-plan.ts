@@ -1,0 +1,52 @@
+import type { ImageSource } from "../store/types.js";
+import type { EncryptImageOptions } from "./encrypt.js";
+import { countsOf, findBaseChanged, findBaseLayers, type Bases } from "./features/base-image.js";
+import type { ImageHashes } from "./features/binding.js";
+import { readConfigs, type ReadConfigs } from "./features/config-history.js";
+import { CONVERTED_WARNING, hasDockerFormat } from "./features/docker-format.js";
+import { findWrongDiffIds, plainDiffIds } from "./features/expected-config.js";
+import { findDescriptorLoss, findPlainLeft } from "./features/plain-left.js";
+import {
+  requirePresent,
+  selectLayers,
+  selectManifests,
+  type SelectedLayer,
+} from "./manifests/select-layers.js";
+import { imageManifests, type ImageNode } from "./manifests/tree.js";
+
+export interface EncryptionPlan {
+  selected: SelectedLayer[];
+  configs: ReadConfigs;
+  base: Bases | undefined;
+  /** The configs as the encrypted image has them. */
+  bound: ImageHashes;
+  diffIds: ReadonlyMap<SelectedLayer, string>;
+  warnings: string[];
+}
+
+/** Decides which layers are encrypted, before anything is written. */
+export async function planEncryption(
+  source: ImageSource,
+  root: ImageNode,
+  options: EncryptImageOptions,
+): Promise<EncryptionPlan> {
+  const { skipBase = false, redactHistory: redact = false, signal } = options;
+  requirePresent(root, options);
+  const manifests = imageManifests(root);
+  const chosen = selectManifests(manifests, options);
+  const configs = await readConfigs(source, chosen, { redact, signal });
+  const base =
+    skipBase === false
+      ? undefined
+      : await findBaseLayers(source, chosen, {
+          ...{ base: skipBase === true ? undefined : skipBase, configs: configs.configs, signal },
+        });
+  const selected = selectLayers(manifests, options, base && countsOf(base));
+  const converted = hasDockerFormat(root) ? [CONVERTED_WARNING] : [];
+  const baseWarnings = base === undefined ? [] : findBaseChanged(base);
+  const wrong = findWrongDiffIds(chosen, configs.configs);
+  const left = [...findPlainLeft(root), ...findDescriptorLoss(root, selected)];
+  const warnings = [...converted, ...configs.warnings, ...wrong, ...baseWarnings, ...left];
+  const diffIds = plainDiffIds(selected, configs.configs);
+  return { selected, configs, base, bound: configs.hashes, diffIds, warnings };
+}
