@@ -1,7 +1,10 @@
-export { MAX_JSON_DEPTH, MAX_JSON_VALUES } from "../text/json.js";
+export { MAX_JSON_DEPTH, MAX_JSON_MEMBERS, MAX_JSON_VALUES } from "../text/json.js";
 
 /** The largest manifest, index or config read or written, in bytes: what registries commonly accept. */
 export const MAX_MANIFEST_SIZE: number = 4 * 1024 * 1024;
+
+/** The most layers and index entries of an image: each costs memory, and time in which nothing else runs. */
+export const MAX_DESCRIPTORS = 5000;
 
 /** The largest annotation of layer encryption that is read, in characters. */
 export const MAX_ANNOTATION_LENGTH: number = 1024 * 1024;

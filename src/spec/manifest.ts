@@ -19,7 +19,7 @@ import {
   type JsonObject,
 } from "../text/json.js";
 import { member } from "../text/json-edits.js";
-import { MAX_MANIFEST_SIZE } from "./limits.js";
+import { MAX_DESCRIPTORS, MAX_MANIFEST_SIZE } from "./limits.js";
 
 /** An image manifest, of OCI's format or Docker's, as it is stored, with what this library looks at. */
 export interface Manifest {
@@ -156,6 +156,9 @@ export function readManifestObject(bytes: Uint8Array): JsonObject {
 export function descriptors(value: JsonObject, root: JsonNode, name: string): LocatedDescriptor[] {
   const array = value[name];
   if (!Array.isArray(array)) throw invalid(`its member "${name}" is not an array`);
+  if (array.length > MAX_DESCRIPTORS) {
+    throw invalid(`it has more than ${String(MAX_DESCRIPTORS)} ${name}`);
+  }
   const nodes = member(root, name)?.items ?? [];
   return (array as unknown[]).flatMap((item, i) => {
     const node = nodes[i];

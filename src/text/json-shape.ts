@@ -37,3 +37,27 @@ export const MAP: Shape = {};
 export function foldName(name: string): string {
   return name.toLowerCase().toUpperCase();
 }
+
+/** Most objects have so few names that a map costs more than it saves. */
+const FEW_NAMES = 8;
+
+/** Names of one object, each behind its folded form. */
+export interface Names {
+  few: string[];
+  many?: Map<string, string>;
+}
+
+/** Registers a name; returns the one that was there under its folded form. */
+export function registerName(names: Names, folded: string, written: string): string | undefined {
+  const { few } = names;
+  if (names.many === undefined) {
+    for (let i = 0; i < few.length; i += 2) if (few[i] === folded) return few[i + 1];
+    if (few.push(folded, written) <= 2 * FEW_NAMES) return undefined;
+    names.many = new Map();
+    for (let i = 0; i < few.length; i += 2) names.many.set(few[i] ?? "", few[i + 1] ?? "");
+    return undefined;
+  }
+  const other = names.many.get(folded);
+  if (other === undefined) names.many.set(folded, written);
+  return other;
+}

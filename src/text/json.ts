@@ -1,12 +1,15 @@
-import { ANY, foldName, type Shape } from "./json-shape.js";
+import { ANY, foldName, registerName, type Names, type Shape } from "./json-shape.js";
 
 export { ANY, foldName, MAP, mapOf, struct, type Shape } from "./json-shape.js";
 
 /** The deepest nesting of a JSON document; real ones have less than ten levels. */
 export const MAX_JSON_DEPTH = 32;
 
-/** The most values in a JSON document; a manifest of 4 MiB has about 100,000. */
-export const MAX_JSON_VALUES = 500_000;
+/** The most values in a JSON document; an index of 4 MiB has about 100,000. */
+export const MAX_JSON_VALUES = 200_000;
+
+/** The most members of one object, so that no document takes long to read. */
+export const MAX_JSON_MEMBERS = 10_000;
 
 /** An object of a document. Names that stand for Go's struct fields are absent where they are null. */
 export type JsonObject = Readonly<Record<string, unknown>>;
@@ -117,6 +120,11 @@ function read(
   let node: JsonNode = { start: 0, end: 0 };
   const foldedNames = new Map<string, string>();
 
+  /** Places within a value that nobody looks at are not kept. */
+  function isPlaced(shape: Shape): boolean {
+    return hasPlaces && shape !== ANY;
+  }
+
   function skipSpace(): void {
     for (;;) {
       const code = text.charCodeAt(position);
@@ -167,8 +175,9 @@ function read(
 
   function object(shape: Shape, depth: number, start: number): Record<string, unknown> {
     const value: Record<string, unknown> = {};
-    const members: JsonMember[] = [];
-    const seen = new Map<string, string>();
+    const members: JsonMember[] | undefined = isPlaced(shape) ? [] : undefined;
+    let count = 0;
+    const names: Names = { few: [] };
     position++;
     if (!take(CLOSE_OBJECT)) {
       do {
@@ -181,36 +190,36 @@ function read(
         if (field !== undefined && field.name !== written && shape.isAnyCase !== true) {
           throw refuse(`its member ${quote(written)} is ${quote(field.name)} to some readers`);
         }
-        const other = seen.get(folded);
+        if (++count > MAX_JSON_MEMBERS) throw refuse("it has too many values");
+        const other = registerName(names, folded, written);
         if (other === written) throw refuse(`it names ${quote(written)} twice`);
         if (other !== undefined) {
           throw refuse(`its members ${quote(other)} and ${quote(written)} are one to some readers`);
         }
-        seen.set(folded, written);
         require(COLON);
         const name = field?.name ?? written;
         const member = any(field?.shape ?? shape.values ?? (shape.fields ? ANY : shape), depth);
         if (member !== null || shape.fields === undefined) setOwn(value, name, member);
-        if (hasPlaces) members.push({ name, start: nameStart, value: node });
+        members?.push({ name, start: nameStart, value: node });
       } while (take(COMMA));
       require(CLOSE_OBJECT);
     }
-    if (hasPlaces) node = { start, end: position, members };
+    if (hasPlaces) node = { start, end: position, ...(members && { members }) };
     return value;
   }
 
   function array(shape: Shape, depth: number, start: number): unknown[] {
     const value: unknown[] = [];
-    const items: JsonNode[] = [];
+    const items: JsonNode[] | undefined = isPlaced(shape) ? [] : undefined;
     position++;
     if (!take(CLOSE_ARRAY)) {
       do {
         value.push(any(shape, depth));
-        if (hasPlaces) items.push(node);
+        items?.push(node);
       } while (take(COMMA));
       require(CLOSE_ARRAY);
     }
-    if (hasPlaces) node = { start, end: position, items };
+    if (hasPlaces) node = { start, end: position, ...(items && { items }) };
     return value;
   }
 

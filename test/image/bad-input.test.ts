@@ -476,6 +476,13 @@ async function nestedIndexes(path: string, depth: number): Promise<Entry> {
   return entry;
 }
 
+/** A manifest that names one layer many times. */
+async function manyLayers(path: string, count: number): Promise<Entry> {
+  const { text } = await putManifest(path, [layers[0]!]);
+  const one = JSON.stringify(layers[0]!.descriptor);
+  return putText(path, text.replace(one, Array(count).fill(one).join()));
+}
+
 const HOSTILE: readonly (readonly [string, Root, ErrorCode])[] = [
   ["a manifest of 5 MB", largeManifest, "MANIFEST_TOO_LARGE"],
   [
@@ -494,6 +501,12 @@ const HOSTILE: readonly (readonly [string, Root, ErrorCode])[] = [
   ],
   ["an index that refers to itself", indexOfItself, "BLOB_DIGEST_MISMATCH"],
   ["indexes nested 9 deep", (path) => nestedIndexes(path, 9), "MANIFEST_INVALID"],
+  ["a manifest of 5001 layers", (path) => manyLayers(path, 5001), "MANIFEST_INVALID"],
+  [
+    "two manifests of 5000 layers together",
+    async (path) => putIndex(path, [await manyLayers(path, 2499), await manyLayers(path, 2501)]),
+    "MANIFEST_INVALID",
+  ],
   ["indexes nested 1000 deep", (path) => nestedIndexes(path, 1000), "MANIFEST_INVALID"],
   [
     "platforms without layers",

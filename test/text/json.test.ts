@@ -7,6 +7,7 @@ import {
   MAP,
   mapOf,
   MAX_JSON_DEPTH,
+  MAX_JSON_MEMBERS,
   MAX_JSON_VALUES,
   parseJson,
   parseWithPlaces,
@@ -96,6 +97,17 @@ describe("parseJson", () => {
       expect(() => read(nested(depth))).toThrow("nested too deeply");
     }
     expect(() => read(`[${"0,".repeat(MAX_JSON_VALUES)}0]`)).toThrow("too many values");
+    const members = (count: number): string =>
+      `{${Array.from({ length: count }, (_, i) => `"a${String(i)}":0`).join(",")}}`;
+    expect(read(members(MAX_JSON_MEMBERS))).toHaveProperty(`a${String(MAX_JSON_MEMBERS - 1)}`, 0);
+    expect(() => read(members(MAX_JSON_MEMBERS + 1))).toThrow("too many values");
+  });
+
+  it.each([1, 7, 8, 9, 10, 100])("finds a name that comes again behind %i others", (count) => {
+    const names = Array.from({ length: count }, (_, i) => `"a${String(i)}":0,`).join("");
+    expect(() => read(`{"ab":1,${names}"aB":1}`)).toThrow("one to some readers");
+    expect(() => read(`{${names}"ab":1,"aB":1}`)).toThrow("one to some readers");
+    expect(read(`{"ab":1,${names}"cd":1}`)).toHaveProperty("cd", 1);
   });
 
   it("takes fields that are null for absent, and nothing else", () => {

@@ -1,7 +1,7 @@
 import { isOcicryptError, OcicryptError } from "../../errors.js";
 import { DOCKER_REFERENCE_TYPE } from "../../spec/annotations.js";
 import type { Descriptor, Platform } from "../../spec/descriptor.js";
-import { MAX_MANIFEST_SIZE } from "../../spec/limits.js";
+import { MAX_DESCRIPTORS, MAX_MANIFEST_SIZE } from "../../spec/limits.js";
 import {
   isDocumentType,
   isManifestType,
@@ -73,6 +73,7 @@ export async function readTree(
 ): Promise<ImageNode> {
   let documents = 0;
   let totalSize = 0;
+  let descriptors = 0;
 
   async function readNode(descriptor: Descriptor, depth: number): Promise<ImageNode> {
     const isKnown = isDocumentType(descriptor.mediaType);
@@ -92,6 +93,14 @@ export async function readTree(
     if (bytes === undefined) return { kind: "missing", descriptor };
     if (!isKnown) return { kind: "other", descriptor, bytes };
     const document = parseDocument(bytes, descriptor.mediaType);
+    descriptors += (document.kind === "index" ? document.manifests : document.layers).length;
+    if (descriptors > MAX_DESCRIPTORS) {
+      const most = String(MAX_DESCRIPTORS);
+      throw new OcicryptError(
+        "MANIFEST_INVALID",
+        `the image has more than ${most} layers and entries`,
+      );
+    }
     const { platform } = descriptor;
     if (document.kind === "manifest") {
       const isArtifact = document.subject !== undefined && !isImageConfig(document.config);
