@@ -58,6 +58,8 @@ export interface CommandLine {
   caFile: string | undefined;
   authFile: string | undefined;
   credsStdin: boolean;
+  username: string | undefined;
+  passwordStdin: boolean;
   /** The credentials that `credsStdin` asks for, once they are read. */
   credentials?: PasswordCredentials;
   /** Bytes in each request of an upload. */
@@ -130,6 +132,8 @@ export function parseCommandLine(argv: readonly string[]): CommandLine {
     caFile: one("ca-file"),
     authFile: one("authfile"),
     credsStdin: flag("creds-stdin"),
+    username: one("username"),
+    passwordStdin: flag("password-stdin"),
     chunkSize: requireChunk(size("chunk-size")),
     digestFile: one("digestfile"),
     allTags: flag("all-tags"),

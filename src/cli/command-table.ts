@@ -62,6 +62,8 @@ export const COMMANDS = [
   "recipients remove",
   "recipients replace",
   "rotate",
+  "login",
+  "logout",
   "completion",
 ] as const;
 
@@ -209,6 +211,36 @@ export const COMMAND_TABLE: Readonly<Record<CommandName, CommandForm>> = {
     examples: [
       "ocicrypt rotate oci:app-enc:latest oci:app-new:latest -r jwe:bob.pem -k private.pem",
     ],
+  },
+  login: {
+    takes: ["registry"],
+    usage: "--username <name>",
+    summary: "store the credentials for a registry",
+    description:
+      "Stores a user name and a password for a registry, once the registry has accepted them, " +
+      "where docker, podman and skopeo find them too: in the credential helper that is configured, " +
+      "or in the file of `--authfile` or `REGISTRY_AUTH_FILE`, or else in Docker's `config.json`.",
+    options: ["username", "password-stdin"],
+    texts: { authfile: "store the credentials in this file" },
+    needs: [
+      { options: ["username"], what: "a user name", hint: "name one, such as --username alice" },
+    ],
+    isReading: true,
+    examples: [
+      "ocicrypt login registry.example --username alice",
+      "ocicrypt login registry.example --username ci --password-stdin < token.txt",
+    ],
+  },
+  logout: {
+    takes: ["registry"],
+    summary: "remove the credentials for a registry",
+    description:
+      "Removes the credentials for a registry from the files and credential helpers that `ocicrypt` " +
+      "reads. Entries for single repositories stay.",
+    options: [],
+    texts: { authfile: "remove the credentials from this file only" },
+    isReading: true,
+    examples: ["ocicrypt logout registry.example"],
   },
   completion: {
     takes: ["shell"],

@@ -31,6 +31,7 @@ import type { CommandName } from "./command-table.js";
 import { completionScript } from "./completion.js";
 import { openDestination, openSource, openTrusted, shownImage } from "./images.js";
 import { readKeys } from "./keys.js";
+import { login, logout } from "./login.js";
 import {
   readRecipientFiles,
   readRecipientIds,
@@ -55,6 +56,8 @@ export const PREPARE: Record<CommandName, Prepare> = {
   "recipients remove": remove,
   "recipients replace": (line, signal) => rewrap(line, signal, replaceImageRecipients),
   rotate,
+  login,
+  logout,
   completion: ({ images: [shell = ""] }) => {
     const script = completionScript(shell);
     const result = { text: script, json: { script }, warnings: [] };

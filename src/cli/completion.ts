@@ -33,7 +33,7 @@ export function completionScript(shell: string): string {
 /** How an argument of a command is completed. */
 function argumentCompletion(name: string | undefined): Completion | undefined {
   if (name === "shell") return SHELLS;
-  if (name === undefined) return undefined;
+  if (name === undefined || name === "registry") return undefined;
   return name.startsWith("file") ? "file" : "image";
 }
 

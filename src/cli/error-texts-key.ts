@@ -97,7 +97,7 @@ export const REGISTRY: ErrorTexts<RegistryErrorCode> = {
   },
   REGISTRY_DENIED: {
     meaning: "The registry does not grant access to this repository with these credentials.",
-    hint: "log in with the right password (docker, podman or skopeo login), or check your permissions",
+    hint: "log in with the right password (ocicrypt login HOST), or check your permissions",
   },
   REGISTRY_FAILED: {
     meaning: "The registry answered with an error, which the message quotes.",

@@ -1,6 +1,5 @@
 /** Hints for options of skopeo, podman, docker and ctr that do not exist here. */
-const LOGIN =
-  "log in first: docker, podman or skopeo login HOST; or pass USER:PASSWORD with --creds-stdin";
+const LOGIN = "log in first: ocicrypt login HOST; or pass USER:PASSWORD with --creds-stdin";
 const TLS =
   "use --plain-http for a registry without TLS, or --ca-file FILE to trust its certificate";
 const ALL = "omit it: all platforms are included; --platform selects some of them";

@@ -18,8 +18,8 @@ export const IMAGE_FORMS: readonly Form[] = [
   {
     written: "docker://HOST/REPO[:TAG]",
     meaning:
-      "an image in a registry; the default tag is `latest`. Credentials come from `docker login`, " +
-      "`podman login` or `skopeo login`",
+      "an image in a registry; the default tag is `latest`. Credentials come from `ocicrypt " +
+      "login`, `docker login`, `podman login` or `skopeo login`",
   },
   {
     written: "docker://HOST/REPO@sha256:HEX",

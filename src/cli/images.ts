@@ -189,7 +189,8 @@ function atKnownPlace(reference: Reference): Reference {
   throw new OcicryptError("IMAGE_NOT_FOUND", "the image does not exist");
 }
 
-async function registryOptions(options: ImageOptions): Promise<RegistryOptions> {
+/** The options for registries that a command line asks for. */
+export async function registryOptions(options: ImageOptions): Promise<RegistryOptions> {
   const { plainHttp, caFile, authFile, credentials, quiet } = options;
   return {
     ...(authFile !== undefined && { credentials: await storedIn(authFile) }),
@@ -220,7 +221,7 @@ export async function readCredentials(images: readonly string[]): Promise<Passwo
     .filter((image) => image.startsWith(REGISTRY))
     .map((image) => parse(image, parseRegistryReference).host);
   if (new Set(hosts).size !== 1) {
-    const hint = "log in to each registry instead: docker, podman or skopeo login HOST";
+    const hint = "log in to each registry instead: ocicrypt login HOST";
     throw new UsageError("--creds-stdin needs images in exactly one registry", hint);
   }
   const text = Buffer.from(readStdin("the credentials of --creds-stdin")).toString();

@@ -50,6 +50,8 @@ export const OPTION_NAMES = [
   "ca-file",
   "authfile",
   "creds-stdin",
+  "username",
+  "password-stdin",
   "chunk-size",
   "digestfile",
   "all-tags",
@@ -212,6 +214,14 @@ export const OPTIONS: Readonly<Record<OptionName, OptionForm>> = {
   "creds-stdin": {
     ...flag,
     text: "read USER:PASSWORD for the registry from standard input",
+  },
+  username: {
+    ...{ ...one, value: "NAME", what: "a user name", example: "alice" },
+    text: "log in as this user",
+  },
+  "password-stdin": {
+    ...flag,
+    text: "read the password from standard input instead of asking for it on the terminal",
   },
   "chunk-size": {
     ...{ ...one, value: "SIZE", what: "a size", example: "5MiB" },

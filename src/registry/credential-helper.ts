@@ -20,6 +20,9 @@ export interface TokenCredentials {
 const TIMEOUT = 60_000;
 const MAX_OUTPUT = 64 * 1024;
 
+/** Such as `process.env`. */
+export type Environment = Readonly<Record<string, string | undefined>>;
+
 /**
  * Asks a program `docker-credential-NAME` for the credentials of a registry
  * (https://github.com/docker/docker-credential-helpers).
@@ -30,13 +33,9 @@ const MAX_OUTPUT = 64 * 1024;
 export async function askHelper(
   name: string,
   registry: string,
-  env: Readonly<Record<string, string | undefined>>,
+  env: Environment,
 ): Promise<Credentials | undefined> {
-  // It becomes the name of a program: nothing in it may lead to another directory.
-  if (!/^[A-Za-z0-9][\w.-]{0,63}$/.test(name)) {
-    throw unusable(printable(name, 64), "it is not the name of a helper");
-  }
-  const output = await run(name, registry, env);
+  const output = await run(name, "get", `${registry}\n`, env);
   if (output === undefined) return undefined;
   const refuse = (): OcicryptError => unusable(name, "its answer is not JSON");
   const { Username, Secret } = asObject(parseJson(output, { maxSize: MAX_OUTPUT, refuse })) ?? {};
@@ -49,14 +48,45 @@ export async function askHelper(
     : { username: Username, password: Secret };
 }
 
-function run(
+/**
+ * Lets a helper store credentials.
+ *
+ * @throws {@link OcicryptError} `CREDENTIALS_INVALID`
+ */
+export async function tellHelper(
   name: string,
   registry: string,
-  env: Readonly<Record<string, string | undefined>>,
+  { username, password }: PasswordCredentials,
+  env: Environment,
+): Promise<void> {
+  const entry = { ServerURL: registry, Username: username, Secret: password };
+  await run(name, "store", JSON.stringify(entry), env);
+}
+
+/**
+ * Lets a helper forget the credentials of a registry.
+ *
+ * @throws {@link OcicryptError} `CREDENTIALS_INVALID`
+ */
+export async function clearHelper(name: string, registry: string, env: Environment): Promise<void> {
+  await run(name, "erase", `${registry}\n`, env);
+}
+
+/** @returns `undefined` when the helper has nothing */
+function run(
+  name: string,
+  action: "get" | "store" | "erase",
+  input: string,
+  env: Environment,
 ): Promise<string | undefined> {
   return new Promise((resolve, reject) => {
+    // It becomes the name of a program: nothing in it may lead to another directory.
+    if (!/^[A-Za-z0-9][\w.-]{0,63}$/.test(name)) {
+      reject(unusable(printable(name, 64), "it is not the name of a helper"));
+      return;
+    }
     const options = { env, timeout: TIMEOUT, maxBuffer: MAX_OUTPUT, windowsHide: true };
-    const child = execFile(`docker-credential-${name}`, ["get"], options, (error, stdout) => {
+    const child = execFile(`docker-credential-${name}`, [action], options, (error, stdout) => {
       if (error === null) {
         resolve(stdout);
         return;
@@ -69,7 +99,7 @@ function run(
       reject(unusable(name, reason(error)));
     });
     child.stdin?.on("error", () => undefined);
-    child.stdin?.end(`${registry}\n`);
+    child.stdin?.end(input);
   });
 }
 

@@ -12,10 +12,9 @@ import {
   type JsonObject,
 } from "../text/json.js";
 import { errno } from "../io/files.js";
-import { askHelper, type Credentials } from "./credential-helper.js";
+import { askHelper, type Credentials, type Environment } from "./credential-helper.js";
 import { DOCKER_HUB } from "./reference.js";
 
-type Environment = Readonly<Record<string, string | undefined>>;
 /** How messages name credentials in the environment. */
 const INLINE = "DOCKER_AUTH_CONFIG";
 
@@ -71,7 +70,7 @@ export function configuredCredentials({
   };
 }
 
-function authFiles(env: Environment, home: string): string[] {
+export function authFiles(env: Environment, home: string): string[] {
   const variable = (name: string): string | undefined => (env[name] === "" ? undefined : env[name]);
   const override = variable("REGISTRY_AUTH_FILE");
   if (override !== undefined) return [override];
@@ -138,7 +137,7 @@ function lookupOrder({ host, repository }: CredentialRequest): string[] {
 }
 
 /** The names of a host. */
-function hostKeys(host: string): string[] {
+export function hostKeys(host: string): string[] {
   return host === DOCKER_HUB ? HUB_HOSTS : [host];
 }
 
@@ -146,12 +145,12 @@ function hostKeys(host: string): string[] {
  * The registry that a key of `auths` names. Docker and skopeo read a URL as its host, whatever its path; a
  * key without scheme can name a repository, in skopeo's way, and may end with slashes.
  */
-function subjectOf(key: string): string {
+export function subjectOf(key: string): string {
   const url = /^https?:\/\/([^/]*)/.exec(key);
   return url?.[1] ?? key.replace(/^([^/]*)\/v[12]\/*$/, "$1").replace(/\/+$/, "");
 }
 
-function helperKey(host: string): string {
+export function helperKey(host: string): string {
   return host === DOCKER_HUB ? HUB_KEY : host;
 }
 
@@ -179,7 +178,7 @@ function decodeEntry(entry: JsonObject, path: string): Credentials | undefined {
   return { username: decoded.slice(0, colon), password };
 }
 
-async function readAuthFile(path: string): Promise<JsonObject | undefined> {
+export async function readAuthFile(path: string): Promise<JsonObject | undefined> {
   let bytes: Buffer;
   try {
     if ((await stat(path)).size > MAX_FILE_SIZE) throw invalid(path, "it is too large");
@@ -198,7 +197,7 @@ function parseAuthFile(bytes: Uint8Array, path: string): JsonObject {
   return objectOf(parseJson(bytes, { shape: AUTH_FILE, maxSize: MAX_FILE_SIZE, refuse }), path);
 }
 
-function objectIn(object: JsonObject, name: string, path: string): JsonObject {
+export function objectIn(object: JsonObject, name: string, path: string): JsonObject {
   return Object.hasOwn(object, name) ? objectOf(object[name] ?? {}, path) : {};
 }
 
@@ -214,7 +213,7 @@ const AUTH_FILE = /* @__PURE__ */ struct({
 });
 
 /** Returns a member that is a string and not empty. */
-function ownString(object: JsonObject, name: string): string | undefined {
+export function ownString(object: JsonObject, name: string): string | undefined {
   const value = Object.hasOwn(object, name) ? object[name] : undefined;
   return typeof value === "string" && value !== "" ? value : undefined;
 }

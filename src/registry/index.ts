@@ -5,6 +5,12 @@
  */
 export { configuredCredentials, type ConfiguredCredentialsOptions } from "./credentials.js";
 export { registryDestination } from "./destination.js";
+export {
+  checkCredentials,
+  removeCredentials,
+  storeCredentials,
+  type StoredCredentialsOptions,
+} from "./login.js";
 export { parseRegistryReference } from "./reference.js";
 export { listReferrers } from "./referrers.js";
 export { registrySource } from "./source.js";

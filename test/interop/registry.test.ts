@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it, type TestContext } from "vitest";
 import { decryptImage, encryptImage } from "../../src/image/index.js";
@@ -26,7 +26,15 @@ import { digestOf, INDEX } from "../registry/server.js";
 import { chunked, collect } from "../support/bytes.js";
 import { expectCode } from "../support/codes.js";
 import { layerOf, layoutOf, TAR } from "../support/image.js";
-import { diffIds, hasProgram, requirePeer, run, temporaryDirectory, VECTORS } from "./peers.js";
+import {
+  diffIds,
+  hasProgram,
+  ocicrypt,
+  requirePeer,
+  run,
+  temporaryDirectory,
+  VECTORS,
+} from "./peers.js";
 
 const directory = temporaryDirectory();
 stopRegistries();
@@ -294,6 +302,52 @@ describe("a registry with a password", () => {
       const error = await expectCode(source.resolve(), "REGISTRY_DENIED");
       expect(error.message).not.toContain("wrong");
     }
+  });
+});
+
+describe("logging in", () => {
+  const PASSWORD = "U*U";
+  const HASH = "$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW";
+
+  it("is read by skopeo, and skopeo's by the command, which also logs out of it", async (context) => {
+    requireBoth(context);
+    const file = join(directory, "login-htpasswd");
+    writeFileSync(file, `user:${HASH}\n`);
+    const auth = `auth: {htpasswd: {realm: test, path: ${file}}}`;
+    const { host } = await dockerRegistry(directory, { auth });
+    const home = join(directory, "login-home");
+    const env = { HOME: home, XDG_RUNTIME_DIR: join(home, "run"), DOCKER_CONFIG: home };
+    const login = ["login", host, "--username", "user", "--password-stdin"];
+
+    const denied = await ocicrypt(login, { env, input: Buffer.from("wrong\n") });
+    expect(denied.stderr).toMatch(/^error: GET http:\S+\/v2\/ was answered 401.*REGISTRY_DENIED/);
+    expect(existsSync(join(home, "config.json"))).toBe(false);
+
+    const done = await ocicrypt(login, { env, input: Buffer.from(`${PASSWORD}\n`) });
+    expect(done.stdout.toString()).toBe(
+      `logged in to ${host} as user; the password is in ${join(home, "config.json")}\n`,
+    );
+    const who = await run("skopeo", ["login", "--get-login", host], { env });
+    expect(who.stdout.toString()).toBe("user\n");
+    const tls = "--dest-tls-verify=false";
+    await run("skopeo", ["copy", tls, `oci:${plainLayout}:latest`, `docker://${host}/app`], {
+      env,
+    });
+    const inspected = await ocicrypt(["inspect", `docker://${host}/app`], { env });
+    expect(inspected.status).toBe(0);
+
+    const left = await ocicrypt(["logout", host], { env });
+    expect(left.stdout.toString()).toContain(`from ${join(home, "config.json")}`);
+    const again = await ocicrypt(["inspect", `docker://${host}/app`], { env });
+    expect(again.stderr).toContain("REGISTRY_DENIED");
+
+    const authfile = join(home, "auth.json");
+    await skopeo("login", "--authfile", authfile, "--tls-verify=false", "-u", "user", "-p", PASSWORD, host); // prettier-ignore
+    const read = ["inspect", `docker://${host}/app`, "--authfile", authfile];
+    expect((await ocicrypt(read)).status).toBe(0);
+    await ocicrypt(["logout", host, "--authfile", authfile]);
+    const gone = await run("skopeo", ["login", "--authfile", authfile, "--get-login", host]);
+    expect(gone.stderr).toContain("not logged into");
   });
 });
 

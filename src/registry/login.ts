@@ -1,0 +1,190 @@
+import { randomUUID } from "node:crypto";
+import { mkdir, open, realpath, rename, rm } from "node:fs/promises";
+import { homedir } from "node:os";
+import { basename, dirname, join } from "node:path";
+import { OcicryptError } from "../errors.js";
+import { syncDirectory, writing } from "../io/files.js";
+import type { JsonObject } from "../text/json.js";
+import { isSuccess, registryClient } from "./client.js";
+import {
+  askHelper,
+  clearHelper,
+  tellHelper,
+  type Environment,
+  type PasswordCredentials,
+} from "./credential-helper.js";
+import {
+  authFiles,
+  helperKey,
+  hostKeys,
+  objectIn,
+  ownString,
+  readAuthFile,
+  subjectOf,
+  type ConfiguredCredentialsOptions,
+} from "./credentials.js";
+import { failure } from "./failure.js";
+import type { RegistryOptions } from "./options.js";
+import { checkReference, DOCKER_HUB } from "./reference.js";
+
+export interface StoredCredentialsOptions extends ConfiguredCredentialsOptions {
+  /** The file to change, and no other one. Default: `$REGISTRY_AUTH_FILE`, or else the usual files. */
+  file?: string | undefined;
+}
+
+/**
+ * Asks a registry whether it accepts a user name and a password.
+ *
+ * @param host the host and port of the registry, such as `registry.example:5000`
+ * @throws {@link OcicryptError} `REGISTRY_DENIED` unless it does; `REFERENCE_INVALID`,
+ *   `REGISTRY_UNREACHABLE`, `REGISTRY_FAILED`, `REGISTRY_INVALID_RESPONSE`, `CREDENTIALS_INVALID`
+ */
+export async function checkCredentials(
+  host: string,
+  credentials: PasswordCredentials,
+  { signal, ...options }: RegistryOptions & { signal?: AbortSignal | undefined } = {},
+): Promise<void> {
+  // The API itself belongs to no repository, so that any name does.
+  const reference = { host: registryHost(host), repository: "x" };
+  const client = registryClient(reference, { ...options, credentials });
+  const url = new URL("/v2/", await client.url("tags/list"));
+  const request = { method: "GET" as const, url, scopes: [], signal };
+  const answer = await client.request(request);
+  if (!isSuccess(answer.status)) throw failure(request, answer);
+}
+
+/**
+ * Stores the credentials for a registry as `docker login` does, where docker, podman, skopeo and
+ * `configuredCredentials` find them. They go to the credential helper that is configured for the
+ * registry, or else into the file that has an entry for it, by default
+ * `$DOCKER_CONFIG/config.json`. A file is replaced as a whole with the mode 0600; its other entries
+ * and members stay.
+ *
+ * @param host the host and port of the registry, such as `registry.example:5000`
+ * @returns the file, or the program of the helper, that has the credentials
+ * @throws {@link OcicryptError} `REFERENCE_INVALID`, `CREDENTIALS_INVALID`, `DESTINATION_FULL`,
+ *   `DESTINATION_UNWRITABLE`
+ */
+export async function storeCredentials(
+  host: string,
+  credentials: PasswordCredentials,
+  options: StoredCredentialsOptions = {},
+): Promise<string> {
+  const registry = registryHost(host);
+  const { username, password } = credentials;
+  if (username === "" || /[:\0]/.test(username) || password.includes("\0")) {
+    const why = "a user name must not be empty or contain a colon, and neither may contain NUL";
+    throw new OcicryptError("CREDENTIALS_INVALID", why);
+  }
+  const { env, paths } = placesOf(options);
+  let found: AuthFile | undefined;
+  for (const path of paths) {
+    found = await openAuthFile(path, registry);
+    // The first file with an entry counts, so that another one would have no effect.
+    if (found.helper !== undefined || found.keys.length > 0) break;
+  }
+  if (found === undefined) throw new TypeError("there is no file for credentials");
+  const { path, content, keys, auths, helper } = found;
+  const others = without(auths, keys);
+  if (helper !== undefined) {
+    await tellHelper(helper, helperKey(registry), credentials, env);
+    if (keys.length > 0) await writeAuthFile(path, { ...content, auths: others });
+    return `docker-credential-${helper}`;
+  }
+  const key = helperKey(registry);
+  const auth = Buffer.from(`${username}:${password}`).toString("base64");
+  await writeAuthFile(path, { ...content, auths: { ...others, [key]: { auth } } });
+  return path;
+}
+
+/**
+ * Removes the credentials for a registry from all places where `configuredCredentials` would find
+ * them. Entries for single repositories stay.
+ *
+ * @param host the host and port of the registry, such as `registry.example:5000`
+ * @returns the files, and programs of helpers, that had some
+ * @throws {@link OcicryptError} as {@link storeCredentials}
+ */
+export async function removeCredentials(
+  host: string,
+  options: StoredCredentialsOptions = {},
+): Promise<string[]> {
+  const registry = registryHost(host);
+  const { env, paths } = placesOf(options);
+  const removed: string[] = [];
+  for (const path of paths) {
+    const { content, keys, auths, helper } = await openAuthFile(path, registry);
+    const name = helperKey(registry);
+    if (helper !== undefined && (await askHelper(helper, name, env)) !== undefined) {
+      await clearHelper(helper, name, env);
+      removed.push(`docker-credential-${helper}`);
+    }
+    if (keys.length === 0) continue;
+    await writeAuthFile(path, { ...content, auths: without(auths, keys) });
+    removed.push(path);
+  }
+  return removed;
+}
+
+function registryHost(host: string): string {
+  checkReference({ host, repository: "x" }, host);
+  return hostKeys(DOCKER_HUB).includes(host) ? DOCKER_HUB : host;
+}
+
+/** The files in the order in which they count. A new entry goes into the last one. */
+function placesOf({ file, env = process.env, home = homedir() }: StoredCredentialsOptions): {
+  env: Environment;
+  paths: string[];
+} {
+  return { env, paths: file === undefined ? authFiles(env, home) : [file] };
+}
+
+interface AuthFile {
+  path: string;
+  content: JsonObject;
+  auths: JsonObject;
+  /** Those of `auths` that name the registry. */
+  keys: string[];
+  helper: string | undefined;
+}
+
+async function openAuthFile(path: string, registry: string): Promise<AuthFile> {
+  const content = (await readAuthFile(path)) ?? {};
+  const auths = objectIn(content, "auths", path);
+  const names = hostKeys(registry);
+  const helpers = objectIn(content, "credHelpers", path);
+  const helper = names.map((name) => ownString(helpers, name)).find((name) => name !== undefined);
+  return {
+    ...{ path, content, auths },
+    keys: Object.keys(auths).filter((key) => names.includes(subjectOf(key))),
+    helper: helper ?? ownString(content, "credsStore"),
+  };
+}
+
+function without(object: JsonObject, keys: readonly string[]): JsonObject {
+  return Object.fromEntries(Object.entries(object).filter(([key]) => !keys.includes(key)));
+}
+
+/** Replaces a file; where it is a link, what it links to. */
+async function writeAuthFile(path: string, content: JsonObject): Promise<void> {
+  await writing(path, async () => {
+    const target = await realpath(path).catch(() => path);
+    const directory = dirname(target);
+    await mkdir(directory, { recursive: true, mode: 0o700 });
+    const staged = join(directory, `.${basename(target)}.${randomUUID()}`);
+    try {
+      const file = await open(staged, "wx", 0o600);
+      try {
+        // Indented with tabs, as Docker does.
+        await file.writeFile(`${JSON.stringify(content, undefined, "\t")}\n`);
+        await file.sync();
+      } finally {
+        await file.close();
+      }
+      await rename(staged, target);
+    } finally {
+      await rm(staged, { force: true });
+    }
+    await syncDirectory(directory);
+  });
+}
