@@ -117,10 +117,7 @@ export type PlaceErrorCode =
   | "DESTINATION_FULL"
   | "DESTINATION_UNWRITABLE";
 
-/**
- * The code of every error of this library: a closed set. `docs/errors.md` describes each code and
- * says what to do.
- */
+/** All error codes of this library. `docs/errors.md` describes each code and says what to do. */
 export type ErrorCode =
   | RequestErrorCode
   | LayerErrorCode
@@ -137,7 +134,7 @@ export type ErrorCode =
  * Mistakes in how a function is called are `TypeError` or `RangeError` instead, and an aborted
  * operation rejects with the reason of its `AbortSignal`.
  *
- * No message ever holds key material, a password or plaintext.
+ * No message contains key material, a password or plaintext.
  */
 export class OcicryptError extends Error {
   readonly code: ErrorCode;
@@ -154,12 +151,14 @@ Object.defineProperty(OcicryptError.prototype, "name", {
   writable: true,
 });
 
-/** A text of unknown length and content for a message. */
+/** Quotes an untrusted text of any length for a message. */
 export function shown(text: string): string {
   return JSON.stringify(text.length > 100 ? `${text.slice(0, 99)}…` : text);
 }
 
-/** Whether `error` is an {@link OcicryptError}, and if `code` is given, of that code. */
+/**
+ * Whether `error` is an {@link OcicryptError}; if `code` is given, also whether it has that code.
+ */
 export function isOcicryptError(error: unknown, code?: ErrorCode): error is OcicryptError {
   return error instanceof OcicryptError && (code === undefined || error.code === code);
 }

@@ -6,7 +6,7 @@ import {
   timingSafeEqual,
 } from "node:crypto";
 
-/** The name of the only cipher there is, in the public options. */
+/** The only cipher, as the public options name it. */
 export const CIPHER = "AES_256_CTR_HMAC_SHA256";
 export const KEY_SIZE = 32;
 /** The nonce is the whole first counter block, incremented as a 128-bit big-endian number. */
@@ -18,7 +18,7 @@ export interface CipherSecret {
   nonce: Uint8Array;
 }
 
-/** A new random key and nonce for one layer. */
+/** Creates a random key and nonce for one layer. */
 export function generateSecret(): CipherSecret {
   return { symkey: randomBytes(KEY_SIZE), nonce: randomBytes(NONCE_SIZE) };
 }
@@ -26,18 +26,20 @@ export function generateSecret(): CipherSecret {
 export interface Encryptor {
   /** Encrypts the next bytes, into new memory. */
   update(plaintext: Uint8Array): Uint8Array<ArrayBuffer>;
-  /** The HMAC of all ciphertext; ends the encryptor. */
+  /** Returns the HMAC of the whole ciphertext, and ends the encryptor. */
   finish(): Uint8Array;
 }
 
 export interface Decryptor {
-  /** Decrypts the next bytes, into new memory. They are not verified before {@link verify}. */
+  /** Decrypts the next bytes, into new memory. They are unverified until {@link verify}. */
   update(ciphertext: Uint8Array): Uint8Array<ArrayBuffer>;
-  /** Whether the HMAC of all ciphertext is the expected one; ends the decryptor. */
+  /** Whether the whole ciphertext has this HMAC; ends the decryptor. */
   verify(hmac: Uint8Array): boolean;
 }
 
-/** AES-256-CTR, with HMAC-SHA256 over the ciphertext and nothing else, both with the same key. */
+/**
+ * Encrypts with AES-256-CTR, and computes HMAC-SHA256 over the ciphertext alone with the same key.
+ */
 export function createEncryptor({ symkey, nonce }: CipherSecret): Encryptor {
   const cipher = createCipheriv("aes-256-ctr", symkey, nonce);
   const mac = createHmac("sha256", symkey);

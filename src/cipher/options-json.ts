@@ -4,8 +4,8 @@ import { MAX_ANNOTATION_LENGTH } from "../spec/limits.js";
 import { asObject, parseJson, requireObject, type JsonObject, type Shape } from "../text/json.js";
 
 /**
- * The object in the JSON of public or private options. Its names may be in any case: Go reads
- * names so, and writers have relied on it.
+ * Reads the JSON object of public or private options. Its names may be in any case, because Go
+ * reads names in any case, and writers have relied on this.
  */
 export function readOptions(
   json: Uint8Array,
@@ -13,14 +13,17 @@ export function readOptions(
   shape: Shape,
   code: ErrorCode,
 ): JsonObject {
-  // Reasons that quote the text are left out, as it can be a secret.
+  // The reason is not part of the message, because it quotes the text, which can be a secret.
   const refuse = (): OcicryptError =>
-    new OcicryptError(code, `the ${what} are not JSON that all readers read alike`);
+    new OcicryptError(code, `the ${what} are not valid JSON, or readers could disagree about them`);
   const value = parseJson(json, { shape, maxSize: MAX_ANNOTATION_LENGTH, refuse });
   return requireObject(value, () => new OcicryptError(code, `the ${what} are not a JSON object`));
 }
 
-/** Go writes byte arrays as base64 and an absent one as `null`; `undefined` for an absent one. */
+/**
+ * Reads bytes as Go writes them: base64, or `null` if absent. Returns `undefined` if they are
+ * absent.
+ */
 export function readBytes(value: unknown, what: string, code: ErrorCode): Uint8Array | undefined {
   if (value === undefined || value === null || value === "") return undefined;
   const bytes = typeof value === "string" ? decodeBase64(value) : null;
@@ -28,7 +31,7 @@ export function readBytes(value: unknown, what: string, code: ErrorCode): Uint8A
   return bytes;
 }
 
-/** The `cipheroptions` object, which Go writes as `null` when nothing was put into it. */
+/** Reads the `cipheroptions` object, which Go writes as `null` if it is empty. */
 export function readCipherOptions(
   value: unknown,
   what: string,

@@ -6,30 +6,30 @@ import { ANY, MAP, struct } from "../text/json.js";
 
 const SHAPE = /* @__PURE__ */ struct({ symkey: ANY, digest: ANY, cipheroptions: MAP }, true);
 
-/** The secret of a layer: what key wrappers wrap for each recipient. */
+/** The secret of a layer, which is wrapped for each recipient. */
 export interface PrivateOptions {
   /** The key of both AES-256-CTR and HMAC-SHA256, 32 bytes. */
   symkey: Uint8Array;
   /** The first counter block, 16 bytes. */
   nonce: Uint8Array;
   /**
-   * The digest that the layer had when it was encrypted, or empty. Advisory: c/image records that
-   * of the blob before its own compression step (c/image copy/encryption.go).
+   * The digest of the layer before encryption, or empty. Do not rely on it: containers/image
+   * records the digest from before its own compression step (c/image copy/encryption.go).
    */
   digest: string;
   /**
-   * Ties the layer to images; its content is `src/image/features/binding.ts`'s concern. Go and Rust
-   * look up `nonce` in `cipheroptions` and ignore every other entry.
+   * Binds the layer to images; `src/image/features/binding.ts` defines its content. Go and Rust
+   * look up only `nonce` in `cipheroptions` and ignore every other entry.
    */
   binding?: Uint8Array | undefined;
 }
 
-/** The entry of `cipheroptions` that holds {@link PrivateOptions.binding}. */
+/** The entry of `cipheroptions` with {@link PrivateOptions.binding}. */
 export const BINDING = "image-binding";
 
 /**
- * The JSON in Go's order of members, each of them present, which Go, Rust and the size that raw
- * RSA-OAEP allows (193 bytes with a sha256 digest) all need.
+ * Returns the JSON with all members in Go's order. Go, Rust and the size limit of RSA-OAEP require
+ * this form, which has 193 bytes with a sha256 digest.
  */
 export function serializePrivateOptions(options: PrivateOptions): Uint8Array {
   const { binding } = options;
@@ -45,8 +45,8 @@ export function serializePrivateOptions(options: PrivateOptions): Uint8Array {
 }
 
 /**
- * Reads what a key wrapper unwrapped. Anything but a full key and a full nonce is refused: Go
- * panics on a nonce of another length and makes up a random one where there is none.
+ * Parses the unwrapped bytes. A key or nonce that is missing or has the wrong length is rejected:
+ * Go panics if the nonce has another length, and makes up a random nonce if it is missing.
  *
  * @throws {@link OcicryptError} `PRIVATE_OPTIONS_INVALID`, `SYMKEY_INVALID`, `NONCE_MISSING`,
  *   `NONCE_INVALID`
@@ -58,13 +58,13 @@ export function parsePrivateOptions(json: Uint8Array): PrivateOptions {
   if (symkey?.byteLength !== KEY_SIZE) {
     throw new OcicryptError(
       "SYMKEY_INVALID",
-      `the layer's key is not of ${String(KEY_SIZE)} bytes`,
+      `the layer's key is not ${String(KEY_SIZE)} bytes long`,
     );
   }
   const cipherOptions = readCipherOptions(members.cipheroptions, "private options", invalid);
   const nonce = readBytes(cipherOptions.get("nonce"), "the layer's nonce", invalid);
   if (nonce === undefined) {
-    throw new OcicryptError("NONCE_MISSING", "the private options hold no nonce");
+    throw new OcicryptError("NONCE_MISSING", "the private options contain no nonce");
   }
   if (nonce.byteLength !== NONCE_SIZE) {
     throw new OcicryptError(
@@ -79,12 +79,12 @@ export function parsePrivateOptions(json: Uint8Array): PrivateOptions {
   const entry = cipherOptions.get(BINDING);
   if (entry === undefined) return { symkey, nonce, digest };
   const binding = readBytes(entry, "the layer's binding", invalid);
-  // An entry that is there and says nothing must not pass for one that is absent.
+  // An empty entry must not count as a missing one.
   if (binding === undefined) throw new OcicryptError(invalid, "the layer's binding is empty");
   return { symkey, nonce, digest, binding };
 }
 
-/** Overwrites the secret once it is not needed any more. */
+/** Overwrites the secret when it is no longer needed. */
 export function wipePrivateOptions(options: PrivateOptions): void {
   options.symkey.fill(0);
   options.nonce.fill(0);

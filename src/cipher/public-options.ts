@@ -16,7 +16,10 @@ export interface PublicOptions {
   hmac: Uint8Array;
 }
 
-/** The annotation's value, in Go's order of members; the Rust side needs `{}` where Go reads `null`. */
+/**
+ * Returns the value of the annotation, with the members in Go's order. Rust requires `{}` where Go
+ * also reads `null`.
+ */
 export function serializePublicOptions(options: PublicOptions): string {
   const json = JSON.stringify({
     cipher: options.cipher,
@@ -60,13 +63,13 @@ export function parsePublicOptions(descriptor: DescriptorLike): PublicOptions {
   }
   const cipherOptions = readCipherOptions(members.cipheroptions, "public options", invalid);
   if (cipherOptions.has("nonce")) {
-    // Go and Rust let this one win over the private nonce, so whoever can edit the manifest could
-    // turn the layer into garbage that still has a right HMAC.
-    throw new OcicryptError("NONCE_OVERRIDDEN", "the public options hold a nonce");
+    // Go and Rust prefer this nonce over the private nonce, so anyone who can edit the manifest
+    // could turn the layer into garbage although its HMAC is valid.
+    throw new OcicryptError("NONCE_OVERRIDDEN", "the public options contain a nonce");
   }
   const hmac = readBytes(members.hmac, "the HMAC in the public options", invalid);
   if (hmac === undefined)
-    throw new OcicryptError("HMAC_MISSING", "the public options hold no HMAC");
+    throw new OcicryptError("HMAC_MISSING", "the public options contain no HMAC");
   if (hmac.byteLength !== HMAC_SIZE) {
     throw new OcicryptError(
       "HMAC_INVALID",

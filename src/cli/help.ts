@@ -124,7 +124,7 @@ function groupHelp(group: keyof typeof GROUPS): string {
       "Examples",
       commands.flatMap((command) => examples(COMMAND_TABLE[command]).slice(0, 1)),
     ),
-    paragraph(`ocicrypt ${group} add --help describes one of them.`),
+    paragraph(`ocicrypt ${group} add --help describes that command.`),
   ]);
 }
 

@@ -115,7 +115,7 @@ function requireNoScheme(text: string): void {
   const scheme = /^(?:jwe|pkcs7|pgp|pkcs11):/.exec(text)?.[0];
   if (scheme === undefined) return;
   const hint = "key files are recognised by their content: write -k FILE, such as -k private.pem";
-  throw new UsageError(`a key takes no ${scheme}`, hint);
+  throw new UsageError(`a key is written without ${scheme}`, hint);
 }
 
 function isDirectory(path: string): boolean {

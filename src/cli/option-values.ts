@@ -62,7 +62,7 @@ function unknownOption(rawName: string, command: string | undefined): UsageError
   }
   if (!/^--?\w[\w-]{0,40}$/.test(rawName)) {
     const hint = `${help} lists the options; put names that begin with a dash after --`;
-    return new UsageError("an argument that begins with a dash is not an option", hint);
+    return new UsageError("an argument begins with a dash but is not an option", hint);
   }
   const name = rawName.replace(/^-+/, "");
   const foreign = foreignHint(name);
@@ -166,7 +166,7 @@ export function requireChunk(size: number | undefined): number | undefined {
   if (size === undefined || (size >= 1 && size <= MAX_CHUNK)) return size;
   throw new UsageError(
     "the size of --chunk-size must be from 1 byte to 256 MiB",
-    "such as --chunk-size 5MiB; memory holds one chunk of each layer that is uploaded",
+    "write --chunk-size 5MiB, for example; each upload keeps one chunk in memory",
   );
 }
 

@@ -172,7 +172,7 @@ async function readRecipientId(text: string): Promise<RecipientSelector> {
     if (params === undefined) return { scheme: `provider.${name}` };
     const hint = `provider:${name} selects every recipient of the provider`;
     throw new UsageError(
-      `provider:${name} takes no parameters here: they do not tell recipients apart`,
+      `provider:${name} takes no parameters here: they do not identify a recipient`,
       hint,
     );
   }
@@ -188,7 +188,10 @@ async function readRecipientId(text: string): Promise<RecipientSelector> {
   requireNoKeyFile(text);
   const keyId = text.startsWith("kid:") ? text.slice("kid:".length) : text;
   if (keyId !== "") return { keyIds: [keyId, ...pgpKeyId(keyId)] };
-  throw new UsageError("the recipient's id is empty", "ocicrypt recipients list shows the ids");
+  throw new UsageError(
+    "the recipient's id is empty",
+    "run ocicrypt recipients list to see the ids",
+  );
 }
 
 /** Recipients of these schemes can name their key. */
@@ -255,7 +258,8 @@ function withArticle(form: KeyFileForm): string {
   return form === "OpenPGP key" ? `an ${form}` : `a ${form}`;
 }
 
-const BY_ID = "ocicrypt recipients list shows the ids; -k removes the recipient of a private key";
+const BY_ID =
+  "run ocicrypt recipients list to see the ids, or remove the recipient of a private key with -k";
 
 /** Rejects a recipient as `-r` takes it: most do not identify a wrapped key. */
 function requireNoKeyFile(text: string): void {

@@ -9,15 +9,15 @@ import type { Changes, ManifestPart, NewConfig } from "./manifests/rewrite.js";
 import type { SelectedLayer } from "./manifests/select-layers.js";
 import type { ImageNode } from "./manifests/tree.js";
 
-/** Changes of manifests apart from their layers. */
+/** Changes of manifests other than changes of their layers. */
 export interface OtherChanges {
-  /** Configs that replace others; none by default. */
+  /** Configs that replace other configs. Default: none. */
   configs?: readonly NewConfig[] | undefined;
-  /** Whether Docker manifests are converted to OCI; false by default. */
+  /** Whether Docker manifests are converted to OCI. Default: false. */
   toOci?: boolean | undefined;
 }
 
-/** The edits that give layers new descriptors. */
+/** Returns the edits that give layers new descriptors. */
 export function changesOf(
   root: ImageNode,
   layers: ReadonlyMap<SelectedLayer, Descriptor>,
@@ -28,7 +28,10 @@ export function changesOf(
   return toOci ? convertToOci(root, parts) : { parts };
 }
 
-/** Gives the result of one layer to a descriptor of the same blob with annotations of its own. */
+/**
+ * Applies the result for one layer to another descriptor of the same blob, which keeps its own
+ * annotations.
+ */
 export function mergeLayer(before: Descriptor, result: Descriptor): Descriptor {
   const annotations = { ...foreignAnnotations(before), ...encryptionAnnotations(result) };
   const { mediaType, digest, size } = result;

@@ -28,14 +28,17 @@ export interface DecryptImageOptions extends Selection, DecryptPolicy, Operation
   /** Tried on every wrapped key of every layer. */
   keys: readonly Key[];
   /**
-   * Publishes layers that are what was encrypted, as their HMAC proves, but that the image's config
-   * does not confirm; a warning gives the reason. Default: false, so that they are refused.
+   * Publishes layers whose HMAC is right but that cannot be checked against the image's config; a
+   * warning says why. Default: false, which rejects them.
    */
   allowUnverified?: boolean | undefined;
 }
 
 export interface DecryptImageResult {
-  /** Of the new manifest or index: the original one, if this library encrypted it. */
+  /**
+   * The descriptor of the new manifest or index, which is the original one if this library
+   * encrypted the image.
+   */
   image: Descriptor;
   /** The decrypted layers. */
   layers: DecryptedLayerResult[];
@@ -45,19 +48,20 @@ export interface DecryptImageResult {
 
 export interface DecryptedLayerResult extends LayerResult {
   diffId: DiffIdCheck;
-  /** Whether the wrapped key says that the layer belongs to this image, in this place. */
+  /** Whether the wrapped key binds the layer to this position in this image. */
   bound: boolean;
 }
 
 /**
  * Decrypts the encrypted layers of an image; plain layers stay as they are. Nothing is published
- * before everything is verified: the ciphertext against its descriptor, the HMAC, the plain layer
- * against the diffID in the image's config, where the config has one, and the binding of the layer to
- * the image, where the wrapped key holds one.
+ * before everything is verified: the ciphertext against its descriptor and HMAC, the plain layer
+ * against its diffID if the image's config has one, and the binding of the layer to the image if
+ * the wrapped key contains one.
  *
  * @throws {@link OcicryptError} `NOT_ENCRYPTED`, `NO_KEYS`, `NO_MATCHING_KEY`, `HMAC_MISMATCH`,
- *   `BINDING_MISMATCH`; `DIFF_ID_MISMATCH` and `DIFF_ID_UNCHECKED` unless `allowUnverified`; with a
- *   policy `POLICY_VIOLATION`; and the others of {@link decryptLayer} and {@link encryptImage}
+ *   `BINDING_MISMATCH`; `DIFF_ID_MISMATCH` and `DIFF_ID_UNCHECKED` unless `allowUnverified` is set;
+ *   with a policy `POLICY_VIOLATION`; and the other errors of {@link decryptLayer} and
+ *   {@link encryptImage}
  */
 export async function decryptImage(
   source: ImageSource,
@@ -124,7 +128,7 @@ function decryptionStep(context: DecryptionContext): DecryptionStep {
     }
   }
 
-  /** The result where there is no diffID to compare with. */
+  /** Returns the result for a layer that has no diffID to compare with. */
   function unchecked({ manifest }: SelectedLayer): DiffIdCheck {
     const problem = problems.get(manifest);
     if (problem !== undefined) return `unverified: ${problem}`;

@@ -19,16 +19,16 @@ import { readImage, type ImageNode } from "./manifests/tree.js";
 
 export interface EditRecipientsOptions extends Selection {
   signal?: AbortSignal | undefined;
-  /** Of the blobs that are copied. */
+  /** Called while blobs are copied. */
   onProgress?: ((progress: ImageProgress) => void) | undefined;
 }
 
 export interface EditRecipientsResult {
-  /** Of the manifest or index after the edit. */
+  /** The descriptor of the manifest or index after the edit. */
   image: Descriptor;
-  /** Whether the edit changes anything; an image that is edited in place is not written otherwise. */
+  /** Whether the edit changes anything. If not, an image that is edited in place is not written. */
   changed: boolean;
-  /** The encrypted layers that were looked at. */
+  /** The encrypted layers that were selected. */
   layers: LayerRecipientsResult[];
   /** Conditions that the caller should know about, although nothing failed. */
   warnings: string[];
@@ -38,35 +38,38 @@ export interface EditRecipientsResult {
 export interface LayerRecipientsResult {
   /** `os/arch`, or `-` in an image without an index. */
   platform: string;
-  /** The layer's place in its manifest, from 0. */
+  /** The layer's position in its manifest, from 0. */
   index: number;
   digest: string;
   added: RecipientReport[];
-  /** The recipients that were to be added and are there already. */
+  /** The recipients that were already present, and were not added again. */
   present: RecipientReport[];
   removed: RecipientReport[];
-  /** Of key providers and unknown schemes: they stay though the others were replaced. */
+  /** The recipients of key providers and unknown schemes, which were not replaced. */
   kept: RecipientReport[];
 }
 
-/** How the recipients of each layer change. */
+/** An edit of the recipients of each layer. */
 export interface RecipientsEdit {
-  /** Called with the types of all layers before any of them is changed; it may refuse them. */
+  /**
+   * Called with the media types of all layers before any layer is changed; may throw to reject
+   * them.
+   */
   prepare?(mediaTypes: readonly string[]): void;
   change(layer: Descriptor): Promise<RecipientsChange>;
-  /** Called with the changes of all layers before anything is written; it may refuse them. */
+  /** Called with the changes of all layers before anything is written; may throw to reject them. */
   check?(changes: readonly RecipientsChange[]): void;
 }
 
 /**
- * Changes the recipients of an image's encrypted layers. Recipients are metadata: only manifests
- * and indexes are read and written, and in these only the lists of wrapped keys and the digests
- * that follow from them change. Blobs are copied only into a destination that does not hold them. Layers that manifests share go on sharing their recipients.
+ * Changes the recipients of an image's encrypted layers. Only manifests and indexes are read and
+ * written, and only their lists of wrapped keys and the digests that depend on these change. Blobs
+ * are copied only into a destination that does not hold them. Layers that several manifests share
+ * keep the same recipients.
  *
  * @throws {@link OcicryptError} `NOT_ENCRYPTED`, `NOTHING_SELECTED`; `MANIFEST_TOO_LARGE` before
- *   anything is written, with the number of recipients that there is room for;
- *   `ANNOTATION_TOO_LARGE`; what `edit` throws; and those of source and destination as for
- *   `encryptImage`
+ *   anything is written, with the number of recipients that fit; `ANNOTATION_TOO_LARGE`; the errors
+ *   of `edit`; and those of source and destination as in `encryptImage`
  */
 export async function editRecipients(
   source: ImageSource,
@@ -112,7 +115,7 @@ async function changeLayers(
   return changes;
 }
 
-/** The layers as they get with all of the new recipients, or with the first few. */
+/** Returns the descriptors of the layers with all new recipients, or with only the first few. */
 function changedLayers(
   changes: ReadonlyMap<SelectedLayer, RecipientsChange>,
   count?: number,
@@ -124,14 +127,14 @@ function changedLayers(
     const shared =
       encryption.get(change) ?? encryptionAnnotations(applyChange(descriptor, change, count));
     encryption.set(change, shared);
-    // Descriptors that share wrapped keys still have their own other annotations.
+    // Descriptors that share wrapped keys keep their own other annotations.
     const annotations = { ...foreignAnnotations(descriptor), ...shared };
     after.set(layer, { ...descriptor, annotations });
   }
   return after;
 }
 
-/** How many new recipients the layers have, at most. */
+/** The largest number of new recipients that one layer has. */
 function mostWrapped(changes: ReadonlyMap<SelectedLayer, RecipientsChange>): number {
   return [...changes.values()].reduce((most, { wrapped }) => Math.max(most, wrapped.length), 0);
 }

@@ -26,18 +26,17 @@ import { reportLayer, totalSize, type LayerResult } from "./results.js";
 import { requireRoomForKeys } from "./size-check.js";
 
 export interface EncryptImageOptions extends Selection, OperationOptions {
-  /** The people who can decrypt; at least one. Duplicate public keys count once. */
+  /** The recipients of the image; at least one. Duplicate public keys count once. */
   recipients: readonly Recipient[];
   /**
    * Leaves the layers of the base image plain, so that images can still share them. With `true`,
-   * the base image is the one named by the image's annotation
-   * `org.opencontainers.image.base.digest`, if the source holds it. The author of that annotation
-   * decides which layers stay plain.
+   * the annotation `org.opencontainers.image.base.digest` names the base image, if the source holds
+   * it. The author of that annotation decides which layers stay plain.
    */
   skipBase?: boolean | ImageSource | undefined;
   /**
-   * Keeps the blobs of layers that an earlier encrypted image already has. Their keys also stay
-   * the same: anyone who could decrypt such a layer and has kept its key still can.
+   * Keeps the blobs of layers that have not changed since an earlier encrypted image. Their keys
+   * also stay the same: anyone who could decrypt such a layer in the earlier image still can.
    */
   reuse?: Reuse | undefined;
   /**
@@ -46,9 +45,9 @@ export interface EncryptImageOptions extends Selection, OperationOptions {
    */
   redactHistory?: boolean | undefined;
   /**
-   * Whether the wrapped keys say which image and place a layer belongs to, so that decryption refuses
-   * the layer anywhere else. Recipients without {@link Recipient.roomForBinding} never get it.
-   * Default: true.
+   * Whether the wrapped keys bind each layer to its position in this image, unless a recipient
+   * lacks {@link Recipient.roomForBinding}. Decryption rejects a bound layer elsewhere. Default:
+   * true.
    */
   bind?: boolean | undefined;
   /** Rejects anything that the readers of a profile could not decrypt. Default: no profile. */
@@ -56,7 +55,7 @@ export interface EncryptImageOptions extends Selection, OperationOptions {
 }
 
 export interface EncryptImageResult {
-  /** Of the new manifest or index. */
+  /** The descriptor of the new manifest or index. */
   image: Descriptor;
   /** The encrypted layers. */
   layers: EncryptedLayerResult[];
@@ -67,27 +66,26 @@ export interface EncryptImageResult {
 }
 
 export interface EncryptedLayerResult extends LayerResult {
-  /** The blob is that of an earlier image. */
+  /** Set if the blob of the earlier image was kept. */
   reused?: true;
 }
 
 /**
  * Encrypts the layers of an image: of a manifest, or of every image manifest in an index. Layers
- * that several manifests share are encrypted once and stay shared. Blobs are verified against
- * their descriptors, and the destination is complete or as it was.
+ * that several manifests share are encrypted once and stay shared. Blobs are verified against their
+ * descriptors. Afterwards, the destination is either complete or unchanged.
  *
  * Docker manifests (image manifest v2, schema 2) are converted to OCI, with a warning: decryption
  * then cannot restore the original manifests.
  *
- * Configs stay readable: environment, labels and history of an image are not secret. A warning
- * reports each value in them that looks like a secret.
+ * Configs with environment, labels and history stay readable. A warning reports likely secrets.
  *
  * @throws {@link OcicryptError} `NO_RECIPIENTS`, `ALREADY_ENCRYPTED`, `NOTHING_TO_ENCRYPT`,
- *   `NOTHING_SELECTED`, `PROFILE_IMPOSSIBLE`; `IMAGE_NOT_FOUND`, `LAYOUT_INVALID`, `MANIFEST_INVALID`,
- *   `MANIFEST_TOO_LARGE`, `MANIFEST_UNSUPPORTED`, `ANNOTATION_TOO_LARGE`, `BLOB_NOT_FOUND`,
- *   `BLOB_SIZE_MISMATCH`, `BLOB_DIGEST_MISMATCH`, `SOURCE_UNREADABLE`; `DESTINATION_FULL`, `DESTINATION_UNWRITABLE`;
- *   with `skipBase` `BASE_NOT_FOUND`, `BASE_MISMATCH`; with `reuse` `NO_KEYS`; and what recipients
- *   throw
+ *   `NOTHING_SELECTED`, `PROFILE_IMPOSSIBLE`; `IMAGE_NOT_FOUND`, `LAYOUT_INVALID`,
+ *   `MANIFEST_INVALID`, `MANIFEST_TOO_LARGE`, `MANIFEST_UNSUPPORTED`, `ANNOTATION_TOO_LARGE`,
+ *   `BLOB_NOT_FOUND`, `BLOB_SIZE_MISMATCH`, `BLOB_DIGEST_MISMATCH`, `SOURCE_UNREADABLE`;
+ *   `DESTINATION_FULL`, `DESTINATION_UNWRITABLE`; with `skipBase` `BASE_NOT_FOUND`,
+ *   `BASE_MISMATCH`; with `reuse` `NO_KEYS`; and the errors of recipients
  */
 export async function encryptImage(
   source: ImageSource,
@@ -145,9 +143,9 @@ export async function encryptImage(
 }
 
 interface EncryptionStep extends LayerStep {
-  /** Identities of the layers that took the blob of an earlier image. */
+  /** The identities of the layers that reuse a blob of an earlier image. */
   reused: Set<string>;
-  /** Warnings about layers that the config does not describe. */
+  /** Warnings about layers that do not match the diffIDs of the config. */
   wrongDiffIds: string[];
 }
 
@@ -199,14 +197,14 @@ function encryptionStep({
   };
 }
 
-/** Base layers of Windows images are named by a URL and are in no store. */
+/** Base layers of Windows images are stored only at a URL, not in registries. */
 function explainForeign(error: unknown, [layer]: SameLayers): unknown {
   if (!isOcicryptError(error, "BLOB_NOT_FOUND")) return error;
   const message = `${nameOfLayer(layer)} is named by a URL and the source does not hold it; select other layers`;
   return new OcicryptError("BLOB_NOT_FOUND", message, { cause: error });
 }
 
-/** Warns about a config that decryption will hold against the layer. */
+/** Warns about a config for which decryption will reject the layer. */
 async function compareDiffIds(
   { check }: DiffIdCheckStream,
   [layer]: SameLayers,
@@ -215,7 +213,7 @@ async function compareDiffIds(
     await check();
     return [];
   } catch (error) {
-    // Whoever decrypts may have a newer Node.js.
+    // The recipient may have a newer Node.js.
     if (isOcicryptError(error, "DIFF_ID_UNCHECKED")) return [];
     if (!isOcicryptError(error, "DIFF_ID_MISMATCH")) throw error;
     return [`${nameOfLayer(layer)}: ${error.message}; ${REFUSED_LATER}`];
@@ -226,7 +224,7 @@ function typeAfter({ descriptor }: SelectedLayer): string {
   return encryptedMediaType(descriptor.mediaType);
 }
 
-/** The bytes of the distinct blobs among layers. */
+/** The total size of the distinct blobs of layers, in bytes. */
 function sizeOf(layers: readonly SelectedLayer[]): number {
   const sizes = new Map(
     layers.map(({ descriptor }) => [layerIdentity(descriptor), descriptor.size]),
@@ -243,7 +241,7 @@ function requirePlain(selected: readonly SelectedLayer[]): void {
   const which = [...new Set(encrypted.map(({ index }) => String(index)))].join(", ");
   const message =
     encrypted.length === selected.length
-      ? "the image is encrypted already"
-      : `the image is encrypted in part already: layer ${which}`;
+      ? "the image is already encrypted"
+      : `part of the image is already encrypted: layer ${which}`;
   throw new OcicryptError("ALREADY_ENCRYPTED", message);
 }

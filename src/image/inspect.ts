@@ -18,9 +18,9 @@ import {
 } from "./manifests/tree.js";
 
 export interface InspectImageOptions {
-  /** Each is tried on each encrypted layer. */
+  /** The keys to try on each encrypted layer. */
   keys?: readonly Key[] | undefined;
-  /** Whether to read the configs and tell what they reveal; not by default. */
+  /** Whether to read the configs and report what they reveal. Default: false. */
   config?: boolean | undefined;
   signal?: AbortSignal | undefined;
 }
@@ -30,12 +30,12 @@ export interface ImageReport {
   digest: string;
   mediaType: string;
   manifests: ManifestReport[];
-  /** Manifests that an index names and the source does not hold; absent without any. */
+  /** The manifests that an index names but the source does not hold; absent if there are none. */
   missing?: MissingReport[];
 }
 
 export interface MissingReport {
-  /** `os/arch`, or `-` where the index names none. */
+  /** `os/arch`, or `-` if the index names none. */
   platform: string;
   digest: string;
 }
@@ -45,22 +45,25 @@ export interface ManifestReport {
   platform: string;
   digest: string;
   layers: LayerReport[];
-  /** If it was asked for, and the manifest has the config of an image. */
+  /** Present if it was requested and the manifest has the config of an image. */
   config?: ConfigReport;
 }
 
 export interface LayerReport {
-  /** The layer's place in its manifest, from 0. */
+  /** The layer's position in its manifest, from 0. */
   index: number;
   mediaType: string;
   digest: string;
-  /** In bytes. */
+  /** The size in bytes. */
   size: number;
   encrypted: boolean;
   recipients: RecipientReport[];
   /** The tools that can decrypt the layer, given the right key. */
   readers: ReaderReport[];
-  /** One for each label among the keys given: a key file can hold keys for several schemes. */
+  /**
+   * One report for each label among the given keys, because a key file can contain keys for several
+   * schemes.
+   */
   keys: LayerKeyReport[];
 }
 
@@ -78,20 +81,20 @@ export interface LayerKeyReport {
   opens: boolean;
   /** The scheme of the wrapped key that it opens. */
   scheme?: string;
-  /** The place of that wrapped key in its scheme's list, from 0. */
+  /** The position of that wrapped key in its scheme's list, from 0. */
   index?: number;
   /**
-   * Where it opens the layer: whether the wrapped key says that the layer belongs to this image.
-   * `none` where it says nothing, `mismatch` for a layer of another image.
+   * For a key that opens the layer: `bound` if the layer is bound to this image, `mismatch` if it
+   * is bound to another image, `none` if the wrapped key contains no binding.
    */
   binding?: BindingState;
-  /** Why it does not open the layer. */
+  /** The reasons why the key does not open the layer. */
   reasons: string[];
 }
 
 /**
- * Tells what an image's manifests say of its encryption. No blob is read but configs, if they are
- * asked for, and no key is needed.
+ * Reports how an image is encrypted, according to its manifests. This needs no key, and reads no
+ * blobs other than configs, if they are requested.
  *
  * @throws {@link OcicryptError} `IMAGE_NOT_FOUND`, `LAYOUT_INVALID`, `MANIFEST_INVALID`,
  *   `MANIFEST_TOO_LARGE`, `MANIFEST_UNSUPPORTED`, `BLOB_NOT_FOUND`, `BLOB_SIZE_MISMATCH`,
@@ -138,7 +141,7 @@ async function inspectManifest(
   return { ...report, config: lintConfig(await readDocument(source, document.config, signal)) };
 }
 
-/** The hash of each layer's place; none for a manifest whose config cannot be read. */
+/** Returns the hash of each layer's place, except for manifests whose config cannot be read. */
 async function placeHashes(
   source: ImageSource,
   manifest: ManifestNode,
@@ -158,7 +161,7 @@ async function placeHashes(
   }
 }
 
-/** A binding that cannot be read is not that of this image. */
+/** A binding that cannot be read is not for this image. */
 function stateOf(binding: Uint8Array | undefined, hash: Uint8Array | undefined): BindingState {
   try {
     return compareBinding(binding, hash);
@@ -196,7 +199,7 @@ async function tryKeys(
   return reports;
 }
 
-/** A key of a scheme that the layer has no recipient of says nothing, unless all are such. */
+/** Keys of schemes that the layer does not have are reported only if the file has no other keys. */
 async function tryParts(
   descriptor: Descriptor,
   parts: readonly Key[],
@@ -218,7 +221,7 @@ async function tryParts(
   }
   if (fitting.length === 0) {
     const schemes = [...new Set(parts.map(({ scheme }) => scheme))].join(", ");
-    reasons.push(`it can open ${schemes}, the layer has ${present.join(", ")}`);
+    reasons.push(`it opens ${schemes}, but the layer has ${present.join(", ")}`);
   }
   return { opens: false, reasons };
 }

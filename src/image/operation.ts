@@ -8,17 +8,17 @@ import type { ImageNode } from "./manifests/tree.js";
 
 /** Options of every operation that processes layers. */
 export interface OperationOptions {
-  /** The number of layers processed at once; 4 by default. */
+  /** The number of layers that are processed at once. Default: 4. */
   concurrency?: number | undefined;
-  /** Aborts the operation; the destination is left as it was. */
+  /** Aborts the operation; the destination is then unchanged. */
   signal?: AbortSignal | undefined;
   onProgress?: ((progress: ImageProgress) => void) | undefined;
 }
 
-/** An image that is written, but not visible yet. */
+/** An image that is written, but not yet visible. */
 export interface Outcome<Report> {
   root: ImageNode;
-  /** Absent where nothing had to be written. */
+  /** Absent if nothing had to be written. */
   rewritten?: RewrittenImage | undefined;
   report: Report;
   warnings: readonly string[];
@@ -30,8 +30,9 @@ export type OperationResult<Report> = {
 } & Report;
 
 /**
- * Runs an operation that writes an image: `work` writes it, then the artifacts that refer to replaced
- * manifests are looked up, and the image becomes visible. On any failure the destination is as it was.
+ * Runs an operation that writes an image. First `work` writes it, then this function looks up the
+ * artifacts that refer to replaced manifests, and finally makes the image visible. On any failure,
+ * the destination is unchanged.
  */
 export async function writeImage<Report extends object>(
   source: ImageSource,

@@ -27,7 +27,7 @@ export interface ListImageRecipientsOptions extends Selection {
 }
 
 export interface ImageRecipients {
-  /** Digest of the manifest or index. */
+  /** The digest of the manifest or index. */
   digest: string;
   /** The encrypted layers. */
   layers: LayerRecipients[];
@@ -36,7 +36,7 @@ export interface ImageRecipients {
 export interface LayerRecipients {
   /** `os/arch`, or `-` in an image without an index. */
   platform: string;
-  /** The layer's place in its manifest, from 0. */
+  /** The layer's position in its manifest, from 0. */
   index: number;
   digest: string;
   recipients: RecipientReport[];
@@ -44,23 +44,24 @@ export interface LayerRecipients {
 
 export interface AddImageRecipientsOptions extends EditRecipientsOptions {
   recipients: readonly Recipient[];
-  /** Tried on every wrapped key of every layer; each layer must be opened by one. */
+  /** The keys to try on every wrapped key of every layer; one of them must open each layer. */
   keys: readonly Key[];
-  /** Refuse what the readers of a profile could not decrypt; nothing is refused by default. */
+  /** Rejects anything that the readers of a profile could not decrypt. Default: no profile. */
   compat?: Profile | undefined;
 }
 
 export interface RemoveImageRecipientsOptions extends EditRecipientsOptions {
-  /** Whom to remove; each must be there in one of the layers at least. */
+  /** The recipients to remove; each must be present in at least one layer. */
   recipients: readonly RecipientSelector[];
   /** Accepts recipients that no layer has. Default: false. */
   allowAbsent?: boolean | undefined;
 }
 
 /**
- * The recipients of each encrypted layer of an image. No blob is read, and no key is needed.
+ * Returns the recipients of each encrypted layer of an image. This reads no blob, and needs no key.
  *
- * @throws {@link OcicryptError} `NOTHING_SELECTED`, and those of the source as for `inspectImage`
+ * @throws {@link OcicryptError} `NOTHING_SELECTED`, and the errors of the source as in
+ *   `inspectImage`
  */
 export async function listImageRecipients(
   source: ImageSource,
@@ -79,14 +80,15 @@ export async function listImageRecipients(
 
 /**
  * Adds recipients to the encrypted layers of an image, as {@link addRecipients} does for one layer.
- * Those that are there already are in the result as `present`.
+ * Recipients that are already present are in the result as `present`.
  *
- * A layout or repository that is edited in place is read and written only in its manifests and
- * indexes. Any other destination also gets the blobs that it does not hold.
+ * In a layout or repository that is edited in place, only manifests and indexes are read and
+ * written. Any other destination also gets the blobs that it does not hold.
  *
- * @throws {@link OcicryptError} those of {@link addRecipients} for any of the layers;
- *   `NOT_ENCRYPTED`, `NOTHING_SELECTED`, `PROFILE_IMPOSSIBLE`; `MANIFEST_TOO_LARGE` before anything is written, with the
- *   number of recipients that there is room for; those of the places as for `encryptImage`
+ * @throws {@link OcicryptError} as {@link addRecipients} for any of the layers; `NOT_ENCRYPTED`,
+ *   `NOTHING_SELECTED`, `PROFILE_IMPOSSIBLE`; `MANIFEST_TOO_LARGE` before anything is written, with
+ *   the number of recipients that fit; and the errors of source and destination as in
+ *   `encryptImage`
  */
 export async function addImageRecipients(
   source: ImageSource,
@@ -110,10 +112,11 @@ export async function addImageRecipients(
 
 /**
  * Removes recipients from the encrypted layers of an image, as {@link removeRecipients} does for
- * one layer. No key is needed. **This revokes nothing**: see there, and `rotateImage`.
+ * one layer. This needs no key. **It does not revoke access**: see {@link removeRecipients} and
+ * `rotateImage`.
  *
- * @throws {@link OcicryptError} those of {@link removeRecipients} for any of the layers, and otherwise
- *   as {@link addImageRecipients}
+ * @throws {@link OcicryptError} as {@link removeRecipients} for any of the layers, and otherwise as
+ *   {@link addImageRecipients}
  */
 export async function removeImageRecipients(
   source: ImageSource,
@@ -144,10 +147,10 @@ export async function removeImageRecipients(
 }
 
 /**
- * Gives the encrypted layers of an image other recipients in place of their own, as
- * {@link replaceRecipients} does for one layer. **This revokes nothing**: see `rotateImage`.
+ * Replaces the recipients of an image's encrypted layers, as {@link replaceRecipients} does for one
+ * layer. **This does not revoke access**: see `rotateImage`.
  *
- * @throws {@link OcicryptError} those of {@link replaceRecipients} for any of the layers, and otherwise
+ * @throws {@link OcicryptError} as {@link replaceRecipients} for any of the layers, and otherwise
  *   as {@link addImageRecipients}
  */
 export async function replaceImageRecipients(
@@ -170,7 +173,8 @@ export async function replaceImageRecipients(
   );
   const kept = result.layers.flatMap((layer) => layer.kept.map(({ scheme }) => scheme));
   const stay = [...new Set(kept)].map(
-    (scheme) => `recipients of ${scheme} stay: nothing is known of it; remove them by name`,
+    (scheme) =>
+      `recipients of ${scheme} were kept, because it is unknown who they are; to remove them, name the scheme`,
   );
   const warnings = [...stay, ...oldManifests(source, destination), ...result.warnings];
   return { ...result, warnings };
@@ -179,12 +183,12 @@ export async function replaceImageRecipients(
 function failedWarning({ key, scheme, index, error }: FailedAttempt): string {
   const why = error instanceof Error ? error.message : "unknown reason";
   const what = `${scheme}:${String(index)}`;
-  return `${key.label ?? "a key"} could not be tried on ${what}, which stays: ${why}`;
+  return `${key.label ?? "a key"} could not be tried on ${what}, which was kept: ${why}`;
 }
 
 function oldManifests(source: ImageSource, destination: ImageDestination): string[] {
   if (!keepsBlobsOf(source, destination)) return [];
   return [
-    "the manifest from before may still be there, and opens the same blobs for those removed; rotate gives layers a new key",
+    "the former manifest may still exist, and opens the same blobs for removed recipients; rotate gives the layers new keys",
   ];
 }

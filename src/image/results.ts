@@ -8,7 +8,7 @@ import type { ImageNode } from "./manifests/tree.js";
 export interface LayerResult {
   /** `os/arch`, or `-` in an image without an index. */
   platform: string;
-  /** The layer's place in its manifest, from 0. */
+  /** The layer's position in its manifest, from 0. */
   index: number;
   before: LayerContent;
   after: LayerContent;
@@ -34,7 +34,7 @@ function contentOf({ mediaType, digest, size }: Descriptor): LayerContent {
   return { mediaType, digest, size };
 }
 
-/** The bytes of all distinct blobs of an image, by what their descriptors say. */
+/** Returns the total size of all distinct blobs of an image, according to their descriptors. */
 export function totalSize(root: ImageNode): number {
   return blobsOf(root).reduce((sum, { size }) => sum + size, 0);
 }

@@ -25,14 +25,15 @@ export interface RotateImageOptions extends Selection, OperationOptions {
   /** Tried on every wrapped key of every layer. */
   keys: readonly Key[];
   /**
-   * The people who can decrypt afterwards. Anyone not listed here loses access, because a wrapped key does not
-   * contain the public key that it was wrapped with. Duplicate public keys count once.
+   * The recipients who will be able to decrypt the new layers. Anyone not listed here loses access,
+   * because a wrapped key does not contain the public key that it was wrapped with. Duplicate
+   * public keys count once.
    */
   recipients: readonly Recipient[];
   /**
-   * Whether the wrapped keys say which image and place a layer belongs to, so that decryption refuses
-   * the layer anywhere else. Recipients without {@link Recipient.roomForBinding} never get it.
-   * Default: true.
+   * Whether the wrapped keys bind each layer to its position in this image, so that decryption
+   * rejects the layer anywhere else. Recipients without {@link Recipient.roomForBinding} get no
+   * binding. Default: true.
    */
   bind?: boolean | undefined;
   /** Rejects anything that the readers of a profile could not decrypt. Default: no profile. */
@@ -40,15 +41,16 @@ export interface RotateImageOptions extends Selection, OperationOptions {
 }
 
 /**
- * Encrypts the encrypted layers of an image again, each with a new key, so that the old key of a
- * layer does not open the new one. Layers are decrypted and encrypted as a stream. Plaintext is
- * never written, and nothing is published until the old layers are verified. Plain layers are kept.
+ * Encrypts the encrypted layers of an image again, each with a new key. The old key of a layer does
+ * not open the new layer. Layers are decrypted and encrypted as a stream. Plaintext is never
+ * written, and nothing is published until the old layers are verified. Plain layers are kept.
  *
  * **Old copies stay readable** for anyone who could open them: delete the old image.
  *
  * @throws {@link OcicryptError} `NOT_ENCRYPTED`, `NO_KEYS`, `NO_RECIPIENTS`, `NO_MATCHING_KEY`,
- *   `PROFILE_IMPOSSIBLE`, `HMAC_MISMATCH`, `BINDING_MISMATCH`; `ALREADY_ENCRYPTED` for what is encrypted within what is
- *   encrypted; `ANNOTATION_TOO_LARGE`; and the others of {@link decryptLayer} and {@link encryptImage}
+ *   `PROFILE_IMPOSSIBLE`, `HMAC_MISMATCH`, `BINDING_MISMATCH`; `ALREADY_ENCRYPTED` for a layer
+ *   whose content is itself encrypted; `ANNOTATION_TOO_LARGE`; and the other errors of
+ *   {@link decryptLayer} and {@link encryptImage}
  */
 export async function rotateImage(
   source: ImageSource,
@@ -92,7 +94,8 @@ interface RotationContext {
 function rotationStep(context: RotationContext): LayerStep {
   const { source, destination, recipients, keys, meter, hashes, bound } = context;
   return {
-    // Layers with one blob and one HMAC have one key, whoever it is wrapped for, and go on sharing the blob.
+    // Layers with the same blob and HMAC have the same key, for whichever recipients, and still
+    // share one blob afterwards.
     identity: ({ descriptor }) =>
       layerIdentity(descriptor, descriptor.annotations?.[PUBLIC_OPTIONS]),
     merge: mergeLayer,
@@ -101,8 +104,8 @@ function rotationStep(context: RotationContext): LayerStep {
       const content = meter.count(source.read(descriptor, { signal }), descriptor, "encrypt");
       const old = await decryptLayer(content, { descriptor, keys, signal });
       for (const layer of layers) requireBinding(layer, old.binding, { hashes });
-      // The stream of `old` fails at its end if it is not verified; that of `layer` with it, so
-      // that the destination drops what it has got.
+      // If the old layer does not verify, its stream fails at its end. The new stream then fails
+      // too, so that the destination discards the blob.
       const layer = encryptLayer(old.stream, {
         descriptor: plainDescriptor(descriptor),
         recordedDigest: old.recordedDigest,
@@ -129,7 +132,7 @@ function typeAfter({ descriptor }: SelectedLayer): string {
   return encryptedMediaType(plainMediaType(descriptor.mediaType));
 }
 
-/** Without a digest: that of the plain layer is not known before it is decrypted. */
+/** Without a digest, because the digest of the plain layer is unknown before it is decrypted. */
 function plainDescriptor(descriptor: Descriptor): DescriptorLike {
   const { mediaType, size } = descriptor;
   return {
@@ -139,10 +142,11 @@ function plainDescriptor(descriptor: Descriptor): DescriptorLike {
   };
 }
 
-/** Where layers still lie under their old keys. */
+/** The words for layers that still exist under their old keys. */
 const OLD_COPIES: CopyWords = {
   kind: "layer",
-  twin: (digest) => `${digest} has a new key in one place and stays under its old one in another`,
+  twin: (digest) =>
+    `the layer ${digest} has a new key in one place, but keeps its old key in another`,
   left: (layers) =>
-    `the destination still holds the blobs of ${layers} from before, under the old keys; rotate into a new place to leave none`,
+    `the destination still holds the blobs of ${layers} under the old keys; to avoid this, rotate into a new place`,
 };

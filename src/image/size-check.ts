@@ -15,30 +15,30 @@ import { rewriteManifests, type Changes } from "./manifests/rewrite.js";
 import type { SelectedLayer } from "./manifests/select-layers.js";
 import { tooLarge, type ImageNode, type ManifestNode } from "./manifests/tree.js";
 
-/** In characters of base64; most are of one or two thousand. */
+/** In characters of base64; most wrapped keys have one or two thousand. */
 const LARGE_WRAPPED_KEY = 10_000;
-/** So many in one manifest do not matter even where nothing is known of their size. */
+/** This many wrapped keys fit into a manifest even if their size is unknown. */
 const FEW_UNKNOWN = 16;
 const SOME_DIGEST = `sha256:${"0".repeat(64)}`;
 
-/** Layers that are to get new keys, and what else is to change in their manifests. */
+/** The layers that will get new keys, and the other changes of their manifests. */
 export interface NewKeys extends OtherChanges {
   root: ImageNode;
-  /** Plain ones, or ones whose digests before encryption nobody knows yet. */
+  /** The layers, which are plain, or whose digests before encryption are not yet known. */
   selected: readonly SelectedLayer[];
   recipients: readonly Recipient[];
-  /** Where the wrapped keys bind the layers to their image. */
+  /** The hashes for the binding, if the layers will be bound to their image. */
   bound?: ImageHashes | undefined;
   signal?: AbortSignal | undefined;
 }
 
 /**
- * Refuses recipients whose wrapped keys make a manifest too large, before anything is written.
+ * Rejects recipients whose wrapped keys would make a manifest too large, before anything is
+ * written.
  *
- * @param all how many new recipients there are
- * @param changesWith what there is to rebuild with the first few of the new recipients
- * @throws {@link OcicryptError} `MANIFEST_TOO_LARGE`, with the number of recipients that there is
- *   room for
+ * @param all the number of new recipients
+ * @param changesWith returns the changes with the first few of the new recipients
+ * @throws {@link OcicryptError} `MANIFEST_TOO_LARGE`, with the number of recipients that fit
  */
 export async function requireRoom(
   root: ImageNode,
@@ -48,7 +48,7 @@ export async function requireRoom(
 ): Promise<void> {
   const hasRoomFor = (count: number): Promise<boolean> => hasRoom(root, changesWith(count), signal);
   if (await hasRoomFor(all)) return;
-  // The most that there is room for is from `most` on, and below `tooMany`.
+  // The largest number that fits is at least `most`, and less than `tooMany`.
   let most = 0;
   let tooMany = all;
   while (most + 1 < tooMany) {
@@ -61,12 +61,12 @@ export async function requireRoom(
 }
 
 /**
- * The same for layers that are to be encrypted, before the first byte of them is read. Only where
- * it could matter, a key that nothing is encrypted with is wrapped once for each recipient, as
- * that shows the size of the wrapped keys; it can be a request to a key service.
+ * The same check for layers that will be encrypted, before the first byte of them is read. If the
+ * size could matter, a key that encrypts nothing is wrapped once for each recipient, to find out
+ * the size of the wrapped keys. This may cause requests to a key service.
  *
  * @throws {@link OcicryptError} `MANIFEST_TOO_LARGE`, `ANNOTATION_TOO_LARGE`; and for plain layers
- *   `WRAP_FAILED`, and what recipients throw
+ *   `WRAP_FAILED`, and the errors of recipients
  */
 export async function requireRoomForKeys(work: NewKeys): Promise<void> {
   const { root, selected, recipients, signal } = work;
@@ -78,10 +78,11 @@ export async function requireRoomForKeys(work: NewKeys): Promise<void> {
   await requireRoom(root, recipients.length, changesWith, signal);
 }
 
-/** Whether there is room for wrapped keys even if all of them are large. */
+/** Whether the wrapped keys fit even if all of them are large. */
 function isSmall(work: NewKeys): boolean {
   const { selected, recipients } = work;
-  // Base64 three times: in the private options, in the wrapped key and in the annotation.
+  // The binding is base64 three times: in the private options, in the wrapped key and in the
+  // annotation.
   const largest = LARGE_WRAPPED_KEY + 3 * (longestBinding(work)?.byteLength ?? 0);
   const lists = countBy(recipients, ({ scheme }) => scheme);
   const layers = countBy(selected, ({ manifest }) => manifest);
@@ -102,9 +103,9 @@ function countBy<T, K>(items: readonly T[], name: (item: T) => K): Map<K, number
 }
 
 /**
- * Wraps a key that nothing is encrypted with.
+ * Wraps a key that encrypts nothing.
  *
- * @returns `undefined` if this fails for a reason that need not apply to the real keys
+ * @returns `undefined` if this fails for a reason that may not apply to the real keys
  */
 async function rehearse(work: NewKeys): Promise<WrappedElement[] | undefined> {
   const { selected, recipients, signal } = work;
@@ -118,7 +119,7 @@ async function rehearse(work: NewKeys): Promise<WrappedElement[] | undefined> {
     return await wrapForAll(secret, recipients, signal);
   } catch (error) {
     signal?.throwIfAborted();
-    // A recipient that rejects a secret with a digest may accept the real one, which has none.
+    // A recipient that rejects a secret with a digest may accept the real secret, which has none.
     if (isPlain) throw error;
     return undefined;
   } finally {
@@ -126,7 +127,7 @@ async function rehearse(work: NewKeys): Promise<WrappedElement[] | undefined> {
   }
 }
 
-/** The longest binding among those of the layers. */
+/** Returns the longest binding of the layers. */
 function longestBinding({ selected, bound }: NewKeys): Uint8Array | undefined {
   if (bound === undefined) return undefined;
   const byDigest = new Map<string, SelectedLayer[]>();
@@ -152,7 +153,7 @@ function longestDigest(selected: readonly SelectedLayer[]): string {
   );
 }
 
-/** Descriptors of the size that those of the encrypted layers will have. */
+/** Returns descriptors of the same size as those of the encrypted layers. */
 function describeAll(
   selected: readonly SelectedLayer[],
   wrapped: readonly WrappedElement[],
@@ -174,7 +175,7 @@ async function hasRoom(
   changes: Changes,
   signal: AbortSignal | undefined,
 ): Promise<boolean> {
-  /** Others have their turn between manifests, which can be many and large. */
+  /** Yields to the event loop between manifests, which can be many and large. */
   async function pause(): Promise<void> {
     await setImmediate();
     signal?.throwIfAborted();

@@ -1,8 +1,8 @@
 import { setMaxListeners } from "node:events";
 
 /**
- * Returns a signal that is aborted with any of those given. It may have as many listeners as there
- * is work at once: Node.js would warn of a leak from the eleventh on.
+ * Returns a signal that aborts when any of the given signals aborts. It may have any number of
+ * listeners; by default, Node.js warns of a leak from the eleventh listener on.
  */
 export function anySignal(...signals: (AbortSignal | undefined)[]): AbortSignal {
   const either = AbortSignal.any(signals.filter((signal) => signal !== undefined));
@@ -11,8 +11,8 @@ export function anySignal(...signals: (AbortSignal | undefined)[]): AbortSignal 
 }
 
 /**
- * Waits for a promise until it settles or a signal is aborted, for work that may ignore the signal.
- * Rejects with the signal's reason in the second case.
+ * Waits until a promise settles or a signal aborts, for work that may ignore the signal. If the
+ * signal aborts first, it rejects with the signal's reason.
  */
 export async function abortable<T>(
   promise: Promise<T>,
@@ -35,18 +35,18 @@ export async function abortable<T>(
   }
 }
 
-/** A limit on waiting that can be set again and again. All times are in milliseconds. */
+/** A time limit that can be set again and again. All times are in milliseconds. */
 export interface Deadline {
-  /** Starts to wait; a limit that is running already is replaced. */
+  /** Starts the time limit, and replaces a running one. */
   start(what: string, limit?: number): void;
   stop(): void;
 }
 
 /**
- * Makes a {@link Deadline}.
+ * Creates a {@link Deadline}.
  *
  * @param timeout the usual limit, which the message names
- * @param onLate called with an error of the code `ETIMEDOUT` when the limit passes
+ * @param onLate called with an error with the code `ETIMEDOUT` when the limit has passed
  */
 export function deadline(timeout: number, onLate: (error: Error) => void): Deadline {
   let timer: NodeJS.Timeout | undefined;

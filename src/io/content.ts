@@ -3,14 +3,14 @@ import { OcicryptError } from "../errors.js";
 import { parseDigest } from "../spec/digest.js";
 import { parts, type ByteSource } from "./source.js";
 
-/** Expected properties of content; an absent or empty member is not checked. */
+/** The expected properties of content; an absent or empty member is not checked. */
 export interface Expected {
   digest?: string | undefined;
   size?: number | undefined;
 }
 
 export interface ContentCheck {
-  /** @throws {@link OcicryptError} `BLOB_SIZE_MISMATCH` as soon as there is too much */
+  /** @throws {@link OcicryptError} `BLOB_SIZE_MISMATCH` as soon as the content is too long */
   update(chunk: Uint8Array): void;
   /** @throws {@link OcicryptError} `BLOB_SIZE_MISMATCH`, `BLOB_DIGEST_MISMATCH` */
   finish(): void;
@@ -58,7 +58,7 @@ function sizeMismatch(size: number, found: string): OcicryptError {
   );
 }
 
-/** Passes content through, failing at its end or before it unless it is what is expected. */
+/** Passes content through, and fails at its end or earlier if it is not the expected content. */
 export async function* verified(
   source: ByteSource,
   expected: Expected,

@@ -3,14 +3,14 @@ import { constants, mkdir, open, stat, type FileHandle } from "node:fs/promises"
 import { dirname } from "node:path";
 import { OcicryptError } from "../errors.js";
 
-/** Node's error code, e.g. `ENOENT`. */
+/** Returns Node's error code, such as `ENOENT`. */
 export function errno(error: unknown): string | undefined {
   return error instanceof Error && "code" in error && typeof error.code === "string"
     ? error.code
     : undefined;
 }
 
-/** Turns a failure to write into an error that says what to do. */
+/** Turns a failure to write into an {@link OcicryptError}; returns other errors unchanged. */
 export function writeError(error: unknown, where: string): unknown {
   const code = errno(error);
   if (code === undefined || error instanceof OcicryptError) return error;
@@ -36,8 +36,8 @@ export async function writing<T>(where: string, step: () => Promise<T>): Promise
 /**
  * Reads a small file whole.
  *
- * @returns `undefined` when it is not there
- * @throws {@link OcicryptError} `LAYOUT_INVALID` when it is larger than `limit`, in bytes
+ * @returns `undefined` if it does not exist
+ * @throws {@link OcicryptError} `LAYOUT_INVALID` if it is larger than `limit` bytes
  */
 export async function readSmallFile(path: string, limit: number): Promise<Uint8Array | undefined> {
   const chunks: Uint8Array[] = [];
@@ -64,12 +64,12 @@ export async function readSmallFile(path: string, limit: number): Promise<Uint8A
 const READ_SIZE = 256 * 1024;
 
 /**
- * The content of a file, in chunks as {@link readRange} makes them.
+ * Reads a file, in chunks as {@link readRange} makes them.
  *
  * @throws {@link OcicryptError} `SOURCE_UNREADABLE` for a device or a pipe, which may never end
  */
 export async function* readChunks(path: string): AsyncGenerator<Uint8Array, void, undefined> {
-  // Not to wait for the other end of a pipe before it is known to be one.
+  // Non-blocking, because opening a pipe would wait for its other end.
   const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
   try {
     if (!(await file.stat()).isFile()) {
@@ -82,8 +82,8 @@ export async function* readChunks(path: string): AsyncGenerator<Uint8Array, void
 }
 
 /**
- * The bytes of a file from `start` to before `end`, less if it ends before; in new chunks, so that
- * none is overwritten while it is still in use.
+ * Reads the bytes of a file from `start` up to, but not including, `end`, or up to the end of the
+ * file. Every chunk is new memory, so that no chunk is overwritten while it is still in use.
  */
 export async function* readRange(
   file: FileHandle,
@@ -120,7 +120,7 @@ function ignoreExisting(error: unknown): void {
   if (errno(error) !== "EEXIST") throw error;
 }
 
-/** Whether a file holds what its digest and size say. */
+/** Whether a file has the expected digest and size. */
 export async function fileMatches(
   path: string,
   { algorithm, hex }: { algorithm: string; hex: string },
@@ -140,10 +140,10 @@ export async function fileMatches(
 /**
  * Writes content to a new file.
  *
- * @param flush whether it must outlast a crash of the machine
- * @returns how many bytes it has
- * @throws {@link OcicryptError} `DESTINATION_FULL`, `DESTINATION_UNWRITABLE`, which speak of
- *   `where`, and what the content throws
+ * @param flush whether the file must survive a crash of the machine
+ * @returns the size of the file in bytes
+ * @throws {@link OcicryptError} `DESTINATION_FULL`, `DESTINATION_UNWRITABLE`, whose messages name
+ *   `where`, and the errors of the content
  */
 export async function writeContent(
   file: string,
@@ -165,7 +165,7 @@ export async function writeContent(
   return size;
 }
 
-/** A write can end short of its bytes, on a disk that is nearly full for one. */
+/** A write may store only a part of its bytes, for example on a disk that is nearly full. */
 export async function writeFully(file: FileHandle, chunk: Uint8Array): Promise<void> {
   for (let offset = 0; offset < chunk.byteLength;) {
     const { bytesWritten } = await file.write(chunk, offset);
@@ -173,7 +173,7 @@ export async function writeFully(file: FileHandle, chunk: Uint8Array): Promise<v
   }
 }
 
-/** Flushes a directory, without which a rename in it can be lost in a crash of the machine. */
+/** Flushes a directory; otherwise a rename in it may be lost if the machine crashes. */
 export async function syncDirectory(path: string): Promise<void> {
   // Windows cannot open directories.
   if (process.platform === "win32") return;

@@ -2,33 +2,39 @@ import { setImmediate } from "node:timers/promises";
 import { abortable, anySignal } from "./abort.js";
 
 /**
- * Where bytes come from: Node streams, web streams, fetch bodies and generators all are
+ * A source of bytes. Node.js streams, web streams, `fetch` bodies and generators are all
  * `AsyncIterable<Uint8Array>`.
  */
 export type ByteSource = AsyncIterable<Uint8Array> | Uint8Array;
 
 /**
- * `Uint8Array<ArrayBuffer>`: bytes that no thread shares, as WebCrypto and `fetch` want them.
- * Compilers before TypeScript 5.7 cannot parse that name.
+ * `Uint8Array<ArrayBuffer>`: bytes that no thread shares, as WebCrypto and `fetch` require.
+ * TypeScript before 5.7 cannot parse that name.
  */
 export type Bytes = ReturnType<typeof Uint8Array.of>;
 
-/** Smaller pieces are gathered up to this, so that a source of single bytes costs no call each. */
+/**
+ * Smaller chunks are gathered up to this size, so that a source of single bytes does not cost a
+ * call for each byte.
+ */
 const GATHER = 64 * 1024;
-/** Larger pieces are taken in parts of this, so that the four passes over a part meet it in cache. */
+/**
+ * Larger chunks are split into parts of this size, so that a part stays in the cache for all four
+ * passes over it.
+ */
 const PART = 256 * 1024;
 
 /**
- * A source that has all its chunks at hand never lets the event loop turn, and with it no timer,
- * signal handler or other layer: every so many bytes it does.
+ * A source whose chunks are all available never yields to the event loop, so that timers, signal
+ * handlers and other layers would wait. The loop therefore yields after this many bytes.
  */
 const BREATH = 16 * 1024 * 1024;
 
 /**
- * The bytes of a source in parts of a size that is fast to work on, in order, never empty.
- * Rejects with the signal's reason as soon as it is aborted, even while the source stalls.
+ * Yields the bytes of a source in order, in parts whose size is fast to process; no part is empty.
+ * Rejects with the signal's reason as soon as it aborts, even if the source has stalled.
  *
- * @throws {TypeError} when the source yields anything but `Uint8Array`
+ * @throws {TypeError} if the source yields anything other than `Uint8Array`
  */
 export async function* parts(
   source: ByteSource,
@@ -56,7 +62,7 @@ export async function* parts(
   if (gathered !== undefined) yield gathered.subarray(0, length);
 }
 
-/** The chunks of a source that are not empty. It is closed whatever ends the reading of it. */
+/** Yields the chunks of a source that are not empty. However reading ends, the source is closed. */
 async function* chunks(
   source: ByteSource,
   signal: AbortSignal | undefined,
@@ -90,7 +96,7 @@ async function* chunks(
   } finally {
     if (!isEnded) {
       const closed = Promise.resolve(reader.close()).catch(() => undefined);
-      // A source that was left because of the signal may never answer, so it is not waited for.
+      // After an abort the source may never answer, so this does not wait for it.
       if (signal?.aborted !== true) await closed;
     }
   }
@@ -104,8 +110,8 @@ interface Reader {
 }
 
 /**
- * The iterators of web and Node streams close only when their pending read has ended, which is
- * never for one that stalls; the streams themselves close at once.
+ * The iterators of web and Node.js streams close only after their pending read, which never ends if
+ * the stream has stalled; the streams themselves close immediately.
  */
 function openReader(source: AsyncIterable<Uint8Array>): Reader {
   if (source instanceof ReadableStream) {
@@ -121,14 +127,14 @@ function isDestroyable(source: object): source is { destroy: () => unknown } {
   return "destroy" in source && typeof source.destroy === "function";
 }
 
-/** Closes a source that will not be read, or not any more. */
+/** Closes a source that will not be read any further. */
 export async function closeSource(source: ByteSource): Promise<void> {
   if (!(source instanceof Uint8Array)) await openReader(source).close();
 }
 
 /**
- * A web stream over a generator, pulling only when its reader does. Cancelling it aborts the
- * generator's signal, so that a stalled source does not keep it.
+ * Returns a lazy web stream over a generator: it pulls only when it is read. Cancelling the stream
+ * aborts the generator's signal, so that a stalled source does not keep it open.
  */
 export function toReadableStream(
   generate: (signal: AbortSignal) => AsyncGenerator<Bytes, void, undefined>,
@@ -148,8 +154,8 @@ export function toReadableStream(
       async cancel(reason) {
         const isStarted = hasStarted;
         cancelled.abort(reason);
-        // A generator that was not started has no "finally" to close its source; once started
-        // with its signal aborted it does nothing else.
+        // A generator that was not started runs no "finally" to close its source. Started with an
+        // aborted signal, it does nothing else.
         if (!isStarted) await generator.next().catch(() => undefined);
         await generator.return();
       },
@@ -158,7 +164,7 @@ export function toReadableStream(
   );
 }
 
-/** Bytes as content of one chunk. */
+/** Yields the bytes as a single chunk. */
 // eslint-disable-next-line @typescript-eslint/require-await -- an iterable
 export async function* single(bytes: Uint8Array): AsyncGenerator<Uint8Array, void, undefined> {
   yield bytes;

@@ -52,10 +52,10 @@ function readJwk(jwk: Jwk, half: Half): AsymmetricKey {
   // As in Go, a member that is null is absent.
   const isPrivate = jwk.d !== undefined && jwk.d !== null;
   if (half === "public" && isPrivate) {
-    throw new OcicryptError("KEY_IS_PRIVATE", "this JWK is a private key; a public one is needed");
+    throw new OcicryptError("KEY_IS_PRIVATE", "this JWK is a private key; a public key is needed");
   }
   if (half === "private" && !isPrivate) {
-    throw new OcicryptError("KEY_IS_PUBLIC", "this JWK is a public key; the private one is needed");
+    throw new OcicryptError("KEY_IS_PUBLIC", "this JWK is a public key; the private key is needed");
   }
   checkUse(jwk, kty, half);
   return {

@@ -59,7 +59,7 @@ function fromJson(value: Readonly<Record<string, unknown>>): KeyMaterial {
 
 function parseJwk(text: string): Readonly<Record<string, unknown>> {
   // The reason can quote the text, which can be a private key.
-  const refuse = (): OcicryptError => unrecognized("it starts like a JWK and is not valid JSON");
+  const refuse = (): OcicryptError => unrecognized("it starts like a JWK but is not valid JSON");
   return requireObject(parseJson(text, { maxSize: MAX_KEY_FILE_SIZE, refuse }), refuse);
 }
 

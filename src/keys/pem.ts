@@ -59,7 +59,7 @@ export function decodeBlock(block: PemBlock): Buffer {
   const size = claimedSize(bytes);
   if (size !== undefined && size > bytes.byteLength) {
     const counts = `${String(bytes.byteLength)} of ${String(size)} bytes`;
-    throw unrecognized(`${where} is cut off, it has ${counts}`);
+    throw unrecognized(`${where} is cut off: it has ${counts}`);
   }
   return bytes;
 }

@@ -99,5 +99,5 @@ function damaged(cause?: unknown): OcicryptError {
 }
 
 function isPrivate(): OcicryptError {
-  return new OcicryptError("KEY_IS_PRIVATE", "this is a private key; a public one is needed");
+  return new OcicryptError("KEY_IS_PRIVATE", "this is a private key; a public key is needed");
 }

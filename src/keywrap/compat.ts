@@ -26,11 +26,11 @@ export function recipientProblem(
 ): string | undefined {
   if (scheme.startsWith("provider.")) return undefined;
   if (profile === "go") {
-    return GO_SCHEMES.includes(scheme) ? undefined : `Go knows no ${scheme} recipients`;
+    return GO_SCHEMES.includes(scheme) ? undefined : `Go does not support ${scheme} recipients`;
   }
-  if (scheme !== "jwe") return `confidential containers know no ${scheme} recipients`;
+  if (scheme !== "jwe") return `confidential containers do not support ${scheme} recipients`;
   if (algorithm === undefined || COCO_ALGORITHMS.includes(algorithm)) return undefined;
-  return `confidential containers read no ${algorithm}, only ${COCO_ALGORITHMS.join(" and ")}`;
+  return `confidential containers do not support ${algorithm}, only ${COCO_ALGORITHMS.join(" and ")}`;
 }
 
 /**
@@ -41,10 +41,10 @@ export function recipientProblem(
 export function layerProblem(profile: Profile, mediaType: string): string | undefined {
   // All readers rely on the type: they do not decrypt a layer of a plain type, whatever its keys.
   if (!isEncryptedMediaType(mediaType)) {
-    return `an encrypted layer is of type ${mediaType}, which readers take for plain`;
+    return `an encrypted layer is of type ${mediaType}, which readers treat as plain`;
   }
   if (profile === "go" || COCO_LAYER.test(plainMediaType(mediaType))) return undefined;
-  return `confidential containers decrypt no layers of type ${mediaType}`;
+  return `confidential containers cannot decrypt layers of type ${mediaType}`;
 }
 
 /**

@@ -15,11 +15,11 @@ import { wipePrivateOptions } from "../cipher/private-options.js";
 import { parsePublicOptions } from "../cipher/public-options.js";
 import { requireEncrypted, unwrapPrivateOptions, type Opening } from "./unwrap.js";
 
-/** How much plaintext {@link decryptLayer} holds back until the HMAC is checked, in bytes. */
+/** The bytes of plaintext that {@link decryptLayer} holds back until it has checked the HMAC. */
 export const HELD_BACK: number = 64 * 1024;
 
 export interface DecryptLayerOptions {
-  /** Of the encrypted layer. Its digest and size are checked where they are given. */
+  /** The descriptor of the encrypted layer. Its digest and size are checked if they are present. */
   descriptor: DescriptorLike;
   /** Tried on every wrapped key, until one opens. */
   keys: readonly Key[];
@@ -29,36 +29,39 @@ export interface DecryptLayerOptions {
 }
 
 export interface DecryptedLayer {
-  /** The plaintext; not to be trusted before it has ended without an error. */
+  /** The plaintext. Do not trust it before the stream has ended without an error. */
   stream: ReadableStream<Bytes>;
-  /** Which key opened the layer. */
+  /** The key that opened the layer, and the wrapped key that it opened. */
   opening: Opening;
   /**
-   * The digest that whoever encrypted the layer recorded, or empty. Advisory: it is often that of
-   * the layer before a compression step, and proves nothing about who encrypted.
+   * The digest that the sender recorded, or empty. Do not rely on it: it is often the digest from
+   * before a compression step, and it proves nothing about the sender.
    */
   recordedDigest: string;
-  /** The bytes that tie the layer to images, if whoever wrapped the key wrote any; not checked here. */
+  /**
+   * The bytes that bind the layer to images, if the sender wrote any. They are not checked here.
+   */
   binding?: Uint8Array | undefined;
   /**
-   * The descriptor of the plain layer, once the stream was read to its end: the members of the
-   * encrypted one with the plain media type, digest and size, and without what encryption added.
+   * Returns the descriptor of the plain layer, once the stream has been read to its end. It has the
+   * members of the encrypted layer's descriptor, with the plain media type, digest and size, and
+   * without the annotations of encryption.
    *
-   * @throws {@link OcicryptError} `NOT_FINISHED` when the stream was not read to its end
+   * @throws {@link OcicryptError} `NOT_FINISHED` if the stream has not been read to its end
    */
   finalize(): Promise<Descriptor>;
 }
 
 /**
- * Decrypts a layer. **The stream releases plaintext before the HMAC over the whole layer can be
- * checked.** It holds back the last 64 KiB, so that a layer up to that size comes out verified or
- * not at all; of a larger one discard everything when the stream ends in an error.
- * `decryptImage` of `ocicrypt/image` never publishes what is not verified.
+ * Decrypts a layer. **The stream emits plaintext before the HMAC over the whole layer can be
+ * checked.** It holds back the last 64 KiB, so a layer of up to 64 KiB is emitted only if it
+ * verifies. For a larger layer, discard everything if the stream ends with an error. `decryptImage`
+ * of `ocicrypt/image` never publishes unverified content.
  *
  * The stream fails with `HMAC_MISMATCH`, `BLOB_SIZE_MISMATCH` or `BLOB_DIGEST_MISMATCH`.
  *
  * @param source the encrypted layer
- * @throws {@link OcicryptError} those of {@link unwrapOnly}; `DESCRIPTOR_INVALID`;
+ * @throws {@link OcicryptError} as {@link unwrapOnly}; and `DESCRIPTOR_INVALID`;
  *   `PUBLIC_OPTIONS_MISSING`, `PUBLIC_OPTIONS_INVALID`, `CIPHER_UNSUPPORTED`, `NONCE_OVERRIDDEN`,
  *   `HMAC_MISSING`, `HMAC_INVALID`
  */

@@ -18,13 +18,16 @@ import { requireRecipients, wrapForAll, type WrappedElement } from "./wrap.js";
 import { appendWrappedKeys } from "./wrapped-keys.js";
 
 export interface EncryptLayerOptions {
-  /** Of the plain layer. Its digest and size are checked if present. */
+  /** The descriptor of the plain layer. Its digest and size are checked if they are present. */
   descriptor: DescriptorLike;
-  /** The people who can decrypt; at least one. */
+  /** The recipients who will be able to decrypt the layer; at least one. */
   recipients: readonly Recipient[];
-  /** Goes into the private options; see {@link DecryptedLayer}. Default: the descriptor's digest. */
+  /**
+   * The digest to record in the private options; see {@link DecryptedLayer}. Default: the
+   * descriptor's digest.
+   */
   recordedDigest?: string | undefined;
-  /** Opaque bytes for the private options that tie the layer to images; absent by default. */
+  /** Opaque bytes for the private options that bind the layer to images. Default: none. */
   binding?: Uint8Array | undefined;
   signal?: AbortSignal | undefined;
   /** Called with the number of bytes encrypted so far. */
@@ -32,13 +35,14 @@ export interface EncryptLayerOptions {
 }
 
 export interface EncryptedLayer {
-  /** The ciphertext, as long as the plaintext. */
+  /** The ciphertext, which is as long as the plaintext. */
   stream: ReadableStream<Bytes>;
   /**
-   * The descriptor of the encrypted layer, once the stream was read to its end: the members of
-   * the plain one with a new media type, digest, size and annotations, without `data` and `urls`.
+   * Returns the descriptor of the encrypted layer, once the stream has been read to its end. It has
+   * the members of the plain layer's descriptor, with a new media type, digest, size and
+   * annotations, and without `data` and `urls`.
    *
-   * @throws {@link OcicryptError} `NOT_FINISHED` when the stream was not read to its end
+   * @throws {@link OcicryptError} `NOT_FINISHED` if the stream has not been read to its end
    */
   finalize(): Promise<Descriptor>;
 }
@@ -46,18 +50,18 @@ export interface EncryptedLayer {
 /**
  * Encrypts a layer with a new random key, and wraps that key for each recipient.
  *
- * The key is wrapped before the first byte leaves, so that a recipient that fails costs no upload.
- * The stream fails at its end with `BLOB_SIZE_MISMATCH` or `BLOB_DIGEST_MISMATCH` if the source is
- * not what the descriptor says, and with what a recipient throws.
+ * The key is wrapped before the stream emits its first byte, so if a recipient fails, nothing has
+ * been uploaded yet. The stream fails with the error of a recipient, or at its end with
+ * `BLOB_SIZE_MISMATCH` or `BLOB_DIGEST_MISMATCH` if the source does not match the descriptor.
  *
- * @param source the plain layer as it is stored, compressed or not
+ * @param source the plain layer as it is stored, whether compressed or not
  * @throws {@link OcicryptError} `ALREADY_ENCRYPTED`, `NO_RECIPIENTS`, `DESCRIPTOR_INVALID`
  */
 export function encryptLayer(source: ByteSource, options: EncryptLayerOptions): EncryptedLayer {
   const { descriptor, recipients, signal, onProgress } = options;
   const { recordedDigest = descriptor.digest ?? "", binding } = options;
   if (isEncryptedDescriptor(descriptor)) {
-    throw new OcicryptError("ALREADY_ENCRYPTED", "the layer is encrypted already");
+    throw new OcicryptError("ALREADY_ENCRYPTED", "the layer is already encrypted");
   }
   requireRecipients(recipients);
   const mediaType = encryptedMediaType(descriptor.mediaType);
@@ -102,7 +106,9 @@ export function encryptLayer(source: ByteSource, options: EncryptLayerOptions): 
   };
 }
 
-/** The members that turn the descriptor of a plain layer into that of the encrypted one. */
+/**
+ * The values that turn the descriptor of a plain layer into the descriptor of the encrypted layer.
+ */
 export interface Encrypted {
   mediaType: string;
   digest: string;

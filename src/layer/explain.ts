@@ -6,23 +6,23 @@ import { abortable } from "../io/abort.js";
 import { parsePrivateOptions, wipePrivateOptions } from "../cipher/private-options.js";
 import { readWrappedKeys, type WrappedKey } from "./wrapped-keys.js";
 
-/** A recipient of a layer, as far as can be told without a key. */
+/** A recipient of a layer, as far as it is known without a key. */
 export interface RecipientReport extends Partial<RecipientInfo> {
   scheme: string;
-  /** The place of the wrapped key in its scheme's list, from 0. */
+  /** The position of the wrapped key in its scheme's list, from 0. */
   index: number;
-  /** Why the wrapped key cannot be read. */
+  /** The reason why the wrapped key cannot be read. */
   problem?: string;
 }
 
 /** Whether one key opens a layer, and if not, why. */
 export interface KeyReport {
   opens: boolean;
-  /** The place of the wrapped key that it opens, in its scheme's list, from 0. */
+  /** The position of the wrapped key that it opens, in its scheme's list, from 0. */
   index?: number;
-  /** The bytes that tie the layer to images, if the wrapped key holds any. */
+  /** The bytes that bind the layer to images, if the wrapped key contains any. */
   binding?: Uint8Array;
-  /** For each wrapped key of the key's scheme that it does not open: why. */
+  /** The reasons why the key does not open the wrapped keys of its scheme, one for each. */
   reasons: string[];
 }
 
@@ -31,7 +31,7 @@ export interface ExplainKeyOptions {
   signal?: AbortSignal | undefined;
 }
 
-/** The recipients of a layer. Never throws for what is in the annotations. */
+/** Returns the recipients of a layer. No content of the annotations makes it throw. */
 export async function listRecipients(descriptor: DescriptorLike): Promise<RecipientReport[]> {
   const reports = await Promise.all(readWrappedKeys(descriptor).map(reportRecipients));
   return reports.flat();
@@ -53,7 +53,7 @@ export async function reportRecipients(wrapped: WrappedKey): Promise<RecipientRe
 /**
  * Tries one key on every wrapped key of its scheme, until one opens.
  *
- * @throws the reason of the signal when it is aborted; a key that fails is a reason of the report
+ * @throws the reason of the signal if it aborts. If the key fails, the report has the reason.
  */
 export async function explainKey(
   descriptor: DescriptorLike,

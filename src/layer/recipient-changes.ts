@@ -11,22 +11,22 @@ import { unwrapPrivateOptions, type UnwrapOptions } from "./unwrap.js";
 import { requireRecipients, wrapForAll, type WrappedElement } from "./wrap.js";
 import { isBuiltIn } from "../keywrap/schemes.js";
 
-/** Other recipients for a layer: some wrapped keys go, new ones come behind those that stay. */
+/** A change of a layer's recipients: it removes some wrapped keys and appends new wrapped keys. */
 export interface RecipientsChange {
-  /** Without the wrapped keys that go. */
+  /** The annotations without the removed wrapped keys. */
   annotations: Record<string, string>;
-  /** For each new recipient its wrapped key; `undefined` for one that is there already. */
+  /** The wrapped key of each new recipient; `undefined` for a recipient that is already present. */
   wrapped: readonly (WrappedElement | undefined)[];
   added: RecipientReport[];
-  /** The recipients of the layer that new ones turned out to be. */
+  /** The existing recipients that are the same as new ones. */
   present: RecipientReport[];
   removed: RecipientReport[];
-  /** Recipients that stay though the others were replaced, as nothing is known of their scheme. */
+  /** The recipients that are not replaced, because their scheme is unknown. */
   kept: RecipientReport[];
 }
 
 /**
- * The descriptor after a change, or with only the first few of its new recipients.
+ * Returns the descriptor after a change, or with only some of its new recipients.
  *
  * @throws {@link OcicryptError} `ANNOTATION_TOO_LARGE`
  */
@@ -39,7 +39,7 @@ export function applyChange<D extends DescriptorLike>(
   return { ...descriptor, annotations: appendWrappedKeys(annotations, added) };
 }
 
-/** Reports new wrapped keys with the places that they will have behind those that are there. */
+/** Reports new wrapped keys with the positions that they will have. */
 export async function reportAdded(
   annotations: Readonly<Record<string, string>>,
   wrapped: readonly WrappedElement[],
@@ -65,7 +65,7 @@ export interface AddRecipientsOptions extends UnwrapOptions {
 /** The identifiers of the recipients of one wrapped key. */
 interface Known {
   reports: RecipientReport[];
-  /** Of the keys given that open it. */
+  /** The thumbprints of the given keys that open it. */
   thumbprints: (string | undefined)[];
 }
 
@@ -95,7 +95,7 @@ export async function planAddition(
 }
 
 /**
- * The secret of a layer, wrapped for new recipients.
+ * Wraps the secret of a layer for new recipients.
  *
  * @throws {@link OcicryptError} as `addRecipients`
  */
@@ -143,7 +143,7 @@ async function thumbprintsOf(
     try {
       if (await unwraps(key, wrapped, signal)) found.push(key.thumbprint);
     } catch {
-      // A key that cannot be tried recognises nothing; another key has opened the layer.
+      // A key that cannot be tried recognises no recipient; another key has opened the layer.
       signal?.throwIfAborted();
     }
   }
@@ -151,8 +151,8 @@ async function thumbprintsOf(
 }
 
 /**
- * Where a new recipient is among those known. The same key with another algorithm is another
- * recipient: it is there for readers that lack the first one.
+ * Finds a new recipient among the known recipients. The same key with another algorithm is another
+ * recipient, for readers that lack the first algorithm.
  */
 function findSame(
   known: readonly Known[],

@@ -14,24 +14,24 @@ import { requireEncrypted } from "./unwrap.js";
 import { readWrappedKeys, type WrappedKey } from "./wrapped-keys.js";
 
 export interface RemoveRecipientsOptions {
-  /** Whom to remove; each must be there. */
+  /** The recipients to remove; each must be present. */
   recipients: readonly RecipientSelector[];
   signal?: AbortSignal | undefined;
 }
 
-/** The recipients to remove from one layer, which need not have all that were requested. */
+/** A removal of recipients from one layer, which need not have all of them. */
 export interface Removal extends RecipientsChange {
   found: ReadonlySet<RecipientSelector>;
   failed: readonly FailedAttempt[];
-  /** Of the layer, if it says. */
+  /** The digest of the layer, if its descriptor has one. */
   digest: string | undefined;
-  /** How many wrapped keys stay that can be read. */
+  /** The number of readable wrapped keys that stay. */
   left: number;
 }
 
 /**
- * @throws {@link OcicryptError} as `removeRecipients`, without what {@link requireFound} and
- *   {@link requireLeft} refuse
+ * @throws {@link OcicryptError} as `removeRecipients`, except for the errors of
+ *   {@link requireFound} and {@link requireLeft}
  */
 export async function planRemoval(
   descriptor: DescriptorLike,
@@ -70,10 +70,10 @@ export async function planRemoval(
 }
 
 /**
- * @param removals of all layers that are looked at
- * @param allowAbsent whether a selector may be found in none, if its keys could be tried
- * @throws {@link OcicryptError} `RECIPIENT_NOT_FOUND` when a selector is found in none of them; or
- *   the reason why its keys could not be tried on anything
+ * @param removals the removals from all selected layers
+ * @param allowAbsent whether a selector may match in none of them, if its keys could be tried
+ * @throws {@link OcicryptError} `RECIPIENT_NOT_FOUND` if a selector matches in none of them; or the
+ *   reason why its keys could not be tried
  */
 export function requireFound(
   recipients: readonly RecipientSelector[],
@@ -93,7 +93,7 @@ function requireTried(
 ): void {
   const failed = removals.flatMap((removal) => removal.failed);
   const errors = failed.filter(({ selector }) => selector === missing).map(({ error }) => error);
-  // A wrong password or a token that is not there, and not what is in the image.
+  // A cause outside the image, such as a wrong password or a missing token.
   const outside = errors.find(
     (error): error is OcicryptError =>
       isOcicryptError(error) && !error.code.startsWith("WRAPPED_KEY_"),
@@ -102,14 +102,12 @@ function requireTried(
   if (allowAbsent && errors.length === 0) return;
   const name = shown(describeSelector(missing));
   const message =
-    "keys" in missing
-      ? `no recipient that is looked at has the key ${name}`
-      : `no recipient that is looked at is ${name}`;
-  const cause = errors.length === 0 ? undefined : new AggregateError(errors, "what failed");
+    "keys" in missing ? `no recipient matches the key ${name}` : `no recipient matches ${name}`;
+  const cause = errors.length === 0 ? undefined : new AggregateError(errors, "the failed attempts");
   throw new OcicryptError("RECIPIENT_NOT_FOUND", message, cause && { cause });
 }
 
-/** @throws {@link OcicryptError} `LAST_RECIPIENT` when a removal leaves nobody that can be read */
+/** @throws {@link OcicryptError} `LAST_RECIPIENT` if a removal leaves no readable recipient */
 export function requireLeft(removals: readonly Removal[]): void {
   const emptied = removals.find(({ found, left }) => found.size > 0 && left === 0);
   if (emptied === undefined) return;
@@ -119,7 +117,7 @@ export function requireLeft(removals: readonly Removal[]): void {
   throw new OcicryptError("LAST_RECIPIENT", message);
 }
 
-/** Removing one of several recipients of a wrapped key would need wrapping the key again. */
+/** To remove one of several recipients of a wrapped key, the key would have to be wrapped again. */
 function requireSeparable(
   { scheme, index }: WrappedKey,
   reports: readonly RecipientReport[],
@@ -130,7 +128,7 @@ function requireSeparable(
   throw new OcicryptError("RECIPIENTS_INSEPARABLE", message);
 }
 
-/** The annotations without some wrapped keys; a list that gets empty goes. */
+/** Returns the annotations without some wrapped keys, and without lists that become empty. */
 function dropWrappedKeys(
   annotations: Readonly<Record<string, string>>,
   gone: readonly WrappedKey[],

@@ -4,16 +4,19 @@ import type { RecipientReport } from "./explain.js";
 import type { WrappedKey } from "./wrapped-keys.js";
 
 /**
- * Selects recipients of a layer: by keys that open the wrapped key; by their identifier in
- * `listRecipients`, in all forms that it may have; by their position in their scheme's list, from 0;
- * or all recipients of a scheme.
+ * Selects recipients of a layer:
+ * - `keys`: the recipients whose wrapped keys these keys open;
+ * - `keyIds`: the recipients that `listRecipients` reports with one of these ids;
+ * - `scheme` and `index`: the recipients of the wrapped key at a position in its scheme's list,
+ *   from 0;
+ * - `scheme` alone: all recipients of a scheme.
  */
 export type RecipientSelector =
   | { keys: readonly Key[] }
   | { keyIds: readonly string[]; scheme?: string | undefined }
   | { scheme: string; index?: number | undefined };
 
-/** Whether a selector means whole lists, whatever is in them. */
+/** Whether a selector selects a whole scheme. */
 export function meansScheme(selector: RecipientSelector): selector is { scheme: string } {
   return !("keys" in selector || "keyIds" in selector) && selector.index === undefined;
 }
@@ -27,7 +30,7 @@ export interface FailedAttempt {
   error: unknown;
 }
 
-/** Whether a selector means a wrapped key. Attempts that fail are added to `failed`. */
+/** Whether a selector selects a wrapped key. Failed attempts are added to `failed`. */
 export async function meansWrappedKey(
   selector: RecipientSelector,
   wrapped: WrappedKey,
@@ -54,7 +57,7 @@ export async function meansWrappedKey(
   return selector.scheme === scheme && (selector.index ?? index) === index;
 }
 
-/** Whether a key gets the secret out of a wrapped key, which is not looked at. */
+/** Whether a key opens a wrapped key. The secret itself is not parsed. */
 export async function unwraps(
   key: Key,
   wrapped: WrappedKey,
@@ -67,7 +70,7 @@ export async function unwraps(
   return secret !== null;
 }
 
-/** A selector for a message. */
+/** Describes a selector for a message. */
 export function describeSelector(selector: RecipientSelector): string {
   if ("keys" in selector) {
     const labels = new Set(selector.keys.map(({ label }) => label ?? "a key without a name"));

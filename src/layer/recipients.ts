@@ -14,17 +14,19 @@ export type { RecipientSelector } from "./recipient-selector.js";
 export type { RemoveRecipientsOptions } from "./recipient-removal.js";
 
 /**
- * Adds recipients to an encrypted layer. Only annotations change, its blob is neither needed nor
- * touched, and every recipient that is there stays, of an unknown scheme too.
+ * Adds recipients to an encrypted layer. Only annotations change: the blob is neither needed nor
+ * changed, and every existing recipient stays, including recipients of unknown schemes.
  *
- * One that is there already is not added again: its wrapped key names the same key (a `kid`, a
- * certificate, an OpenPGP key id) for the same algorithm, or it names none and opens with one of
- * `keys` whose public half is the new recipient's. Where neither tells, it is added.
+ * A recipient that is already present is not added again. It is recognised if a wrapped key names
+ * the same key (a `kid`, a certificate, an OpenPGP key id) with the same algorithm, or if a wrapped
+ * key without a name opens with one of `keys` that belongs to the recipient's public key. Otherwise
+ * the recipient is added.
  *
  * @param descriptor of the encrypted layer; it is not changed
  * @returns a new descriptor that keeps every other member
- * @throws {@link OcicryptError} `NO_RECIPIENTS`, `WRAP_FAILED`, `ANNOTATION_TOO_LARGE`; those of
- *   {@link unwrapOnly} when the keys do not open the layer; those of its public options
+ * @throws {@link OcicryptError} `NO_RECIPIENTS`, `WRAP_FAILED`, `ANNOTATION_TOO_LARGE`; the errors
+ *   of {@link unwrapOnly} if the keys do not open the layer; and the errors of invalid public
+ *   options
  */
 export async function addRecipients<D extends DescriptorLike>(
   descriptor: D,
@@ -34,17 +36,18 @@ export async function addRecipients<D extends DescriptorLike>(
 }
 
 /**
- * Removes recipients from an encrypted layer. No key is needed to do so; only annotations change.
+ * Removes recipients from an encrypted layer. This needs no key, and only annotations change.
  *
- * **This revokes nothing.** Who could open the layer can keep its key, its content, or a copy of
- * its old manifest. `rotateImage` of `ocicrypt/image` gives it a new key.
+ * **This does not revoke access.** Anyone who could open the layer may have kept its key, its
+ * content, or a copy of the old manifest. `rotateImage` of `ocicrypt/image` gives the layer a new
+ * key.
  *
  * @param descriptor of the encrypted layer; it is not changed
  * @returns a new descriptor that keeps every other member
  * @throws {@link OcicryptError} `NOT_ENCRYPTED`, `NO_RECIPIENTS`; `RECIPIENT_NOT_FOUND`;
- *   `LAST_RECIPIENT` when none that can be read would be left; `RECIPIENTS_INSEPARABLE` for one
- *   that shares a wrapped key with others, unless all of the scheme are removed; and what keys
- *   throw, when they could not be tried on any wrapped key
+ *   `LAST_RECIPIENT` if no readable recipient would be left; `RECIPIENTS_INSEPARABLE` for a
+ *   recipient that shares its wrapped key with others, unless the whole scheme is removed; and the
+ *   errors of keys that could not be tried on any wrapped key
  */
 export async function removeRecipients<D extends DescriptorLike>(
   descriptor: D,

@@ -7,24 +7,26 @@ import { checkContent } from "../io/content.js";
 import { parts, type ByteSource } from "../io/source.js";
 
 /*
- * Encrypting again with a key and nonce that were used before.
+ * Encryption with a key and nonce that were used before.
  *
- * With AES-CTR two different plaintexts under one key and nonce give away their XOR to anyone who
- * has both ciphertexts. So none of the ciphertext made here may leave the process unless it is the
- * earlier one, bit for bit. `findSame` therefore returns no ciphertext. `reencrypt` reads the
- * source once more, and a source can have changed meanwhile; checking its digest at the end would
- * come too late, as by then the ciphertext is on its way. It releases a block only when the
- * plaintext of that block is the one that `findSame` has seen.
+ * In AES-CTR, two different plaintexts under the same key and nonce reveal their XOR to anyone who
+ * has both ciphertexts. Ciphertext that is made here may therefore leave the process only if it
+ * equals the earlier ciphertext bit for bit. For this reason `findSame` returns no ciphertext.
+ * `reencrypt` reads the source a second time, and the source may have changed by then. A check of
+ * its digest at the end would be too late, because the ciphertext would already have been sent.
+ * `reencrypt` therefore emits a block only if its plaintext is the block that `findSame` has seen.
  */
 
-/** An earlier ciphertext and the secret that it is said to be made with, which anybody can say. */
+/**
+ * An earlier ciphertext, and the secret that it claims to be made with. The claim is not trusted.
+ */
 export interface Candidate {
   secret: PrivateOptions;
   digest: string;
   hmac: Uint8Array;
 }
 
-/** A candidate that is the ciphertext of a source. */
+/** A candidate whose ciphertext a source really encrypts to. */
 export interface Match {
   candidate: Candidate;
   /** The SHA-256 of each block of the plaintext. */
@@ -34,9 +36,9 @@ export interface Match {
 const BLOCK = 1024 * 1024;
 
 /**
- * Finds the candidate that is what a source encrypts to, digest and HMAC.
+ * Finds the candidate whose digest and HMAC a source encrypts to.
  *
- * @param expected digest and size of the source, which are checked
+ * @param expected the digest and size of the source, which are checked
  * @throws {@link OcicryptError} `BLOB_SIZE_MISMATCH`, `BLOB_DIGEST_MISMATCH`, `DESCRIPTOR_INVALID`
  */
 export async function findSame(
@@ -66,17 +68,17 @@ export async function findSame(
 }
 
 /**
- * The ciphertext of a match, from a second reading of its source.
+ * Returns the ciphertext of a match. This reads the source a second time.
  *
- * The stream fails with `BLOB_DIGEST_MISMATCH`, before anything else leaves, when the source is
- * not what it was.
+ * If the source has changed, the stream fails with `BLOB_DIGEST_MISMATCH` before it emits the
+ * changed block.
  */
 export function reencrypt(
   source: ByteSource,
   { candidate, blocks }: Match,
   signal?: AbortSignal,
 ): AsyncGenerator<Uint8Array, void, undefined> {
-  // Not in the generator: when that starts, the secret may be overwritten.
+  // Not inside the generator: by the time it starts, the secret may have been overwritten.
   const encryptor = createEncryptor(candidate.secret);
 
   async function* ciphertext(): AsyncGenerator<Uint8Array, void, undefined> {
@@ -91,7 +93,10 @@ export function reencrypt(
   return ciphertext();
 }
 
-/** Blocks of one size, except for the last, in memory that the next block overwrites. */
+/**
+ * Yields blocks of one size, except for the last. Each block overwrites the memory of the one
+ * before.
+ */
 async function* fixedBlocks(
   source: ByteSource,
   signal: AbortSignal | undefined,
@@ -117,6 +122,6 @@ function sha256(bytes: Uint8Array): Buffer {
 }
 
 function changed(): OcicryptError {
-  const message = "the layer is not what it was when it was read before";
+  const message = "the layer has changed since it was first read";
   return new OcicryptError("BLOB_DIGEST_MISMATCH", message);
 }

@@ -15,16 +15,16 @@ import {
 } from "../cipher/private-options.js";
 import { readWrappedKeys } from "./wrapped-keys.js";
 
-/** Which key opened which wrapped key of a layer. */
+/** The key that opened a layer, and the wrapped key that it opened. */
 export interface Opening {
   scheme: string;
-  /** The place of the wrapped key in its scheme's list, from 0. */
+  /** The position of the wrapped key in its scheme's list, from 0. */
   index: number;
   key: Key;
 }
 
 export interface UnwrapResult extends Opening {
-  /** The digest that the layer had before encryption, as its sender recorded it; may be empty. */
+  /** The digest that the sender recorded for the layer before encryption; may be empty. */
   recordedDigest: string;
 }
 
@@ -34,7 +34,7 @@ export interface UnwrapOptions {
 }
 
 /**
- * Finds out whether any of the keys opens a layer, without its blob. No key material is returned.
+ * Finds the key that opens a layer, without needing the blob. Returns no key material.
  *
  * @throws {@link OcicryptError} as {@link unwrapPrivateOptions}
  */
@@ -63,8 +63,8 @@ export function requireEncrypted(descriptor: DescriptorLike): void {
  * wrapped key of its scheme. Failures are ignored as long as another attempt succeeds.
  *
  * @throws {@link OcicryptError} `NOT_ENCRYPTED`; `NO_KEYS`; `NO_MATCHING_KEY`, with an
- *   `AggregateError` of the failures as its cause; the first error if every attempt ended with an
- *   error of this library; those of `parsePrivateOptions` if the unwrapped bytes are not usable
+ *   `AggregateError` of the failures as its cause; the first error if every attempt failed with an
+ *   error of this library; the errors of `parsePrivateOptions` if the unwrapped bytes are not valid
  */
 export async function unwrapPrivateOptions(
   descriptor: DescriptorLike,

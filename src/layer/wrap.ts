@@ -10,10 +10,10 @@ export interface WrappedElement {
 }
 
 /**
- * One wrapped key for each recipient, in their order. All of them or none: a recipient that is
- * dropped without a word finds out when the image does not run.
+ * Returns one wrapped key for each recipient, in the same order. If one recipient fails, the whole
+ * call fails: a recipient that is silently dropped would only notice when the image does not run.
  *
- * @throws {@link OcicryptError} `NO_RECIPIENTS`, `WRAP_FAILED`, and what recipients throw
+ * @throws {@link OcicryptError} `NO_RECIPIENTS`, `WRAP_FAILED`, and the errors of recipients
  */
 export async function wrapForAll(
   options: PrivateOptions,
@@ -42,13 +42,13 @@ async function wrapFor(
   signal: AbortSignal | undefined,
 ): Promise<WrappedElement> {
   const { scheme } = recipient;
-  // Its own copy: what one recipient does to it must not reach the others.
+  // A copy, so that a recipient that changes it does not affect the others.
   const own = Uint8Array.from(secret);
   let bytes: Uint8Array;
   try {
     bytes = await abortable(recipient.wrap(own, { signal }), signal);
   } catch (error) {
-    // A recipient may be anyone's code, and may quote in its error what it was handed.
+    // A recipient may be the caller's own code, and its error may quote its input.
     throw asWrapError(redactError(error, [secret]), signal);
   } finally {
     own.fill(0);
@@ -58,8 +58,8 @@ async function wrapFor(
 }
 
 /**
- * The recipients without repetitions of one public key in one scheme with one algorithm; the first
- * stays. Recipients without a thumbprint cannot be compared and are kept.
+ * Returns the recipients without duplicates, which have the same public key, scheme and algorithm;
+ * the first is kept. Recipients without a thumbprint cannot be compared, and are kept.
  *
  * @throws {@link OcicryptError} `NO_RECIPIENTS`
  */

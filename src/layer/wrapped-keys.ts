@@ -4,14 +4,17 @@ import { decodeBase64, encodeBase64 } from "../spec/base64.js";
 import { encryptionSchemes, type DescriptorLike } from "../spec/descriptor.js";
 import { MAX_ANNOTATION_LENGTH, MAX_WRAPPED_KEYS } from "../spec/limits.js";
 
-/** One element of a scheme's list, with its position: the wrapped key, or why it cannot be read. */
+/**
+ * One element of a scheme's list, with its position: the wrapped key, or the error if it cannot be
+ * read.
+ */
 export type WrappedKey = { scheme: string; index: number } & (
   { bytes: Uint8Array; error?: undefined } | { bytes?: undefined; error: OcicryptError }
 );
 
 /**
- * The wrapped keys of a descriptor. An element that cannot be read does not hide the others, as it
- * does in Go and Rust; it is listed with its error.
+ * Returns the wrapped keys of a descriptor. An element that cannot be read is listed with its
+ * error, and the elements after it are read too; Go and Rust stop at it.
  */
 export function readWrappedKeys(
   descriptor: DescriptorLike,
@@ -47,13 +50,13 @@ function notText(scheme: string): WrappedKey {
 }
 
 function tooLarge(scheme: string): WrappedKey {
-  const what = `the list of ${shown(scheme)} keys is larger than any real one`;
+  const what = `the list of ${shown(scheme)} keys is too large`;
   return { scheme, index: 0, error: new OcicryptError("ANNOTATION_TOO_LARGE", what) };
 }
 
 /**
- * The annotations with the wrapped keys behind those already there. Nothing else changes: the
- * keys of schemes that are not known here stay too.
+ * Returns the annotations with more wrapped keys appended. Nothing else changes: wrapped keys of
+ * unknown schemes stay too.
  *
  * @throws {@link OcicryptError} `ANNOTATION_TOO_LARGE`
  */
@@ -71,19 +74,22 @@ export function appendWrappedKeys(
     list.count++;
     list.length += element.length + 1;
     if (list.count > MAX_WRAPPED_KEYS || list.length > MAX_ANNOTATION_LENGTH) {
-      throw new OcicryptError("ANNOTATION_TOO_LARGE", `the list of ${scheme} keys gets too large`);
+      throw new OcicryptError(
+        "ANNOTATION_TOO_LARGE",
+        `the list of ${scheme} keys would become too large`,
+      );
     }
   }
   for (const [scheme, { parts }] of lists) result.set(KEYS_PREFIX + scheme, parts.join(","));
   return Object.fromEntries(result);
 }
 
-/** A list that gets longer, joined once in the end. */
+/** A list that grows, and is joined once at the end. */
 interface LongerList {
   parts: string[];
-  /** Of its elements. */
+  /** The number of its elements. */
   count: number;
-  /** Of its text. */
+  /** The length of its text. */
   length: number;
 }
 

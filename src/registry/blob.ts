@@ -100,10 +100,10 @@ function startOf(request: HttpRequest, answer: OpenAnswer, offset: number, size:
   const isRest = start === offset && end === size - 1 && total === size;
   if (answer.status === 206 && offset > 0 && isRest) return offset;
   answer.close();
-  throw invalidAnswer(request, "it is not the part of the blob that was asked for");
+  throw invalidAnswer(request, "it is not the requested part of the blob");
 }
 
 function tooMuch(digest: string, size: number): OcicryptError {
-  const message = `the descriptor of ${digest} says ${String(size)} bytes, the registry sends more`;
+  const message = `the descriptor of ${digest} says ${String(size)} bytes, but the registry sent more`;
   return new OcicryptError("BLOB_SIZE_MISMATCH", message);
 }

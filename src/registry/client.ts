@@ -67,7 +67,7 @@ export function registryClient(
   const retries = atLeast("retries", options.retries ?? DEFAULT_RETRIES, 0);
   const retryDelay = atLeast("retryDelay", options.retryDelay ?? DEFAULT_RETRY_DELAY, 0);
   if (ca !== undefined && options.fetch !== undefined) {
-    throw new TypeError("ca has no effect on another fetch");
+    throw new TypeError("ca has no effect if fetch is given");
   }
   const certificates = ca === undefined ? [] : parseCertificates(ca);
   const newBackoff = (): Backoff => backoff({ retries, retryDelay, onRetry: options.onRetry });
@@ -154,7 +154,7 @@ export function registryClient(
       await readAnswer(answer, MAX_REGISTRY_ANSWER);
       const target = resolve(answer.headers.get("location"), url);
       if (target === undefined || !mayFollow(url, target)) {
-        throw invalidAnswer(here, "it redirects to a URL that is not safe to use");
+        throw invalidAnswer(here, "it redirects to an unsafe URL");
       }
       if (count === MAX_REDIRECTS) throw invalidAnswer(request, "too many redirects");
       url = target;

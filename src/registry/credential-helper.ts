@@ -40,7 +40,7 @@ export async function askHelper(
   const refuse = (): OcicryptError => unusable(name, "its answer is not JSON");
   const { Username, Secret } = asObject(parseJson(output, { maxSize: MAX_OUTPUT, refuse })) ?? {};
   if (typeof Username !== "string" || typeof Secret !== "string") {
-    throw unusable(name, "its answer has no name and secret");
+    throw unusable(name, "its answer has no user name and secret");
   }
   if (Username === "" && Secret === "") return undefined;
   return Username === "<token>"

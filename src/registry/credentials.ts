@@ -202,7 +202,7 @@ export function objectIn(object: JsonObject, name: string, path: string): JsonOb
 }
 
 function objectOf(value: unknown, path: string): JsonObject {
-  return requireObject(value, () => invalid(path, "it does not have the form of such a file"));
+  return requireObject(value, () => invalid(path, "the file has an unexpected form"));
 }
 
 /** `ConfigFile` and `AuthConfig` of github.com/docker/cli/cli/config. */

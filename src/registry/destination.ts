@@ -54,7 +54,8 @@ export async function registryDestination(
 ): Promise<RegistryDestination> {
   const { repository, tag } = reference;
   if (reference.digest !== undefined) {
-    const message = "a destination cannot name a digest: its content decides that";
+    const message =
+      "a destination cannot be named by a digest, because its content decides the digest";
     throw new OcicryptError("REFERENCE_INVALID", message);
   }
   const client = registryClient(reference, options);
@@ -98,7 +99,7 @@ export async function registryDestination(
     const there = await tagged(name, patience);
     if (there?.digest === digest) return there.etag;
     const now = there === undefined ? "names nothing" : `names ${there.digest}`;
-    const message = `the tag ${name} ${now} and no longer ${digest}, which this edit is based on`;
+    const message = `the tag ${name} ${now}, not ${digest}, on which this edit is based`;
     throw new OcicryptError("DESTINATION_CHANGED", message);
   }
 
@@ -193,7 +194,7 @@ export async function registryDestination(
         }
         const isAnswered = isOcicryptError(error) && error.code !== "REGISTRY_UNREACHABLE";
         if (isThere === false || isAnswered) throw error;
-        const message = `it is not known whether the tag ${tag} names the new image or the one before it`;
+        const message = `it is unknown whether the tag ${tag} names the new image or the former image`;
         throw new OcicryptError("REGISTRY_UNREACHABLE", message, { cause: error });
       }
     },

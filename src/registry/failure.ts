@@ -104,7 +104,7 @@ export function unreachable(request: HttpRequest, cause: unknown): OcicryptError
 const CLOSED = "the connection was closed";
 const UNTRUSTED = "the authority that signed its certificate is not trusted";
 const REASONS: Readonly<Partial<Record<string, string>>> = {
-  ECONNREFUSED: "nothing listens there",
+  ECONNREFUSED: "no server listens there",
   ECONNRESET: CLOSED,
   EPIPE: CLOSED,
   UND_ERR_SOCKET: CLOSED,

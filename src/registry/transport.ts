@@ -66,8 +66,8 @@ export interface TransportOptions {
   timeout: number;
 }
 
-export const NO_ANSWER = "there was no answer, or next to nothing of one,";
-const NOTHING_TAKEN = "it took nothing of what was sent";
+export const NO_ANSWER = "it sent nothing, or almost nothing,";
+const NOTHING_TAKEN = "it accepted no data";
 
 /** Content is sent in pieces of this size, so that a time limit applies to some progress. */
 const PIECE = 64 * 1024;

@@ -69,7 +69,8 @@ export async function openUpload(
     const next = placeOf(request, answer.headers.get("location"));
     const minimumText = answer.headers.get("oci-chunk-min-length") ?? "0";
     const minimum = /^\d{1,15}$/.test(minimumText) ? Number(minimumText) : NaN;
-    if (!(minimum <= MAX_CHUNK_SIZE)) throw invalidAnswer(request, "it asks for chunks too large");
+    if (!(minimum <= MAX_CHUNK_SIZE))
+      throw invalidAnswer(request, "it asks for chunks that are too large");
     return { location: next, minimum };
   }
 
@@ -103,7 +104,7 @@ export async function openUpload(
   ): AsyncGenerator<Uint8Array<ArrayBuffer>, void, undefined> {
     if (from < content.start) {
       rememberShape(host, "chunks");
-      throw lost("a redirect asks for its start once more, which is not kept");
+      throw lost("a redirect asks for its start again, which is not kept");
     }
     for (let offset = from; ;) {
       if (offset === content.end) await Promise.race([content.more(), content.stopped]);
@@ -143,7 +144,7 @@ export async function openUpload(
         const refused =
           there === undefined
             ? failure(request, answer)
-            : invalidAnswer(request, "it took only a part of what it was sent");
+            : invalidAnswer(request, "it accepted only a part of the data");
         const asked = retryAfter(answer.headers);
         if (!(await pauses.again(refused.message, signal, asked))) throw refused;
       } catch (error) {
@@ -199,7 +200,7 @@ export async function openUpload(
     const isClear = received !== undefined && !(confirmed === 0 && received === 1);
     if (isClear && received >= confirmed && received >= content.start) return received;
     if (content.start > 0) {
-      if (isKnown) throw lost("the registry has lost bytes of it");
+      if (isKnown) throw lost("the registry lost a part of it");
       const why = failure(request, answer);
       throw [400, 404, 405, 416].includes(answer.status) ? lost(why.message, why) : why;
     }
@@ -271,7 +272,7 @@ export async function openUpload(
  * last request, after which it has more bytes once a request broke off; zot drops such an upload.
  */
 function lost(why: string, cause?: OcicryptError): OcicryptError {
-  const message = `the registry cannot go on with an upload: ${why}`;
+  const message = `the registry cannot continue an upload: ${why}`;
   return new OcicryptError("REGISTRY_UPLOAD_LOST", message, { cause });
 }
 

@@ -43,7 +43,8 @@ export async function verifyBlob(
   const padding = constants.RSA_PKCS1_PSS_PADDING;
   const saltLength = constants.RSA_PSS_SALTLEN_AUTO;
   if (!verifier.verify({ key, padding, saltLength }, signature)) {
-    const message = "the signature is not by the certificate's key, or not for this content";
+    const message =
+      "the signature was not made with the certificate's key, or not for this content";
     throw new OcicryptError("SIGNATURE_INVALID", message);
   }
 }

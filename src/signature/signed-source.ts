@@ -103,9 +103,9 @@ async function requireSignature(
     }
   }
   if (count === 0) {
-    throw new OcicryptError("SIGNATURE_MISSING", `the image ${digest} has no signature of cosign`);
+    throw new OcicryptError("SIGNATURE_MISSING", `the image ${digest} has no cosign signature`);
   }
-  const message = `no signature of the image ${digest} is by the given key and for this image`;
+  const message = `no signature of the image ${digest} was made for it with the given key`;
   throw new OcicryptError("SIGNATURE_INVALID", message);
 }
 

@@ -1,4 +1,4 @@
-/** Everything that layer encryption adds to a descriptor starts with this. */
+/** The prefix of all annotations that layer encryption adds to a descriptor. */
 export const ENCRYPTION_PREFIX = "org.opencontainers.image.enc.";
 
 /** Lists of wrapped keys, one annotation for each scheme: this prefix and the scheme's name. */

@@ -1,6 +1,6 @@
 /**
- * Decodes the standard alphabet with padding as Go's `base64.StdEncoding` does, which skips line
- * breaks and nothing else; `null` for any other text.
+ * Decodes the standard alphabet with padding as Go's `base64.StdEncoding` does, which skips only
+ * line breaks. Returns `null` for any other text.
  */
 export function decodeBase64(text: string): Uint8Array | null {
   const joined = text.replace(/[\r\n]/g, "");

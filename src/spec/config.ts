@@ -39,7 +39,8 @@ const CONFIG = /* @__PURE__ */ struct({
 });
 
 /**
- * Reads the config of an image. Nothing in it is checked but that all readers see the same.
+ * Reads the config of an image. It only checks that all readers understand the JSON in the same
+ * way.
  *
  * @throws {@link OcicryptError} `MANIFEST_INVALID`
  */

@@ -22,7 +22,10 @@ export interface Descriptor {
   artifactType?: string;
 }
 
-/** The members that this library needs of a descriptor. Most libraries' own types fit. */
+/**
+ * The members of a descriptor that this library needs. The types of most other libraries are
+ * accepted.
+ */
 export interface DescriptorLike {
   readonly mediaType: string;
   readonly digest?: string | undefined;
@@ -30,7 +33,7 @@ export interface DescriptorLike {
   readonly annotations?: Readonly<Record<string, string>> | undefined;
 }
 
-/** The members of a descriptor that follow from the content itself. */
+/** The members of a descriptor that depend on the content itself. */
 export interface Content {
   mediaType: string;
   digest: string;
@@ -39,8 +42,9 @@ export interface Content {
 }
 
 /**
- * A descriptor of other content in place of an old one. All members stay that are not about the
- * content; `data` and `urls` go, as they hold or point to the old content, which may be a secret.
+ * Returns a descriptor with other content. It keeps all members that do not depend on the content.
+ * `data` and `urls` are removed, because they contain the old content or point to it, and it may be
+ * secret.
  */
 export function replaceContent(descriptor: DescriptorLike, content: Content): Descriptor {
   const gone = ["data", "urls", "annotations"];
@@ -50,13 +54,13 @@ export function replaceContent(descriptor: DescriptorLike, content: Content): De
   return { ...Object.fromEntries(kept), ...rest, ...(hasAnnotations && { annotations }) };
 }
 
-/** Annotations without those of encryption. */
+/** Returns the annotations that are not part of encryption. */
 export function foreignAnnotations(descriptor: DescriptorLike): Record<string, string> {
   const entries = Object.entries(descriptor.annotations ?? {});
   return Object.fromEntries(entries.filter(([name]) => !name.startsWith(ENCRYPTION_PREFIX)));
 }
 
-/** The annotations of encryption, in the order in which they stand. */
+/** Returns the annotations of encryption, in the descriptor's order. */
 export function encryptionAnnotations(
   descriptor: Pick<DescriptorLike, "annotations">,
 ): Record<string, string> {
@@ -65,8 +69,8 @@ export function encryptionAnnotations(
 }
 
 /**
- * The schemes under which keys are wrapped in a descriptor's annotations (`jwe`, `pkcs7`, `pgp`,
- * `pkcs11`, `provider.<name>`), known to this library or not, in the order in which they stand.
+ * Returns the schemes of the wrapped keys in a descriptor's annotations (`jwe`, `pkcs7`, `pgp`,
+ * `pkcs11`, `provider.<name>`), including unknown schemes, in the descriptor's order.
  */
 export function encryptionSchemes(descriptor: DescriptorLike): string[] {
   return Object.keys(descriptor.annotations ?? {})
@@ -75,9 +79,9 @@ export function encryptionSchemes(descriptor: DescriptorLike): string[] {
 }
 
 /**
- * Whether a descriptor is that of an encrypted blob. The media type alone does not decide: a
- * descriptor that carries wrapped keys under any other type is encrypted too, and encrypting it
- * again would lose the first key for good.
+ * Whether a descriptor describes an encrypted blob. The media type alone does not decide: a
+ * descriptor with wrapped keys is encrypted whatever its type is, and encrypting it again would
+ * lose the first key forever.
  */
 export function isEncryptedDescriptor(descriptor: DescriptorLike): boolean {
   return isEncryptedMediaType(descriptor.mediaType) || encryptionSchemes(descriptor).length > 0;

@@ -8,7 +8,7 @@ export interface Digest {
 }
 
 /**
- * Takes `sha256:<hex>` or `sha512:<hex>` apart. The parts are safe as names of files.
+ * Splits `sha256:<hex>` or `sha512:<hex>` into its parts, which are safe as file names.
  * https://github.com/opencontainers/image-spec/blob/main/descriptor.md#digests
  *
  * @throws {@link OcicryptError} `DESCRIPTOR_INVALID`

@@ -21,24 +21,29 @@ import {
 import { member } from "../text/json-edits.js";
 import { MAX_DESCRIPTORS, MAX_MANIFEST_SIZE } from "./limits.js";
 
-/** An image manifest, of OCI's format or Docker's, as it is stored, with what this library looks at. */
+/**
+ * An image manifest of OCI's or Docker's format: its text, and the members that this library reads.
+ */
 export interface Manifest {
   kind: "manifest";
   text: string;
   config: Descriptor;
   layers: LocatedDescriptor[];
-  /** The manifest that this one is about, as a signature is. */
+  /** The manifest that this manifest refers to, as a signature does. */
   subject?: Descriptor;
 }
 
-/** An image index, or manifest list of Docker's format, as it is stored, with what this library looks at. */
+/**
+ * An image index, or a manifest list of Docker's format: its text, and the members that this
+ * library reads.
+ */
 export interface Index {
   kind: "index";
   text: string;
   manifests: LocatedDescriptor[];
 }
 
-/** A descriptor and its place in the text of its document. */
+/** A descriptor and its position in the text of its document. */
 export interface LocatedDescriptor {
   descriptor: Descriptor;
   node: JsonNode;
@@ -64,7 +69,7 @@ const DESCRIPTOR = /* @__PURE__ */ struct({
 });
 
 /**
- * Manifests and indexes: a document can be read as either.
+ * The members of manifests and indexes, because other readers may read a document as either.
  * https://github.com/opencontainers/image-spec/tree/main/specs-go/v1
  */
 const DOCUMENT = /* @__PURE__ */ struct({
@@ -78,7 +83,7 @@ const DOCUMENT = /* @__PURE__ */ struct({
   annotations: MAP,
 });
 
-/** Whether a descriptor's media type is that of a document that {@link parseDocument} reads. */
+/** Whether {@link parseDocument} reads documents of this media type. */
 export function isDocumentType(mediaType: string): boolean {
   return [
     MEDIA_TYPE_MANIFEST,
@@ -89,15 +94,15 @@ export function isDocumentType(mediaType: string): boolean {
 }
 
 /**
- * Whether a media type says of itself that it is one of a manifest or index, be it known here or
- * not: registries keep these apart from blobs.
+ * Whether a media type, known or unknown, looks like that of a manifest or index, which registries
+ * store separately from blobs.
  */
 export function isManifestType(mediaType: string): boolean {
   return /^[\w./+-]*\.(?:manifest|index)(?:\.list)?\.v\d+(?:\+[a-z]+)?$/.test(mediaType);
 }
 
 /**
- * Parses a manifest or an index. A document that can be taken for both is refused
+ * Parses a manifest or an index. A document that could be read as both is rejected
  * (https://github.com/opencontainers/image-spec/security/advisories/GHSA-77vh-xpmg-72qh).
  *
  * @throws {@link OcicryptError} `MANIFEST_INVALID`, `DESCRIPTOR_INVALID`
@@ -106,9 +111,11 @@ export function parseDocument(bytes: Uint8Array, mediaType: string): Manifest | 
   const { text, value: parsed, root } = parseWithPlaces(bytes, READING);
   const value = requireObject(parsed, notAnObject("it"));
   if (value.mediaType !== undefined && value.mediaType !== mediaType) {
-    throw invalid(`it says it is ${show(value.mediaType)}, its descriptor says ${show(mediaType)}`);
+    throw invalid(
+      `its mediaType is ${show(value.mediaType)}, but its descriptor says ${show(mediaType)}`,
+    );
   }
-  // By name: containerd takes a document for both even if one of them is null.
+  // By name, because containerd reads a document as both even if one member is null.
   if (member(root, "layers") !== undefined && member(root, "manifests") !== undefined) {
     throw invalid("it has both layers and manifests");
   }
@@ -125,15 +132,15 @@ export function parseDocument(bytes: Uint8Array, mediaType: string): Manifest | 
 
 /** The subject and the artifact type of a manifest of any type. */
 export interface Subject {
-  /** Digest of the other manifest. */
+  /** The digest of the manifest that it refers to. */
   subject?: string | undefined;
   artifactType?: string | undefined;
 }
 
 /**
- * Reads what a manifest is about.
+ * Reads the subject and the artifact type of a manifest.
  *
- * @throws {@link OcicryptError} `MANIFEST_INVALID` for anything but a JSON object
+ * @throws {@link OcicryptError} `MANIFEST_INVALID` for anything other than a JSON object
  */
 export function readSubject(bytes: Uint8Array): Subject {
   const { subject, artifactType, config } = readManifestObject(bytes);
@@ -144,7 +151,7 @@ export function readSubject(bytes: Uint8Array): Subject {
 }
 
 /**
- * The members of a manifest or index whose type is not known yet.
+ * Reads the members of a manifest or index whose type is not yet known.
  *
  * @throws {@link OcicryptError} `MANIFEST_INVALID`
  */
@@ -152,7 +159,7 @@ export function readManifestObject(bytes: Uint8Array): JsonObject {
   return requireObject(parseJson(bytes, READING), notAnObject("it"));
 }
 
-/** The descriptors in an array of a document, each with its place. */
+/** Reads the descriptors in an array of a document, each with its position. */
 export function descriptors(value: JsonObject, root: JsonNode, name: string): LocatedDescriptor[] {
   const array = value[name];
   if (!Array.isArray(array)) throw invalid(`its member "${name}" is not an array`);
@@ -193,7 +200,7 @@ export function readDescriptor(value: unknown, where: string): Descriptor {
   return object as unknown as Descriptor;
 }
 
-/** Go refuses a size such as 1e3 or 1000.0, so that only some readers would take the document. */
+/** Go rejects a size such as 1e3 or 1000.0, so only some readers would accept the document. */
 function requireDigits(text: string, root: JsonNode): void {
   const lists = ["layers", "manifests"].flatMap((name) => member(root, name)?.items ?? []);
   for (const descriptor of [member(root, "config"), ...lists]) {

@@ -15,8 +15,8 @@ const DOCKER_LAYER = "application/vnd.docker.image.rootfs.diff.tar";
 const DOCKER_FOREIGN_LAYER = "application/vnd.docker.image.rootfs.foreign.diff.tar";
 
 /**
- * containerd and the Rust side refuse Docker's layer types with `+encrypted` behind them
- * (confidential-containers#356), so encryption writes the OCI twin of these.
+ * containerd and the Rust implementation reject Docker's layer types with `+encrypted`
+ * (confidential-containers#356), so encryption writes the equivalent OCI types.
  */
 const OCI_LAYER: ReadonlyMap<string, string> = /* @__PURE__ */ new Map([
   [DOCKER_LAYER, LAYER],
@@ -37,8 +37,8 @@ const OCI_DOCUMENT: ReadonlyMap<string, string> = /* @__PURE__ */ new Map([
 export type Compression = "none" | "gzip" | "zstd";
 
 /**
- * How the tar inside a plain layer is compressed, or `undefined` when the type is not one of a
- * tar layer, whose diffID a config could hold.
+ * Returns the compression of a plain layer's tar, or `undefined` if the type is not that of a tar
+ * layer.
  */
 export function layerCompression(mediaType: string): Compression | undefined {
   const oci =
@@ -55,28 +55,28 @@ export function isEncryptedMediaType(mediaType: string): boolean {
   return mediaType.endsWith(SUFFIX) && mediaType.length > SUFFIX.length;
 }
 
-/** OCI's media type for what Docker's type means; every other type as it is. */
+/** Returns OCI's equivalent of a Docker media type, and every other type unchanged. */
 export function ociMediaType(mediaType: string): string {
   return OCI_DOCUMENT.get(mediaType) ?? OCI_LAYER.get(mediaType) ?? mediaType;
 }
 
 /**
- * The media type of the encrypted form of a layer: the type with `+encrypted` behind it, for any
- * type; Docker's own layer types become their OCI twins first.
+ * Returns the media type of an encrypted layer: any type with `+encrypted` appended. Docker's layer
+ * types are converted to OCI types first.
  *
  * @throws {@link OcicryptError} `ALREADY_ENCRYPTED`
  */
 export function encryptedMediaType(mediaType: string): string {
   if (isEncryptedMediaType(mediaType)) {
-    throw new OcicryptError("ALREADY_ENCRYPTED", `${mediaType} is an encrypted type already`);
+    throw new OcicryptError("ALREADY_ENCRYPTED", `${mediaType} is already an encrypted type`);
   }
   return (OCI_LAYER.get(mediaType) ?? mediaType) + SUFFIX;
 }
 
 /**
- * The media type that decryption gives back: the type without `+encrypted`. The docker-flavoured
- * form that c/image writes into OCI manifests becomes Docker's type, which is what it was.
- * A type that is not encrypted is returned as it is.
+ * Returns the media type after decryption, which is the type without `+encrypted`. The form of
+ * Docker's type that containers/image writes into OCI manifests becomes Docker's type again. A type
+ * that is not encrypted is returned unchanged.
  */
 export function plainMediaType(mediaType: string): string {
   return isEncryptedMediaType(mediaType) ? mediaType.slice(0, -SUFFIX.length) : mediaType;

@@ -49,7 +49,7 @@ function parsePath(text: string, expected: "oci" | "oci-archive"): Reference {
       const command = `skopeo copy ${String(transport)}:IMAGE oci:DIR:TAG`;
       throw invalid(
         text.replace(/:.*/s, ":…"),
-        `${String(transport)} is not read here; convert it first: ${command}`,
+        `${String(transport)} is not supported; convert it first: ${command}`,
       );
     }
     // The text after the colon can be the password of a key whose -k is missing.

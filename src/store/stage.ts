@@ -18,21 +18,27 @@ import { setTimeout } from "node:timers/promises";
 import { errno } from "../io/files.js";
 import { OcicryptError } from "../errors.js";
 
-/** Names the machine and the process that work with it, so that what is left behind is recognised. */
+/**
+ * The name contains the machine and the process, so that leftovers of ended processes are
+ * recognised.
+ */
 const NAME = /^\.ocicrypt-([0-9a-f]{8})-(\d+)-[0-9a-f]{16}(?:\.lock)?$/;
 
 /** The contents of a stage: unfinished blobs, and the new layout. */
 const CONTENT = /^(?:image|[0-9a-f]{16})$/;
 
-/** The names of this process: another process with its number has ended, as numbers are reused. */
+/**
+ * The names of this process. A name with this process's number that is not here is of an ended
+ * process, because numbers are reused.
+ */
 const OWN = new Set<string>();
 
-/** Whether a file name is that of a stage or of a lock beside stages. */
+/** Whether a file name belongs to a stage, or to a lock next to stages. */
 export function isStage(name: string): boolean {
   return NAME.test(name);
 }
 
-/** A name that no other process uses; {@link forgetName} ends its use. */
+/** Returns a name that no other process uses, until {@link forgetName} ends its use. */
 function makeName(suffix = ""): string {
   const random = randomBytes(8).toString("hex");
   const name = `.ocicrypt-${host()}-${String(process.pid)}-${random}${suffix}`;
@@ -40,12 +46,12 @@ function makeName(suffix = ""): string {
   return name;
 }
 
-/** Ends the use of a name, so that what is left under it counts as left behind. */
+/** Ends the use of a name, so that anything still there under this name counts as a leftover. */
 function forgetName(name: string): void {
   OWN.delete(name);
 }
 
-/** Makes a hidden directory that nobody else can look into. */
+/** Creates a hidden directory that no other user can enter. */
 export async function makeStage(parent: string): Promise<string> {
   const stage = join(parent, makeName());
   await mkdir(stage, { mode: 0o700 });
@@ -53,8 +59,8 @@ export async function makeStage(parent: string): Promise<string> {
 }
 
 /**
- * Removes the stages of killed processes of this machine: they can hold plaintext. A directory that
- * cannot be listed is left alone.
+ * Removes the stages of killed processes of this machine, because they can contain plaintext. If
+ * the directory cannot be listed, nothing happens.
  */
 export async function removeStaleStages(parent: string): Promise<void> {
   for (const name of await readdir(parent).catch(() => [])) {
@@ -63,9 +69,9 @@ export async function removeStaleStages(parent: string): Promise<void> {
 }
 
 /**
- * Removes a stage with its content, but only a directory that this user made as one and nobody
- * else can change: in a directory that all may write to, anyone can put something else under the
- * same name, even while it is being removed.
+ * Removes a stage with its content, but only if this user created it and no other user can change
+ * it: in a directory that everyone may write to, anyone can put something else under the same name,
+ * even while the stage is being removed.
  */
 export async function removeStage(path: string): Promise<void> {
   try {
@@ -78,7 +84,7 @@ export async function removeStage(path: string): Promise<void> {
     try {
       const { uid, mode, dev, ino } = await directory.stat();
       if (uid !== process.getuid() || (mode & 0o7777) !== 0o700) return;
-      // By the open directory, which stays the same whatever happens to its name.
+      // Through the open directory, which stays the same even if its name is reused.
       const opened = `/proc/self/fd/${String(directory.fd)}`;
       const isReachable = await readdir(opened).catch(() => undefined);
       const root = isReachable === undefined ? path : opened;
@@ -97,7 +103,7 @@ export async function removeStage(path: string): Promise<void> {
   }
 }
 
-/** Whether the process that made a name runs; `unknown` for one of another machine. */
+/** Whether the process that made a name is running; `unknown` for a process of another machine. */
 function liveness(name: string): "alive" | "dead" | "unknown" | undefined {
   const match = NAME.exec(name);
   if (match === null) return undefined;
@@ -128,22 +134,22 @@ function processNamespace(): string {
   }
 }
 
-/** How long a writer waits for others, in milliseconds; each of them holds the lock for one rename. */
+/** The milliseconds that a writer waits for others; each of them holds the lock for one rename. */
 const MAX_WAIT = 60_000;
-/** How long a claim of another machine counts after its last sign of life, in milliseconds. */
+/** The milliseconds for which a claim of another machine counts after it was last renewed. */
 const LIFETIME = 30_000;
 
 /**
- * Runs a step while no other process that uses this function runs one in the same directory.
+ * Runs a step while no other process runs a step in the same directory with this function.
  *
- * Each writer makes a claim, a file with a name of its own, and then looks for other claims; with
- * any other there it withdraws and tries again later. Of two writers the later one to claim sees
- * the other, so never do both go on. The claim of a killed process is recognised by the number of
- * the process, or on another machine by its age, and removing it can never remove another claim,
- * as no name is used twice.
+ * Each writer makes a claim, which is a file with a unique name, and then looks for other claims.
+ * If there is another claim, it withdraws its own and tries again later. Of two writers, the one
+ * that claims later sees the other claim, so they never both continue. The claim of a killed
+ * process is recognised by the number of the process, or on another machine by its age. Removing it
+ * can never remove another claim, because no name is used twice.
  *
- * @throws {@link OcicryptError} `DESTINATION_UNWRITABLE` when others hold it for a minute, and what
- *   the step throws
+ * @throws {@link OcicryptError} `DESTINATION_UNWRITABLE` if others hold the lock for a minute, and
+ *   the errors of the step
  */
 export async function withLock<T>(
   directory: string,
@@ -176,9 +182,11 @@ export async function withLock<T>(
   }
 }
 
-/** Whether another process has a claim. With a claim of its own, it removes those left behind. */
+/**
+ * Whether another process has a claim. A caller that has a claim itself removes leftover claims.
+ */
 async function isClaimed(directory: string, own: string | undefined): Promise<boolean> {
-  // By the clock of the file system, which can be that of a server.
+  // The clock of the file system, which may be a server's.
   const now = own === undefined ? Date.now() : await changed(join(directory, own));
   for (const name of await readdir(directory)) {
     if (name === own || !name.endsWith(".lock")) continue;
@@ -192,7 +200,7 @@ async function isClaimed(directory: string, own: string | undefined): Promise<bo
   return false;
 }
 
-/** When a file was changed last, in milliseconds; for one that is gone, long ago. */
+/** The time of a file's last change, in milliseconds; for a missing file, a time long ago. */
 async function changed(file: string): Promise<number> {
   try {
     return (await stat(file)).mtimeMs;

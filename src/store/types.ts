@@ -5,11 +5,16 @@ export interface StoreOptions {
 }
 
 export interface CommitOptions extends StoreOptions {
-  /** The image that was read from this place and is edited here. Another one is not replaced. */
+  /**
+   * The image that was read from this place and is edited here. If another image is there now,
+   * `commit` fails.
+   */
   replaces?: Descriptor | undefined;
 }
 
-/** Names an image where it is stored. Two equal places are the same image of the same store. */
+/**
+ * Identifies an image by its store and name. Equal places mean the same image in the same store.
+ */
 export interface ImagePlace {
   /** The layout, archive or repository, such as `oci:/srv/images`. */
   store: string;
@@ -17,68 +22,70 @@ export interface ImagePlace {
   name: string;
 }
 
-/** An image that can be read: an entry of an OCI layout, say. */
+/** An image that can be read, such as an entry of an OCI layout. */
 export interface ImageSource {
-  /** Where the image is, if an {@link ImageDestination} can be in the same place. */
+  /** The place of the image, if an {@link ImageDestination} can be in the same place. */
   readonly place?: ImagePlace | undefined;
   /**
-   * The descriptor of the image's manifest or index.
+   * Returns the descriptor of the image's manifest or index.
    *
    * @throws {@link OcicryptError} `IMAGE_NOT_FOUND`, `LAYOUT_INVALID`
    */
   resolve(options?: StoreOptions): Promise<Descriptor>;
   /**
-   * The content of a blob or manifest. It is not verified: who reads it does that.
+   * Returns the content of a blob or manifest. The caller verifies it.
    *
    * @throws {@link OcicryptError} `BLOB_NOT_FOUND`, `SOURCE_UNREADABLE`
    */
   read(descriptor: Descriptor, options?: StoreOptions): AsyncIterable<Uint8Array>;
   /**
-   * What refers to a manifest by its `subject`, such as signatures, where the source can tell.
+   * Lists the manifests whose `subject` is this manifest, such as signatures. Optional: not every
+   * store can list them.
    *
    * @throws {@link OcicryptError} as {@link resolve}
    */
   referrers?(digest: string, options?: StoreOptions): Promise<Descriptor[]>;
   /**
-   * Whether the store has an image of this name beside this one, where the source can tell. cosign
-   * keeps signatures under names made from a digest.
+   * Whether the store has another image of this name. cosign stores signatures under names that are
+   * made from a digest. Optional.
    *
    * @throws {@link OcicryptError} as {@link resolve}
    */
   hasName?(name: string, options?: StoreOptions): Promise<boolean>;
   /**
-   * Another image of the same repository, layout or archive, by its tag, where the source can tell.
+   * Finds another image of the same repository, layout or archive by its tag. Optional.
    *
-   * @returns `undefined` when there is none, or more than one
+   * @returns `undefined` if there is no such image, or more than one
    * @throws {@link OcicryptError} as {@link resolve}
    */
   find?(tag: string, options?: StoreOptions): Promise<Descriptor | undefined>;
 }
 
-/** A place for one image. What was there before is there until {@link commit} has ended. */
+/** A place for one image. Until {@link commit} has ended, it contains what it contained before. */
 export interface ImageDestination {
-  /** Where the image goes, if an {@link ImageSource} can be in the same place. */
+  /** The place of the image, if an {@link ImageSource} can be in the same place. */
   readonly place?: ImagePlace | undefined;
   /**
-   * Whether the blobs that the store holds stay there although they are not written again. A layout
-   * and a repository keep them; an archive is replaced as a whole. Default: false, so that an
+   * Whether blobs that the store holds stay there if they are not written again. This is true of
+   * layouts and repositories; an archive is replaced as a whole. Default: false, so that an
    * operation writes every blob that {@link contains} does not report.
    */
   readonly keepsBlobs?: boolean | undefined;
-  /** Whether the blob of a descriptor is there already, whole and for all to see. */
+  /** Whether the destination already holds the whole blob, in a place where readers can see it. */
   contains(descriptor: Descriptor): Promise<boolean>;
   /**
-   * Whether a blob can be read from here that nobody wants here, such as a layer in plain. Asked in
-   * a way that does not bring it here, where {@link contains} can do that. By default, what that
-   * says.
+   * Whether an unwanted blob, such as a plain layer, can be read from the destination. This check
+   * must not copy the blob into the destination, as {@link contains} may do. By default,
+   * {@link contains} is used.
    */
   exposes?(descriptor: Descriptor): Promise<boolean>;
   /**
-   * Stores a blob where nobody sees it yet; if the content fails, nothing of it is kept.
+   * Stores a blob where no reader sees it yet. If the content fails, nothing of it is kept.
    *
-   * @param describe called when the content has ended, for its digest; it may still refuse it
-   * @throws {@link OcicryptError} `DESTINATION_FULL`, `DESTINATION_UNWRITABLE`, and what the
-   *   content or `describe` throw
+   * @param describe returns the digest, or throws to reject the content; called when the content
+   *   has ended
+   * @throws {@link OcicryptError} `DESTINATION_FULL`, `DESTINATION_UNWRITABLE`, and the errors of
+   *   the content and of `describe`
    */
   write(
     content: AsyncIterable<Uint8Array>,
@@ -86,24 +93,26 @@ export interface ImageDestination {
     options?: StoreOptions,
   ): Promise<void>;
   /**
-   * Stores a manifest or index where nobody sees it yet, after the blobs that it names.
+   * Stores a manifest or index where no reader sees it yet, after the blobs that it names.
    *
    * @throws {@link OcicryptError} `DESTINATION_FULL`, `DESTINATION_UNWRITABLE`
    */
   writeManifest(bytes: Uint8Array, descriptor: Descriptor): Promise<void>;
   /**
-   * Takes a blob over from elsewhere without its content passing through here, where that can be.
+   * Gets a blob from another repository of the same registry, without transferring its content.
+   * Optional.
    *
-   * @returns whether the blob is there now
+   * @returns whether the destination now holds the blob
    */
   mount?(descriptor: Descriptor): Promise<boolean>;
   /**
-   * Makes the image visible, with everything that was written, as one step or not at all.
+   * Makes the image and everything that was written visible in one step, or fails and changes
+   * nothing.
    *
-   * @throws {@link OcicryptError} `DESTINATION_CHANGED` when another process has written the image
-   *   meanwhile, and those of {@link write}
+   * @throws {@link OcicryptError} `DESTINATION_CHANGED` if another process has replaced the image
+   *   in the meantime, and the errors of {@link write}
    */
   commit(image: Descriptor, options?: CommitOptions): Promise<void>;
-  /** Removes all that was written; does nothing after {@link commit}. */
+  /** Removes everything that was written. After {@link commit} it does nothing. */
   discard(): Promise<void>;
 }

@@ -1,7 +1,7 @@
 import { OcicryptError } from "../errors.js";
 import { MAP, parseWithPlaces, type JsonNode } from "./json.js";
 
-/** One change of a text; an insertion where `start` is `end`. */
+/** One change of a text. If `start` equals `end`, it is an insertion. */
 export interface Edit {
   start: number;
   end: number;
@@ -9,9 +9,9 @@ export interface Edit {
 }
 
 /**
- * The places of all values of a text that {@link parseJson} has accepted, with a shape or without,
- * so that one member can be changed and every other byte of the document stays: a manifest's digest
- * is over its bytes.
+ * Returns the positions of all values in a text that {@link parseJson} has accepted. With them, one
+ * member can be changed while every other byte of the document stays the same, because a manifest's
+ * digest covers its bytes.
  *
  * @throws {@link OcicryptError} `MANIFEST_INVALID` for any other text
  */
@@ -23,12 +23,12 @@ function invalid(why: string): OcicryptError {
   return new OcicryptError("MANIFEST_INVALID", `a JSON document cannot be used: ${why}`);
 }
 
-/** The value of an object's member. */
+/** Returns the value of an object's member. */
 export function member(node: JsonNode | undefined, name: string): JsonNode | undefined {
   return node?.members?.find((candidate) => candidate.name === name)?.value;
 }
 
-/** The text with all edits made; they must not overlap. */
+/** Returns the text with all edits applied; they must not overlap. */
 export function applyEdits(text: string, edits: readonly Edit[]): string {
   let result = "";
   let position = 0;
@@ -39,7 +39,7 @@ export function applyEdits(text: string, edits: readonly Edit[]): string {
   return result + text.slice(position);
 }
 
-/** Puts members behind the last one of an object. */
+/** Inserts members after the last member of an object. */
 export function insertMembers(
   node: JsonNode,
   added: readonly (readonly [string, unknown])[],
@@ -51,13 +51,14 @@ export function insertMembers(
   return [insertion(last.value.end, `,${text.join(",")}`)];
 }
 
-/** Takes members out of an object, each with the comma that joins it to the others. */
+/** Removes members from an object, each with the comma that joins it to the others. */
 export function removeMembers(node: JsonNode, isRemoved: (name: string) => boolean): Edit[] {
   const members = node.members ?? [];
   const kept = members.findIndex(({ name }) => !isRemoved(name));
   return members.flatMap(({ name, start, value }, i) => {
     if (!isRemoved(name)) return [];
-    // Behind a member that stays, the comma before goes; before the first such, the one behind.
+    // After a member that stays, the comma before the removed member goes; before the first member
+    // that stays, the comma after it goes.
     if (kept >= 0 && kept < i)
       return [{ start: members[i - 1]?.value.end ?? start, end: value.end, text: "" }];
     return [{ start, end: members[i + 1]?.start ?? value.end, text: "" }];

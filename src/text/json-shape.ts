@@ -1,17 +1,17 @@
 /**
- * The names that Go's type for a value has, and the shapes of their values. Arrays have the shape
- * of their items.
+ * The field names of Go's type for a value, and the shapes of their values. An array has the shape
+ * of its items.
  */
 export interface Shape {
-  /** By {@link foldName} of the name; `undefined` for a map, whose names are data. */
+  /** The fields by {@link foldName} of their names; `undefined` for a map, whose names are data. */
   fields?: ReadonlyMap<string, { name: string; shape: Shape }>;
-  /** The shape of a map's values; by default they are maps too. */
+  /** The shape of a map's values. Default: they are maps too. */
   values?: Shape;
-  /** Whether a name in other letters is read as the field, instead of refused. */
+  /** Whether a name in another case is read as the field. Default: it is rejected. */
   isAnyCase?: boolean;
 }
 
-/** The shape of values whose members nobody here or in Go looks at. */
+/** The shape of values whose members neither this library nor Go reads. */
 export const ANY: Shape = { fields: new Map() };
 
 /** The shape of a Go struct. */
@@ -22,7 +22,7 @@ export function struct(fields: Readonly<Record<string, Shape>>, isAnyCase = fals
   return { fields: new Map(entries), isAnyCase };
 }
 
-/** The shape of a Go map, whose names differ as soon as one letter does. */
+/** The shape of a Go map, whose names are case-sensitive. */
 export function mapOf(values: Shape): Shape {
   return { values };
 }
@@ -31,8 +31,8 @@ export function mapOf(values: Shape): Shape {
 export const MAP: Shape = {};
 
 /**
- * Equal for all names that Go takes for the same field: coarser than the simple case folding of
- * https://go.dev/src/encoding/json/fold.go.
+ * Returns the same text for all names that Go reads as the same field. It is coarser than the
+ * simple case folding of https://go.dev/src/encoding/json/fold.go.
  */
 export function foldName(name: string): string {
   return name.toLowerCase().toUpperCase();

@@ -2,7 +2,7 @@ import { ANY, foldName, registerName, type Names, type Shape } from "./json-shap
 
 export { ANY, foldName, MAP, mapOf, struct, type Shape } from "./json-shape.js";
 
-/** The deepest nesting of a JSON document; real ones have less than ten levels. */
+/** The deepest nesting of a JSON document; real documents have fewer than ten levels. */
 export const MAX_JSON_DEPTH = 32;
 
 /** The most values in a JSON document; an index of 4 MiB has about 100,000. */
@@ -11,10 +11,10 @@ export const MAX_JSON_VALUES = 200_000;
 /** The most members of one object, so that no document takes long to read. */
 export const MAX_JSON_MEMBERS = 10_000;
 
-/** An object of a document. Names that stand for Go's struct fields are absent where they are null. */
+/** An object of a document. Members that are fields of Go's struct are absent if they are null. */
 export type JsonObject = Readonly<Record<string, unknown>>;
 
-/** A JSON value with its place in the text. */
+/** A JSON value with its position in the text. */
 export interface JsonNode {
   start: number;
   end: number;
@@ -26,14 +26,14 @@ export interface JsonNode {
 
 export interface JsonMember {
   name: string;
-  /** Where the name starts. */
+  /** The position at which the name starts. */
   start: number;
   value: JsonNode;
 }
 
-/** How a document is read. */
+/** Options for reading a document. */
 export interface JsonOptions {
-  /** The error for a document that is refused, from a reason such as `it is not JSON`. */
+  /** Returns the error for a rejected document, from a reason such as `it is not JSON`. */
   refuse: (why: string) => Error;
   /** The document's type in Go. Default: {@link ANY}. */
   shape?: Shape;
@@ -42,25 +42,25 @@ export interface JsonOptions {
 }
 
 /**
- * Reads a JSON document so that no other reader can see something else in it. Go's encoding/json
- * matches names under Unicode case folding and takes the last of several; other readers compare
- * exactly, or take the first. So a document is refused when
+ * Reads a JSON document so that no other reader can understand it differently. Go's encoding/json
+ * matches names under Unicode case folding and uses the last of several equal names; other readers
+ * compare names exactly, or use the first. A document is therefore rejected if
  *
  * - two names of an object are equal, or equal under folding (exactly equal in a map);
- * - a name equals a field of the {@link Shape} under folding only;
- * - it is not UTF-8, starts with a byte order mark, or holds half of a surrogate pair;
- * - it is larger, more deeply nested or has more values than the limits allow.
+ * - a name equals a field of the {@link Shape} only under folding;
+ * - it is not UTF-8, starts with a byte order mark, or contains half of a surrogate pair;
+ * - it is larger, is more deeply nested or has more values than the limits allow.
  *
- * Fields that are null are absent, as in Go (https://pkg.go.dev/encoding/json#Unmarshal); names of
- * maps and items of arrays are not, as Go reads a zero value there.
+ * Fields that are null count as absent, as in Go (https://pkg.go.dev/encoding/json#Unmarshal). Null
+ * members of maps and null items of arrays are kept, because Go reads them as zero values.
  *
- * @throws what `refuse` returns; reasons quote names of the document, never its values
+ * @throws the error that `refuse` returns. Reasons quote names of the document, never its values.
  */
 export function parseJson(document: Uint8Array | string, options: JsonOptions): unknown {
   return read(decode(document, options), options, false).value;
 }
 
-/** Reads a document as {@link parseJson} does, with the places of its values. */
+/** Reads a document as {@link parseJson} does, and also returns the positions of its values. */
 export function parseWithPlaces(
   document: Uint8Array | string,
   options: JsonOptions,
@@ -70,20 +70,20 @@ export function parseWithPlaces(
   return { text, value, root: node };
 }
 
-/** The object that a value is; `undefined` for arrays and all else. */
+/** Returns the value if it is an object; `undefined` for arrays and everything else. */
 export function asObject(value: unknown): JsonObject | undefined {
   const isObject = typeof value === "object" && value !== null && !Array.isArray(value);
   return isObject ? (value as JsonObject) : undefined;
 }
 
-/** The object that a value is, or else throws what `refuse` returns. */
+/** Returns the value if it is an object; otherwise throws the error that `refuse` returns. */
 export function requireObject(value: unknown, refuse: () => Error): JsonObject {
   const object = asObject(value);
   if (object === undefined) throw refuse();
   return object;
 }
 
-/** The own member of an object that is a string; `undefined` for all else. */
+/** Returns an object's own member if it is a string; otherwise `undefined`. */
 export function stringIn(value: unknown, name: string): string | undefined {
   const object = asObject(value);
   if (object === undefined || !Object.hasOwn(object, name)) return undefined;
@@ -108,7 +108,7 @@ const [SPACE, TAB, LINE_FEED, RETURN] = [0x20, 0x09, 0x0a, 0x0d];
 const [QUOTE, COMMA, COLON, OPEN_ARRAY, CLOSE_ARRAY] = [0x22, 0x2c, 0x3a, 0x5b, 0x5d];
 const [OPEN_OBJECT, CLOSE_OBJECT] = [0x7b, 0x7d];
 
-/** Reads a text in one pass. Recursion is as deep as the document, which is bounded. */
+/** Reads a text in one pass. The recursion is as deep as the document, whose depth is limited. */
 function read(
   text: string,
   { refuse, shape: rootShape = ANY }: JsonOptions,
@@ -116,7 +116,7 @@ function read(
 ): { value: unknown; node: JsonNode } {
   let position = 0;
   let values = 0;
-  /** The place of the value that was read last. */
+  /** The position of the value that was read last. */
   let node: JsonNode = { start: 0, end: 0 };
   const foldedNames = new Map<string, string>();
 
@@ -133,7 +133,7 @@ function read(
     }
   }
 
-  /** Takes a character, or says that it is not there. */
+  /** Consumes a character if it is next, and returns whether it was. */
   function take(code: number): boolean {
     skipSpace();
     if (text.charCodeAt(position) !== code) return false;
@@ -163,7 +163,7 @@ function read(
     return parsed;
   }
 
-  /** The same few names come again and again. */
+  /** Cached, because the same few names occur again and again. */
   function fold(name: string): string {
     let folded = foldedNames.get(name);
     if (folded === undefined) {
@@ -194,7 +194,9 @@ function read(
         const other = registerName(names, folded, written);
         if (other === written) throw refuse(`it names ${quote(written)} twice`);
         if (other !== undefined) {
-          throw refuse(`its members ${quote(other)} and ${quote(written)} are one to some readers`);
+          throw refuse(
+            `its members ${quote(other)} and ${quote(written)} are the same to some readers`,
+          );
         }
         require(COLON);
         const name = field?.name ?? written;
@@ -265,7 +267,7 @@ function read(
   return { value, node };
 }
 
-/** A member can be called __proto__, which an assignment would take for another thing. */
+/** A member may be named __proto__, and an assignment would then set the prototype. */
 function setOwn(object: Record<string, unknown>, name: string, value: unknown): void {
   if (name !== "__proto__") object[name] = value;
   else
@@ -277,7 +279,7 @@ function setOwn(object: Record<string, unknown>, name: string, value: unknown): 
     });
 }
 
-/** Whether an odd number of backslashes is before a quotation mark. */
+/** Whether an odd number of backslashes precedes a quotation mark. */
 function isEscaped(text: string, position: number): boolean {
   let start = position;
   while (text[start - 1] === "\\") start--;

@@ -2,11 +2,14 @@ import { OcicryptError } from "../errors.js";
 
 const MARK = "[redacted]";
 
-/** Characters of an encoded secret that may show: 8 of base64 are 6 bytes. */
+/** An encoded secret may show fewer characters than this: 8 characters of base64 are 6 bytes. */
 const WINDOW = 8;
-/** Bytes in a row that give a secret away where each is written as a number. */
+/** The number of consecutive bytes, written as numbers, that count as a part of a secret. */
 const NUMBERS = 4;
-/** All secrets of one text in bytes, and a text in characters: each takes milliseconds at most. */
+/**
+ * The most bytes of all secrets of one text, and the most characters of a text, so that each call
+ * takes only milliseconds.
+ */
 const MAX_SECRETS = 8 * 1024;
 const MAX_TEXT = 16 * 1024;
 
@@ -19,14 +22,14 @@ const TOKEN = /[\w+/=-]{8,}/g;
 const SYMKEY = /symkey\\?["']?\s*[:=]\s*\\?["']?[^\s"',}\\]+/gi;
 
 /**
- * Removes secrets from a text that another program or module wrote. A secret is recognised as
- * text, base64 (also URL-safe, and inside other base64), hexadecimal and lists of numbers, whole or
- * in parts, since what reaches an error message is often cut off. The private options of any layer
- * are removed as well, even if they are not among `secrets`.
+ * Removes secrets from a text that another program or module wrote. A secret is recognised as text,
+ * base64 (also URL-safe, and inside other base64), hexadecimal and lists of numbers. Parts of a
+ * secret are recognised too, because error messages are often cut off. The private options of any
+ * layer are removed as well, even if they are not among `secrets`.
  *
  * @param text cut after 16 Ki characters
- * @param secrets bytes that must not appear, and the quoted values in them; those after the first
- *   8 KiB are not looked for: a layer's private options have about 200 bytes
+ * @param secrets bytes that must not appear, and the quoted values in them. Only the first 8 KiB
+ *   are searched for; a layer's private options have about 200 bytes.
  */
 export function redact(text: string, secrets: readonly Uint8Array[]): string {
   if (text.length > MAX_TEXT) return `${redact(text.slice(0, MAX_TEXT), secrets)}…`;
@@ -44,8 +47,8 @@ export function redact(text: string, secrets: readonly Uint8Array[]): string {
 }
 
 /**
- * Removes everything from a text that could be a key in some encoding: for what a program says that
- * has a secret which is not known here. UUIDs and digests with their algorithm stay.
+ * Removes everything from a text that could be a key in some encoding, for the output of a program
+ * whose secret is unknown here. UUIDs, and digests with their algorithm, are kept.
  */
 export function redactOpaque(text: string): string {
   return text.replace(/(?<!sha(?:256|512):)(?<![\w+/=])[\w+/=]{24,}/g, (token) => {
@@ -56,10 +59,10 @@ export function redactOpaque(text: string): string {
 }
 
 /**
- * An error that shows no secret: the same one where it shows none, else one of the same code whose
- * message is redacted. Whatever else the error carries is dropped then.
+ * Returns an error that shows no secret. If the error shows none, it is returned unchanged;
+ * otherwise the result is an error of the same code with a redacted message and no other members.
  *
- * @param secrets as for {@link redact}
+ * @param secrets as in {@link redact}
  */
 export function redactError(error: unknown, secrets: readonly Uint8Array[]): unknown {
   if (!shows(error, secrets, 0)) return error;
@@ -71,7 +74,7 @@ export function redactError(error: unknown, secrets: readonly Uint8Array[]): unk
     : new Error(message, cause);
 }
 
-/** Errors of other modules hold messages, outputs and requests in members of their own. */
+/** Errors of other modules have members with messages, outputs and requests. */
 function shows(value: unknown, secrets: readonly Uint8Array[], depth: number): boolean {
   if (typeof value === "string") {
     const start = value.slice(0, MAX_TEXT);
@@ -83,7 +86,7 @@ function shows(value: unknown, secrets: readonly Uint8Array[], depth: number): b
   }
   const members = Object.getOwnPropertyNames(value).slice(0, 100);
   return members.some((name) => {
-    // A getter is code of another module.
+    // Getters are not called, because they are code of another module.
     const property = Object.getOwnPropertyDescriptor(value, name);
     return property !== undefined && shows(property.value as unknown, secrets, depth + 1);
   });
@@ -98,7 +101,7 @@ function limited(secrets: readonly Uint8Array[]): Uint8Array[] {
   });
 }
 
-/** A secret, and the values in it where it is JSON, as they are and decoded from base64. */
+/** Returns a secret and, if it is JSON, the values in it, as they are and decoded from base64. */
 function valuesOf(secret: Uint8Array): Buffer[] {
   const bytes = Buffer.from(secret.buffer, secret.byteOffset, secret.byteLength);
   const quoted = bytes.toString("latin1").matchAll(/"([^"\\]{8,})"/g);
@@ -122,7 +125,10 @@ function spellings(secret: Buffer): string[] {
   ];
 }
 
-/** Base64 of bytes wherever they begin inside a longer text; only characters of theirs alone. */
+/**
+ * Returns the base64 of bytes at each position inside a longer text; only characters that depend on
+ * these bytes alone.
+ */
 function alignments(bytes: Buffer): string[] {
   return [0, 1, 2].map((offset) => {
     const text = Buffer.concat([Buffer.alloc(offset), bytes]).toString("base64");
@@ -171,7 +177,9 @@ function hideNumbers(text: string, secrets: readonly Buffer[], hidden: Uint8Arra
   }
 }
 
-/** Whether a token is base64 or hexadecimal of private options, perhaps twice, perhaps cut. */
+/**
+ * Whether a token is base64 or hexadecimal of private options, possibly encoded twice or cut off.
+ */
 function holdsPrivateOptions(token: string, depth = 0): boolean {
   const decoded = [
     Buffer.from(token, "hex").toString("latin1"),

@@ -353,7 +353,7 @@ describe("a command line", () => {
     "does not quote %j, which is not an option",
     (argument) => {
       const { message, hint } = refusal([...DECRYPT, argument]);
-      expect(message).toBe("an argument that begins with a dash is not an option");
+      expect(message).toBe("an argument begins with a dash but is not an option");
       expect(hint).toContain("--help");
     },
   );

@@ -234,7 +234,7 @@ describe("a key's file", () => {
 
   it.each(["jwe", "pkcs7", "pgp", "pkcs11"])("is rejected with the scheme %s:", async (scheme) => {
     const error = await usageError(readKeys([`${scheme}:${files}/plain.pem:pass=s3cret`]));
-    expect(error.message).toBe(`a key takes no ${scheme}:`);
+    expect(error.message).toBe(`a key is written without ${scheme}:`);
     expect(error.hint).toContain("-k private.pem");
   });
 

@@ -42,10 +42,15 @@ const READABLE: readonly (readonly [string, Recipient])[] = [
 
 /** Each with the profile that cannot read it. */
 const UNREADABLE: readonly (readonly [string, Profile, Recipient, string])[] = [
-  ["RSA-OAEP-256", "coco", oaep256(), "confidential containers read no RSA-OAEP-256"],
-  ["pkcs7", "coco", plainRecipient("pkcs7"), "confidential containers know no pkcs7 recipients"],
-  ["pgp", "coco", plainRecipient("pgp"), "confidential containers know no pgp recipients"],
-  ["a scheme of its own", "go", plainRecipient("own"), "Go knows no own recipients"],
+  ["RSA-OAEP-256", "coco", oaep256(), "confidential containers do not support RSA-OAEP-256"],
+  [
+    "pkcs7",
+    "coco",
+    plainRecipient("pkcs7"),
+    "confidential containers do not support pkcs7 recipients",
+  ],
+  ["pgp", "coco", plainRecipient("pgp"), "confidential containers do not support pgp recipients"],
+  ["a scheme of its own", "go", plainRecipient("own"), "Go does not support own recipients"],
 ];
 
 type Operation = (

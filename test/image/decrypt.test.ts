@@ -309,7 +309,7 @@ describe("the check of diffIDs", () => {
     });
     const path = directory();
     const there = await encrypt(plain, path);
-    expect(there.warnings.join("\n")).toContain("decryption will refuse it unless");
+    expect(there.warnings.join("\n")).toContain("decryption will reject it unless");
     await expect(decrypt(path, directory())).rejects.toThrow(reason);
     const { image, layers, warnings } = await decrypt(path, directory(), { allowUnverified: true });
     expect(image.digest).toBe(descriptor.digest);

@@ -259,7 +259,7 @@ describe("an image that cannot be encrypted", () => {
     const [part, whole, again, parent] = [directory(), directory(), directory(), directory()];
     await encrypt(path, part, { layers: [1] });
     const error = await expectCode(encrypt(part, `${parent}/new`), "ALREADY_ENCRYPTED");
-    expect(error.message).toContain("in part");
+    expect(error.message).toContain("part of the image");
     expect(error.message).toContain("layer 1");
     expect(await snapshot(parent)).toEqual({});
     const { image } = await encrypt(part, whole, { layers: [0, 2] });
@@ -350,8 +350,8 @@ describe("warnings", () => {
   });
 
   it.each([
-    [1, "1 plain layer "],
-    [3, "3 plain layers "],
+    [1, "1 plain layer;"],
+    [3, "3 plain layers;"],
   ])("count the blobs that an encryption in place leaves: %i", async (count, said) => {
     const { path } = await plainLayout(count);
     const { warnings } = await encrypt(path, path);

@@ -413,7 +413,7 @@ describe("removeImageRecipients", () => {
     await add(path);
     const result = await remove(path);
     expect(result.changed).toBe(true);
-    expect(result.warnings).toEqual([expect.stringMatching(/manifest from before.*rotate/)]);
+    expect(result.warnings).toEqual([expect.stringMatching(/former manifest.*rotate/)]);
     for (const { removed } of result.layers) {
       expect(removed).toEqual([
         { scheme: "jwe", index: 1, algorithm: "ECDH-ES+A192KW", keyId: "ec-p384" },
@@ -450,7 +450,7 @@ describe("removeImageRecipients", () => {
     };
     const { warnings } = await remove(path, { recipients: [{ keys: [alice.key, moody] }] });
     expect(warnings[0]).toBe(
-      "kms could not be tried on provider.unknown:0, which stays: no answer",
+      "kms could not be tried on provider.unknown:0, which was kept: no answer",
     );
     expect(warnings).toHaveLength(2);
   });
@@ -477,8 +477,8 @@ describe("replaceImageRecipients", () => {
     const path = await twoPlatforms();
     const result = await replace(path);
     expect(result.warnings).toEqual([
-      expect.stringMatching(/^recipients of provider.unknown stay/),
-      expect.stringMatching(/manifest from before/),
+      expect.stringMatching(/^recipients of provider.unknown were kept/),
+      expect.stringMatching(/former manifest/),
     ]);
     for (const { added, removed, kept } of result.layers) {
       expect(added).toMatchObject([{ index: 0, keyId: "ec-p384" }]);

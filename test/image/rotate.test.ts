@@ -168,7 +168,7 @@ describe("rotateImage", () => {
     const { image, warnings } = await rotate(path, path);
     expect((await readEntries(path)).map(({ digest }) => digest)).toEqual([image.digest]);
     expect(warnings).toEqual([
-      expect.stringMatching(/still holds the blobs of 1 layer from before/),
+      expect.stringMatching(/still holds the blobs of 1 layer under the old keys/),
     ]);
     await decrypt(path, directory(), { keys: [openKey("new")] });
   });

@@ -19,7 +19,7 @@ stopRegistries();
 const DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json";
 const MANIFEST = "application/vnd.oci.image.manifest.v1+json";
 const WARNING =
-  "converted from Docker's format: decryption gives back the layers, not the manifest's digest";
+  "converted from Docker's format: decryption restores the layers, but not the manifest's digest";
 
 const plainLayout = join(VECTORS, "peers", "layouts", "plain");
 const keyFile = (name: string): string => join(VECTORS, "peers", "keys", name);

@@ -257,8 +257,12 @@ describe.skipIf(process.platform === "win32")("credential helpers", () => {
   it.each<[string, string, RegExp]>([
     ["fails", "echo hunter2; echo hunter2 >&2; exit 3", /exit status 3/],
     ["answers no JSON", "echo hunter2", /not JSON/],
-    ["answers something else", `echo '{"Username":1,"Secret":"hunter2"}'`, /no name and secret/],
-    ["answers null", "echo null", /no name and secret/],
+    [
+      "answers something else",
+      `echo '{"Username":1,"Secret":"hunter2"}'`,
+      /no user name and secret/,
+    ],
+    ["answers null", "echo null", /no user name and secret/],
     ["answers without end", "while :; do echo hunter2hunter2hunter2hunter2; done", /too large/],
   ])("one that %s", async (_, script, message) => {
     const home = newHome();

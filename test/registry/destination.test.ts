@@ -172,7 +172,7 @@ describe("uploads", () => {
       write(registry, { ...SMALL, retries: 3 }),
       "REGISTRY_INVALID_RESPONSE",
     );
-    expect(error.message).toContain("it took only a part of what it was sent");
+    expect(error.message).toContain("it accepted only a part of the data");
     expect(patches(registry)).toHaveLength(4);
   });
 
@@ -630,7 +630,7 @@ describe("a tag whose request", () => {
       response.destroy();
     });
     const { message } = await expectCode(result, "REGISTRY_UNREACHABLE");
-    expect(message).toContain("it is not known whether the tag v1 names the new image");
+    expect(message).toContain("it is unknown whether the tag v1 names the new image");
   });
 
   it("is aborted once the registry has it is there", async () => {

@@ -123,8 +123,8 @@ describe("an image", () => {
     );
     expect(warnings.sort()).toEqual(
       [
-        `${cache.digest} of type "application/vnd.buildkit.cacheconfig.v0" is no layer of an image and stays plain`,
-        `${entries[1]!.digest} is kept as it is, and what it names may be missing: "${legacy}" is not known`,
+        `${cache.digest} of type "application/vnd.buildkit.cacheconfig.v0" is not a layer of an image, and stays plain`,
+        `${entries[1]!.digest} of the unknown type "${legacy}" is kept, but blobs that it names may be missing`,
       ].sort(),
     );
     for (const { digest: entry } of entries) {
@@ -161,7 +161,7 @@ describe("an image", () => {
       { recipients: [plainRecipient()] },
     );
     expect(warnings).toEqual([
-      "the destination still holds the blobs of 2 plain layers from before; encrypt into a new place to leave none",
+      "the destination still holds the blobs of 2 plain layers; to avoid this, encrypt into a new place",
     ]);
   });
 
@@ -175,7 +175,7 @@ describe("an image", () => {
       { recipients: [plainRecipient()] },
     );
     expect(warnings).toEqual([
-      "it could not be found out whether the destination still holds the blobs of 2 plain layers from before",
+      "could not find out whether the destination still holds the former blobs of 2 plain layers",
     ]);
     expect(registry.tags()).toContain("secret:v1");
   });

@@ -544,7 +544,7 @@ describe("messages", () => {
       registrySource(reference, { credentials: QUICK.credentials }).resolve(),
       "REGISTRY_UNREACHABLE",
     );
-    expect(error.message).toContain("nothing listens there");
+    expect(error.message).toContain("no server listens there");
     expect(performance.now() - start).toBeLessThan(2000);
   });
 

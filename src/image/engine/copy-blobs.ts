@@ -6,9 +6,9 @@ import type { ProgressMeter } from "./progress.js";
 import type { ImageNode } from "../manifests/tree.js";
 
 /**
- * The distinct blobs of an image.
+ * Returns the distinct blobs of an image.
  *
- * @param without nodes and layers whose own blob is left out; none by default
+ * @param without nodes and layers whose blobs are left out. Default: none.
  */
 export function blobsOf(root: ImageNode, without: ReadonlySet<unknown> = new Set()): Descriptor[] {
   const blobs = collect(root, without);
@@ -25,14 +25,14 @@ function collect(node: ImageNode, without: ReadonlySet<unknown>): Descriptor[] {
 }
 
 /**
- * Whether the blobs of an image in a source are in the destination without being written: both are
- * in one store, and the store keeps what it holds.
+ * Whether the destination already holds the blobs of a source's image, because both are in one
+ * store that keeps its blobs.
  */
 export function keepsBlobsOf(source: ImageSource, destination: ImageDestination): boolean {
   return destination.keepsBlobs === true && isSameStore(source, destination);
 }
 
-/** Whether a destination replaces the image that a source reads. */
+/** Whether a destination replaces the image of a source. */
 export function isSameImage(source: ImageSource, destination: ImageDestination): boolean {
   return isSameStore(source, destination) && source.place?.name === destination.place?.name;
 }
@@ -41,12 +41,12 @@ function isSameStore(source: ImageSource, destination: ImageDestination): boolea
   return source.place !== undefined && source.place.store === destination.place?.store;
 }
 
-/** Whether a descriptor says where else its content is, so that stores need not hold it. */
+/** Whether a descriptor has URLs for its content, so that stores need not hold it. */
 export function isForeign({ urls }: Descriptor): boolean {
   return Array.isArray(urls) && urls.length > 0;
 }
 
-/** Copies a blob where it is not there yet. */
+/** Copies a blob if the destination does not hold it. */
 export async function copyBlob(
   source: ImageSource,
   destination: ImageDestination,
@@ -61,17 +61,17 @@ export async function copyBlob(
       await destination.write(meter.count(content, blob, "copy"), () => blob, { signal });
     });
   } catch (error) {
-    // Base layers of Windows images are named by a URL and are in no store.
+    // Base layers of Windows images are stored only at a URL, not in registries.
     if (!isForeign(blob) || !isOcicryptError(error, "BLOB_NOT_FOUND")) throw error;
   }
 }
 
-/** Each restart reads and sends a whole layer once more. */
+/** Each restart reads and sends a whole layer again. */
 const MAX_RESTARTS = 2;
 
 /**
- * Writes a blob, and starts over when the registry has lost the part that it had. Docker's registry
- * and zot lose it when a connection breaks within a chunk after the first.
+ * Writes a blob, and starts again if the registry has lost the part that it had received. Docker's
+ * registry and zot lose it if the connection breaks within a chunk after the first.
  */
 export async function restarting<T>(write: () => Promise<T>): Promise<T> {
   for (let count = 0; ; count++) {

@@ -4,23 +4,25 @@ import { imageManifests, type ImageNode } from "../manifests/tree.js";
 /** The operation on a blob; `reuse` first compares a layer with earlier ones. */
 export type BlobAction = "encrypt" | "decrypt" | "copy" | "compare";
 
-/** How far an operation on an image is. */
+/** The progress of an operation on an image. */
 export interface ImageProgress {
-  /** The blob that was just worked on. */
+  /** The digest of the blob that is being processed. */
   digest: string;
   action: BlobAction;
-  /** The position of the layer, from 0, in the first manifest that has it; none for other blobs. */
+  /**
+   * The position of the layer, from 0, in the first manifest that has it; absent for other blobs.
+   */
   layer?: number | undefined;
-  /** Bytes of this blob so far, and all of them. */
+  /** The bytes of this blob that have been processed, and its size. */
   blobBytes: number;
   blobSize: number;
-  /** Bytes of all blobs so far, and an upper bound of all of them. */
+  /** The bytes of all blobs that have been processed, and an upper bound of their total size. */
   bytes: number;
   size: number;
 }
 
 export interface ProgressMeter {
-  /** Passes a blob's content through and reports it. */
+  /** Passes a blob's content through and reports its progress. */
   count(
     content: AsyncIterable<Uint8Array>,
     blob: Descriptor,
@@ -29,7 +31,7 @@ export interface ProgressMeter {
 }
 
 /**
- * Adds up the progress of several blobs at once.
+ * Adds up the progress of several blobs.
  *
  * @param root the image whose layers are numbered
  */
@@ -43,7 +45,7 @@ export function progressMeter(
   const counted = new Map<string, number>();
   return {
     async *count(content, { digest, size: blobSize }, action) {
-      // A restarted operation has already been counted.
+      // The size of a restarted operation has already been counted.
       const name = `${action} ${digest}`;
       bytes -= counted.get(name) ?? 0;
       counted.set(name, 0);

@@ -14,19 +14,19 @@ import type { ImageNode } from "../manifests/tree.js";
 import { blobsOf, copyBlob, restarting } from "./copy-blobs.js";
 import type { ProgressMeter } from "./progress.js";
 
-/** The number of layers processed at once where the caller gives none. */
+/** The default number of layers that are processed at once. */
 const DEFAULT_CONCURRENCY = 4;
 
-/** Layers with one identity, at least one: platforms share layers and go on sharing them. */
+/** One or more layers with the same identity. Layers that platforms share stay shared. */
 export type SameLayers = readonly [SelectedLayer, ...SelectedLayer[]];
 
-/** How one operation changes the selected layers. */
+/** The change that an operation makes to the selected layers. */
 export interface LayerStep {
   /** Layers with equal identities share one run. */
   identity(layer: SelectedLayer): string;
   /** Writes the new blob and returns its descriptor. */
   run(layers: SameLayers, signal: AbortSignal): Promise<Descriptor>;
-  /** Gives the result of a run to one of the layers that share it. */
+  /** Applies the result of a run to one of the layers that share it. */
   merge(before: Descriptor, result: Descriptor): Descriptor;
 }
 
@@ -36,12 +36,12 @@ export interface Steps {
   root: ImageNode;
   selected: readonly SelectedLayer[];
   step: LayerStep;
-  /** The edits of the manifests, from the new descriptors of the layers. */
+  /** Returns the edits of the manifests for the new descriptors of the layers. */
   changes: (layers: ReadonlyMap<SelectedLayer, Descriptor>) => Changes;
-  /** Configs to write in place of others; none by default. */
+  /** Configs to write instead of other configs. Default: none. */
   configs?: readonly NewConfig[] | undefined;
   meter: ProgressMeter;
-  /** Default: 4. */
+  /** The number of layers that are processed at once. Default: 4. */
   concurrency?: number | undefined;
   signal?: AbortSignal | undefined;
 }
@@ -51,7 +51,7 @@ export interface SteppedImage extends RewrittenImage {
   layers: ReadonlyMap<SelectedLayer, Descriptor>;
 }
 
-/** Identifies a layer by its content and by whatever else decides what is made of it. */
+/** Identifies a layer by its content and by everything else that the result depends on. */
 export function layerIdentity(
   { mediaType, digest, size }: Descriptor,
   ...others: readonly unknown[]
@@ -100,8 +100,8 @@ export async function runSteps(steps: Steps): Promise<SteppedImage> {
 }
 
 /**
- * Runs jobs, a bounded number at a time. The first failure stops the others, whose work is useless
- * by then, and is thrown once nothing runs.
+ * Runs jobs, a limited number at a time. The first failure stops the other jobs, and is thrown
+ * after all of them have ended.
  */
 async function runAll(
   { concurrency = DEFAULT_CONCURRENCY, signal }: Steps,

@@ -17,11 +17,11 @@ import { readDocument, tooLarge, type ManifestNode } from "../manifests/tree.js"
 
 /** The layers that a manifest shares with its base image. */
 export interface BaseMatch {
-  /** Of the base image's manifest for the platform. */
+  /** The digest of the base image's manifest for the platform. */
   digest: string;
-  /** How many layers, from the first one on, are the base image's. */
+  /** The number of layers, counted from the first, that come from the base image. */
   layers: number;
-  /** How many layers the base image has. */
+  /** The number of layers of the base image. */
   of: number;
 }
 
@@ -32,12 +32,12 @@ export interface BaseResult extends BaseMatch {
 
 export interface BaseOptions {
   /**
-   * The base image; without it, the image that each manifest names by the annotation
-   * `org.opencontainers.image.base.digest`, if the source holds it. An annotation is a claim: whoever
-   * wrote it decides which layers stay plain.
+   * The base image. Default: the image that each manifest names by the annotation
+   * `org.opencontainers.image.base.digest`, if the source holds it. The author of that annotation
+   * decides which layers stay plain.
    */
   base?: ImageSource | undefined;
-  /** The configs of the manifests, as far as they can be read. */
+  /** The configs of the manifests that can be read. */
   configs: ReadonlyMap<ManifestNode, ImageConfig>;
   signal?: AbortSignal | undefined;
 }
@@ -56,15 +56,15 @@ const DOCUMENT_TYPES = [
   MEDIA_TYPE_DOCKER_LIST,
 ];
 
-/** An index, an index in it, and a manifest. */
+/** An index, an index inside it, and a manifest. */
 const MAX_DEPTH = 3;
 
 /**
- * Finds the layers that manifests have from their base image: those that are the same from the
- * first one on, by their digests, or by their diffIDs where blobs were compressed again. Base
- * images may be of Docker's format.
+ * Finds the layers of manifests that come from their base image. These are the first layers, as far
+ * as they have the same digests, or the same diffIDs if blobs were compressed again. Base images
+ * may have Docker's format.
  *
- * @throws {@link OcicryptError} `BASE_NOT_FOUND`, `BASE_MISMATCH`, and what reading throws
+ * @throws {@link OcicryptError} `BASE_NOT_FOUND`, `BASE_MISMATCH`, and the errors of reading
  */
 export async function findBaseLayers(
   source: ImageSource,
@@ -86,7 +86,7 @@ export async function findBaseLayers(
 /** The base image of each manifest. */
 export type Bases = ReadonlyMap<ManifestNode, BaseMatch>;
 
-/** How many layers of each manifest come from its base image. */
+/** Returns the number of layers of each manifest that come from its base image. */
 export function countsOf(bases: Bases): Map<ManifestNode, number> {
   return new Map([...bases].map(([manifest, { layers }]) => [manifest, layers]));
 }
@@ -98,7 +98,7 @@ export function reportBase(bases: Bases): BaseResult[] {
   }));
 }
 
-/** Warns about images that do not have all layers of their base image. */
+/** Warns about images that lack some layers of their base image. */
 export function findBaseChanged(bases: Bases): string[] {
   return [...bases.values()]
     .filter(({ layers, of }) => layers < of)
@@ -122,7 +122,7 @@ async function compare(
     const other = diffIdsFor(base.layers.length, await readConfig(base, signal));
     count = prefix(base.layers.length, (i) => {
       const layer = base.layers[i];
-      // A layer that the base image encrypts must not stay plain here.
+      // A layer that is encrypted in the base image must not stay plain here.
       const isPlain = layer !== undefined && !isEncryptedDescriptor(layer);
       return isSame(i) || (isPlain && own[i] !== undefined && own[i] === other[i]);
     });
@@ -138,7 +138,7 @@ function prefix(length: number, isSame: (index: number) => boolean): number {
   return count;
 }
 
-/** Empty where the config does not have one diffID for each layer. */
+/** Returns the diffIDs, or none if the config does not have one for each layer. */
 function diffIdsFor(count: number, config: ImageConfig | undefined): readonly string[] {
   return config?.diffIds?.length === count ? config.diffIds : [];
 }
@@ -151,7 +151,7 @@ async function readConfig(
   return parseImageConfig(await readDocument(source, config, signal));
 }
 
-/** The base image that a manifest, or its entry in the index, names. */
+/** Returns the base image that a manifest, or its entry in the index, names. */
 async function namedBase(
   source: ImageSource,
   { descriptor, document }: ManifestNode,
@@ -167,16 +167,20 @@ async function namedBase(
     return await describe(source, digest, signal);
   } catch (error) {
     if (isOcicryptError(error, "DESCRIPTOR_INVALID")) {
-      throw notFound(`the annotation ${BASE_DIGEST} of the image is ${shown(digest)}, no digest`);
+      throw notFound(
+        `the annotation ${BASE_DIGEST} of the image is ${shown(digest)}, which is not a digest`,
+      );
     }
     if (!isOcicryptError(error, "BLOB_NOT_FOUND") && !isOcicryptError(error, "IMAGE_NOT_FOUND")) {
       throw error;
     }
-    throw notFound(`the base image ${digest}, which the image names, is not where the image is`);
+    throw notFound(
+      `the place of the image does not hold the base image ${digest}, which the image names`,
+    );
   }
 }
 
-/** The descriptor of a manifest or index, from its digest. */
+/** Finds the descriptor of a manifest or index by its digest. */
 async function describe(
   source: ImageSource,
   digest: string,
@@ -192,7 +196,7 @@ async function describe(
   };
 }
 
-/** A registry holds to the type that it is asked for, so it is asked for each. */
+/** A registry returns only the requested media type, so this requests each type. */
 async function readUnknown(
   source: ImageSource,
   digest: string,
@@ -231,7 +235,7 @@ async function readSmall(
   return Buffer.concat(chunks);
 }
 
-/** The manifest of a base image for a platform. */
+/** Reads the manifest of a base image for a platform. */
 async function readBase(
   source: ImageSource,
   descriptor: Descriptor,
@@ -241,7 +245,7 @@ async function readBase(
 ): Promise<BaseManifest> {
   const { mediaType, digest } = descriptor;
   if (!isDocumentType(mediaType) || depth > MAX_DEPTH) {
-    throw mismatch(`the base image ${digest} is neither a manifest nor an index of some`);
+    throw mismatch(`the base image ${digest} is neither a manifest nor an index of manifests`);
   }
   const bytes = await readDocument(source, descriptor, signal);
   const value = readManifestObject(bytes);
@@ -255,18 +259,21 @@ async function readBase(
   const exact = fitting.find((entry) => formatPlatform(entry.platform) === wanted);
   const chosen = exact ?? fitting[0];
   if (chosen === undefined) {
-    throw mismatch(`the base image ${digest} has no manifest of the platform ${wanted}`);
+    throw mismatch(`the base image ${digest} has no manifest for the platform ${wanted}`);
   }
   return readBase(source, chosen, platform, signal, depth + 1);
 }
 
-/** Does not use `parseDocument`: other members of a base image are no reason to reject it. */
+/**
+ * Does not use `parseDocument`, because other members of a base image's manifest are no reason to
+ * reject it.
+ */
 function readDescriptors(value: unknown, name: string): Descriptor[] {
   if (!Array.isArray(value)) throw mismatch(`the base image's manifest has no ${name}`);
   return value.map((item, i) => readDescriptor(item, `${name}[${String(i)}]`));
 }
 
-/** Builders differ in whether they name the variant that an architecture has anyway. */
+/** Only some builders name the default variant of an architecture. */
 function isSamePlatform(one: Platform | undefined, other: Platform | undefined): boolean {
   if (one === undefined || other === undefined) return false;
   if (one.os !== other.os || one.architecture !== other.architecture) return false;

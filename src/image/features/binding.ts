@@ -5,31 +5,32 @@ import { formatPlatform, nameOfLayer, type SelectedLayer } from "../manifests/se
 import type { ManifestNode } from "../manifests/tree.js";
 
 /*
- * Without a binding, anyone who can write a manifest can put another person's encrypted layer under a
- * config of their own, and the holder of the key decrypts and runs it. The private options of a
- * bound layer hold one hash for each place that the layer had when its key was wrapped.
+ * Without a binding, anyone who can write a manifest can combine another person's encrypted layer
+ * with their own config, and the holder of the key decrypts and runs it. The private options of a
+ * bound layer contain one hash for each place of the layer when its key was wrapped.
  *
- * Format, documented in docs/format.md: a version byte, and one SHA-256 or more in ascending order.
+ * The format, described in docs/format.md, is a version byte and one or more SHA-256 hashes in
+ * ascending order.
  */
 
 const VERSION = 1;
 const HASH_SIZE = 32;
 
-/** The most places in one binding: 8 KiB for each recipient. */
+/** The most places in one binding, which then takes 8 KiB for each recipient. */
 export const MAX_PLACES = 256;
 
-/** Whether a layer is bound to the image at hand: `none` where its wrapped key holds no binding. */
+/** Whether a layer is bound to this image; `none` if its wrapped key contains no binding. */
 export type BindingState = "bound" | "none" | "mismatch";
 
 /** The hash state that all positions in a manifest share, up to the layer's index. */
 export type ImageHashes = ReadonlyMap<ManifestNode, Hash>;
 
 /**
- * Hashes a config, as the image has it once the operation has ended.
+ * Hashes a config as the image will have it after the operation.
  *
- * @param digest of the config
- * @returns `undefined` where there is not one diffID for each layer, so that the config does not say
- *   which layers belong together
+ * @param digest the digest of the config
+ * @returns `undefined` if the config does not have one diffID for each layer, so that it does not
+ *   say which layers belong together
  */
 export function hashConfig(
   { diffIds = [], platform }: ImageConfig,
@@ -42,7 +43,7 @@ export function hashConfig(
   return hash.update(`${platform === undefined ? "" : formatPlatform(platform)}\n`);
 }
 
-/** The hash of a layer's place in its image. */
+/** Returns the hash of a layer's place in its image. */
 export function layerHash(
   { manifest, index }: SelectedLayer,
   hashes: ImageHashes,
@@ -51,9 +52,9 @@ export function layerHash(
 }
 
 /**
- * The binding for a layer that is in several places.
+ * Returns the binding for a layer that may be in several places.
  *
- * @returns `undefined` unless every place can be bound, and there are at most {@link MAX_PLACES}
+ * @returns `undefined` if a place cannot be bound, or if there are more than {@link MAX_PLACES}
  */
 export function bindingOf(
   layers: readonly SelectedLayer[],
@@ -74,7 +75,7 @@ export function bindingOf(
   return binding;
 }
 
-/** Warns about layers that are in too many places to be bound. */
+/** Warns about layers in more places than a binding can have. */
 export function findUnbound(layers: readonly SelectedLayer[]): string[] {
   const counts = new Map<string, number>();
   for (const { descriptor } of layers) {
@@ -84,14 +85,15 @@ export function findUnbound(layers: readonly SelectedLayer[]): string[] {
     .filter(([, count]) => count > MAX_PLACES)
     .map(
       ([digest, count]) =>
-        `the layer ${digest} is in ${String(count)} places and is not bound to them: ${String(MAX_PLACES)} are the most`,
+        `the layer ${digest} is not bound to its ${String(count)} places: a layer can be bound to at most ${String(MAX_PLACES)}`,
     );
 }
 
 /**
- * Compares a layer's binding with its place in the image at hand.
+ * Compares a layer's binding with its place in this image.
  *
- * @throws {@link OcicryptError} `PRIVATE_OPTIONS_INVALID` for a binding of another version or length
+ * @throws {@link OcicryptError} `PRIVATE_OPTIONS_INVALID` for a binding of another version or
+ *   length
  */
 export function compareBinding(
   binding: Uint8Array | undefined,
@@ -99,7 +101,7 @@ export function compareBinding(
 ): BindingState {
   if (binding === undefined) return "none";
   const length = binding.byteLength - 1;
-  if (binding[0] !== VERSION) throw invalid("is not of version 1");
+  if (binding[0] !== VERSION) throw invalid("does not have version 1");
   if (length === 0 || length % HASH_SIZE !== 0 || length > MAX_PLACES * HASH_SIZE) {
     throw invalid(`has ${String(length)} bytes of hashes`);
   }
@@ -111,11 +113,11 @@ export function compareBinding(
 }
 
 /**
- * Refuses a layer that belongs to another image.
+ * Rejects a layer that belongs to another image.
  *
- * @param required refuse a layer without a binding, too
- * @throws {@link OcicryptError} `BINDING_MISMATCH`, `PRIVATE_OPTIONS_INVALID`; `POLICY_VIOLATION` for
- *   a layer that is not bound but must be
+ * @param required whether to reject a layer without a binding too
+ * @throws {@link OcicryptError} `BINDING_MISMATCH`, `PRIVATE_OPTIONS_INVALID`; `POLICY_VIOLATION`
+ *   for a layer that is not bound but must be
  */
 export function requireBinding(
   layer: SelectedLayer,
@@ -124,7 +126,7 @@ export function requireBinding(
 ): BindingState {
   const state = compareBinding(binding, layerHash(layer, hashes));
   if (state === "mismatch") {
-    const message = `${nameOfLayer(layer)} was encrypted as part of another image, or its config or place has changed`;
+    const message = `${nameOfLayer(layer)} was encrypted for another image, or the image's config or the layer's position has changed`;
     throw new OcicryptError("BINDING_MISMATCH", message);
   }
   if (state === "none" && required) {

@@ -16,15 +16,15 @@ export interface ReadConfigs {
   /** Warnings about secrets in the resulting configs. */
   warnings: string[];
   redacted: NewConfig[];
-  /** The configs that can be read, as they were. */
+  /** The original configs that can be read. */
   configs: ReadonlyMap<ManifestNode, ImageConfig>;
-  /** For the binding of layers to the configs as they will be. */
+  /** The hashes of the new configs, for the binding of layers. */
   hashes: ImageHashes;
 }
 
 /** All redacted configs are held in memory at once. */
 const MAX_REDACTED = 16 * MAX_MANIFEST_SIZE;
-/** Of one image; a config full of secrets has made its point by then. */
+/** The most warnings about one image; more would not help. */
 const MAX_WARNINGS = 50;
 
 /**
@@ -98,7 +98,7 @@ function limited(warnings: readonly string[]): string[] {
   if (rest <= 0) return [...warnings];
   return [
     ...warnings.slice(0, MAX_WARNINGS),
-    `the configs hold ${String(rest)} more of what looks like a secret`,
+    `the configs contain ${String(rest)} more values that look like secrets`,
   ];
 }
 
@@ -121,7 +121,7 @@ export async function findHistoryLeft(
   const before = new Map(redacted.map(({ descriptor }) => [descriptor.digest, descriptor]));
   const warnings = [...before.keys()].map(
     (digest) =>
-      `the config ${digest} has lost its history: decryption will not give back the original image`,
+      `the history was removed from the config ${digest}: decryption will not restore the original image`,
   );
   for (const [digest, descriptor] of before) {
     const isExposed = await exposes(destination, descriptor);
@@ -130,7 +130,7 @@ export async function findHistoryLeft(
     if (isExposed === "unknown") warnings.push(notKnown(config));
   }
   if (redacted.length > 0 && hasAttestations) {
-    warnings.push("the image's attestations stay, which can tell how it was built");
+    warnings.push("the image's attestations are kept; they may reveal how it was built");
   }
   return warnings;
 }
@@ -138,10 +138,11 @@ export async function findHistoryLeft(
 const REDACTED = ["created_by", "comment"];
 
 /**
- * A config whose history does not tell how the image was built: every entry stays, as readers
- * count them, without `created_by` and `comment`. All other bytes stay too.
+ * Returns a config whose history does not reveal how the image was built. Every entry stays,
+ * because readers count the entries, but without `created_by` and `comment`. All other bytes stay
+ * too.
  *
- * @returns `undefined` when there is nothing to remove
+ * @returns `undefined` if there is nothing to remove
  * @throws {@link OcicryptError} `MANIFEST_INVALID`
  */
 export function redactHistory(config: Uint8Array): Uint8Array | undefined {

@@ -1,13 +1,13 @@
 import { shown } from "../../errors.js";
 import { parseConfig } from "../../spec/config.js";
 
-/** The information that the config of an image reveals to any reader, without values. */
+/** The information that an image's config reveals to every reader, without values. */
 export interface ConfigReport {
   /** Names of environment variables. */
   env: string[];
   /** Names of labels. */
   labels: string[];
-  /** How many entries the history has. */
+  /** The number of entries in the history. */
   history: number;
   /** Likely secrets. */
   findings: ConfigFinding[];
@@ -16,14 +16,17 @@ export interface ConfigReport {
 /** Something in a config that looks like a secret. */
 export interface ConfigFinding {
   where: "env" | "label" | "history";
-  /** Of the variable, label or build argument; absent if the secret is in other text. */
+  /** The name of the variable, label or build argument; absent if the secret is in other text. */
   name?: string;
-  /** The place of the entry in the history, from 0. */
+  /** The position of the entry in the history, from 0. */
   index?: number;
   kind: SecretKind;
 }
 
-/** `secret-name`: only the name says so. `random-value`: the value also looks like a key. */
+/**
+ * The reason: `secret-name` if only the name suggests a secret, `random-value` if the value also
+ * looks like a key.
+ */
 export type SecretKind = "secret-name" | "random-value" | ValueKind;
 
 type ValueKind =
@@ -36,7 +39,7 @@ type ValueKind =
   | "jwt"
   | "basic-auth-url";
 
-/** Each looks a bounded way ahead from where it can start, as the text is anybody's. */
+/** Each expression looks ahead a limited distance, because the text may come from an attacker. */
 const VALUES: readonly (readonly [ValueKind, RegExp])[] = [
   ["private-key", /-----BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY/],
   ["aws-access-key-id", /(?<![A-Za-z0-9])(?:AKIA|ASIA)[A-Z0-9]{16}(?![A-Za-z0-9])/],
@@ -60,7 +63,7 @@ const SECRET_NAME = new RegExp(
   ].join("|"),
   "i",
 );
-/** Names of values that accompany a secret. */
+/** The names of values that accompany a secret but are not secret. */
 const BESIDE = /[-_.](?:dir|enabled|expir\w*|file|length|name|path|ttl|type|ur[il])$/i;
 const NO_SECRET = /^(?:|true|false|yes|no|on|off|none|null|\$\{?\w+\}?)$/i;
 const RANDOM = /^(?=.*\d)(?:[0-9a-f]{32,}|[A-Za-z0-9+/_-]{20,}={0,2})$/i;
@@ -79,10 +82,10 @@ const KINDS: Readonly<Record<SecretKind, string>> = {
 };
 
 /**
- * Tells what a config reveals, as encryption leaves it readable, and what in it looks like a
- * secret. That is a guess: it finds what is named or shaped like one.
+ * Reports what a config reveals, because encryption leaves it readable, and which values look like
+ * secrets. This is a guess from their names and forms.
  *
- * @throws {@link OcicryptError} `MANIFEST_INVALID` for what is not a JSON object
+ * @throws {@link OcicryptError} `MANIFEST_INVALID` if the config is not a JSON object
  */
 export function lintConfig(config: Uint8Array): ConfigReport {
   const value = parseConfig(config);
@@ -108,7 +111,7 @@ export function lintConfig(config: Uint8Array): ConfigReport {
   };
 }
 
-/** A finding in words. */
+/** Describes a finding in words. */
 export function formatFinding({ where, name, index, kind }: ConfigFinding): string {
   const entry = index === undefined ? "" : ` ${String(index)}`;
   const named = name === undefined ? "" : ` ${shown(name)}`;
@@ -123,7 +126,7 @@ function lintPair(where: ConfigFinding["where"], [name, value]: Pair): ConfigFin
   return kind === undefined ? [] : [{ where, name: shownName(name), kind }];
 }
 
-/** Secrets in the build arguments and variables of an entry, then anywhere in its text. */
+/** Finds secrets in the build arguments and variables of an entry, then anywhere in its text. */
 function lintHistory(texts: readonly string[], index: number): ConfigFinding[] {
   const found = new Map<string, ConfigFinding>();
   for (const text of texts) {
@@ -139,9 +142,9 @@ function lintHistory(texts: readonly string[], index: number): ConfigFinding[] {
 }
 
 /**
- * The assignments in a build step: `ENV A=b`, `ARG A=b`, and the build arguments of a `RUN`,
- * written as `|2 A=b C=d /bin/sh -c …` before its command. The older builder writes
- * `/bin/sh -c #(nop)  ENV A=b`.
+ * Returns the assignments in a build step: `ENV A=b`, `ARG A=b`, and the build arguments of a
+ * `RUN`, written as `|2 A=b C=d /bin/sh -c …` before its command. The older builder writes `/bin/sh
+ * -c #(nop) ENV A=b`.
  */
 function assignments(text: string): Pair[] {
   const step = text.replace(/^\/bin\/sh -c #\(nop\)/, "").trimStart();
@@ -167,7 +170,9 @@ function kindOfName(wholeName: string, value: string): SecretKind | undefined {
   return RANDOM.test(value) ? "random-value" : "secret-name";
 }
 
-/** A variable without `=` is entirely a name; a value in it must still not be shown. */
+/**
+ * Splits a variable. Without `=`, all of it is the name, but a value in it must still not be shown.
+ */
 function splitPair(text: string): Pair {
   const end = text.indexOf("=");
   return end < 0 ? [text, ""] : [text.slice(0, end), text.slice(end + 1)];

@@ -26,9 +26,9 @@ export interface DecryptPolicy {
    */
   requireRecipients?: readonly string[] | undefined;
   /**
-   * Refuses an image with a layer to decrypt that is not bound to it: one whose wrapped key does not
-   * say that config, diffIDs and place are those of this image. A binding that is there is verified
-   * in any case. Default: false.
+   * Rejects an image if a layer to decrypt is not bound to it. The wrapped key of a bound layer
+   * contains a hash of this image's config and diffIDs and of the layer's position. If a layer has
+   * a binding, it is verified in any case. Default: false.
    */
   requireBound?: boolean | undefined;
 }
@@ -48,7 +48,7 @@ export function requireEncryptedLayers(
     if (unknown !== undefined) {
       const { mediaType, digest } = unknown.descriptor;
       if (unknown.kind === "missing") throw violation(`the manifest ${digest} is missing`);
-      throw violation(`the image has an entry of the type ${shown(mediaType)}, which is not known`);
+      throw violation(`the image has an entry of the unknown type ${shown(mediaType)}`);
     }
     const bare = manifests.find(({ document }) => document.layers.length === 0);
     if (bare !== undefined) throw violation(`the manifest ${bare.descriptor.digest} has no layers`);
@@ -76,8 +76,8 @@ export async function requireLayerRecipients(
 }
 
 /**
- * The manifests that a runtime might run. It goes by the platform and not by BuildKit's mark of
- * attestations, which would otherwise be a way to hide a plain image from the policy.
+ * Returns the manifests that a runtime might run. The platform decides this and not BuildKit's mark
+ * of attestations, which could otherwise hide a plain image from the policy.
  */
 function runnable(node: ImageNode): {
   manifests: ManifestNode[];
@@ -96,7 +96,7 @@ function runnable(node: ImageNode): {
   return { manifests: isAttestation && isNowhere ? [] : [node], others: [] };
 }
 
-/** Stricter than elsewhere: a runtime takes a layer for plain by its media type alone. */
+/** Stricter than elsewhere, because a runtime treats a layer as plain by its media type alone. */
 function isEncrypted(descriptor: Descriptor): boolean {
   return isEncryptedMediaType(descriptor.mediaType) && encryptionSchemes(descriptor).length > 0;
 }

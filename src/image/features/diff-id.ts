@@ -6,26 +6,27 @@ import { OcicryptError } from "../../errors.js";
 import { parseDigest } from "../../spec/digest.js";
 
 /**
- * The comparison of a layer with the diffID in the image's config: `skipped` where the config has no
- * diffIDs, `unverified` where the comparison failed and `allowUnverified` let the layer pass.
+ * The result of comparing a layer with its diffID in the image's config: `skipped` if the config
+ * has no diffIDs, `unverified` if the comparison failed and `allowUnverified` accepted the layer.
  */
 export type DiffIdCheck = "verified" | `skipped: ${string}` | `unverified: ${string}`;
 
 export interface DiffIdCheckStream {
-  /** The layer, passed through. */
+  /** The content of the layer. */
   content: AsyncIterable<Uint8Array>;
   /**
-   * Ends the check, once the content has ended.
+   * Ends the check, after the content has ended.
    *
-   * @throws {@link OcicryptError} `DIFF_ID_MISMATCH`; `DIFF_ID_UNCHECKED` where this Node.js cannot
+   * @throws {@link OcicryptError} `DIFF_ID_MISMATCH`; `DIFF_ID_UNCHECKED` if this Node.js cannot
    *   decompress the layer
    */
   check: () => Promise<void>;
 }
 
 /**
- * Passes a plain layer through and compares its uncompressed content with a diffID. The layer's own
- * first bytes tell how it is compressed: a media type is a claim of whoever wrote the manifest.
+ * Passes a plain layer through and compares its uncompressed content with a diffID. The compression
+ * is recognised by the layer's first bytes, because the media type is only a claim of the
+ * manifest's author.
  */
 export function withDiffId(layer: AsyncIterable<Uint8Array>, expected: string): DiffIdCheckStream {
   const { algorithm } = parseDigest(expected);
@@ -49,7 +50,8 @@ export function withDiffId(layer: AsyncIterable<Uint8Array>, expected: string): 
     hashed = pipeline(decompressor, async (uncompressed: AsyncIterable<Uint8Array>) => {
       for await (const chunk of uncompressed) hash.update(chunk);
     });
-    // Awaited in the check; without this, damage found early would be an unhandled rejection.
+    // The check awaits the promise. Without this handler, an early failure would be an unhandled
+    // rejection.
     hashed.catch(() => undefined);
   }
 
@@ -101,36 +103,36 @@ export function withDiffId(layer: AsyncIterable<Uint8Array>, expected: string): 
       }
       const actual = `${algorithm}:${hash.digest("hex")}`;
       if (actual === expected) return;
-      const message = `the layer has the diffID ${actual}, the config says ${expected}`;
+      const message = `the layer has the diffID ${actual}, but the config says ${expected}`;
       throw new OcicryptError("DIFF_ID_MISMATCH", message);
     },
   };
 }
 
 const MAGIC_LENGTH = 4;
-/** In bytes. Node's own size of 16 KiB costs one and a half times the processor time. */
+/** In bytes. Node's default of 16 KiB takes one and a half times as much processor time. */
 const OUTPUT = 256 * 1024;
 
-/** The formats that image-spec names, told by their first bytes as containers/image does. */
+/** Recognises the formats that image-spec names by their first bytes, as containers/image does. */
 function compressionOf(head: Uint8Array): "none" | "gzip" | "zstd" {
   const bytes = Buffer.from(head.buffer, head.byteOffset, head.byteLength);
   if (bytes.length < MAGIC_LENGTH) return "none";
   if (bytes.readUInt16BE(0) === 0x1f8b) return "gzip";
-  // RFC 8878 sections 3.1.1 and 3.1.2: a frame, or a skippable one.
+  // RFC 8878 sections 3.1.1 and 3.1.2: a frame, or a skippable frame.
   const magic = bytes.readUInt32LE(0);
   return magic === 0xfd2fb528 || magic >>> 4 === 0x184d2a5 ? "zstd" : "none";
 }
 
 function createDecompressor(compression: "gzip" | "zstd"): Transform {
   if (compression === "gzip") return zlib.createGunzip({ chunkSize: OUTPUT });
-  // Not in the types of Node 20.
+  // Not in the types of Node.js 20.
   const { createZstdDecompress } = zlib as typeof zlib & {
     createZstdDecompress: (options: { chunkSize: number }) => Transform;
   };
   return createZstdDecompress({ chunkSize: OUTPUT });
 }
 
-/** Waits for room, and no longer once the decompressor has failed: the check reports its error. */
+/** Waits until the decompressor has room, or has failed; the check reports its error. */
 async function decompress(decompressor: Transform | undefined, chunk: Uint8Array): Promise<void> {
   if (decompressor === undefined || decompressor.destroyed || decompressor.write(chunk)) return;
   await new Promise<void>((resolve) => {

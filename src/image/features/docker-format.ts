@@ -5,9 +5,9 @@ import type { Changes, ChangedParts, ManifestPart } from "../manifests/rewrite.j
 import { documentNodes, type ImageNode, type ManifestNode } from "../manifests/tree.js";
 
 export const CONVERTED_WARNING =
-  "converted from Docker's format: decryption gives back the layers, not the manifest's digest";
+  "converted from Docker's format: decryption restores the layers, but not the manifest's digest";
 
-/** Whether a manifest or index of an image is of Docker's format (image manifest v2, schema 2). */
+/** Whether any manifest or index of an image has Docker's format (image manifest v2, schema 2). */
 export function hasDockerFormat(root: ImageNode): boolean {
   return documentNodes(root).some(isDockerDocument);
 }
@@ -17,7 +17,7 @@ export function hasDockerFormat(root: ImageNode): boolean {
  * Docker's format cannot contain encrypted layers, and few tools read an index with both formats.
  * OCI manifests are kept, whatever types their layers have.
  *
- * @param changed parts of manifests that also change in other ways
+ * @param changed the parts of manifests that also change in other ways
  */
 export function convertToOci(root: ImageNode, changed: ChangedParts): Changes {
   const docker = documentNodes(root).filter(isDockerDocument);
@@ -34,7 +34,7 @@ export function convertToOci(root: ImageNode, changed: ChangedParts): Changes {
   return { parts, types: new Map(docker.map((node) => [node, ociType(node)])) };
 }
 
-/** Parts by where they start: who changes a config has located it anew. */
+/** Groups parts by their positions, because a config that changes is located again. */
 function byPlace(parts: Iterable<ManifestPart>): Map<ManifestNode, Map<number, ManifestPart>> {
   const places = new Map<ManifestNode, Map<number, ManifestPart>>();
   for (const part of parts) {

@@ -6,21 +6,21 @@ import type { SelectedLayer } from "../manifests/select-layers.js";
 import { readDocument, type ManifestNode } from "../manifests/tree.js";
 import { hashConfig, type ImageHashes } from "./binding.js";
 
-/** The statements of the configs about the decrypted layers. */
+/** The properties that the configs state about the decrypted layers. */
 export interface Expectations {
-  /** For the binding of layers. */
+  /** The hashes for the binding of layers. */
   hashes: ImageHashes;
-  /** The diffIDs to check, for every layer whose config has one for each layer. */
+  /** The diffIDs to check, of every layer whose config has one diffID for each layer. */
   diffIds: ReadonlyMap<SelectedLayer, string>;
-  /** Why the layers of a manifest cannot be checked; only with `allowUnverified`. */
+  /** The reasons why the layers of a manifest cannot be checked; only with `allowUnverified`. */
   problems: ReadonlyMap<ManifestNode, string>;
 }
 
 /**
- * Reads the configs of the layers to decrypt. A config counts by its content and not by its media
- * type, which whoever wrote the manifest chose.
+ * Reads the configs of the layers to decrypt. Configs are recognised by their content and not by
+ * their media type, which the manifest's author chose.
  *
- * @throws {@link OcicryptError} unless `allowUnverified`: `DIFF_ID_MISMATCH` where there is not one
+ * @throws {@link OcicryptError} unless `allowUnverified`: `DIFF_ID_MISMATCH` if there is not one
  *   diffID for each layer, `MANIFEST_INVALID`, `MANIFEST_TOO_LARGE`; and those of reading
  */
 export async function readExpectations(
@@ -72,7 +72,7 @@ function isJsonObject(bytes: Uint8Array): boolean {
 }
 
 /**
- * Refuses a config that names diffIDs, but not one for each layer.
+ * Rejects a config that has diffIDs, but not one for each layer.
  *
  * @throws {@link OcicryptError} `DIFF_ID_MISMATCH`
  */
@@ -93,13 +93,13 @@ function isProblem(error: unknown): error is OcicryptError {
   );
 }
 
-/** The consequence of a wrong config, for warnings on encryption. */
-export const REFUSED_LATER = "decryption will refuse it unless unverified layers are allowed";
+/** The consequence of a wrong config, for warnings during encryption. */
+export const REFUSED_LATER = "decryption will reject it unless unverified layers are allowed";
 
 /**
- * Warns about configs that cannot describe their layers, which whoever encrypts can still mend.
+ * Warns about configs that do not describe their layers, while the sender can still correct them.
  *
- * @param configs those that can be read
+ * @param configs the configs that can be read
  */
 export function findWrongDiffIds(
   manifests: readonly ManifestNode[],
@@ -122,13 +122,13 @@ export function findWrongDiffIds(
   });
 }
 
-/** Compressed layers that are decompressed for a warning, in bytes in total. */
+/** The most bytes of compressed layers that are decompressed for a warning. */
 const MAX_DECOMPRESSED = 64 * 1024 * 1024;
 
 /**
- * The diffIDs to compare plain layers with, where the config has one for each layer. Builders that
- * write wrong diffIDs write all of them wrong, so it is enough to decompress the smallest layers,
- * while decompressing all would take longer than the encryption.
+ * Returns the diffIDs to compare plain layers with, if the config has one for each layer. A builder
+ * that writes wrong diffIDs writes all of them wrong, so it is enough to decompress the smallest
+ * layers; decompressing all layers would take longer than the encryption.
  */
 export function plainDiffIds(
   selected: readonly SelectedLayer[],

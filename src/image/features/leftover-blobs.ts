@@ -6,9 +6,9 @@ import type { ManifestNode } from "../manifests/tree.js";
 
 /** The wording of warnings about former blobs of changed layers that still exist. */
 export interface CopyWords {
-  /** A blob that the image also has in another place, which did not change. */
+  /** Warns about a blob that the image also has in another place, which did not change. */
   twin: (digest: string) => string;
-  /** Blobs that the destination holds, such as `2 layers`. */
+  /** Warns about blobs that the destination still holds, such as `2 layers`. */
   left: (layers: string) => string;
   /** The former state of the layers. */
   kind: string;
@@ -17,12 +17,12 @@ export interface CopyWords {
 /** The words for layers that were plain before encryption. */
 export const PLAIN_COPIES: CopyWords = {
   kind: "plain layer",
-  twin: (digest) => `${digest} was encrypted in one place and is a plain layer in another`,
+  twin: (digest) => `the layer ${digest} was encrypted in one place, but is still plain in another`,
   left: (layers) =>
-    `the destination still holds the blobs of ${layers} from before; encrypt into a new place to leave none`,
+    `the destination still holds the blobs of ${layers}; to avoid this, encrypt into a new place`,
 };
 
-/** Warns of former blobs of changed layers that still exist. */
+/** Warns about former blobs of changed layers that still exist. */
 export async function findCopies(
   changed: readonly SelectedLayer[],
   manifests: readonly ManifestNode[],
@@ -42,13 +42,11 @@ export async function findCopies(
   return [
     ...[...new Set(twins)].map(twin),
     ...(exposed.yes === 0 ? [] : [left(layers(exposed.yes))]),
-    ...(exposed.unknown === 0
-      ? []
-      : [notKnown(`the blobs of ${layers(exposed.unknown)} from before`)]),
+    ...(exposed.unknown === 0 ? [] : [notKnown(`the former blobs of ${layers(exposed.unknown)}`)]),
   ];
 }
 
-/** Whether a blob that is not wanted in a destination can be read from there. */
+/** Whether an unwanted blob can be read from a destination. */
 export async function exposes(
   destination: ImageDestination,
   blob: Descriptor,
@@ -57,12 +55,13 @@ export async function exposes(
     const isExposed = await (destination.exposes?.(blob) ?? destination.contains(blob));
     return isExposed ? "yes" : "no";
   } catch (error) {
-    // All is written by now: a question that decides nothing is no reason to fail.
+    // Everything is written by now, and the answer only decides about a warning, so it is no reason
+    // to fail.
     if (isOcicryptError(error)) return "unknown";
     throw error;
   }
 }
 
 export function notKnown(what: string): string {
-  return `it could not be found out whether the destination still holds ${what}`;
+  return `could not find out whether the destination still holds ${what}`;
 }

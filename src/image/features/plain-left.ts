@@ -17,9 +17,9 @@ import {
 const EMPTY_JSON = "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a";
 
 /**
- * Refuses an image that would keep a selected layer in plain: as a blob that an index lists, in an
- * attestation, as a config, or as a manifest. Layers of images that are not selected are another
- * matter, and are warned of.
+ * Rejects an image that would still contain a selected layer in plain: as a blob that an index
+ * lists, in an attestation, as a config, or as a manifest. Plain copies in images that are not
+ * selected only cause a warning.
  *
  * @throws {@link OcicryptError} `MANIFEST_UNSUPPORTED`
  */
@@ -37,7 +37,7 @@ export function requireNoPlainCopy(root: ImageNode, selected: readonly SelectedL
   ];
   const copy = kept.find(({ digest }) => digest !== EMPTY_JSON && digests.has(digest));
   if (copy === undefined) return;
-  const message = `the layer ${copy.digest} is in the image as ${shown(copy.mediaType)} too, where it would stay plain`;
+  const message = `the layer ${copy.digest} is also in the image as ${shown(copy.mediaType)}, and would stay plain there`;
   throw new OcicryptError("MANIFEST_UNSUPPORTED", message);
 }
 
@@ -53,7 +53,7 @@ export function findPlainLeft(root: ImageNode): string[] {
   const plain = [...entries, ...others].filter(({ mediaType }) => !isEncryptedMediaType(mediaType));
   return [
     ...[...new Map(plain.map((each) => [each.digest, each])).values()].map(
-      ({ digest, mediaType }) => `${digest} of type ${shown(mediaType)} is no layer of an image and stays plain`, // prettier-ignore
+      ({ digest, mediaType }) => `${digest} of type ${shown(mediaType)} is not a layer of an image, and stays plain`, // prettier-ignore
     ),
     ...missingManifests(root).map(
       ({ descriptor: { digest } }) => `the index names the manifest ${digest}, which the source does not hold`, // prettier-ignore
@@ -65,11 +65,14 @@ function isLayer({ mediaType }: Descriptor): boolean {
   return layerCompression(mediaType) !== undefined;
 }
 
-/** Annotations by which lazy pullers find the table of contents of the plain blob. */
+/** The annotations with which lazy pullers find the table of contents of the plain blob. */
 const LAZY_PULL =
   /^(?:containerd\.io\/snapshot\/stargz\/|io\.containers\.estargz\.|io\.github\.containers\.zstd-chunked\.)/;
 
-/** Warns about descriptors of layers that will not come back, or no longer fit the blob. */
+/**
+ * Warns about descriptors that decryption will not restore, and about annotations that no longer
+ * match the blob.
+ */
 export function findDescriptorLoss(root: ImageNode, selected: readonly SelectedLayer[]): string[] {
   const changed = new Set<ImageNode>(selected.map(({ manifest }) => manifest));
   const entries = documentNodes(root).filter(
@@ -83,11 +86,11 @@ export function findDescriptorLoss(root: ImageNode, selected: readonly SelectedL
   ].flatMap(([descriptor, name]) => {
     const gone = ["data", "urls"].filter((member) => Object.hasOwn(descriptor, member));
     if (gone.length === 0) return [];
-    return [`${name} loses ${gone.join(" and ")}: decryption gives back the content, not the manifest's digest`]; // prettier-ignore
+    return [`${name} loses ${gone.join(" and ")}: decryption restores the content, but not the manifest's digest`]; // prettier-ignore
   });
   const lazy = selected.filter(({ descriptor: { annotations = {} } }) =>
     Object.keys(annotations).some((name) => LAZY_PULL.test(name)),
   );
-  const stay = lazy.map((layer) => `${nameOfLayer(layer)} keeps annotations for lazy pulling, which describe the plain blob only`); // prettier-ignore
+  const stay = lazy.map((layer) => `${nameOfLayer(layer)} keeps annotations for lazy pulling, which describe only the plain blob`); // prettier-ignore
   return [...lost, ...stay];
 }

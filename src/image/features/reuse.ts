@@ -13,29 +13,29 @@ import type { ProgressMeter } from "../engine/progress.js";
 import { layerIdentity } from "../engine/run-steps.js";
 import { imageManifests, readImage } from "../manifests/tree.js";
 
-/** An earlier encrypted image, whose blobs stand for the layers that have not changed since. */
+/** An earlier encrypted image, whose blobs are used for the layers that have not changed since. */
 export interface Reuse {
   image: ImageSource;
-  /** That open the layers of that image. */
+  /** The keys that open the layers of that image. */
   keys: readonly Key[];
 }
 
 /**
  * The layers of an earlier encrypted image.
  *
- * That image is not trusted. Anyone can wrap a key for a recipient, so its annotations prove
- * nothing. A blob is reused only if the plaintext, encrypted with the key and nonce from the earlier
- * image, has exactly the blob's digest. `layer/reencrypt.ts` explains why no other ciphertext may
- * be emitted.
+ * The earlier image is not trusted: anyone can wrap a key for a recipient, so its annotations prove
+ * nothing. A blob is reused only if the plaintext, encrypted with the key and nonce from the
+ * earlier image, has exactly the blob's digest. `layer/reencrypt.ts` explains why no other
+ * ciphertext may be emitted.
  */
 export interface EarlierLayers {
-  /** Failures with layers that might have been reused. */
+  /** Warnings about layers that could not be tried. */
   readonly warnings: readonly string[];
   /**
-   * Encrypts a layer as it was encrypted before.
+   * Encrypts a layer as in the earlier image.
    *
-   * @returns the descriptor, with keys wrapped for exactly these recipients; `undefined` when none
-   *   of the earlier layers is the same
+   * @returns the descriptor, with keys wrapped for exactly these recipients; `undefined` if no
+   *   earlier layer is the same
    */
   encrypt(layer: Descriptor, encryption: Encryption): Promise<Descriptor | undefined>;
   /** Overwrites the secrets. */
@@ -47,7 +47,7 @@ interface Encryption {
   destination: ImageDestination;
   recipients: readonly Recipient[];
   meter: ProgressMeter;
-  /** Of the layer in the new image. */
+  /** The binding of the layer in the new image. */
   binding?: Uint8Array | undefined;
   signal: AbortSignal;
 }
@@ -57,9 +57,12 @@ interface EarlierLayer {
   candidate?: Promise<Candidate | undefined>;
 }
 
-/** Layers of one size are rare. So many are opened for one layer, which can mean a remote key … */
+/**
+ * The most earlier layers that are opened for one layer, which may need a remote key. Layers of the
+ * same size are rare.
+ */
 const MAX_OPENED = 16;
-/** … and so many are computed at once, in one reading of the layer. */
+/** The most candidates that are computed at once, while the layer is read. */
 const MAX_COMPUTED = 4;
 
 /**
@@ -71,7 +74,8 @@ export async function readEarlier(
   { image, keys }: Reuse,
   signal: AbortSignal | undefined,
 ): Promise<EarlierLayers> {
-  if (keys.length === 0) throw new OcicryptError("NO_KEYS", "no key for the earlier image");
+  if (keys.length === 0)
+    throw new OcicryptError("NO_KEYS", "no key was given for the earlier image");
   const root = await readImage(image, { signal });
   const layers = new Map<string, EarlierLayer>();
   for (const { document } of imageManifests(root)) {
@@ -111,7 +115,7 @@ export async function readEarlier(
       const candidate = await (earlier.candidate ??= open(earlier, stepSignal));
       if (candidate !== undefined) opened.push(candidate);
     }
-    // The digest that the sender has recorded says where to look first, and nothing more.
+    // The recorded digest only decides which candidates are tried first.
     const isRecorded = ({ secret }: Candidate): boolean => secret.digest === layer.digest;
     const others = opened.filter((candidate) => !isRecorded(candidate));
     return [...opened.filter(isRecorded), ...others].slice(0, MAX_COMPUTED);
@@ -137,7 +141,10 @@ export async function readEarlier(
   };
 }
 
-/** Wraps the earlier key for the recipients, and writes the earlier blob where it is not there. */
+/**
+ * Wraps the earlier key for the recipients, and writes the earlier blob if the destination does not
+ * hold it.
+ */
 async function writeAgain(
   layer: Descriptor,
   match: Match,

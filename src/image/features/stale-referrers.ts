@@ -4,17 +4,17 @@ import type { ImageSource } from "../../store/types.js";
 import { readSubject } from "../../spec/manifest.js";
 import { documentNodes, isMarked, type ImageNode } from "../manifests/tree.js";
 
-/** Each is a request or two to a registry. */
+/** Each lookup takes one or two requests to a registry. */
 const MAX_LOOKUPS = 16;
 const MAX_SHOWN = 5;
 
 /**
- * Warns of artifacts, such as signatures, that refer to manifests or indexes that were replaced:
- * nobody finds them from the new ones. The search covers the image itself and the referrers that
- * the source knows. A source without referrers is no reason to fail. Manifests of unknown types,
- * which might refer to anything, are also reported.
+ * Warns about artifacts, such as signatures, that refer to replaced manifests or indexes: readers
+ * do not find them from the new ones. The search covers the image itself and the referrers that the
+ * source lists. If the source cannot list referrers, this does not fail. Manifests of unknown
+ * types, which may refer to anything, are also reported.
  *
- * @param former digests of the replaced manifests, the image's first
+ * @param former the digests of the replaced manifests, starting with the image's own
  */
 export async function findReferrers(
   source: ImageSource,
@@ -39,26 +39,24 @@ export async function findReferrers(
   } catch (error) {
     signal?.throwIfAborted();
     if (!isOcicryptError(error)) throw error;
-    warnings.push(
-      `it could not be found out what refers to the image's former digest (${error.code})`,
-    );
+    warnings.push(`could not list what refers to the image's former digest (${error.code})`);
   }
   if (source.referrers !== undefined && former.length > MAX_LOOKUPS) {
     const all = String(former.length);
     warnings.push(
-      `what refers to the image was looked for at ${String(MAX_LOOKUPS)} of its ${all} former digests only`,
+      `only ${String(MAX_LOOKUPS)} of the image's ${all} former digests were searched for artifacts that refer to them`,
     );
   }
   const unknown = new Map(unknownManifests(root).map((each) => [each.digest, each.mediaType]));
   for (const [digest, mediaType] of [...unknown].slice(0, MAX_SHOWN)) {
     warnings.push(
-      `${digest} is kept as it is, and what it names may be missing: ${shown(mediaType)} is not known`,
+      `${digest} of the unknown type ${shown(mediaType)} is kept, but blobs that it names may be missing`,
     );
   }
   return found.size === 0 ? warnings : [describe([...found]), ...warnings];
 }
 
-/** Names under which cosign and ko keep what is about a digest: `sha256-HEX.sig`. */
+/** The names under which cosign and ko store artifacts for a digest: `sha256-HEX.sig`. */
 const TAGS = [".sig", ".att", ".sbom"] as const;
 const TAG_TYPES = { ".sig": "signature", ".att": "attestation", ".sbom": "SBOM" };
 
@@ -75,7 +73,7 @@ async function tagsOf(
   return found;
 }
 
-/** Nothing has checked the type. */
+/** The type has not been checked. */
 type Artifact = readonly [digest: string, type: unknown];
 
 function artifactsIn(root: ImageNode, former: ReadonlySet<string>): Artifact[] {
@@ -83,14 +81,14 @@ function artifactsIn(root: ImageNode, former: ReadonlySet<string>): Artifact[] {
     if (node.kind === "index") return [];
     const { descriptor, document } = node;
     const { subject, text } = document;
-    // BuildKit's attestations stay beside the image, and their entries follow it.
+    // BuildKit's attestations stay next to the image, and their entries are updated.
     if (isMarked(descriptor) || subject === undefined || !former.has(subject.digest)) return [];
     const { artifactType } = readSubject(Buffer.from(text));
     return [[descriptor.digest, descriptor.artifactType ?? artifactType]];
   });
 }
 
-/** Manifests of unknown types: what they name may be left behind. */
+/** Returns the manifests of unknown types; blobs that they name may not be copied. */
 function unknownManifests(root: ImageNode): Descriptor[] {
   if (root.kind === "index") return root.children.flatMap(unknownManifests);
   return root.kind === "other" && root.bytes !== undefined ? [root.descriptor] : [];

@@ -5,15 +5,15 @@ import { insertMembers, member, removeMembers, type Edit } from "../../text/json
 import type { LocatedDescriptor } from "../../spec/manifest.js";
 
 /**
- * Follows the last member of an `annotations` object that was empty before encryption, so that
- * decryption restores the empty object and thereby the original digest.
+ * Added after the last member of an `annotations` object that was empty before encryption, so that
+ * decryption restores the empty object and therefore the original digest.
  */
 const WAS_EMPTY = "\t";
 
-/** The same for `annotations` that were null, which readers treat as absent. */
+/** Added if `annotations` was null, which readers treat as absent. */
 const WAS_NULL = "\r";
 
-/** The edits that turn a descriptor in a document into another one. */
+/** Returns the edits that replace a descriptor in a document. */
 export function descriptorEdits(
   { descriptor, node }: LocatedDescriptor,
   after: Descriptor,
@@ -36,7 +36,7 @@ export function descriptorEdits(
   ];
 }
 
-/** Whether an `annotations` object was made by encryption and has no reason to stay. */
+/** Whether an `annotations` object was created by encryption and is no longer needed. */
 function isOnlyEncryption(annotations: JsonNode, after: Descriptor, text: string): boolean {
   const { members = [] } = annotations;
   return (

@@ -8,13 +8,13 @@ import { asObject } from "../../text/json.js";
 export interface ImageConfig {
   platform?: Platform;
   /**
-   * Digests of the uncompressed layers, in their order:
+   * The digests of the uncompressed layers, in order:
    * https://github.com/opencontainers/image-spec/blob/main/config.md#layer-diffid
    */
   diffIds?: readonly string[];
 }
 
-/** Whether a config is that of an image and not of some artifact. */
+/** Whether a config is an image's config, and not an artifact's. */
 export function isImageConfig({ mediaType }: Descriptor): boolean {
   return mediaType === MEDIA_TYPE_CONFIG || mediaType === MEDIA_TYPE_DOCKER_CONFIG;
 }

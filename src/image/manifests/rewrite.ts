@@ -21,30 +21,30 @@ export type ChangedParts = ReadonlyMap<ManifestPart, Descriptor>;
 /** The new media types of some manifests and indexes. */
 export type ChangedTypes = ReadonlyMap<ImageNode, string>;
 
-/** The edits of an image's manifests. */
+/** The changes of an image's manifests. */
 export interface Changes {
   parts: ChangedParts;
   types?: ChangedTypes | undefined;
 }
 
-/** A config that replaces another one. */
+/** A config that replaces another config. */
 export interface NewConfig extends ManifestPart {
   after: Descriptor;
   bytes: Uint8Array;
 }
 
-/** Where manifests are written. */
+/** The part of a destination that writes manifests. */
 export type ManifestWriter = Pick<ImageDestination, "writeManifest">;
 
-/** A descriptor in a manifest: of a layer, or of the config. */
+/** The descriptor of a layer or of the config in a manifest. */
 export interface ManifestPart extends LocatedDescriptor {
   manifest: ManifestNode;
 }
 
 export interface RewrittenImage {
-  /** Of the new manifest or index, which is not visible in the destination yet. */
+  /** The descriptor of the new manifest or index, which is not yet visible in the destination. */
   image: Descriptor;
-  /** Digests of the manifests and indexes that were replaced, the image's own first. */
+  /** The digests of the replaced manifests and indexes, starting with the image's own. */
   former: string[];
 }
 
@@ -72,8 +72,8 @@ export async function rewriteImage(
 }
 
 /**
- * Writes the manifests of an image from the leaves up, with new descriptors for some of their parts.
- * Every other byte stays.
+ * Writes the manifests of an image from the leaves up, with new descriptors for some of their
+ * parts. Every other byte stays the same.
  *
  * @returns the descriptor of the new manifest or index
  * @throws {@link OcicryptError} `MANIFEST_TOO_LARGE`, `DESTINATION_FULL`, `DESTINATION_UNWRITABLE`
@@ -114,7 +114,7 @@ async function rewriteNode(
       : await entryEdits(node, changed, destination, types)),
   ];
   const bytes = Buffer.from(applyEdits(node.document.text, edits), "utf8");
-  // A document that stays keeps its descriptor, whatever algorithm its digest is of.
+  // An unchanged document keeps its descriptor, whatever algorithm its digest uses.
   const after =
     edits.length === 0 && type === undefined
       ? node.descriptor
@@ -124,7 +124,7 @@ async function rewriteNode(
   return after;
 }
 
-/** A document need not name its type itself. */
+/** A document need not contain its own type. */
 function typeEdits(text: string, type: string): Edit[] {
   const value = member(locate(text), "mediaType");
   if (value === undefined) return [];
@@ -137,7 +137,7 @@ function partEdits(node: ManifestNode, changed: PartsByManifest): Edit[] {
   for (const [part, after] of changed.get(node) ?? []) {
     const edits = descriptorEdits(part, after, node.document.text);
     added += edits.reduce((sum, { text }) => sum + text.length, 0);
-    // The wrapped keys of many layers together can be longer than any text may be.
+    // Together, the wrapped keys of many layers can be longer than the longest string.
     if (added > MAX_MANIFEST_SIZE) throw madeTooLarge(node);
     all.push(...edits);
   }
@@ -162,7 +162,7 @@ async function entryEdits(
   });
 }
 
-/** BuildKit's attestations name the manifest that they are about. */
+/** BuildKit's attestations name the manifest that they describe. */
 function followReference(
   descriptor: Descriptor,
   renamed: ReadonlyMap<string, Descriptor | undefined>,
@@ -181,5 +181,5 @@ function describe(before: Descriptor, bytes: Uint8Array, mediaType = before.medi
 }
 
 function madeTooLarge({ descriptor }: ImageNode): OcicryptError {
-  return tooLarge(`what is made of the manifest ${descriptor.digest} would be`);
+  return tooLarge(`the new form of the manifest ${descriptor.digest} would be`);
 }

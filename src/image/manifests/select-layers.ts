@@ -11,19 +11,22 @@ import {
 } from "./tree.js";
 
 /**
- * Which layers of an image are meant; all where nothing is given. A layer must fit each kind of
- * selector that is given, and one value of each. Every value must select a layer.
+ * Selects layers of an image. Without selectors, all layers are selected. Otherwise, a layer must
+ * match one value of each given selector, and every value must match a layer.
  */
 export interface Selection {
-  /** Places of layers in each manifest: from 0, or from -1 for the last one downwards. */
+  /** The positions of layers in each manifest: 0 is the first layer, and -1 is the last. */
   layers?: readonly (number | LayerRange)[] | undefined;
   /** `os/arch` or `os/arch/variant`. */
   platforms?: readonly string[] | undefined;
-  /** Of the layers when they are plain: without `+encrypted`. Compared exactly. */
+  /** The plain media types of the layers, without `+encrypted`. They must match exactly. */
   mediaTypes?: readonly string[] | undefined;
-  /** Layers of this size and more, in bytes. */
+  /** The smallest size of a layer, in bytes. */
   minSize?: number | undefined;
-  /** Of the layers as they are in the image: of an encrypted one, that of the ciphertext. */
+  /**
+   * The digests of the layers as they are in the image; for an encrypted layer, the digest of the
+   * ciphertext.
+   */
   digests?: readonly string[] | undefined;
 }
 
@@ -32,23 +35,23 @@ export interface SelectedLayer extends LocatedDescriptor {
   index: number;
 }
 
-/** How many layers, from the first one on, a manifest has from its base image. */
+/** The number of layers of each manifest, counted from the first, that come from its base image. */
 export type BaseLayers = ReadonlyMap<ManifestNode, number>;
 
 const BASE = "except for its base image, which stays plain, the image has ";
 
 /** One value of one kind of selector. */
 interface Selector {
-  /** As a message calls what it selects. */
+  /** The selected layers, as a message calls them. */
   what: string;
   fits: (layer: SelectedLayer) => boolean;
 }
 
 /**
- * The layers that a selection means.
+ * Returns the layers that a selection selects.
  *
- * @param base layers that are never meant
- * @throws {@link OcicryptError} `NOTHING_SELECTED` when one of its values selects nothing
+ * @param base the layers of base images, which are never selected
+ * @throws {@link OcicryptError} `NOTHING_SELECTED` if a value selects nothing
  */
 export function selectLayers(
   manifests: readonly ManifestNode[],
@@ -67,18 +70,18 @@ export function selectLayers(
 
   for (const { what, fits } of kinds.flat()) {
     if (selected.some(fits)) continue;
-    if (own.some(fits)) throw nothing(`with the other selectors there is no ${what}`);
+    if (own.some(fits)) throw nothing(`the other selectors leave no ${what}`);
     if (all.some(fits)) throw nothing(`${BASE}no ${what}`);
     throw nothing(`the image has no ${what}; ${placesOf(chosen)}`);
   }
   if (selected.length === 0 && all.length > 0) {
-    throw nothing(own.length === 0 ? `${BASE}nothing` : "the selection is empty");
+    throw nothing(own.length === 0 ? `${BASE}nothing` : "no layer matches all selectors");
   }
   return selected;
 }
 
 /**
- * Refuses a selection of manifests that the source does not hold. Unselected manifests may be missing.
+ * Rejects a selection of manifests that the source does not hold. Other manifests may be missing.
  *
  * @throws {@link OcicryptError} `BLOB_NOT_FOUND`
  */
@@ -89,14 +92,14 @@ export function requirePresent(root: ImageNode, { platforms }: Selection): void 
   );
   if (missing === undefined) return;
   const { digest, platform } = missing.descriptor;
-  const message = `the source does not hold the manifest ${digest} of ${formatPlatform(platform)}; select platforms that are there`;
+  const message = `the source does not hold the manifest ${digest} of ${formatPlatform(platform)}; select platforms that it holds`;
   throw new OcicryptError("BLOB_NOT_FOUND", message);
 }
 
 /**
- * The encrypted layers of a selection.
+ * Returns the encrypted layers of a selection.
  *
- * @throws {@link OcicryptError} `NOTHING_SELECTED`; `NOT_ENCRYPTED` where no layer is encrypted
+ * @throws {@link OcicryptError} `NOTHING_SELECTED`; `NOT_ENCRYPTED` if no layer is encrypted
  */
 export function selectEncrypted(root: ImageNode, selection: Selection): SelectedLayer[] {
   requirePresent(root, selection);
@@ -111,9 +114,9 @@ export function selectEncrypted(root: ImageNode, selection: Selection): Selected
 }
 
 /**
- * The manifests of the platforms that a selection means.
+ * Returns the manifests of the selected platforms.
  *
- * @throws {@link OcicryptError} `NOTHING_SELECTED` for a platform that is not there
+ * @throws {@link OcicryptError} `NOTHING_SELECTED` for a platform that the image does not have
  */
 export function selectManifests(
   manifests: readonly ManifestNode[],
@@ -130,12 +133,12 @@ export function selectManifests(
   );
 }
 
-/** The available platforms, for a message. */
+/** Lists the available platforms, for a message. */
 function platformsOf(manifests: readonly ManifestNode[]): string {
   if (manifests.every(({ platform }) => platform === undefined)) {
     return manifests.length === 1
-      ? "it has a single one, for the platform that its config names"
-      : "its manifests name none";
+      ? "it has a single manifest, for the platform that its config names"
+      : "its manifests name no platform";
   }
   return `it has ${manifests.map(({ platform }) => formatPlatform(platform)).join(", ")}`;
 }
@@ -148,14 +151,14 @@ function placesOf(manifests: readonly ManifestNode[]): string {
   return `its ${places.length === 1 ? "manifest has" : "manifests have"} ${places.join(", ")}`;
 }
 
-/** A platform as `os/arch` or `os/arch/variant`; `-` where an index names none. */
+/** Formats a platform as `os/arch` or `os/arch/variant`; `-` if an index names none. */
 export function formatPlatform(platform: Platform | undefined): string {
   if (platform === undefined) return "-";
   const { os, architecture, variant } = platform;
   return [os, architecture, ...(variant === undefined ? [] : [variant])].join("/");
 }
 
-/** A layer as messages name it: `layer 0 of linux/amd64`. */
+/** Names a layer for a message: `layer 0 of linux/amd64`. */
 export function nameOfLayer({ manifest, index }: SelectedLayer): string {
   const { platform } = manifest;
   const where = platform === undefined ? "" : ` of ${formatPlatform(platform)}`;
@@ -185,7 +188,7 @@ function selectors(selection: Selection): Selector[][] {
       what: `layer ${shown(wanted)}`,
       fits: ({ descriptor }) => descriptor.digest === wanted,
     })),
-    // Last, as it is named only where no narrower selector is to be named.
+    // Last, so that a message names a platform only if no other selector is the problem.
     platforms?.map((wanted) => ({
       what: `layer of the platform ${shown(wanted)}`,
       fits: ({ manifest }) => matches(platformOf(manifest), wanted),
@@ -206,7 +209,7 @@ function isAt({ manifest, index }: SelectedLayer, wanted: number | LayerRange): 
   return fromStart(wanted.from) <= index && index <= fromStart(wanted.to);
 }
 
-/** The platform that a selection compares. */
+/** Returns the platform that a selection compares. */
 function platformOf({ platform, configPlatform }: ManifestNode): Platform | undefined {
   return platform ?? configPlatform;
 }
@@ -222,14 +225,16 @@ function nothing(message: string): OcicryptError {
   return new OcicryptError("NOTHING_SELECTED", message);
 }
 
-/** Layers from one place to another, both included; places that a manifest does not have are none. */
+/**
+ * A range of positions, including both ends; positions that a manifest does not have are ignored.
+ */
 export interface LayerRange {
   from: number;
   to: number;
 }
 
 /**
- * Reads the place of a layer, or a range of them, as people write it: `2`, `-1`, `1..3`, `-2..-1`.
+ * Parses the position of a layer, or a range of positions: `2`, `-1`, `1..3`, `-2..-1`.
  *
  * @returns `undefined` for any other text
  */

@@ -13,7 +13,7 @@ import type { ImageSource } from "../../store/types.js";
 import { verified } from "../../io/content.js";
 import { isImageConfig, parseImageConfig } from "./image-config.js";
 
-/** An image with all its manifests read: what is to be done is decided before anything is done. */
+/** An image with all its manifests, which are read before any decision is made. */
 export type ImageNode = ManifestNode | IndexNode | OtherNode | MissingNode;
 
 export interface ManifestNode {
@@ -21,11 +21,11 @@ export interface ManifestNode {
   descriptor: Descriptor;
   document: Manifest;
   platform?: Platform;
-  /** Of the config, where it was asked for and no index names one. */
+  /** The platform of the config, if it was requested and no index names one. */
   configPlatform?: Platform;
   /**
-   * Is about another manifest and no image, as BuildKit's provenance and artifacts with a `subject`
-   * are; in an index it is kept as it is.
+   * Whether the manifest describes another manifest, as BuildKit's provenance and artifacts with a
+   * `subject` do. It is kept as it is in an index.
    */
   isAttestation: boolean;
 }
@@ -37,24 +37,24 @@ export interface IndexNode {
   children: ImageNode[];
 }
 
-/** An index entry of a type that is not known here; it is kept as it is. */
+/** An index entry of an unknown type, which is kept as it is. */
 export interface OtherNode {
   kind: "other";
   descriptor: Descriptor;
-  /** Of a manifest; without them it is a blob, as in BuildKit's build caches. */
+  /** The bytes of a manifest; absent for a blob, as in BuildKit's build caches. */
   bytes?: Uint8Array;
 }
 
 /**
- * An index entry whose manifest the source does not hold. `docker save` and `ctr export` keep the
- * whole index with the blobs of one platform; the specification of layouts allows that.
+ * An index entry whose manifest the source does not hold. `docker save` and `ctr export` store the
+ * whole index with the blobs of one platform; the specification of OCI layouts allows this.
  */
 export interface MissingNode {
   kind: "missing";
   descriptor: Descriptor;
 }
 
-/** Indexes nest one deep in practice. */
+/** In practice, indexes are nested at most once. */
 const MAX_DEPTH = 8;
 const MAX_DOCUMENTS = 1000;
 /** All of them are held in memory at once. */
@@ -84,7 +84,10 @@ export async function readTree(
     if (!isManifestType(descriptor.mediaType)) return { kind: "other", descriptor };
     totalSize += Math.min(descriptor.size, MAX_MANIFEST_SIZE);
     if (depth > MAX_DEPTH || ++documents > MAX_DOCUMENTS || totalSize > MAX_TOTAL_SIZE) {
-      throw new OcicryptError("MANIFEST_INVALID", "the image's indexes nest too deep or too wide");
+      throw new OcicryptError(
+        "MANIFEST_INVALID",
+        "the image's indexes are nested too deeply or name too many manifests",
+      );
     }
     const bytes = await readDocument(source, descriptor, signal).catch((error: unknown) => {
       if (depth > 0 && isOcicryptError(error, "BLOB_NOT_FOUND")) return undefined;
@@ -126,7 +129,7 @@ export async function readTree(
 }
 
 /**
- * Reads a manifest or config whole.
+ * Reads a whole manifest or config.
  *
  * @throws {@link OcicryptError} `MANIFEST_TOO_LARGE`, `BLOB_NOT_FOUND`, `BLOB_SIZE_MISMATCH`,
  *   `BLOB_DIGEST_MISMATCH`, `SOURCE_UNREADABLE`
@@ -144,19 +147,22 @@ export async function readDocument(
   return Buffer.concat(chunks);
 }
 
-/** BuildKit's mark on the entries of attestations. */
+/** Whether an entry has BuildKit's mark of attestations. */
 export function isMarked({ annotations }: Descriptor): boolean {
   return annotations?.[DOCKER_REFERENCE_TYPE] === "attestation-manifest";
 }
 
-/** BuildKit's platform of what no runtime runs; the mark alone would hide a plain image. */
+/**
+ * Whether a platform is BuildKit's `unknown/unknown`, which no runtime runs. The mark alone is not
+ * enough: it could hide a plain image.
+ */
 export function isNowhere(platform: Platform | undefined): boolean {
   return platform?.os === "unknown" && platform.architecture === "unknown";
 }
 
 /**
- * Reads the manifests of the image that a source resolves to; see {@link readTree}. Where platforms
- * are selected, a manifest outside of an index has the platform of its config.
+ * Reads the manifests of the image that a source resolves to; see {@link readTree}. If platforms
+ * are selected, a manifest outside an index has the platform of its config.
  */
 export async function readImage(
   source: ImageSource,
@@ -170,37 +176,37 @@ export async function readImage(
   return platform === undefined ? root : { ...root, configPlatform: platform };
 }
 
-/** The entries of indexes whose manifests the source does not hold. */
+/** Returns the index entries whose manifests the source does not hold. */
 export function missingManifests(node: ImageNode): MissingNode[] {
   if (node.kind === "index") return node.children.flatMap(missingManifests);
   return node.kind === "missing" ? [node] : [];
 }
 
-/** The entries of indexes that are blobs and no manifests, as in BuildKit's caches. */
+/** Returns the index entries that are blobs, not manifests, as in BuildKit's caches. */
 export function blobEntries(node: ImageNode): OtherNode[] {
   if (node.kind === "index") return node.children.flatMap(blobEntries);
   return node.kind === "other" && node.bytes === undefined ? [node] : [];
 }
 
-/** The image manifests of a tree, those of attestations left out, in the order of their indexes. */
+/** Returns the image manifests of a tree, without attestations, in the order of their indexes. */
 export function imageManifests(node: ImageNode): ManifestNode[] {
   if (node.kind === "index") return node.children.flatMap(imageManifests);
   return node.kind === "manifest" && !node.isAttestation ? [node] : [];
 }
 
-/** All manifests and indexes of a tree. */
+/** Returns all manifests and indexes of a tree. */
 export function documentNodes(node: ImageNode): (ManifestNode | IndexNode)[] {
   if (node.kind === "other" || node.kind === "missing") return [];
   return node.kind === "index" ? [node, ...node.children.flatMap(documentNodes)] : [node];
 }
 
-/** Whether anything in a tree is an attestation. */
+/** Whether a tree contains an attestation. */
 export function hasAttestations(node: ImageNode): boolean {
   if (node.kind === "index") return node.children.some(hasAttestations);
   return node.kind === "manifest" && node.isAttestation;
 }
 
-/** @param what is or would be larger than registries take: `the manifest … is` */
+/** @param what the subject and verb of the message: `the manifest … is` */
 export function tooLarge(what: string, more = ""): OcicryptError {
   const limit = `${String(MAX_MANIFEST_SIZE)} bytes, the limit of registries`;
   return new OcicryptError("MANIFEST_TOO_LARGE", `${what} larger than ${limit}${more}`);

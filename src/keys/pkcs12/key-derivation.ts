@@ -123,7 +123,7 @@ export function readPbkdf2({ id, parameters }: Algorithm): Pbkdf2 {
 /** The hash of an HMAC. @throws {@link OcicryptError} `KEY_UNSUPPORTED` */
 export function hmacHash({ id }: Algorithm): string {
   const hash = HMAC_HASHES.get(id);
-  if (hash === undefined) throw unsupported(`it uses ${id} and not an HMAC that is supported`);
+  if (hash === undefined) throw unsupported(`it uses ${id}, which is not a supported HMAC`);
   return hash;
 }
 

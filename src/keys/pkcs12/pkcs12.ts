@@ -57,7 +57,7 @@ export async function readPkcs12(
     const { contents, macData } = readPfx(bytes);
     const isProtected = readMac(macData);
     if (password === undefined) {
-      const message = "the PKCS#12 file needs a password, even if that is empty";
+      const message = "the PKCS#12 file needs a password, which may be empty";
       throw new OcicryptError("PASSWORD_MISSING", message);
     }
     const forms = passwordForms(password);
@@ -85,7 +85,7 @@ function readPfx(bytes: Uint8Array): { contents: Uint8Array; macData: Asn1Node }
   if (smallIntegerOf(version) !== VERSION) throw unsupported("it is not of version 3");
   const [contentType, content] = childrenOf(authSafe);
   if (identifierOf(contentType) !== DATA) throw unsupported("it is signed, without a password");
-  if (macData === undefined) throw unsupported("it has no MAC; export it again with one");
+  if (macData === undefined) throw unsupported("it has no MAC; export it again with a MAC");
   return { contents: octetsOf(explicitly(content)), macData };
 }
 

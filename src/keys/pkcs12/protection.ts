@@ -103,7 +103,7 @@ export async function decrypt(
 
 /** For a file that was made with one password for its MAC and another for a part of it. */
 export function otherPassword(): OcicryptError {
-  const message = "a part of the PKCS #12 file has another password than the file itself";
+  const message = "a part of the PKCS#12 file has another password than the file itself";
   return new OcicryptError("PASSWORD_WRONG", message);
 }
 

@@ -152,7 +152,7 @@ function explain({ key, kid }: AsymmetricKey, recipient: JweRecipient): string {
     return `the recipient needs ${needs}, the key is ${describeKey(key)}`;
   }
   if (kid !== undefined && recipient.kid !== undefined && kid !== recipient.kid) {
-    return `the recipient is kid ${shown(recipient.kid)}, the key is ${shown(kid)}`;
+    return `the recipient has the kid ${shown(recipient.kid)}, the key has ${shown(kid)}`;
   }
   return `${needs}: for another key than this one (${describeKey(key)}), or damaged`;
 }

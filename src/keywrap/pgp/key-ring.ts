@@ -129,7 +129,7 @@ function binaryParts(input: PgpKeyInput): Uint8Array[] {
   const text = typeof input === "string" ? input : Buffer.from(input).toString("latin1");
   return readArmor(text).map(({ label, bytes }) => {
     if (!label.endsWith(" KEY BLOCK")) throw unrecognized(`it is a ${label.slice(0, 40)}`);
-    if (bytes === undefined) throw unrecognized("its armor is damaged");
+    if (bytes === undefined) throw unrecognized("its armour is damaged");
     return bytes;
   });
 }

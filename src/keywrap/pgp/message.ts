@@ -54,7 +54,7 @@ export function parseMessage(wrapped: Uint8Array): PgpMessage {
 function dearmor(wrapped: Uint8Array): Uint8Array {
   const [first, ...more] = readArmor(Buffer.from(wrapped).toString("latin1"));
   if (first?.label !== "PGP MESSAGE" || first.bytes === undefined || more.length > 0) {
-    throw invalid("neither binary nor a single armored message");
+    throw invalid("neither binary nor a single armoured message");
   }
   return first.bytes;
 }

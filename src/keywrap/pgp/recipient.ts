@@ -48,7 +48,7 @@ function readPublicRing(keyRing: PgpKeyInput): TransferableKey[] {
   if (ring.some(({ isSecret }) => isSecret)) {
     throw new OcicryptError(
       "KEY_IS_PRIVATE",
-      "the key ring contains secret keys; a public one is needed",
+      "the key ring contains secret keys; a public key is needed",
     );
   }
   return ring;

@@ -141,7 +141,7 @@ function notCertificate(material: KeyMaterial): OcicryptError {
   if (material.form === "der" && material.kind === "pkcs12") {
     return unrecognized("PKCS#12 holds a private key; export the certificate from it");
   }
-  const message = "this is a public key; PKCS#7 needs a certificate of it";
+  const message = "this is a public key; PKCS#7 needs a certificate for it";
   return new OcicryptError("KEY_UNSUPPORTED", message);
 }
 

@@ -51,7 +51,7 @@ export async function openCms(
     const unsupported = own[0];
     if (unsupported === undefined) return null;
     const name = keyTransportName(unsupported.algorithm);
-    const message = `a CMS recipient uses ${name}, or parameters of it, that cannot be used`;
+    const message = `a CMS recipient uses ${name}, which is not supported with these parameters`;
     throw new OcicryptError("WRAPPED_KEY_UNSUPPORTED", message);
   }
   const cipher = readContentCipher(content);
@@ -64,7 +64,7 @@ export async function openCms(
     if (plaintext !== null) return plaintext;
   }
   if (certificates.length === 0) return null;
-  const message = "a CMS message names the key's certificate, and the key does not open it";
+  const message = "a CMS message names the key's certificate, but the key does not open it";
   throw new OcicryptError("WRAPPED_KEY_INVALID", message);
 }
 

@@ -139,7 +139,7 @@ function readEntry(entry: JsonObject): Invocation {
   const plaintext = readFlag(entry["grpc-plaintext"], "grpc-plaintext");
   if (tls === undefined && !plaintext && !isLocal(address)) {
     throw new SyntaxError(
-      `grpc would send layer keys in clear text to ${printable(address, 100)}; ` +
+      `grpc would send layer keys in plain text to ${printable(address, 100)}; ` +
         'add grpc-tls, or "grpc-plaintext": true if the network protects the connection',
     );
   }
@@ -173,7 +173,7 @@ function readTls(value: unknown): ProviderTls {
   const skip = readFlag(tls["insecure-skip-verify"], "insecure-skip-verify");
   const texts = TLS_TEXTS.filter((name) => isSet(tls[name]));
   if (texts.includes("cert-file") !== texts.includes("key-file")) {
-    throw new SyntaxError("cert-file and key-file need each other");
+    throw new SyntaxError("cert-file and key-file must be given together");
   }
   return {
     ...Object.fromEntries(texts.map((name) => [name, readText(tls[name], name)])),

@@ -33,7 +33,7 @@ export async function respond(
 ): Promise<Uint8Array> {
   const { operation, bytes, params } = readRequest(message, name);
   if (expected !== undefined && operation !== expected) {
-    const what = `its operation is ${operation}, the method called is for ${expected}`;
+    const what = `its operation is ${operation}, but the method that was called is for ${expected}`;
     throw new OcicryptError("PROVIDER_INVALID_REQUEST", `the request is contradictory: ${what}`);
   }
   let result: Uint8Array | null | undefined;

@@ -29,25 +29,26 @@ import { makeStage, removeStage, removeStaleStages, withLock } from "../stage.js
 import type { ImageDestination } from "../types.js";
 
 /**
- * An image to be written as an OCI archive: `oci-layout`, `index.json`, and the blobs by name.
- * Equal images make equal archives.
+ * Returns a destination that writes an image as an OCI archive: `oci-layout`, `index.json`, and the
+ * blobs in the order of their names. Equal images make equal archives.
  *
- * An archive that is there is replaced as a whole, by one rename, as skopeo does it; other than
- * with skopeo, only if it holds no image but that of the same name. Nothing of it is kept: no plain
- * layer is left behind when an image is encrypted in place.
+ * An existing archive is replaced as a whole, by one rename, as skopeo does. Unlike skopeo, this
+ * fails if the archive holds an image with another name. Nothing of the old archive is kept, so
+ * encryption in place leaves no plain layer.
  *
- * Blobs are staged beside the archive, and written a second time by `commit`, into the archive:
- * their digests decide about the order, and are known last. An archive that another process writes
- * meanwhile is not replaced (`DESTINATION_CHANGED`). The disk must have room for the new
- * archive and its largest blob, beside the archive that is there.
+ * Blobs are staged next to the archive, and `commit` writes them a second time, into the archive,
+ * because their order depends on their digests. An archive that another process writes in the
+ * meantime is not replaced (`DESTINATION_CHANGED`). The disk must have room for the old archive,
+ * the new archive and its largest blob.
  *
- * @throws {@link OcicryptError} `REFERENCE_INVALID`; `LAYOUT_INVALID` when a file is there that is
- *   not an OCI archive; `DESTINATION_EXISTS` when it holds other images; `SOURCE_UNREADABLE` when
- *   it cannot be read; `DESTINATION_UNWRITABLE`
+ * @throws {@link OcicryptError} `REFERENCE_INVALID`; `LAYOUT_INVALID` if the file exists and is not
+ *   an OCI archive; `DESTINATION_EXISTS` if it holds other images; `SOURCE_UNREADABLE` if it cannot
+ *   be read; `DESTINATION_UNWRITABLE`
  */
 export async function archiveDestination(reference: Reference): Promise<ImageDestination> {
   if (reference.digest !== undefined) {
-    const message = "a destination cannot name a digest: its content decides that";
+    const message =
+      "a destination cannot be named by a digest, because its content decides the digest";
     throw new OcicryptError("REFERENCE_INVALID", message);
   }
   const { tag } = reference;
@@ -57,7 +58,7 @@ export async function archiveDestination(reference: Reference): Promise<ImageDes
   const staged = new Map<string, ArchiveEntry>();
   let stage: Promise<string> | undefined;
 
-  // Made with the first blob, so that what fails before leaves no trace.
+  // Created for the first blob, so that an earlier failure leaves no trace.
   async function openStage(): Promise<string> {
     await makeDirectories(dirname(path));
     await removeStaleStages(dirname(path));
@@ -87,7 +88,7 @@ export async function archiveDestination(reference: Reference): Promise<ImageDes
     place: placeOf(reference, "oci-archive"),
     keepsBlobs: false,
 
-    // Nothing of an archive that is there gets into the new one by itself.
+    // The new archive contains nothing of the old one unless it is written again.
     contains: () => Promise.resolve(false),
 
     write,
@@ -110,7 +111,7 @@ export async function archiveDestination(reference: Reference): Promise<ImageDes
           const now = await describeExisting(path);
           requireReplaceable(now, path, nameOf(entry));
           if (now?.version !== existing?.version) {
-            const message = `another process has written ${reference.path} meanwhile`;
+            const message = `another process replaced ${reference.path} in the meantime`;
             throw new OcicryptError("DESTINATION_CHANGED", message);
           }
           await rename(file, path);
@@ -121,7 +122,7 @@ export async function archiveDestination(reference: Reference): Promise<ImageDes
       }),
 
     async discard() {
-      // One that could not be made has been reported by who needed it.
+      // If creating it failed, the caller that needed it has reported that.
       const directory = await stage?.catch(() => undefined);
       if (directory !== undefined) await removeStage(directory);
     },
@@ -130,13 +131,13 @@ export async function archiveDestination(reference: Reference): Promise<ImageDes
 
 interface Existing {
   images: Descriptor[];
-  /** Permissions, for the file that takes its place. */
+  /** The permissions, which the new file gets too. */
   mode: number;
-  /** Tells it from another file that took its place. */
+  /** Changes if another file takes its place. */
   version: string;
 }
 
-/** The obstacle at a path; an empty file, as `mktemp` creates it, holds no image. */
+/** Describes the file at a path. An empty file, as `mktemp` creates it, holds no image. */
 async function describeExisting(path: string): Promise<Existing | undefined> {
   const stats = await statIfThere(path);
   if (stats === undefined) return undefined;
@@ -146,10 +147,10 @@ async function describeExisting(path: string): Promise<Existing | undefined> {
   }
   const archive = await openArchive(path);
   if (archive.unpacked !== undefined) {
-    throw invalid(`${path} is a compressed archive, which is not replaced; write to another file`);
+    throw invalid(`${path} is a compressed archive and is not overwritten; write to another file`);
   }
   if (!archive.files.has("oci-layout")) {
-    throw invalid(`${path} is there and not an OCI archive; it is not replaced`);
+    throw invalid(`${path} exists and is not an OCI archive; it is not overwritten`);
   }
   await requireLayout(path, readIn(archive));
   const bytes = await readIn(archive)("index.json", MAX_MANIFEST_SIZE);
@@ -174,7 +175,7 @@ function requireReplaceable(
   );
 }
 
-/** The file that a symbolic link means, so that not the link is replaced. */
+/** Returns the target of a symbolic link, so that the target is replaced and not the link. */
 async function followLinks(path: string): Promise<string> {
   return (await statIfThere(path)) === undefined ? path : realpath(path);
 }
@@ -184,7 +185,7 @@ function smallFile(name: string, text: string): ArchiveEntry {
   return { name, size: bytes.byteLength, content: single(bytes) };
 }
 
-/** Reads a staged file that is not needed afterwards: the archive grows while the stage shrinks. */
+/** Reads a staged file and removes it, so that the stage shrinks while the archive grows. */
 async function* takeFile(file: string): AsyncGenerator<Uint8Array, void, undefined> {
   yield* readChunks(file);
   await rm(file);

@@ -1,6 +1,6 @@
 import { OcicryptError } from "../../errors.js";
 
-/** Everything in a tar archive is counted in blocks of these many bytes. */
+/** The bytes of a block: a tar archive is a sequence of blocks. */
 export const BLOCK = 512;
 
 /** The content of the header block of an entry. */
@@ -21,12 +21,12 @@ export interface PaxRecords {
   linkpath?: string;
 }
 
-/** How far the content of an entry of some size reaches, with its padding. */
+/** The size of an entry's content with its padding. */
 export function padded(size: number): number {
   return Math.ceil(size / BLOCK) * BLOCK;
 }
 
-/** Whether a block is one of the two at the end of an archive. */
+/** Whether a block is one of the two blocks that end an archive. */
 export function isEndBlock(block: Buffer): boolean {
   return block.every((byte) => byte === 0);
 }
@@ -35,21 +35,21 @@ export function isEndBlock(block: Buffer): boolean {
  * Reads the header block of an entry in a ustar, pax or GNU archive.
  * https://pubs.opengroup.org/onlinepubs/9799919799/utilities/pax.html, "ustar Interchange Format"
  *
- * @param where what messages call the header
+ * @param where the name of the header in messages
  * @throws {@link OcicryptError} `LAYOUT_INVALID`
  */
 export function parseHeader(block: Buffer, where: string): TarHeader {
   if (octal(block.subarray(148, 156)) !== checksum(block)) {
-    throw invalid(`${where} has a wrong checksum: it is no tar archive, or damaged`);
+    throw invalid(`${where} has a wrong checksum: it is damaged, or the file is not a tar archive`);
   }
   const magic = block.toString("latin1", 257, 265);
   const isGnu = magic === "ustar  \0";
   if (!isGnu && magic !== "ustar\x0000") {
-    throw invalid(`${where} is of no known format: archives are read as ustar, pax and GNU tar`);
+    throw invalid(`${where} has an unknown format; ustar, pax and GNU tar are supported`);
   }
   const size = number(block.subarray(124, 136));
   if (size === undefined) throw invalid(`${where} has no valid size`);
-  // GNU's format keeps times where the others keep the first part of a long name.
+  // GNU's format has times where the other formats have the first part of a long name.
   const prefix = isGnu ? "" : text(block.subarray(345, 500));
   const name = text(block.subarray(0, 100));
   const type = block.toString("latin1", 156, 157);
@@ -65,7 +65,7 @@ export function parseHeader(block: Buffer, where: string): TarHeader {
  * Reads the records of a pax extended header, each `LENGTH KEY=VALUE\n`.
  * https://pubs.opengroup.org/onlinepubs/9799919799/utilities/pax.html, "pax Header"
  *
- * @throws {@link OcicryptError} `LAYOUT_INVALID`, also for records that mean a sparse file
+ * @throws {@link OcicryptError} `LAYOUT_INVALID`, also for the records of a sparse file
  */
 export function parsePaxRecords(bytes: Buffer, where: string): PaxRecords {
   const records: PaxRecords = {};
@@ -74,7 +74,7 @@ export function parsePaxRecords(bytes: Buffer, where: string): PaxRecords {
     const length = space < 0 ? undefined : decimal(bytes.toString("latin1", start, space));
     const end = start + (length ?? 0);
     const equals = bytes.indexOf("=", space);
-    // Behind the last byte there is nothing, and no line end.
+    // Reading beyond the last byte gives `undefined`, which is not a line end.
     const isWhole = equals > space && equals < end && bytes[end - 1] === 0x0a;
     if (!isWhole) throw invalid(`${where} holds a damaged pax record`);
     const key = bytes.toString("utf8", space + 1, equals);
@@ -110,7 +110,7 @@ export function invalid(message: string): OcicryptError {
   return new OcicryptError("LAYOUT_INVALID", message);
 }
 
-/** The sum of all bytes, those of the sum itself taken for spaces. */
+/** The sum of all bytes; the bytes of the sum itself count as spaces. */
 function checksum(block: Buffer): number {
   return block.reduce((sum, byte, i) => sum + (i >= 148 && i < 156 ? 0x20 : byte), 0);
 }
@@ -120,7 +120,7 @@ function octal(field: Buffer): number | undefined {
   return digits === undefined ? undefined : Number.parseInt(digits, 8);
 }
 
-/** An octal number, or a binary one, by which sizes are written that need more digits. */
+/** Reads an octal number, or a binary number, which large sizes need. */
 function number(field: Buffer): number | undefined {
   const isBinary = ((field[0] ?? 0) & 0x80) !== 0;
   if (!isBinary) return octal(field);

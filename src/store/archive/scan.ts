@@ -13,29 +13,35 @@ import {
 } from "./headers.js";
 import { readRange } from "../../io/files.js";
 
-/** Where a file is in an archive. */
+/** The position of a file in an archive. */
 export interface FilePart {
   offset: number;
   /** In bytes. */
   size: number;
 }
 
-/** The largest images, with all their platforms, have some thousands. */
+/** The largest images, with all their platforms, have a few thousand. */
 const MAX_ENTRIES = 100_000;
-/** Of a pax extended header, or a long name of GNU tar, in bytes; real ones have some hundred. */
+/**
+ * The most bytes of a pax extended header, or of a long name of GNU tar; real headers have a few
+ * hundred.
+ */
 const MAX_EXTENDED_HEADER = 1024 * 1024;
 /** Enough for the headers of many small files in one read. */
 const WINDOW = 64 * 1024;
 
-/** https://github.com/opencontainers/image-spec/blob/main/image-layout.md, of known digests */
+/**
+ * https://github.com/opencontainers/image-spec/blob/main/image-layout.md, with known digest
+ * algorithms
+ */
 const LAYOUT_FILE = /^(?:oci-layout|index\.json|blobs\/sha(?:256|512)\/[0-9a-f]+)$/;
 
-/** Of Docker's archives, which are recognised by it. */
+/** Docker's archives are recognised by this file. */
 const DOCKER_FILE = "manifest.json";
 
 /** The longest name of a file that a link can lead to, in characters. */
 const MAX_NAME = 1024;
-/** How many links can follow each other; Linux allows as many. */
+/** The longest chain of links; Linux has the same limit. */
 const MAX_LINKS = 40;
 
 const REFUSED_TYPES: ReadonlyMap<string, string> = new Map([
@@ -46,13 +52,14 @@ const REFUSED_TYPES: ReadonlyMap<string, string> = new Map([
 ]);
 
 /**
- * Reads the headers of a tar archive, and nothing else of it: blobs can come in any order and be of
- * any size. tar-stream is not used for that: it would have to be fed every byte of the archive, and
- * is lenient where lenient readers differ in what they find.
+ * Reads only the headers of a tar archive, because blobs can have any order and any size.
+ * tar-stream would have to read every byte of the archive, and it accepts archives in which readers
+ * find different files.
  *
- * Links within the archive are followed, other links and files are ignored.
+ * Links within the archive are followed; other links and files are ignored.
  *
- * @returns where the files of a layout are, by their names, and `manifest.json` of Docker's archives
+ * @returns the positions of a layout's files, and of `manifest.json` in Docker's archives, by their
+ *   names
  * @throws {@link OcicryptError} `LAYOUT_INVALID`
  */
 export async function scanHeaders(
@@ -93,12 +100,12 @@ export async function scanHeaders(
     if (size > fileSize - start) throw truncated(path);
     const isNeeded = LAYOUT_FILE.test(name);
     if (header.type === "5") {
-      // Whether a directory has content is what readers of tar do not agree about.
+      // Readers of tar disagree about whether a directory can have content.
       if (size > 0) throw invalid(`${where} is that of a directory with content`);
     } else if (header.type === "0" || header.type === "1" || header.type === "2") {
       if (files.has(name) && isNeeded) throw invalid(`${path} holds ${name} twice`);
       const isLink = header.type !== "0";
-      // Readers differ in whether a hard link has content of its own.
+      // Readers disagree about whether a hard link can have content.
       if (isLink && size > 0) throw invalid(`${where} is that of a link with content`);
       const target = extension?.linkpath ?? header.target;
       const entry = isLink ? linkEntry(name, header.type, target) : { offset: start, size };
@@ -112,7 +119,7 @@ export async function scanHeaders(
   throw invalid(`${path} has more than ${String(MAX_ENTRIES)} entries`);
 }
 
-/** The values of extended headers so far, combined with those of one more. */
+/** Adds the values of one more extended header to the values so far. */
 function extend(
   before: PaxRecords | undefined,
   type: string,
@@ -131,7 +138,7 @@ function extend(
   return { ...before, ...records };
 }
 
-/** A file, a link by the name of its target, or what cannot be used. */
+/** A file, the target of a link, or the reason why an entry cannot be used. */
 type Entry = FilePart | { target: string } | "twice" | "outside";
 
 /** Symbolic links are relative to their directory, hard links to the root of the archive. */
@@ -141,7 +148,7 @@ function linkEntry(name: string, type: string, target: string): Entry {
   return path.startsWith("../") || path === ".." ? "outside" : { target: path };
 }
 
-/** The files that are needed. A link that leads nowhere is a file that is not there. */
+/** Returns the files that are needed. A link whose target is missing counts as a missing file. */
 function resolveLinks(entries: ReadonlyMap<string, Entry>): ReadonlyMap<string, FilePart> {
   const files = new Map<string, FilePart>();
   for (const [name, first] of entries) {
@@ -159,14 +166,16 @@ function resolveLinks(entries: ReadonlyMap<string, Entry>): ReadonlyMap<string, 
   return files;
 }
 
-/** Refuses an entry that some reader could take for a file of the layout, or for its content. */
+/**
+ * Rejects an entry that another reader could treat as a file of the layout, or as a file's content.
+ */
 function requireUnrelated(type: string, isNeeded: boolean, name: string, path: string): void {
   if (!isNeeded && type !== "S") return;
   const what = REFUSED_TYPES.get(type) ?? `an entry of the unknown type ${JSON.stringify(type)}`;
   throw invalid(`${path}: ${shown(name)} is ${what}; only files, directories and links are read`);
 }
 
-/** The name of an entry as layouts spell it, without `./` before it. */
+/** The name of an entry as layouts write it, without a leading `./`. */
 function entryName(name: string, type: string, path: string): string {
   const all = name.split("/");
   if (type === "5" && all.at(-1) === "") all.pop();
@@ -178,7 +187,9 @@ function entryName(name: string, type: string, path: string): string {
   return parts.join("/");
 }
 
-/** Reads parts of a file, less at its end, for which neighbours share one access to it. */
+/**
+ * Returns a function that reads parts of a file. Neighbouring parts share one access to the file.
+ */
 function windowed(file: FileHandle): (offset: number, length: number) => Promise<Buffer> {
   let window: Buffer = Buffer.alloc(0);
   let start = 0;

@@ -18,18 +18,18 @@ import { MAX_UNPACKED_SIZE } from "../../spec/limits.js";
 import { placeOf, type Reference } from "../reference.js";
 import type { ImageSource } from "../types.js";
 
-/** An archive with the places of its files. */
+/** An archive with the positions of its files. */
 export interface Archive {
   path: string;
-  /** The files of its layout, by their names in it. */
+  /** The files of the layout, by name. */
   files: ReadonlyMap<string, FilePart>;
-  /** Tells this archive from one that took its place since. */
+  /** Changes if another archive takes its place. */
   version: string;
-  /** The content of a compressed archive, in a file that has no name any more. */
+  /** The content of a compressed archive, in a file without a name. */
   unpacked?: FileHandle;
 }
 
-/** So that the files are closed, and with that removed, only once their archives are not used. */
+/** Keeps the files open until their archives are no longer used; closing a file removes it. */
 const UNPACKED = new Set<FileHandle>();
 const CLOSING = /* @__PURE__ */ new FinalizationRegistry((file: FileHandle) => {
   UNPACKED.delete(file);
@@ -43,13 +43,13 @@ const COMPRESSED: readonly (readonly [magic: string, format: string, tool: strin
 ];
 
 /**
- * Looks for the files in an archive.
+ * Opens an archive and finds the files in it.
  *
- * @throws {@link OcicryptError} `IMAGE_NOT_FOUND` when there is no file, `LAYOUT_INVALID`,
+ * @throws {@link OcicryptError} `IMAGE_NOT_FOUND` if there is no file, `LAYOUT_INVALID`,
  *   `SOURCE_UNREADABLE`
  */
 export async function openArchive(path: string, signal?: AbortSignal): Promise<Archive> {
-  // Before it is opened: a pipe would wait for its writer.
+  // Checked before the file is opened: opening a pipe would wait for a writer.
   const stats = await reading(path, () => statIfThere(path));
   if (stats === undefined) {
     throw new OcicryptError("IMAGE_NOT_FOUND", `there is no archive at ${path}`);
@@ -75,7 +75,7 @@ export async function openArchive(path: string, signal?: AbortSignal): Promise<A
 }
 
 /**
- * The content of one file in an archive.
+ * Reads one file of an archive.
  *
  * @throws {@link OcicryptError} `SOURCE_UNREADABLE`
  */
@@ -85,7 +85,8 @@ export async function* readPart(
 ): AsyncGenerator<Uint8Array, void, undefined> {
   const { path, version } = archive;
   if (archive.unpacked !== undefined) {
-    // By a member of the archive, which must not be collected before the last byte is read.
+    // Accessed through the archive, so that it is not garbage-collected before the last byte is
+    // read.
     yield* readRange(archive.unpacked, offset, offset + size);
     return;
   }
@@ -106,7 +107,7 @@ export async function* readPart(
 }
 
 /**
- * Unpacks a compressed archive into a temporary file, as its parts are needed in any order.
+ * Unpacks a compressed archive into a temporary file, because its parts are needed in any order.
  *
  * @returns `undefined` for an archive that is not compressed
  */
@@ -161,7 +162,7 @@ function decompressorFor(format: string): Transform | undefined {
   return format === "zstd" ? createZstdDecompress?.() : undefined;
 }
 
-/** A temporary file that is gone when it is closed, even if the process is killed. */
+/** Opens a temporary file that disappears when it is closed, even if the process is killed. */
 async function openNameless(): Promise<FileHandle> {
   const stage = await makeStage(tmpdir());
   try {
@@ -178,7 +179,7 @@ async function versionOf(file: FileHandle): Promise<string> {
   return [dev, ino, size, mtimeNs].join();
 }
 
-/** What is at a path, `undefined` if nothing is. */
+/** Returns the stats of a path, or `undefined` if nothing exists there. */
 export async function statIfThere(path: string): Promise<Stats | undefined> {
   try {
     return await stat(path);
@@ -188,7 +189,7 @@ export async function statIfThere(path: string): Promise<Stats | undefined> {
   }
 }
 
-/** Runs a step that reads an archive, and says of a failure which one it is about. */
+/** Runs a step that reads an archive; errors name the archive. */
 async function reading<T>(path: string, step: () => Promise<T>): Promise<T> {
   try {
     return await step();
@@ -202,12 +203,14 @@ async function reading<T>(path: string, step: () => Promise<T>): Promise<T> {
 }
 
 /**
- * An image in an OCI archive: a layout in a tar file, which must be a regular file. One that is
- * compressed with gzip, or with zstd on Node.js 22.15 and later, is unpacked into a file without a
- * name in the directory for temporary files, up to 64 GiB. Links within the archive are followed,
- * and unrelated entries are ignored. Archives that readers could take differently are refused
- * (`LAYOUT_INVALID`): files of the layout that are there twice or are devices, sparse files, names
- * outside the archive, a missing end.
+ * Returns a source that reads an image from an OCI archive, which is a layout in a tar file. An
+ * archive that is compressed with gzip, or with zstd on Node.js 22.15 and later, is unpacked into a
+ * nameless file of up to 64 GiB in the directory for temporary files. Links within the archive are
+ * followed, and unrelated entries are ignored.
+ *
+ * Archives that readers could understand differently are rejected (`LAYOUT_INVALID`): files of the
+ * layout that occur twice or are devices, sparse files, names outside the archive, or a missing
+ * end.
  */
 export function archiveSource(reference: Reference): ImageSource {
   const { path } = reference;

@@ -7,7 +7,7 @@ import type { StoreOptions } from "../types.js";
 /** A file to be put into an archive. */
 export interface ArchiveEntry {
   name: string;
-  /** Of the content, in bytes. */
+  /** The size of the content, in bytes. */
   size: number;
   content: AsyncIterable<Uint8Array>;
 }
@@ -17,10 +17,10 @@ export interface ArchiveOptions extends StoreOptions {
 }
 
 /**
- * Writes a tar archive of some files to a new file and flushes it. Nothing in it tells when, where
- * or by whom it was written: equal files make equal archives.
+ * Writes files as a tar archive to a new file, and flushes it. The archive does not contain when,
+ * where or by whom it was written: equal files make equal archives.
  *
- * @param options.mode permissions of the file; what new files get here by default
+ * @param options.mode the permissions of the archive; by default those of any new file
  */
 export async function writeArchive(
   file: string,
@@ -44,7 +44,7 @@ async function pump(
   file: FileHandle,
   signal: AbortSignal | undefined,
 ): Promise<void> {
-  // A failure on one side ends the other one too, by destroying what is between them.
+  // If one side fails, destroying the stream between them ends the other side too.
   const filled = fill(archive, entries).catch((error: unknown) => {
     archive.destroy(error instanceof Error ? error : new Error(String(error)));
   });

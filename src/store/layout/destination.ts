@@ -31,17 +31,19 @@ import { isStage, makeStage, removeStage, removeStaleStages, withLock } from "..
 import type { ImageDestination } from "../types.js";
 
 /**
- * An image to be written into an OCI layout directory, new or there already with other images.
- * Everything is staged in a hidden directory; a new layout then appears by one rename, and an
- * existing one changes by the rename of its `index.json`. Processes that write other images into it
- * at the same time wait for each other. An image of the same name that was written after this call
- * is not replaced: `commit` fails with `DESTINATION_CHANGED`, so that no change is lost.
+ * Returns a destination that writes an image into an OCI layout directory, which may already exist
+ * and hold other images. Everything is staged in a hidden directory. A new layout then appears
+ * through one rename, and an existing layout changes through the rename of its `index.json`.
+ * Processes that write other images into it at the same time wait for each other. An image of the
+ * same name that was written after this call is not replaced: `commit` fails with
+ * `DESTINATION_CHANGED`, so that no change is lost.
  *
  * @throws {@link OcicryptError} `REFERENCE_INVALID`, `LAYOUT_INVALID`, `DESTINATION_UNWRITABLE`
  */
 export async function layoutDestination(reference: Reference): Promise<ImageDestination> {
   if (reference.digest !== undefined) {
-    const message = "a destination cannot name a digest: its content decides that";
+    const message =
+      "a destination cannot be named by a digest, because its content decides the digest";
     throw new OcicryptError("REFERENCE_INVALID", message);
   }
   const path = resolve(reference.path);
@@ -51,21 +53,21 @@ export async function layoutDestination(reference: Reference): Promise<ImageDest
   const digests = new Set<string>();
   let stage: Promise<string> | undefined;
 
-  // Made with the first blob, so that what fails before leaves no trace.
+  // Created for the first blob, so that an earlier failure leaves no trace.
   async function openStage(): Promise<string> {
     await makeDirectories(where);
     await removeStaleStages(where);
-    // The stage of a process that was killed right after its layout, then new, had appeared.
+    // Removes the stage of a process that was killed right after its new layout had appeared.
     if (state !== "missing") await removeStaleStages(dirname(path));
     return makeStage(where);
   }
 
-  /** The new layout, or what is new in it. Nobody else can look into the stage around it. */
+  /** The new layout, or its new files. No other user can enter the stage that contains it. */
   async function stagedLayout(): Promise<string> {
     return join(await (stage ??= openStage()), "image");
   }
 
-  /** @returns whether the layout is new; otherwise another process has made one meanwhile */
+  /** @returns whether the layout is new; if not, another process has created it in the meantime */
   async function publishNew(staged: string, entry: Descriptor): Promise<boolean> {
     await writeFlushed(join(staged, "index.json"), replaceEntry(EMPTY_INDEX, entry));
     await syncBlobs(staged, digests);
@@ -86,7 +88,7 @@ export async function layoutDestination(reference: Reference): Promise<ImageDest
   function requireUnchanged(before: LayoutIndex, now: LayoutIndex, entry: Descriptor): void {
     const [old, current] = [before, now].map((index) => findReplaced(index, entry)?.digest);
     if (current === old || current === entry.digest) return;
-    const message = `another process has written the image that ${reference.path} holds under this name`;
+    const message = `another process replaced the image of this name in ${reference.path} in the meantime`;
     throw new OcicryptError("DESTINATION_CHANGED", message);
   }
 
@@ -158,14 +160,14 @@ export async function layoutDestination(reference: Reference): Promise<ImageDest
       }),
 
     async discard() {
-      // One that could not be made has been reported by who needed it.
+      // If creating it failed, the caller that needed it has reported that.
       const directory = await stage?.catch(() => undefined);
       if (directory !== undefined) await removeStage(directory);
     },
   };
 }
 
-/** The state of a path; an existing directory must be a layout or empty. */
+/** Returns the state of a path. An existing directory must be a layout or empty. */
 async function stateOf(path: string): Promise<"missing" | "empty" | "layout"> {
   let names: string[];
   try {

@@ -12,7 +12,7 @@ import { MEDIA_TYPE_INDEX } from "../../spec/media-types.js";
 
 const MAX_MARK_SIZE = 4096;
 
-/** Reads a small file of a layout by its name in it; `undefined` when it is not there. */
+/** Reads a small file of a layout by its name; returns `undefined` if it does not exist. */
 export type ReadLayoutFile = (name: string, limit: number) => Promise<Uint8Array | undefined>;
 
 /** The name of a blob in a layout. */
@@ -21,20 +21,20 @@ export function blobName(digest: string): string {
   return `blobs/${algorithm}/${hex}`;
 }
 
-/** Where a layout in a directory keeps a blob. */
+/** The path of a blob in a layout directory. */
 export function blobPath(layout: string, digest: string): string {
   return join(layout, blobName(digest));
 }
 
-/** Reads the small files of a layout in a directory. */
+/** Returns a function that reads the small files of a layout directory. */
 export function readIn(layout: string): ReadLayoutFile {
   return (name, limit) => readSmallFile(join(layout, name), limit);
 }
 
 /**
- * Checks the mark that makes a directory or an archive an OCI layout.
+ * Checks the file `oci-layout`, which marks a directory or an archive as an OCI layout.
  *
- * @throws {@link OcicryptError} `IMAGE_NOT_FOUND` without one, `LAYOUT_INVALID` for one of another
+ * @throws {@link OcicryptError} `IMAGE_NOT_FOUND` if it is missing, `LAYOUT_INVALID` for another
  *   version
  */
 export async function requireLayout(
@@ -51,7 +51,10 @@ export async function requireLayout(
   }
 }
 
-/** What `docker save` and `skopeo copy … dir:` write has a `manifest.json` and no mark. */
+/**
+ * Rejects the output of `docker save` and `skopeo copy … dir:`, which have a `manifest.json`
+ * instead.
+ */
 async function refuseDocker(path: string, read: ReadLayoutFile): Promise<void> {
   const bytes = await read("manifest.json", MAX_MANIFEST_SIZE);
   if (bytes === undefined) return;
@@ -85,7 +88,7 @@ export function parseLayoutIndex(bytes: Uint8Array): LayoutIndex {
 }
 
 /**
- * The entry that a reference means: that of its tag, or the only one.
+ * Returns the entry that a reference names: the entry with its tag, or the only entry.
  *
  * @throws {@link OcicryptError} `IMAGE_NOT_FOUND`
  */
@@ -99,12 +102,11 @@ export function findEntry(index: LayoutIndex, path: string, tag: string | undefi
   const known = names.filter((name) => name !== undefined).slice(0, 20);
   const choice = known.length === 0 ? "no named image" : `these: ${known.join(", ")}`;
   const called = tag === undefined ? "" : ` with the tag ${tag}`;
-  const problem =
-    first === undefined ? `no image${called}` : `several images${called}, one must be chosen`;
+  const problem = first === undefined ? `no image${called}` : `several images${called}; name one`;
   throw new OcicryptError("IMAGE_NOT_FOUND", `${path} holds ${problem}; it has ${choice}`);
 }
 
-/** The entry that an image takes the place of: the one that has its name. */
+/** Returns the entry that an image replaces, which is the entry with the same name. */
 export function findReplaced(index: LayoutIndex, image: Descriptor): Descriptor | undefined {
   return replacedEntries(index, image)[0]?.descriptor;
 }
@@ -115,7 +117,7 @@ function replacedEntries(index: LayoutIndex, image: Descriptor): LocatedDescript
   return name === undefined && found.length > 1 ? [] : found;
 }
 
-/** The only image with a name in the `index.json` that `read` reads. */
+/** Finds the image with this name in `index.json`; returns `undefined` if several have it. */
 export async function findNamed(
   read: ReadLayoutFile,
   name: string,
@@ -126,7 +128,7 @@ export async function findNamed(
   return found.length === 1 ? found[0] : undefined;
 }
 
-/** The text of the index with an image put in, in the place of the one that had its name before. */
+/** Returns the text of the index with a new image, which replaces the image of the same name. */
 export function replaceEntry(index: LayoutIndex, image: Descriptor): string {
   const replacement = JSON.stringify(image);
   const replaced = replacedEntries(index, image);
@@ -148,7 +150,9 @@ export function nameOf(image: Descriptor): string | undefined {
   return image.annotations?.[REF_NAME];
 }
 
-/** The image with the name that a reference gives it, or its own. */
+/**
+ * Returns the image with the tag of a reference as its name; without a tag it keeps its own name.
+ */
 export function withName(image: Descriptor, tag: string | undefined): Descriptor {
   if (tag === undefined) return image;
   return { ...image, annotations: { ...image.annotations, [REF_NAME]: tag } };

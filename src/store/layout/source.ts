@@ -26,10 +26,10 @@ import { createHash } from "node:crypto";
 import { parseDigest } from "../../spec/digest.js";
 
 /**
- * The descriptor of the image that a reference means in a layout.
+ * Returns the descriptor of the image that a reference names in a layout.
  *
- * @throws {@link OcicryptError} `IMAGE_NOT_FOUND`, `LAYOUT_INVALID`, `MANIFEST_INVALID`, and what
- *   `read` throws
+ * @throws {@link OcicryptError} `IMAGE_NOT_FOUND`, `LAYOUT_INVALID`, `MANIFEST_INVALID`, and the
+ *   errors of `read`
  */
 export async function resolveImage(
   { path, tag, digest }: Reference,
@@ -46,7 +46,7 @@ export async function resolveImage(
   return entry?.descriptor ?? (await describeManifest(path, digest, read));
 }
 
-/** An image in an OCI layout directory. */
+/** Returns a source that reads an image from an OCI layout directory. */
 export function layoutSource(reference: Reference): ImageSource {
   const { path } = reference;
   let known: ReadonlyMap<string, readonly Descriptor[]> | undefined;
@@ -80,14 +80,14 @@ export function layoutSource(reference: Reference): ImageSource {
   };
 }
 
-/** Whether the `index.json` of a layout has an image of a name. */
+/** Whether a layout's `index.json` has an image of this name. */
 export async function hasName(name: string, read: ReadLayoutFile): Promise<boolean> {
   const bytes = await read("index.json", MAX_MANIFEST_SIZE);
   if (bytes === undefined) return false;
   return parseLayoutIndex(bytes).entries.some(({ descriptor }) => nameOf(descriptor) === name);
 }
 
-/** A manifest that `index.json` does not list, such as that of one platform. */
+/** Describes a manifest that `index.json` does not list, such as the manifest of one platform. */
 async function describeManifest(
   layout: string,
   digest: string,
@@ -103,13 +103,13 @@ async function describeManifest(
   return { mediaType, digest, size: bytes.byteLength };
 }
 
-/** In bytes, of all manifests that are looked into. */
+/** The most bytes of all manifests that are searched. */
 const MAX_TOTAL_SIZE = 16 * MAX_MANIFEST_SIZE;
 
 /**
- * What in the `index.json` of a layout refers to other manifests by its `subject`, by the digests
- * of these: where tools keep the signatures of images in a layout. What cannot be read, or is no
- * manifest, refers to nothing.
+ * Finds the manifests in a layout's `index.json` that refer to other manifests by their `subject`,
+ * as signatures do, and returns them by the digest that they refer to. Entries that cannot be read,
+ * or are not manifests, are ignored.
  *
  * @throws {@link OcicryptError} `MANIFEST_INVALID`, `LAYOUT_INVALID`, `SOURCE_UNREADABLE`
  */
@@ -124,7 +124,7 @@ export async function readReferrers(
     ({ mediaType, size }) => isManifestType(mediaType) && size <= MAX_MANIFEST_SIZE,
   );
   if (manifests.reduce((sum, { size }) => sum + size, 0) > MAX_TOTAL_SIZE) {
-    throw new OcicryptError("LAYOUT_INVALID", "the layout's manifests are too large to look into");
+    throw new OcicryptError("LAYOUT_INVALID", "the layout's manifests are too large to search");
   }
   const referrers = new Map<string, Descriptor[]>();
   for (const descriptor of manifests) {

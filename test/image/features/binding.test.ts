@@ -156,7 +156,7 @@ describe("the binding of an encrypted layer", () => {
       Array.from({ length: 257 }, () => once),
     );
     const { warnings } = await encrypt(plain, path);
-    expect(warnings).toEqual([expect.stringContaining("is in 257 places and is not bound")]);
+    expect(warnings).toEqual([expect.stringContaining("is not bound to its 257 places")]);
     await decrypt(path, directory());
   });
 

@@ -378,7 +378,7 @@ describe("encryptImage", () => {
     expect(config).toEqual({ ...before, digest: config.digest, size: Buffer.byteLength(text) });
     expect(warnings).toEqual([
       ENV_WARNING,
-      expect.stringContaining(`the config ${before.digest} has lost its history`),
+      expect.stringContaining(`the history was removed from the config ${before.digest}`),
     ]);
     // The removed text appears nowhere.
     const blobs = Object.values(await snapshot(destination));
@@ -407,7 +407,7 @@ describe("encryptImage", () => {
     const attestation = await putAttestation(path, manifests[0]!);
     await writeIndex(path, [await putIndex(path, [...manifests, attestation])]);
     const { warnings, image } = await encrypt(path, destination, { redactHistory: true });
-    expect(warnings.filter((warning) => warning.includes("lost its history"))).toHaveLength(2);
+    expect(warnings.filter((warning) => warning.includes("history was removed"))).toHaveLength(2);
     expect(warnings.at(-1)).toContain("attestations");
     const index = JSON.parse((await readBlob(destination, image)).toString()) as {
       manifests: { digest: string }[];

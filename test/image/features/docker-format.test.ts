@@ -38,7 +38,7 @@ const DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json";
 const FOREIGN = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip";
 const NONDISTRIBUTABLE = "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip";
 const WARNING =
-  "converted from Docker's format: decryption gives back the layers, not the manifest's digest";
+  "converted from Docker's format: decryption restores the layers, but not the manifest's digest";
 
 const dockerLayer = (name: string): Promise<Layer> => layer(name, { mediaType: DOCKER_TAR_GZIP });
 

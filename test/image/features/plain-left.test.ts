@@ -81,7 +81,9 @@ describe("what stays plain", () => {
       return [layers[0]!.descriptor, await putAttestation(layout, descriptor)];
     });
     const { warnings } = await encrypt(path, directory());
-    expect(warnings).toEqual([expect.stringContaining("is no layer of an image and stays plain")]);
+    expect(warnings).toEqual([
+      expect.stringContaining("is not a layer of an image, and stays plain"),
+    ]);
   });
 
   it("is nothing that is only marked as an attestation", async () => {

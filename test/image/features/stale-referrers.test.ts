@@ -132,7 +132,7 @@ describe("artifacts that refer to an image", () => {
     const { warnings } = await encryptImage(source, await to(), { recipients });
     expect(asked).toHaveLength(16);
     expect(warnings).toEqual([
-      "what refers to the image was looked for at 16 of its 21 former digests only",
+      "only 16 of the image's 21 former digests were searched for artifacts that refer to them",
     ]);
   });
 
@@ -146,7 +146,7 @@ describe("artifacts that refer to an image", () => {
     const denied = failing(new OcicryptError("REGISTRY_DENIED", "no"));
     const { warnings } = await encryptImage(denied, await to(), { recipients });
     expect(warnings).toEqual([
-      "it could not be found out what refers to the image's former digest (REGISTRY_DENIED)",
+      "could not list what refers to the image's former digest (REGISTRY_DENIED)",
     ]);
     const defect = new TypeError("a defect");
     const result = encryptImage(failing(defect), await to(), { recipients });
@@ -251,7 +251,7 @@ describe("artifacts beside an image in its layout", () => {
     const path = directory();
     const { signature } = await signed(path);
     const { warnings } = await encrypt(`${path}:app`, `${path}:app`);
-    expect(warnings[0]).toContain("the blobs of 1 plain layer from before");
+    expect(warnings[0]).toContain("the blobs of 1 plain layer");
     expect(warnings.slice(1)).toEqual([warningOf(signature)]);
     expect(await readBlob(path, signature)).not.toHaveLength(0);
   });
@@ -265,7 +265,7 @@ describe("artifacts beside an image in its layout", () => {
     await writeIndex(path, [tagged(image, "app"), ...large]);
     const { warnings } = await encrypt(`${path}:app`, directory());
     expect(warnings).toEqual([
-      "it could not be found out what refers to the image's former digest (LAYOUT_INVALID)",
+      "could not list what refers to the image's former digest (LAYOUT_INVALID)",
     ]);
   });
 

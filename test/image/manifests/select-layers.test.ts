@@ -114,9 +114,9 @@ describe("selectLayers", () => {
     ["a range backwards", { layers: [{ from: 2, to: 1 }] }, "layer 2..1"],
     ["a range of halves", { layers: [{ from: 0.5, to: 1.5 }] }, "layer 0.5..1.5"],
     ["a range of no numbers", { layers: [{ from: NaN, to: 1 }] }, "layer NaN..1"],
-    ["no places", { layers: [] }, "the selection is empty"],
-    ["no types", { mediaTypes: [] }, "the selection is empty"],
-    ["no digests", { digests: [] }, "the selection is empty"],
+    ["no places", { layers: [] }, "no layer matches all selectors"],
+    ["no types", { mediaTypes: [] }, "no layer matches all selectors"],
+    ["no digests", { digests: [] }, "no layer matches all selectors"],
     ["a type that no layer has", { mediaTypes: [TAR, "text/plain"] }, '"text/plain"'],
     ["the type with its suffix", { mediaTypes: [`${TAR_GZIP}+encrypted`] }, "+encrypted"],
     ["a part of a type", { mediaTypes: [TAR_GZIP.slice(0, -1)] }, "gzi"],
@@ -142,9 +142,9 @@ describe("selectLayers", () => {
     };
     const what = 'the image has no manifest for the platform "linux/arm64"; ';
     expect(await refused(single)).toBe(
-      `${what}it has a single one, for the platform that its config names`,
+      `${what}it has a single manifest, for the platform that its config names`,
     );
-    expect(await refused(single, other)).toBe(`${what}its manifests name none`);
+    expect(await refused(single, other)).toBe(`${what}its manifests name no platform`);
     expect(await refused(AMD64)).toBe(`${what}it has linux/amd64`);
     expect(await refused(AMD64, S390X)).toBe(`${what}it has linux/amd64, linux/s390x`);
   });

@@ -65,7 +65,7 @@ describe("a damaged message", () => {
       expect(await keyAlone.unwrap(changed)).toBeNull();
     }
     expect([...messages]).toEqual([
-      "OcicryptError: a CMS message names the key's certificate, and the key does not open it",
+      "OcicryptError: a CMS message names the key's certificate, but the key does not open it",
     ]);
   });
 });

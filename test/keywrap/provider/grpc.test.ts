@@ -288,7 +288,7 @@ describe("over gRPC", () => {
       "a request for the other method",
       "WrapKey",
       encodeMessage(Buffer.from('{"op":"keyunwrap","keyunwrapparams":{"annotation":"AA=="}}')),
-      "the method called is for keywrap",
+      "the method that was called is for keywrap",
     ],
   ])("serves no client that sends %s", async (_what, method, message, reason) => {
     const { address } = await serve();

@@ -396,7 +396,7 @@ describe("an archive is refused", () => {
       "larger than 1048576",
       ...pax(paxRecord("comment", "a".repeat(1024 * 1024))),
     ],
-    "a header without a magic": ["no known format", member({ name: "a", magic: "\0".repeat(8) })],
+    "a header without a magic": ["unknown format", member({ name: "a", magic: "\0".repeat(8) })],
     "a header with a wrong checksum": [
       "wrong checksum",
       member({ name: "a", checksum: "0000000\0" }),
