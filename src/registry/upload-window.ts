@@ -17,6 +17,22 @@ export interface UploadWindow {
   stop(): void;
   /** Closes content that was not read to its end. */
   close(): Promise<void>;
+  /** Gives the memory to the next window, once all of the content has arrived. */
+  release(): void;
+}
+
+/**
+ * Buffers of finished uploads. Blocks of this size, allocated and freed for each blob, fragment the
+ * memory of the process by more than they hold.
+ */
+const spare: Uint8Array<ArrayBuffer>[] = [];
+/** As many as an image has uploads at once by default. */
+const MAX_SPARE = 4;
+
+function take(size: number): Uint8Array<ArrayBuffer> {
+  const index = spare.findIndex(({ byteLength }) => byteLength === size);
+  const [found] = index === -1 ? [] : spare.splice(index, 1);
+  return found ?? new Uint8Array(size);
 }
 
 /**
@@ -29,7 +45,7 @@ export function uploadWindow(
   content: AsyncIterable<Uint8Array>,
   { size, step }: { size: number; step: number },
 ): UploadWindow {
-  const bytes = new Uint8Array(size);
+  const bytes = take(size);
   const iterator = content[Symbol.asyncIterator]();
   let end = 0;
   let isEnded = false;
@@ -94,6 +110,11 @@ export function uploadWindow(
       const closed = Promise.resolve(iterator.return?.()).catch(() => undefined);
       // Content that stalls closes when it goes on, if ever.
       if (reading === undefined) await closed;
+    },
+    release() {
+      // The content can be the plaintext of a layer.
+      bytes.fill(0);
+      if (spare.length < MAX_SPARE) spare.push(bytes);
     },
   };
 }

@@ -27,7 +27,7 @@ export interface Upload {
 }
 
 /** In bytes. The window must contain the bytes of an interrupted stream that the registry did not take. */
-const WINDOW = { size: 4 * 1024 * 1024, step: 256 * 1024 };
+const WINDOW = { size: 2 * 1024 * 1024, step: 256 * 1024 };
 /** In bytes, where a registry does not take streams; ECR's minimum. */
 const USUAL_CHUNK: number = 5 * 1024 * 1024;
 /** The most that a registry can make this client hold in memory, in bytes. */
@@ -44,7 +44,7 @@ const CANCEL_PATIENCE = 1000;
 /**
  * Opens an upload
  * (https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pushing-blobs). Memory
- * holds one chunk, or the last 4 MiB of a stream, so that they can be sent again.
+ * holds one chunk, or the last 2 MiB of a stream, so that they can be sent again.
  */
 export async function openUpload(
   client: RegistryClient,
@@ -254,7 +254,10 @@ export async function openUpload(
 
       const request: RegistryRequest = { method: "PUT", url, scopes, timeout, signal };
       const answer = await client.request(request);
-      if ([201, 202, 204].includes(answer.status)) return;
+      if ([201, 202, 204].includes(answer.status)) {
+        if (isStream) window?.release();
+        return;
+      }
       // The first of two requests succeeded and its answer was lost; or the status is unusual.
       const isUnclear = answer.status === 404 || answer.status === 200;
       if (isUnclear && (await isBlob(client, digest, size, scopes, signal))) return;

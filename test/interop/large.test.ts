@@ -60,6 +60,7 @@ describe("an image of 8 layers of 256 MiB, from repository to repository", () =>
     const modules = ["image/index.js", "registry/index.js", "keywrap/jwe/index.js"].map(dist);
     const program = `
       for (const module of ${JSON.stringify(modules)}) await import(module);
+      await import(${JSON.stringify(import.meta.resolve("undici"))});
       await new Promise((resolve) => setTimeout(resolve, 500));`;
     return (await measure("--input-type=module", "--eval", program)).peak;
   }

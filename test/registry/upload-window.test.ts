@@ -22,4 +22,16 @@ describe("uploadWindow", () => {
     expect(window.isEnded).toBe(true);
     expect(window.start).toBe(24);
   });
+
+  it("reuses the memory of a finished upload, without its bytes", async () => {
+    const settings = { size: 16, step: 16 };
+    const first = uploadWindow(chunked(new Uint8Array(16).fill(7), 16), settings);
+    await first.more();
+    const { buffer } = first.at(0);
+    first.release();
+    expect(new Uint8Array(buffer)).toEqual(new Uint8Array(16));
+    const second = uploadWindow(chunked(new Uint8Array(16).fill(8), 16), settings);
+    await second.more();
+    expect(second.at(0).buffer).toBe(buffer);
+  });
 });
