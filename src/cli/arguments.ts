@@ -69,6 +69,7 @@ export interface CommandLine {
   /** How many images are processed at once. */
   jobs: number;
   shard: Shard | undefined;
+  csv: boolean;
   debug: boolean;
   json: boolean;
   quiet: boolean;
@@ -138,13 +139,15 @@ export function parseCommandLine(argv: readonly string[]): CommandLine {
     digestFile: one("digestfile"),
     allTags: flag("all-tags"),
     jobs: jobCount(one("jobs") ?? "4"),
-    shard: shardOf(one("shard"), flag("all-tags") || images[0] === "-" ? process.env : {}),
+    shard: undefined,
+    csv: flag("csv"),
     debug: flag("debug"),
     json: flag("json"),
     quiet: flag("quiet"),
     help: isHelp || flag("help"),
     version: flag("version"),
   };
+  line.shard = shardOf(one("shard"), isMany(line) ? process.env : {});
   if (command !== undefined && !line.help && !line.version) {
     requireFitting(command, line, Object.keys(values) as OptionName[]);
   }
@@ -217,6 +220,7 @@ function requireFitting(
   if (missing !== undefined) {
     throw new UsageError(`${command} needs ${missing.what}`, missing.hint);
   }
+  if (line.csv && line.json) throw new UsageError("--csv and --json exclude each other");
   if (command === "encrypt" && line.reuse === undefined && line.keys.length > 0) {
     const hint = "to decrypt, name a key with ocicrypt decrypt -k; to encrypt, a recipient with -r";
     throw new UsageError("encrypt takes keys only to open the image of --reuse", hint);
@@ -225,6 +229,7 @@ function requireFitting(
 
 /** Whether a line is about the images of standard input, or about all tags of a repository. */
 export function isMany({ command, images, allTags }: CommandLine): boolean {
+  if (command === "audit") return true;
   if (command === undefined || !COMMAND_TABLE[command].options.includes("all-tags")) return false;
   return allTags || (images.length === 1 && images[0] === "-");
 }
@@ -249,7 +254,8 @@ function requireImages(
       throw new UsageError(`--${wrong} is for many images`, hint);
     }
   }
-  if (count === takes.length) return;
+  const isOpen = takes.at(-1)?.endsWith("...") === true;
+  if (isOpen ? count >= takes.length : count === takes.length) return;
   const wanted = takes.map(argumentOf).join(" ");
   const got = count === 0 ? "got none" : `got ${String(count)}`;
   const more = count > takes.length ? "; repeat an option for each of its values" : "";

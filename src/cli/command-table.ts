@@ -64,6 +64,7 @@ export const COMMANDS = [
   "rotate",
   "login",
   "logout",
+  "audit",
   "completion",
 ] as const;
 
@@ -241,6 +242,26 @@ export const COMMAND_TABLE: Readonly<Record<CommandName, CommandForm>> = {
     texts: { authfile: "remove the credentials from this file only" },
     isReading: true,
     examples: ["ocicrypt logout registry.example"],
+  },
+  audit: {
+    takes: ["image..."],
+    usage: "[-k <key>...] [-r <recipient>...]",
+    summary: "show which tags of repositories are encrypted, and for whom",
+    description:
+      "Shows for each tag and platform whether its layers are encrypted, for whom, which keys open " +
+      "them, and which still name a recipient of `-r`. A repository or layout without a tag means " +
+      "all its images. Reads manifests only.",
+    options: ["recipient", "recipient-id", ...KEYS, "csv", "jobs", "shard"],
+    texts: {
+      recipient: "report the images that still name the recipient of this public key file",
+      "recipient-id": "report the images that still name this recipient, by its kid or key id",
+      key: "a private key to try",
+    },
+    isReading: true,
+    examples: [
+      "ocicrypt audit docker://registry.example/app docker://registry.example/db",
+      "ocicrypt audit docker://registry.example/app -r jwe:bob.pem --csv",
+    ],
   },
   completion: {
     takes: ["shell"],

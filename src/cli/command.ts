@@ -19,6 +19,8 @@ export interface CommandResult {
   digest?: string;
   /** Why an image was left as it is: it already was as requested. */
   unchanged?: string;
+  /** The exit status where nothing failed; 0 by default. */
+  status?: number;
 }
 
 /** A command whose keys and recipients are read; it runs for one image, or for many at once. */
@@ -26,6 +28,8 @@ export interface Prepared {
   /** About keys and recipients. */
   warnings: string[];
   run(images: readonly string[]): Promise<CommandResult>;
+  /** The text after all results, in place of the text of each. */
+  end?(): string;
 }
 
 export type Prepare = (line: CommandLine, signal: AbortSignal) => Promise<Prepared>;

@@ -14,6 +14,7 @@ import {
   type Selection,
 } from "../image/index.js";
 import type { ImageDestination, ImageSource } from "../store/index.js";
+import { audit } from "./audit.js";
 import { isMany, type CommandLine } from "./arguments.js";
 import {
   allKeys,
@@ -58,6 +59,7 @@ export const PREPARE: Record<CommandName, Prepare> = {
   rotate,
   login,
   logout,
+  audit,
   completion: ({ images: [shell = ""] }) => {
     const script = completionScript(shell);
     const result = { text: script, json: { script }, warnings: [] };

@@ -109,7 +109,14 @@ function editDistance(a: string, b: string): number {
 }
 
 /** Exit statuses of the command. */
-export const STATUS = { done: 0, failed: 1, usage: 2, noKey: 3, notVerified: 4 } as const;
+export const STATUS = {
+  done: 0,
+  failed: 1,
+  usage: 2,
+  noKey: 3,
+  notVerified: 4,
+  finding: 5,
+} as const;
 
 const BY_CODE: Partial<Record<ErrorCode, number>> = {
   REFERENCE_INVALID: STATUS.usage,

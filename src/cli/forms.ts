@@ -90,6 +90,10 @@ export const STATUS_FORMS: readonly Form[] = [
       "`SIGNATURE_INVALID`",
   },
   {
+    written: "5",
+    meaning: "`audit` found a plain layer, or a recipient of `-r` or `--recipient-id`",
+  },
+  {
     written: "130, 143",
     meaning:
       "interrupted by SIGINT or SIGTERM; the destination is unchanged, unless a message says that " +

@@ -6,6 +6,7 @@ import {
   archiveSource,
   layoutDestination,
   layoutSource,
+  listLayout,
   parseArchiveReference,
   parseReference,
   type ImageDestination,
@@ -134,6 +135,29 @@ export async function listImages(
   if (first === undefined) return [];
   const tags = await listTags(first, { ...(await registryOptions(options)), signal });
   return tags.map((tag) => repositories.map((text) => `${text}:${tag}`));
+}
+
+/**
+ * The images that a text means: all tags of a repository and all images of a layout that are named
+ * without one, else the image itself.
+ *
+ * @throws {@link OcicryptError} as `listTags` and `listLayout`
+ */
+export async function imagesIn(
+  text: string,
+  options: ImageOptions,
+  signal: AbortSignal,
+): Promise<string[]> {
+  if (text.startsWith(REGISTRY)) {
+    return isTagged(text) ? [text] : (await listImages([text], options, signal)).flat();
+  }
+  if (text.startsWith(ARCHIVE)) return [text];
+  const { path, tag, digest } = parse(text, parseReference);
+  if (tag !== undefined || digest !== undefined) return [text];
+  return (await listLayout(path)).map(
+    (image) =>
+      `oci:${path}${image.digest === undefined ? `:${image.tag ?? ""}` : `@${image.digest}`}`,
+  );
 }
 
 /**

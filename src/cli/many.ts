@@ -4,7 +4,7 @@ import type { CommandLine } from "./arguments.js";
 import { COMMAND_TABLE, type CommandName } from "./command-table.js";
 import type { Prepared } from "./command.js";
 import { describeFailure, STATUS, UsageError } from "./errors.js";
-import { listImages, placeName } from "./images.js";
+import { imagesIn, listImages, placeName } from "./images.js";
 import { readStdin } from "./key-file.js";
 import type { Shard } from "./option-values.js";
 import { note } from "./progress.js";
@@ -38,6 +38,7 @@ export async function runMany(
   const { items, all, leftOut } = await readItems(line, signal);
   const counts = { done: 0, skipped: 0, failed: 0 };
   const hints = new Set<string>();
+  let worst: number = STATUS.done;
   const show = shownBy(line, print);
 
   async function runOne({ images, error: known }: Item): Promise<void> {
@@ -45,6 +46,7 @@ export async function runMany(
       if (known !== undefined) throw known;
       const result = await prepared.run(images);
       counts[result.unchanged === undefined ? "done" : "skipped"]++;
+      worst = Math.max(worst, result.status ?? STATUS.done);
       show.result(images, result);
     } catch (error) {
       if (signal.aborted && !isOcicryptError(error)) return;
@@ -64,9 +66,10 @@ export async function runMany(
   };
   await Promise.all(Array.from({ length: Math.min(line.jobs, items.length) }, worker));
 
+  if (prepared.end !== undefined && !line.json) print(prepared.end());
   const left = items.length - counts.done - counts.skipped - counts.failed;
   show.summary({ images: items.length, ...counts, left, all, leftOut }, hints);
-  return counts.failed > 0 ? STATUS.failed : STATUS.done;
+  return counts.failed > 0 ? STATUS.failed : worst;
 }
 
 type Result = Awaited<ReturnType<Prepared["run"]>>;
@@ -116,6 +119,7 @@ function shownBy(
       },
     };
   }
+  const isAtEnd = line.command === "audit";
   const warned = new Map<string, number>();
   return {
     result(images, { text, unchanged, digest = "", warnings }) {
@@ -124,6 +128,7 @@ function shownBy(
         warned.set(warning, count + 1);
         if (count === 0) note("warning", `${of(images)}: ${warning}`);
       }
+      if (isAtEnd) return;
       if (line.quiet) print(`${of(images)}@${digest}\n`);
       else if (isReading) print(`${of(images)}\n${text}\n`);
       else if (unchanged === undefined) print(`done     ${of(images)}  ${digest}\n`);
@@ -159,14 +164,20 @@ async function readItems(
   signal: AbortSignal,
 ): Promise<{ items: Item[]; all: number; leftOut: number }> {
   const { takes } = COMMAND_TABLE[line.command];
-  const named = line.images[0] === "-" ? readList(takes.length) : [line.images];
+  const isAudit = line.command === "audit";
+  const given = isAudit ? line.images.map((image) => [image]) : [line.images];
+  const named = line.images[0] === "-" ? readList(takes.length) : given;
   const items = new Map<string, Item>();
   let leftOut = 0;
   for (const images of named) {
-    const found = line.allTags ? await expand(images, line, signal) : [{ images }];
+    const isList = line.allTags || isAudit;
+    const found: Item[] = isList ? await expand(images, line, signal) : [{ images }];
     for (const item of found) {
       const [source = "", destination = source] = item.images;
-      if (REFERRERS_TAG.test(/:([^:/]*)$/.exec(destination)?.[1] ?? "") && line.allTags) {
+      if (
+        REFERRERS_TAG.test(/:([^:/]*)$/.exec(destination)?.[1] ?? "") &&
+        item.images[0] !== images[0]
+      ) {
         leftOut++;
         continue;
       }
@@ -209,7 +220,11 @@ function readList(most: number): string[][] {
 
 async function expand(images: string[], line: CommandLine, signal: AbortSignal): Promise<Item[]> {
   try {
-    return (await listImages(images, line, signal)).map((each) => ({ images: each }));
+    const [image = ""] = images;
+    const listed = line.allTags
+      ? await listImages(images, line, signal)
+      : (await imagesIn(image, line, signal)).map((each) => [each]);
+    return listed.map((each) => ({ images: each }));
   } catch (error) {
     if (!isOcicryptError(error) || error.code === "REFERENCE_INVALID") throw error;
     return [{ images, error }];

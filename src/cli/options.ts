@@ -57,6 +57,7 @@ export const OPTION_NAMES = [
   "all-tags",
   "jobs",
   "shard",
+  "csv",
   "debug",
   "json",
   "quiet",
@@ -247,6 +248,7 @@ export const OPTIONS: Readonly<Record<OptionName, OptionForm>> = {
       "process only shard I, from 0 to N-1, of N; by default what `JOB_COMPLETION_INDEX` and " +
       "`JOB_COMPLETIONS` say",
   },
+  csv: { ...flag, text: "print the result as comma-separated values, with a header" },
   debug: {
     ...flag,
     text: "print requests and decisions to standard error, without secrets",

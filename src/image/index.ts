@@ -3,6 +3,7 @@
  *
  * @module ocicrypt/image
  */
+export { auditImage } from "./audit.js";
 export { lintConfig } from "./features/config-lint.js";
 export { decryptImage } from "./decrypt.js";
 export { encryptImage } from "./encrypt.js";
@@ -17,6 +18,7 @@ export {
 export { rotateImage } from "./rotate.js";
 export { findEncrypted, findImageFor, findRotated } from "./unchanged.js";
 
+export type { AuditedRecipient, AuditImageOptions, ImageAudit, ManifestAudit } from "./audit.js";
 export type { BaseMatch, BaseResult } from "./features/base-image.js";
 export type { ConfigFinding, ConfigReport, SecretKind } from "./features/config-lint.js";
 export type { DecryptedLayerResult, DecryptImageOptions, DecryptImageResult } from "./decrypt.js";

@@ -181,7 +181,8 @@ function findReaders(mediaType: string, recipients: readonly RecipientReport[]):
   });
 }
 
-async function tryKeys(
+/** Tries keys on a layer, those with one label together. */
+export async function tryKeys(
   descriptor: Descriptor,
   keys: readonly Key[],
   hash: Uint8Array | undefined,

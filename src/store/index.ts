@@ -6,7 +6,7 @@
 export { archiveDestination } from "./archive/destination.js";
 export { archiveSource } from "./archive/source.js";
 export { layoutDestination } from "./layout/destination.js";
-export { layoutSource } from "./layout/source.js";
+export { layoutSource, listLayout } from "./layout/source.js";
 export { parseArchiveReference, parseReference } from "./reference.js";
 
 export type { Reference } from "./reference.js";

@@ -3,12 +3,11 @@ import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { parse } from "yaml";
 import { isMany, parseCommandLine } from "../../src/cli/arguments.js";
-import { PREPARE } from "../../src/cli/commands.js";
 import { UsageError } from "../../src/cli/errors.js";
-import { runMany } from "../../src/cli/many.js";
 import { digestOf, reply, testRegistry, type TestRegistry } from "../registry/server.js";
 import { run } from "../support/command.js";
 import { layer, layoutOf, temporaryDirectories } from "../support/image.js";
+import { runHere } from "../support/many.js";
 import { pushImage, wholeImage } from "../support/registry-http.js";
 
 const directory = temporaryDirectories();
@@ -62,22 +61,10 @@ async function push(repository: string, ...tags: string[]): Promise<void> {
 async function many(args: readonly string[], signal = new AbortController().signal): Promise<Run> {
   const printed: string[] = [];
   stderr.length = 0;
-  const status = await runText([...args, "--json"], printed, signal);
+  const status = await runHere([...args, "--json"], printed, signal);
   const lines = printed.map((text) => JSON.parse(text) as Line);
   const { summary } = JSON.parse(stderr.at(-1) ?? "{}") as Pick<Run, "summary">;
   return { status, lines, summary };
-}
-
-async function runText(
-  args: readonly string[],
-  printed: string[],
-  signal = new AbortController().signal,
-): Promise<number> {
-  const line = parseCommandLine(args);
-  const { command } = line;
-  if (command === undefined || !isMany(line)) throw new Error("not for many images");
-  const prepared = await PREPARE[command](line, signal);
-  return runMany({ ...line, command }, prepared, signal, (text) => void printed.push(text));
 }
 
 /** The digests of a repository's tags. */
@@ -204,7 +191,7 @@ describe("encrypt --all-tags", () => {
     await push("app", "t1", "t2");
     const printed: string[] = [];
     const args = ["encrypt", "--all-tags", at("app"), at("app"), ...FOR_P256];
-    await runText(args, printed);
+    await runHere(args, printed);
     expect(printed.sort()[0]).toBe(`done     ${at("app")}:t1  ${digests("app")["app:t1"]!}\n`);
     expect(stderr.filter((text) => text.includes("blobs of 1 plain layer"))).toEqual([
       expect.stringMatching(/^warning: docker:.*:t[12]: the destination still holds/),
@@ -212,7 +199,7 @@ describe("encrypt --all-tags", () => {
     ]);
     expect(stderr.at(-1)).toBe("ocicrypt: 2 images: 2 done, 0 skipped, 0 failed\n");
     printed.length = 0;
-    await runText([...args, "-q"], printed);
+    await runHere([...args, "-q"], printed);
     expect(printed.sort()[0]).toBe(`${at("app")}:t1@${digests("app")["app:t1"]!}\n`);
   });
 
@@ -279,7 +266,7 @@ describe("recipients of all tags", () => {
     expect(lines.map(({ image }) => image).sort()).toEqual([`${at("app")}:t1`, `${at("app")}:t2`]);
     expect(JSON.stringify(lines).match(/"opens":true/g)).toHaveLength(2);
     const printed: string[] = [];
-    await runText(["inspect", "--all-tags", at("app")], printed);
+    await runHere(["inspect", "--all-tags", at("app")], printed);
     expect(printed.sort()[0]).toMatch(new RegExp(`^${at("app")}:t1\nsha256:`));
   });
 });

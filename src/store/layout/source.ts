@@ -46,6 +46,24 @@ export async function resolveImage(
   return entry?.descriptor ?? (await describeManifest(path, digest, read));
 }
 
+/**
+ * Lists the images of an OCI layout directory, in the order of its `index.json`: by their names, and
+ * those without a name of their own by their digests.
+ *
+ * @throws {@link OcicryptError} `IMAGE_NOT_FOUND`, `LAYOUT_INVALID`, `MANIFEST_INVALID`
+ */
+export async function listLayout(path: string): Promise<Reference[]> {
+  await requireLayout(path);
+  const bytes = await readIn(path)("index.json", MAX_MANIFEST_SIZE);
+  const entries = bytes === undefined ? [] : parseLayoutIndex(bytes).entries;
+  const names = entries.map(({ descriptor }) => nameOf(descriptor));
+  return entries.map(({ descriptor: { digest } }, i) => {
+    const tag = names[i];
+    const isOwn = tag !== undefined && names.indexOf(tag) === names.lastIndexOf(tag);
+    return isOwn ? { path, tag } : { path, digest };
+  });
+}
+
 /** Returns a source that reads an image from an OCI layout directory. */
 export function layoutSource(reference: Reference): ImageSource {
   const { path } = reference;
