@@ -1,5 +1,3 @@
-import type { Attempts } from "./attempts.js";
-
 /**
  * A party that may decrypt: it wraps the secret of a layer so that only the holder of one key can
  * unwrap it. Implement it yourself to keep keys in a key server or a TPM.
@@ -71,4 +69,9 @@ export interface RecipientInfo {
   algorithm: string;
   /** The scheme's own identifier of the recipient's key, if the sender gave one. */
   keyId?: string;
+}
+
+/** The attempts that one key may make on the wrapped keys of one layer. */
+export interface Attempts {
+  left: number;
 }

@@ -1,4 +1,4 @@
-import { newAttempts } from "../keywrap/attempts.js";
+import { newAttempts } from "../keywrap/unwrapping.js";
 import { describeWrappedKey } from "../keywrap/schemes.js";
 import type { Key, RecipientInfo } from "../keywrap/types.js";
 import type { DescriptorLike } from "../spec/descriptor.js";

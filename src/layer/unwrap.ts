@@ -6,7 +6,7 @@ import {
   type DescriptorLike,
 } from "../spec/descriptor.js";
 import { abortable } from "../io/abort.js";
-import { newAttempts } from "../keywrap/attempts.js";
+import { newAttempts } from "../keywrap/unwrapping.js";
 import { redactError } from "../text/redact.js";
 import {
   parsePrivateOptions,

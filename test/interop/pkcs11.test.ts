@@ -12,7 +12,7 @@ import {
   CKU_USER,
   type Attribute,
   type Cryptoki,
-} from "../../src/keywrap/pkcs11/cryptoki.js";
+} from "../../src/keywrap/pkcs11/module.js";
 import { pkcs11, type Key, type Pkcs11Js, type Recipient } from "../../src/keywrap/pkcs11/index.js";
 import { wholeText } from "../keywrap/pkcs11/whole-text.js";
 import { collect } from "../support/bytes.js";

@@ -3,7 +3,7 @@ import { AlgorithmIdentifier } from "pkijs";
 import { describe, expect, it } from "vitest";
 import { isOcicryptError } from "../../src/errors.js";
 import { decrypt } from "../../src/keys/pkcs12/protection.js";
-import { readContentCipher } from "../../src/keywrap/pkcs7/content.js";
+import { readContentCipher } from "../../src/keywrap/pkcs7/open.js";
 import { groupsOf, hex, named, vectorNames, type Group, type WycheproofTest } from "./vectors.js";
 
 interface AeadTest extends WycheproofTest {

@@ -1,2 +1,74 @@
-export { recipient, recipients } from "./recipient.js";
+import { FlattenedEncrypt } from "jose";
+import type { KeyInput } from "../../keys/material.js";
+import { readPublicKeys } from "../../keys/public-key.js";
+import { type AsymmetricKey, thumbprint } from "../../keys/asymmetric-key.js";
+import type { Recipient } from "../types.js";
+import { keyAlgorithm, mapUsable, requireJweKey } from "./algorithms.js";
+
 export { key, keys } from "./key.js";
+
+export interface JweRecipientOptions {
+  /**
+   * The key id in the wrapped key, by which recipients are listed and removed. Anyone who can read
+   * the manifest sees it, and the same id in two images shows that they have the same recipient.
+   * `"none"` leaves it out. Default: the `kid` of a JWK, or the key's RFC 7638 thumbprint.
+   */
+  kid?: string | undefined;
+}
+
+/** Enough for a thumbprint URI or a URL; each layer repeats it. */
+const MAX_KID_LENGTH = 256;
+
+/**
+ * Returns recipients for all the public keys of a file, such as a JWK Set.
+ *
+ * @param input SPKI or PKCS#1 as PEM or DER, OpenSSH public keys, a JWK or JWK Set, an X.509
+ *   certificate, a `KeyObject` or a `CryptoKey`; RSA of 2048 bits or more, or EC on P-256, P-384 or
+ *   P-521. A JWK's `alg` and `kid` are used.
+ * @throws {@link OcicryptError} `KEY_UNRECOGNIZED`, `KEY_UNSUPPORTED`, `KEY_USE_FORBIDDEN`,
+ *   `KEY_IS_PRIVATE`
+ * @throws {TypeError} for a `kid` that is empty or longer than 256 characters
+ */
+export function recipients(input: KeyInput, options: JweRecipientOptions = {}): Recipient[] {
+  const { kid } = options;
+  if (kid !== undefined && (kid === "" || kid.length > MAX_KID_LENGTH)) {
+    throw new TypeError(`a kid has 1 to ${String(MAX_KID_LENGTH)} characters`);
+  }
+  return mapUsable(readPublicKeys(input), (key) => toRecipient(key, kid));
+}
+
+/**
+ * Returns a recipient for one public key. The layer's key is wrapped as a flattened JWE of its own,
+ * which Go reads, and which is the only form that the Rust side reads.
+ *
+ * @param input as for {@link recipients}
+ * @throws {@link OcicryptError} as {@link recipients}
+ * @throws {TypeError} when the input holds several keys
+ */
+export function recipient(input: KeyInput, options: JweRecipientOptions = {}): Recipient {
+  const [first, ...more] = recipients(input, options);
+  if (first === undefined || more.length > 0) {
+    throw new TypeError("the input holds several keys; use jwe.recipients()");
+  }
+  return first;
+}
+
+function toRecipient(publicKey: AsymmetricKey, name: string | undefined): Recipient {
+  const { key } = publicKey;
+  requireJweKey(key);
+  const algorithm = keyAlgorithm(publicKey);
+  const ownThumbprint = thumbprint(key);
+  const kid = name ?? publicKey.kid ?? ownThumbprint;
+  const header = { alg: algorithm, enc: "A256GCM", ...(kid !== "none" && { kid }) };
+  return {
+    scheme: "jwe",
+    algorithm,
+    thumbprint: ownThumbprint,
+    async wrap(privateOptions) {
+      const jwe = await new FlattenedEncrypt(privateOptions)
+        .setProtectedHeader(header)
+        .encrypt(key);
+      return Buffer.from(JSON.stringify(jwe), "utf8");
+    },
+  };
+}

@@ -5,8 +5,7 @@ import { abortable } from "../../io/abort.js";
 import { describeKey, isRsa, thumbprint, type AsymmetricKey } from "../../keys/asymmetric-key.js";
 import type { KeyInput } from "../../keys/material.js";
 import { isLocked, parsePrivateKeys, type PrivateKeyOptions } from "../../keys/private-key.js";
-import { newAttempts, takeAttempt } from "../attempts.js";
-import { lockedKey } from "../locked-key.js";
+import { lockedKey, newAttempts, takeAttempt } from "../unwrapping.js";
 import type { Key, UnwrapContext } from "../types.js";
 import {
   algorithmFits,

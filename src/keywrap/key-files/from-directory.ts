@@ -4,7 +4,7 @@ import { OcicryptError } from "../../errors.js";
 import { MAX_KEY_FILE_SIZE, MAX_KEY_FILES } from "../../spec/limits.js";
 import type { Key } from "../types.js";
 import { readKeyFiles, type KeyFile, type KeysFromFilesOptions } from "./from-files.js";
-import { PASSWORD_SUFFIX, withoutLineEnd } from "./kubernetes-secret.js";
+import { PASSWORD_SUFFIX, withoutLineEnd } from "./recognise.js";
 
 export interface KeysFromDirectoryOptions extends KeysFromFilesOptions {
   /** Called with the reason for each file that is skipped because it is not a private key. */

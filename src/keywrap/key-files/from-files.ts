@@ -6,8 +6,7 @@ import { readKeyMaterial } from "../../keys/material.js";
 import { readPrivateKeys } from "../../keys/private-key.js";
 import { certificatesIn, readCertificates, type Certificate } from "../pkcs7/certificate.js";
 import type { Key } from "../types.js";
-import { readKubernetesSecret } from "./kubernetes-secret.js";
-import { recognizeKeyFile, type KeyFileForm } from "./recognise.js";
+import { type KeyFileForm, readKubernetesSecret, recognizeKeyFile } from "./recognise.js";
 
 /** The content of a key file, with the password that opens it. */
 export interface KeyFile {

@@ -1,7 +1,6 @@
 import { execFile } from "node:child_process";
 import { OcicryptError } from "../../errors.js";
-import { MAX_RING_SIZE } from "./key-ring.js";
-import type { RecipientName } from "./name.js";
+import { MAX_RING_SIZE, type RecipientName } from "./key-ring.js";
 
 const TIMEOUT_MS = 30_000;
 

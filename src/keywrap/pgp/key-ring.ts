@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
-import { readUint, type Packet, isArmored, readArmor, readPackets, TAG } from "./packets.js";
 import { OcicryptError } from "../../errors.js";
+import { isArmored, type Packet, readArmor, readPackets, readUint, TAG } from "./packets.js";
 
 /** The identity of a primary key or subkey. */
 export interface KeyIdentity {
@@ -36,7 +36,7 @@ const PUBLIC_FIELDS: ReadonlyMap<number, readonly Field[]> = /* @__PURE__ */ new
  * Identifies a public or secret key packet; RFC 9580 section 5.5.4. Returns `undefined` if it is
  * damaged, its version is neither 4 nor 6, or its algorithm is unknown.
  */
-export function identifyKey({ body }: Packet): KeyIdentity | undefined {
+function identifyKey({ body }: Packet): KeyIdentity | undefined {
   const [version] = body;
   const algorithm = body[5];
   if (algorithm === undefined) return undefined;
@@ -164,4 +164,46 @@ function toKey(packets: readonly [Packet, ...Packet[]]): TransferableKey {
 
 function unrecognized(why: string): OcicryptError {
   return new OcicryptError("KEY_UNRECOGNIZED", `not an OpenPGP key or key ring: ${why}`);
+}
+
+/** A recipient's name: a key id or fingerprint in lower-case hex, or a name or email address. */
+export interface RecipientName {
+  text: string;
+  hex: string | undefined;
+}
+
+/** @throws {TypeError} for an empty name or one with a NUL */
+export function parseName(name: string): RecipientName {
+  if (name.trim() === "" || name.includes("\0")) {
+    throw new TypeError("the name of an OpenPGP recipient must not be empty");
+  }
+  const digits = name.replaceAll(" ", "").replace(/^0x/i, "").toLowerCase();
+  // A key id, and the fingerprints of version 4 and version 6 keys.
+  const isHex = /^(?:[0-9a-f]{16}|[0-9a-f]{40}|[0-9a-f]{64})$/.test(digits);
+  return { text: name, hex: isHex ? digits : undefined };
+}
+
+/** Whether a name is the key id or fingerprint of a primary key or subkey. */
+export function matchesIdentity(
+  identity: KeyIdentity | undefined,
+  { hex }: RecipientName,
+): identity is KeyIdentity {
+  return identity !== undefined && (hex === identity.keyId || hex === identity.fingerprint);
+}
+
+/**
+ * Whether a name is the name, the email address or the full text of a user id. User ids are free
+ * text; `Name (comment) <email>` is only a convention (RFC 9580 section 5.11).
+ */
+export function matchesUserId(userId: string, { text }: RecipientName): boolean {
+  if (userId === text) return true;
+  const [, display = "", email] = /^([^<]*)<([^<>]*)>\s*$/.exec(userId) ?? [undefined, userId];
+  // gpg and most mail servers ignore case in email addresses.
+  if (text.includes("@") && lowerAscii(email ?? userId) === lowerAscii(text)) return true;
+  return display.trim() === text || display.replace(/\([^()]*\)\s*$/, "").trim() === text;
+}
+
+/** Converts ASCII only: other letters, such as the Kelvin sign, have ASCII lower-case forms. */
+function lowerAscii(text: string): string {
+  return text.replace(/[A-Z]/g, (letter) => letter.toLowerCase());
 }

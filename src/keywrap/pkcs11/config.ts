@@ -2,7 +2,7 @@ import { readFile, readdir, stat } from "node:fs/promises";
 import { homedir } from "node:os";
 import { isAbsolute, join } from "node:path";
 import { OcicryptError } from "../../errors.js";
-import { parseYamlMapping } from "./yaml.js";
+import { parseYamlMapping } from "./key-file.js";
 import type { Stats } from "node:fs";
 import type { Pkcs11Uri } from "./uri.js";
 

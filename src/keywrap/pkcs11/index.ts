@@ -6,9 +6,9 @@
 export * as pkcs11 from "./pkcs11.js";
 
 export type { Pkcs11KeyOptions } from "./key.js";
-export type { Pkcs11RecipientOptions } from "./recipient.js";
+export type { Pkcs11RecipientOptions } from "./pkcs11.js";
 export type { Pkcs11Config } from "./config.js";
-export type { Cryptoki, Pkcs11Js } from "./cryptoki.js";
+export type { Cryptoki, Pkcs11Js } from "./module.js";
 export type { OaepHash } from "./oaep.js";
 export type { TokenOptions } from "./module.js";
 export type { Key, Recipient } from "../types.js";

@@ -2,7 +2,6 @@ import { OcicryptError } from "../../errors.js";
 import { derKind } from "../../keys/der.js";
 import type { KeyInput } from "../../keys/material.js";
 import { parsePkcs11Uri, type Pkcs11Uri } from "./uri.js";
-import { parseYamlMapping } from "./yaml.js";
 
 /** Go's `Pkcs11KeyFile` (crypto/pkcs11/common.go): the location of a key, in YAML. */
 export interface KeyFile {
@@ -87,4 +86,27 @@ function textOf(input: string | Uint8Array): string {
 
 function invalid(why: string): OcicryptError {
   return new OcicryptError("KEY_UNRECOGNIZED", `not a PKCS#11 key file: ${why}`);
+}
+
+/**
+ * Parses a YAML mapping, with each scalar as its source text, as Go reads it into strings; returns
+ * `undefined` for anything else. The parser's messages quote the text, which can contain a PIN, and
+ * are dropped.
+ */
+export async function parseYamlMapping(
+  text: string,
+): Promise<ReadonlyMap<unknown, unknown> | undefined> {
+  const { parse } = await import("yaml");
+  let value: unknown;
+  try {
+    value = parse(text, {
+      schema: "failsafe",
+      mapAsMap: true, // no name in it can reach a prototype
+      prettyErrors: false,
+      logLevel: "error",
+    });
+  } catch {
+    return undefined;
+  }
+  return value instanceof Map ? value : undefined;
 }

@@ -3,7 +3,7 @@ import { OcicryptError } from "../../errors.js";
 import type { AsymmetricKey } from "../../keys/asymmetric-key.js";
 import { readKeyMaterial, type KeyInput } from "../../keys/material.js";
 import { isLocked, parsePrivateKeys, type PrivateKeyOptions } from "../../keys/private-key.js";
-import { lockedKey } from "../locked-key.js";
+import { lockedKey } from "../unwrapping.js";
 import type { Key } from "../types.js";
 import {
   certificateName,

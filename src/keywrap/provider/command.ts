@@ -1,7 +1,6 @@
 import { spawn, type ChildProcessWithoutNullStreams } from "node:child_process";
 import { OcicryptError } from "../../errors.js";
-import { invalidAnswer } from "./messages.js";
-import { MAX_MESSAGE_SIZE, MAX_WORDS } from "./types.js";
+import { invalidAnswer, MAX_MESSAGE_SIZE, MAX_WORDS } from "./messages.js";
 import { printable, reasonOf } from "../../text/printable.js";
 import { redact } from "../../text/redact.js";
 

@@ -1,6 +1,107 @@
-import { MAX_MESSAGE_SIZE } from "./types.js";
+import { X509Certificate } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import type { ChannelCredentials, ServiceError } from "@grpc/grpc-js";
 import { OcicryptError } from "../../errors.js";
-import type { Operation } from "./messages.js";
+import { printable, reasonOf } from "../../text/printable.js";
+import { invalidAnswer, MAX_MESSAGE_SIZE, type Operation } from "./messages.js";
+import type { ProviderTls } from "./config.js";
+
+export interface GrpcServer {
+  readonly address: string;
+  readonly tls?: ProviderTls;
+}
+
+/**
+ * Calls a provider over gRPC, on a new connection.
+ *
+ * @param who the provider's name in messages
+ * @param signal cancels the call
+ * @throws {@link OcicryptError} `PACKAGE_MISSING`, `PROVIDER_CONFIG_INVALID`, `PROVIDER_FAILED`,
+ *   `PROVIDER_TIMEOUT`, `PROVIDER_INVALID_RESPONSE`
+ */
+export async function callServer(
+  { address, tls }: GrpcServer,
+  operation: Operation,
+  request: Uint8Array,
+  who: string,
+  signal: AbortSignal,
+): Promise<Uint8Array> {
+  const grpc = await loadGrpc();
+  const credentials =
+    tls === undefined ? grpc.credentials.createInsecure() : await tlsCredentials(grpc, tls, who);
+  signal.throwIfAborted();
+  const client = new grpc.Client(address, credentials, {
+    "grpc.max_receive_message_length": MAX_MESSAGE_SIZE,
+    "grpc.use_local_subchannel_pool": 1,
+    // grpc-js honours http_proxy, which would get the layer's key in clear text. Over TLS a proxy
+    // passes on what it cannot read.
+    ...(tls === undefined && { "grpc.enable_http_proxy": 0 }),
+    ...(tls?.["server-name"] !== undefined && {
+      "grpc.ssl_target_name_override": tls["server-name"],
+    }),
+  });
+  try {
+    const answer = await new Promise<Uint8Array>((resolve, reject) => {
+      const call = client.makeUnaryRequest<Uint8Array, Uint8Array>(
+        METHODS[operation],
+        asBuffer,
+        (bytes) => bytes,
+        encodeMessage(request),
+        (error, bytes) => {
+          if (error === null && bytes !== undefined) resolve(bytes);
+          else reject(asProviderError(grpc, error, who));
+        },
+      );
+      signal.addEventListener("abort", () => {
+        call.cancel();
+      });
+    });
+    const bytes = decodeMessage(answer);
+    if (bytes === null) throw invalidAnswer(who, "not a message of the protocol");
+    return bytes;
+  } finally {
+    client.close();
+  }
+}
+
+async function tlsCredentials(
+  grpc: Grpc,
+  tls: ProviderTls,
+  who: string,
+): Promise<ChannelCredentials> {
+  try {
+    const [rootCa, cert, key] = await Promise.all(
+      [tls["root-ca-file"], tls["cert-file"], tls["key-file"]].map(readOptional),
+    );
+    // Node treats a file without a certificate as an empty list.
+    if (rootCa) new X509Certificate(rootCa);
+    const rejectUnauthorized = tls["insecure-skip-verify"] !== true;
+    return grpc.credentials.createSsl(rootCa, key, cert, { rejectUnauthorized });
+  } catch (error) {
+    const message = `the TLS files of ${who} cannot be used: ${reasonOf(error)}`;
+    throw new OcicryptError("PROVIDER_CONFIG_INVALID", message, { cause: error });
+  }
+}
+
+async function readOptional(path: string | undefined): Promise<Buffer | null> {
+  return path === undefined ? null : await readFile(path);
+}
+
+function asProviderError(grpc: Grpc, error: ServiceError | null, who: string): OcicryptError {
+  if (error === null) return invalidAnswer(who, "it is empty");
+  const { code, details } = error;
+  const said = printable(details) || "no details";
+  const name = grpc.status[code] as string | undefined;
+  const message = `${who} answered ${name ?? `status ${String(code)}`}: ${said}`;
+  if (code === grpc.status.DEADLINE_EXCEEDED) {
+    return new OcicryptError("PROVIDER_TIMEOUT", message, { cause: error });
+  }
+  // Reported by this side of the connection if an answer exceeds the limit.
+  if (code === grpc.status.RESOURCE_EXHAUSTED && details.startsWith("Received message larger")) {
+    return invalidAnswer(who, "it is too large");
+  }
+  return new OcicryptError("PROVIDER_FAILED", message, { cause: error });
+}
 
 /** Field 1, length-delimited: the one field that requests and answers have. */
 const TAG = 0x0a;

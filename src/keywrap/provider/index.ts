@@ -7,11 +7,11 @@
 export * as provider from "./provider.js";
 export { serveKeyProvider } from "./serve.js";
 
-export type { AnswerEncoding, KeyProvider, KeyProviderRequest } from "./types.js";
+export type { AnswerEncoding, KeyProvider, KeyProviderRequest } from "./messages.js";
 export type { ProviderConfig, ProviderEntry, ProviderTls } from "./config.js";
 export type { ProviderOptions } from "./provider.js";
 export type { ProviderKeyOptions } from "./provider.js";
 export type { ServeCommandOptions, ServeGrpcOptions } from "./serve.js";
 export type { ServeOptions } from "./serve.js";
-export type { KeyProviderServer, ServerTls } from "./serve-grpc.js";
+export type { KeyProviderServer, ServerTls } from "./serve.js";
 export type { Key, Recipient } from "../types.js";

@@ -1,17 +1,58 @@
 import { OcicryptError } from "../../errors.js";
-import { encodeBase64, decodeBase64 } from "../../spec/base64.js";
+import { decodeBase64, encodeBase64 } from "../../spec/base64.js";
 import {
   ANY,
   asObject,
+  type JsonObject,
   MAP,
   parseJson,
-  struct,
-  type JsonObject,
   type Shape,
+  struct,
 } from "../../text/json.js";
-import { MAX_MESSAGE_SIZE, type AnswerEncoding } from "./types.js";
-import type { RecipientInfo } from "../types.js";
 import { printable } from "../../text/printable.js";
+import type { RecipientInfo } from "../types.js";
+
+/** The largest request or answer in bytes; the default of Go's gRPC. */
+export const MAX_MESSAGE_SIZE: number = 4 * 1024 * 1024;
+
+/** The default timeout of a provider, in milliseconds. */
+export const DEFAULT_TIMEOUT = 30_000;
+
+/** The most characters of a provider's words that an error quotes. */
+export const MAX_WORDS = 1000;
+
+/** A request to wrap or unwrap a key. */
+export interface KeyProviderRequest {
+  /**
+   * To wrap: the private options of a layer, about 200 bytes of JSON, overwritten after the call.
+   * To unwrap: a wrapped key from the image, which may not come from `wrapKey`: treat it as hostile.
+   */
+  readonly bytes: Uint8Array;
+  /** The text after the provider's name in `provider:NAME:TEXT`; `Enabled` if there is no text. */
+  readonly params: readonly string[];
+  /** Aborted when the answer is no longer needed. */
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Wraps and unwraps keys outside this process, for example in a key server, a TPM or another
+ * program. Pass it to `provider.recipient()` and `provider.key()`, or serve it to other tools with
+ * `serveKeyProvider()`.
+ */
+export interface KeyProvider {
+  /** Returns the wrapped key, which the image's manifest makes public. Must not be empty. */
+  wrapKey(request: KeyProviderRequest): Promise<Uint8Array>;
+  /**
+   * Returns the bytes that `wrapKey` received, in a buffer that the caller may overwrite, or `null`
+   * if another provider or another key wrapped them.
+   *
+   * @throws if the wrapped key is damaged or an external failure occurs; the user sees the message
+   */
+  unwrapKey(request: KeyProviderRequest): Promise<Uint8Array | null>;
+}
+
+/** The encoding of bytes in an answer. Go reads both, Rust reads only arrays of numbers. */
+export type AnswerEncoding = "base64" | "numbers";
 
 /** The two operations of the protocol, by their names in `op`. */
 export type Operation = "keywrap" | "keyunwrap";
@@ -196,13 +237,13 @@ export function parseObject(bytes: Uint8Array, shape: Shape): JsonObject | undef
  * Decodes bytes in JSON: Go writes base64 and reads base64 or an array of numbers, Rust's serde
  * writes and reads arrays. Returns `undefined` for anything else.
  */
-export function readBytes(value: unknown): Uint8Array | undefined {
+function readBytes(value: unknown): Uint8Array | undefined {
   if (typeof value === "string") return decodeBase64(value) ?? undefined;
   if (!Array.isArray(value)) return undefined;
   return value.every(isByte) ? Uint8Array.from(value) : undefined;
 }
 
-export function writeBytes(bytes: Uint8Array, encoding: AnswerEncoding): string | number[] {
+function writeBytes(bytes: Uint8Array, encoding: AnswerEncoding): string | number[] {
   return encoding === "numbers" ? Array.from(bytes) : encodeBase64(bytes);
 }
 

@@ -1,9 +1,16 @@
 import { OcicryptError } from "../../errors.js";
 import type { Recipient, Key } from "../types.js";
-import { invalidAnswer, parseAnswer, encodeRequest, type Operation } from "./messages.js";
+import {
+  DEFAULT_TIMEOUT,
+  encodeRequest,
+  invalidAnswer,
+  type KeyProvider,
+  type KeyProviderRequest,
+  type Operation,
+  parseAnswer,
+} from "./messages.js";
 import { findProvider, type ProviderConfig, type Invocation } from "./config.js";
 import { withDeadline } from "./deadline.js";
-import { DEFAULT_TIMEOUT, type KeyProvider, type KeyProviderRequest } from "./types.js";
 import { printable, reasonOf } from "../../text/printable.js";
 import { redactError, redactOpaque } from "../../text/redact.js";
 import { runCommand } from "./command.js";
@@ -167,7 +174,7 @@ function remoteProvider(name: string, invocation: Invocation, who: string): KeyP
     signal: AbortSignal,
   ): Promise<Uint8Array> {
     if (invocation.kind === "cmd") return await runCommand(invocation, message, who, signal);
-    const { callServer } = await import("./grpc-client.js");
+    const { callServer } = await import("./grpc.js");
     return await callServer(invocation, operation, message, who, signal);
   }
 

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { isKeyFile, parseKeyFile } from "../../../src/keywrap/pkcs11/key-file.js";
 import { findModule } from "../../../src/keywrap/pkcs11/config.js";
 import { pkcs11 } from "../../../src/keywrap/pkcs11/index.js";
-import { readPin } from "../../../src/keywrap/pkcs11/login.js";
+import { readPin } from "../../../src/keywrap/pkcs11/session.js";
 import { expectCode } from "../../support/codes.js";
 import { vectorFile } from "../../support/vectors.js";
 import { wholeText } from "./whole-text.js";

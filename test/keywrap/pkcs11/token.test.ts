@@ -10,9 +10,13 @@ import { endianness, tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import type { ErrorCode } from "../../../src/errors.js";
-import type { Attribute, Cryptoki, Mechanism } from "../../../src/keywrap/pkcs11/cryptoki.js";
+import {
+  type Attribute,
+  type Cryptoki,
+  importPkcs11js,
+  type Mechanism,
+} from "../../../src/keywrap/pkcs11/module.js";
 import { pkcs11, type Pkcs11Js } from "../../../src/keywrap/pkcs11/index.js";
-import { importPkcs11js } from "../../../src/keywrap/pkcs11/module.js";
 import { expectCode } from "../../support/codes.js";
 import { vectorFile } from "../../support/vectors.js";
 import { wholeText } from "./whole-text.js";

@@ -1,5 +1,11 @@
 import { describe, expect, it } from "vitest";
-import { encodeRequest, parseRequest } from "../../../src/keywrap/provider/messages.js";
+import {
+  describe as describeProvider,
+  encodeAnswer,
+  encodeRequest,
+  parseAnswer,
+  parseRequest,
+} from "../../../src/keywrap/provider/messages.js";
 
 const utf8 = (text: string): Buffer => Buffer.from(text, "utf8");
 
@@ -102,5 +108,98 @@ describe("parseRequest", () => {
     expect(() => parseRequest(message, "a")).toThrow(
       expect.objectContaining({ code: "PROVIDER_INVALID_REQUEST" }),
     );
+  });
+});
+
+describe("encodeAnswer", () => {
+  it.each([
+    ["keywrap", "base64", '{"keywrapresults":{"annotation":"AP8="}}'],
+    ["keyunwrap", "base64", '{"keyunwrapresults":{"optsdata":"AP8="}}'],
+    ["keywrap", "numbers", '{"keywrapresults":{"annotation":[0,255]}}'],
+    ["keyunwrap", "numbers", '{"keyunwrapresults":{"optsdata":[0,255]}}'],
+  ] as const)("writes %s in %s", (operation, encoding, json) => {
+    const answer = encodeAnswer(operation, Uint8Array.of(0, 255), encoding);
+    expect(Buffer.from(answer).toString()).toBe(json);
+  });
+});
+
+describe("parseAnswer", () => {
+  it.each([
+    ["keywrap", '{"keywrapresults":{"annotation":"AP8="}}'],
+    ["keywrap", '{"keywrapresults":{"annotation":"AP8="},"keyunwrapresults":{"optsdata":null}}'],
+    ["keywrap", ' {"keywrapresults":{"annotation":[0,255]},"keyunwrapresults":null}\n'],
+    ["keyunwrap", '{"keyunwrapresults":{"optsdata":"AP8="}}'],
+    ["keyunwrap", '{"keyunwrapresults":{"optsdata":[0,255]},"keywrapresults":{}}'],
+    ["keyunwrap", '{"keyunwrapresults":{"optsdata":"AP8\\n="}}'],
+  ] as const)("reads %s %s", (operation, json) => {
+    expect(new Uint8Array(parseAnswer(operation, utf8(json), "it"))).toEqual(Uint8Array.of(0, 255));
+  });
+
+  it.each<[string, Uint8Array, RegExp]>([
+    ["nothing", utf8(""), /it is empty$/],
+    ["garbage", utf8("hello"), /not a JSON object$/],
+    ["an array", utf8("[1]"), /not a JSON object$/],
+    ["no UTF-8", Buffer.from('{"keywrapresults":{"annotation":"\xff"}}', "latin1"), /not a JSON/],
+    ["two values", utf8("{} {}"), /not a JSON object$/],
+    ["an empty object", utf8("{}"), /has no keywrapresults\.annotation$/],
+    ["the other half", utf8('{"keyunwrapresults":{"optsdata":"AA=="}}'), /has no keywrapresults/],
+    ["a half that is a text", utf8('{"keywrapresults":"AA=="}'), /has no keywrapresults/],
+    ["null", utf8('{"keywrapresults":{"annotation":null}}'), /has no keywrapresults/],
+    ["an empty text", utf8('{"keywrapresults":{"annotation":""}}'), /annotation is empty$/],
+    ["no numbers", utf8('{"keywrapresults":{"annotation":[]}}'), /annotation is empty$/],
+    ["a number", utf8('{"keywrapresults":{"annotation":7}}'), /neither base64 nor bytes$/],
+    ["a large number", utf8('{"keywrapresults":{"annotation":[256]}}'), /neither base64/],
+    ["texts", utf8('{"keywrapresults":{"annotation":["1"]}}'), /neither base64 nor bytes$/],
+    ["no padding", utf8('{"keywrapresults":{"annotation":"AP8"}}'), /neither base64 nor bytes$/],
+    ["a plain text", utf8('{"keywrapresults":{"annotation":"{a}"}}'), /neither base64 nor bytes$/],
+  ])("refuses %s", (_what, message, reason) => {
+    expect(() => parseAnswer("keywrap", message, "it")).toThrow(
+      expect.objectContaining({
+        code: "PROVIDER_INVALID_RESPONSE",
+        message: expect.stringMatching(reason) as string,
+      }),
+    );
+  });
+});
+
+const json = (value: unknown): Buffer => Buffer.from(JSON.stringify(value), "utf8");
+
+describe("describe", () => {
+  it.each<[string, Uint8Array, { algorithm: string; keyId?: string }]>([
+    [
+      "the packet of Confidential Containers",
+      json({ kid: "kbs:///repo/type/tag", wrapped_data: "AA==", iv: "", wrap_type: "A256GCM" }),
+      { algorithm: "A256GCM", keyId: "kbs:///repo/type/tag" },
+    ],
+    [
+      "the packet of ocicrypt's documentation",
+      json({ key_url: "https://key-provider/uuid", wrapped_key: "AA==", wrap_type: "AES" }),
+      { algorithm: "AES", keyId: "https://key-provider/uuid" },
+    ],
+    [
+      "a key without algorithm",
+      json({ key_url: "spike" }),
+      { algorithm: "provider", keyId: "spike" },
+    ],
+    ["kid before key_url", json({ kid: "a", key_url: "b" }), { algorithm: "provider", keyId: "a" }],
+    ["an algorithm without key", json({ wrap_type: "AES" }), { algorithm: "provider" }],
+    ["bytes", Buffer.from([0xff, 0x00]), { algorithm: "provider" }],
+    ["nothing", Buffer.alloc(0), { algorithm: "provider" }],
+    ["a list", json([{ kid: "a" }]), { algorithm: "provider" }],
+    ["null", json(null), { algorithm: "provider" }],
+    ["names that are no texts", json({ kid: { a: 1 }, key_url: 7 }), { algorithm: "provider" }],
+    ["empty names", json({ kid: "", key_url: " \n" }), { algorithm: "provider" }],
+    [
+      "a name that writes on the terminal",
+      json({ kid: "a\u001b[31m\u202eb\nc\u200bd", wrap_type: "x\u0007" }),
+      { algorithm: "x", keyId: "a [31m b c d" },
+    ],
+    [
+      "a name without end",
+      json({ kid: "k".repeat(100_000) }),
+      { algorithm: "provider", keyId: `${"k".repeat(200)}…` },
+    ],
+  ])("describes %s", (_what, wrapped, info) => {
+    expect(describeProvider(wrapped)).toEqual([info]);
   });
 });

@@ -1,7 +1,7 @@
 import { createPrivateKey, type KeyObject } from "node:crypto";
 import { flattenedDecrypt, type FlattenedJWE } from "jose";
 import { describe, expect, it } from "vitest";
-import { isOcicryptError, type ErrorCode, type OcicryptError } from "../../../src/errors.js";
+import { type ErrorCode, isOcicryptError, type OcicryptError } from "../../../src/errors.js";
 import { describe as describeJwe } from "../../../src/keywrap/jwe/message.js";
 import { jwe } from "../../../src/keywrap/jwe/index.js";
 import type { KeyInput } from "../../../src/keys/material.js";
