@@ -3,8 +3,15 @@ import type { Key } from "../keywrap/types.js";
 import { decryptLayer } from "../layer/decrypt.js";
 import { encryptionAnnotations, type Descriptor } from "../spec/descriptor.js";
 import type { ImageDestination, ImageSource } from "../store/types.js";
-import { mergeLayer } from "./changes.js";
-import { progressMeter, type ProgressMeter } from "./engine/progress.js";
+import {
+  type LayerResult,
+  mergeLayer,
+  type OperationOptions,
+  reportLayer,
+  totalSize,
+  writeImage,
+} from "./operation.js";
+import { progressMeter, type ProgressMeter } from "./engine/copy-blobs.js";
 import { layerIdentity, runSteps, type LayerStep } from "./engine/run-steps.js";
 import { requireBinding } from "./features/binding.js";
 import {
@@ -21,8 +28,6 @@ import {
   type Selection,
 } from "./manifests/select-layers.js";
 import { readImage } from "./manifests/tree.js";
-import { writeImage, type OperationOptions } from "./operation.js";
-import { reportLayer, totalSize, type LayerResult } from "./results.js";
 
 export interface DecryptImageOptions extends Selection, DecryptPolicy, OperationOptions {
   /** Tried on every wrapped key of every layer. */

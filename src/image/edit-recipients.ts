@@ -2,12 +2,17 @@ import type { RecipientReport } from "../layer/explain.js";
 import { applyChange, type RecipientsChange } from "../layer/recipient-changes.js";
 import { encryptionAnnotations, foreignAnnotations, type Descriptor } from "../spec/descriptor.js";
 import type { ImageDestination, ImageSource } from "../store/types.js";
-import { blobsOf, copyBlob, isSameImage, keepsBlobsOf } from "./engine/copy-blobs.js";
-import { progressMeter, type ImageProgress } from "./engine/progress.js";
+import {
+  blobsOf,
+  copyBlob,
+  type ImageProgress,
+  isSameImage,
+  keepsBlobsOf,
+  progressMeter,
+} from "./engine/copy-blobs.js";
 import { layerIdentity } from "./engine/run-steps.js";
 import { rewriteImage, type Changes } from "./manifests/rewrite.js";
-import { writeImage } from "./operation.js";
-import { totalSize } from "./results.js";
+import { totalSize, writeImage } from "./operation.js";
 import { requireRoom } from "./size-check.js";
 import {
   formatPlatform,

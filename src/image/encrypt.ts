@@ -6,9 +6,16 @@ import { distinctRecipients } from "../layer/wrap.js";
 import { isEncryptedDescriptor, type Descriptor } from "../spec/descriptor.js";
 import { encryptedMediaType } from "../spec/media-types.js";
 import type { ImageDestination, ImageSource } from "../store/types.js";
-import { changesOf, mergeLayer } from "./changes.js";
-import { isForeign } from "./engine/copy-blobs.js";
-import { progressMeter, type ProgressMeter } from "./engine/progress.js";
+import {
+  changesOf,
+  type LayerResult,
+  mergeLayer,
+  type OperationOptions,
+  reportLayer,
+  totalSize,
+  writeImage,
+} from "./operation.js";
+import { isForeign, progressMeter, type ProgressMeter } from "./engine/copy-blobs.js";
 import { layerIdentity, runSteps, type LayerStep, type SameLayers } from "./engine/run-steps.js";
 import { planEncryption } from "./encryption-plan.js";
 import { reportBase, type BaseResult } from "./features/base-image.js";
@@ -16,13 +23,10 @@ import { bindingOf, findUnbound, type ImageHashes } from "./features/binding.js"
 import { findHistoryLeft } from "./features/config-history.js";
 import { withDiffId, type DiffIdCheckStream } from "./features/diff-id.js";
 import { REFUSED_LATER } from "./features/expected-config.js";
-import { findCopies, PLAIN_COPIES } from "./features/leftover-blobs.js";
-import { requireNoPlainCopy } from "./features/plain-left.js";
+import { findCopies, PLAIN_COPIES, requireNoPlainCopy } from "./features/plain-left.js";
 import { readEarlier, type EarlierLayers, type Reuse } from "./features/reuse.js";
 import { nameOfLayer, type SelectedLayer, type Selection } from "./manifests/select-layers.js";
 import { hasAttestations, imageManifests, readImage } from "./manifests/tree.js";
-import { writeImage, type OperationOptions } from "./operation.js";
-import { reportLayer, totalSize, type LayerResult } from "./results.js";
 import { requireRoomForKeys } from "./size-check.js";
 
 export interface EncryptImageOptions extends Selection, OperationOptions {

@@ -1,5 +1,4 @@
 import type { ImageSource } from "../store/types.js";
-import type { EncryptImageOptions } from "./encrypt.js";
 import { countsOf, findBaseChanged, findBaseLayers, type Bases } from "./features/base-image.js";
 import type { ImageHashes } from "./features/binding.js";
 import { readConfigs, type ReadConfigs } from "./features/config-history.js";
@@ -11,8 +10,16 @@ import {
   selectLayers,
   selectManifests,
   type SelectedLayer,
+  type Selection,
 } from "./manifests/select-layers.js";
 import { imageManifests, type ImageNode } from "./manifests/tree.js";
+
+/** Options of `encryptImage`, which describes them. */
+interface PlanOptions extends Selection {
+  skipBase?: boolean | ImageSource | undefined;
+  redactHistory?: boolean | undefined;
+  signal?: AbortSignal | undefined;
+}
 
 export interface EncryptionPlan {
   selected: SelectedLayer[];
@@ -28,7 +35,7 @@ export interface EncryptionPlan {
 export async function planEncryption(
   source: ImageSource,
   root: ImageNode,
-  options: EncryptImageOptions,
+  options: PlanOptions,
 ): Promise<EncryptionPlan> {
   const { skipBase = false, redactHistory: redact = false, signal } = options;
   requirePresent(root, options);

@@ -35,7 +35,7 @@ export type {
 } from "./inspect.js";
 export type { BindingState } from "./features/binding.js";
 export type { Profile } from "../keywrap/compat.js";
-export type { BlobAction, ImageProgress } from "./engine/progress.js";
+export type { BlobAction, ImageProgress } from "./engine/copy-blobs.js";
 export type {
   AddImageRecipientsOptions,
   ImageRecipients,
@@ -48,7 +48,7 @@ export type {
   EditRecipientsResult,
   LayerRecipientsResult,
 } from "./edit-recipients.js";
-export type { LayerContent, LayerResult } from "./results.js";
+export type { LayerContent, LayerResult } from "./operation.js";
 export type { RotateImageOptions } from "./rotate.js";
 export type { FindImageOptions } from "./unchanged.js";
 export type { DecryptPolicy } from "./features/decrypt-policy.js";

@@ -4,21 +4,29 @@ import type { Key, Recipient } from "../keywrap/types.js";
 import { decryptLayer } from "../layer/decrypt.js";
 import { encryptLayer } from "../layer/encrypt.js";
 import { distinctRecipients } from "../layer/wrap.js";
-import { PUBLIC_OPTIONS } from "../spec/annotations.js";
-import { foreignAnnotations, type Descriptor, type DescriptorLike } from "../spec/descriptor.js";
+import {
+  type Descriptor,
+  type DescriptorLike,
+  foreignAnnotations,
+  PUBLIC_OPTIONS,
+} from "../spec/descriptor.js";
 import { encryptedMediaType, isEncryptedMediaType, plainMediaType } from "../spec/media-types.js";
 import type { ImageDestination, ImageSource } from "../store/types.js";
-import { mergeLayer } from "./changes.js";
+import {
+  mergeLayer,
+  type OperationOptions,
+  reportLayer,
+  totalSize,
+  writeImage,
+} from "./operation.js";
 import type { EncryptImageResult } from "./encrypt.js";
-import { progressMeter, type ProgressMeter } from "./engine/progress.js";
+import { progressMeter, type ProgressMeter } from "./engine/copy-blobs.js";
 import { layerIdentity, runSteps, type LayerStep } from "./engine/run-steps.js";
 import { bindingOf, findUnbound, requireBinding, type ImageHashes } from "./features/binding.js";
 import { readExpectations } from "./features/expected-config.js";
-import { findCopies, type CopyWords } from "./features/leftover-blobs.js";
+import { findCopies, type CopyWords } from "./features/plain-left.js";
 import { selectEncrypted, type SelectedLayer, type Selection } from "./manifests/select-layers.js";
 import { imageManifests, readImage } from "./manifests/tree.js";
-import { writeImage, type OperationOptions } from "./operation.js";
-import { reportLayer, totalSize } from "./results.js";
 import { requireRoomForKeys } from "./size-check.js";
 
 export interface RotateImageOptions extends Selection, OperationOptions {

@@ -1,6 +1,6 @@
 import { setImmediate } from "node:timers/promises";
 import { HMAC_SIZE, generateSecret } from "../cipher/aes-ctr-hmac.js";
-import { wipePrivateOptions } from "../cipher/private-options.js";
+import { wipePrivateOptions } from "../cipher/options.js";
 import { isOcicryptError } from "../errors.js";
 import { isBuiltIn } from "../keywrap/schemes.js";
 import type { Recipient } from "../keywrap/types.js";
@@ -10,7 +10,7 @@ import { isEncryptedDescriptor, type Descriptor } from "../spec/descriptor.js";
 import { MAX_ANNOTATION_LENGTH, MAX_MANIFEST_SIZE } from "../spec/limits.js";
 import { encryptedMediaType, plainMediaType } from "../spec/media-types.js";
 import { bindingOf, type ImageHashes } from "./features/binding.js";
-import { changesOf, mergeLayer, type OtherChanges } from "./changes.js";
+import { changesOf, mergeLayer, type OtherChanges } from "./operation.js";
 import { rewriteManifests, type Changes } from "./manifests/rewrite.js";
 import type { SelectedLayer } from "./manifests/select-layers.js";
 import { tooLarge, type ImageNode, type ManifestNode } from "./manifests/tree.js";

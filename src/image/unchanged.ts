@@ -3,8 +3,11 @@ import type { Recipient } from "../keywrap/types.js";
 import type { RecipientReport } from "../layer/explain.js";
 import { isExactlyFor, namesOf } from "../layer/recipient-changes.js";
 import { distinctRecipients } from "../layer/wrap.js";
-import { DOCKER_REFERENCE_DIGEST } from "../spec/annotations.js";
-import { isEncryptedDescriptor, type Descriptor } from "../spec/descriptor.js";
+import {
+  type Descriptor,
+  DOCKER_REFERENCE_DIGEST,
+  isEncryptedDescriptor,
+} from "../spec/descriptor.js";
 import { encryptedMediaType } from "../spec/media-types.js";
 import type { ImageSource } from "../store/types.js";
 import type { EncryptImageOptions } from "./encrypt.js";

@@ -11,8 +11,7 @@ import {
 import { plainMediaType } from "../spec/media-types.js";
 import { checkContent } from "../io/content.js";
 import { parts, toReadableStream, type Bytes, type ByteSource } from "../io/source.js";
-import { wipePrivateOptions } from "../cipher/private-options.js";
-import { parsePublicOptions } from "../cipher/public-options.js";
+import { parsePublicOptions, wipePrivateOptions } from "../cipher/options.js";
 import { requireEncrypted, unwrapPrivateOptions, type Opening } from "./unwrap.js";
 
 /** The bytes of plaintext that {@link decryptLayer} holds back until it has checked the HMAC. */

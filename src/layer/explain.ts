@@ -3,7 +3,7 @@ import { describeWrappedKey } from "../keywrap/schemes.js";
 import type { Key, RecipientInfo } from "../keywrap/types.js";
 import type { DescriptorLike } from "../spec/descriptor.js";
 import { abortable } from "../io/abort.js";
-import { parsePrivateOptions, wipePrivateOptions } from "../cipher/private-options.js";
+import { parsePrivateOptions, wipePrivateOptions } from "../cipher/options.js";
 import { readWrappedKeys, type WrappedKey } from "./wrapped-keys.js";
 
 /** A recipient of a layer, as far as it is known without a key. */

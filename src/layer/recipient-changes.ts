@@ -1,15 +1,13 @@
 import { randomBytes } from "node:crypto";
-import { KEYS_PREFIX } from "../spec/annotations.js";
-import type { DescriptorLike } from "../spec/descriptor.js";
+import { type DescriptorLike, KEYS_PREFIX } from "../spec/descriptor.js";
+import { parsePublicOptions, wipePrivateOptions } from "../cipher/options.js";
+import type { Key, Recipient } from "../keywrap/types.js";
+import { isBuiltIn } from "../keywrap/schemes.js";
 import { reportRecipients, type RecipientReport } from "./explain.js";
 import { appendWrappedKeys, readWrappedKeys, type WrappedKey } from "./wrapped-keys.js";
-import { wipePrivateOptions } from "../cipher/private-options.js";
-import { parsePublicOptions } from "../cipher/public-options.js";
-import type { Key, Recipient } from "../keywrap/types.js";
 import { unwraps } from "./recipient-selector.js";
 import { unwrapPrivateOptions, type UnwrapOptions } from "./unwrap.js";
 import { requireRecipients, wrapForAll, type WrappedElement } from "./wrap.js";
-import { isBuiltIn } from "../keywrap/schemes.js";
 
 /** A change of a layer's recipients: it removes some wrapped keys and appends new wrapped keys. */
 export interface RecipientsChange {

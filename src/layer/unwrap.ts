@@ -8,11 +8,7 @@ import {
 import { abortable } from "../io/abort.js";
 import { newAttempts } from "../keywrap/unwrapping.js";
 import { redactError } from "../text/redact.js";
-import {
-  parsePrivateOptions,
-  wipePrivateOptions,
-  type PrivateOptions,
-} from "../cipher/private-options.js";
+import { parsePrivateOptions, wipePrivateOptions, type PrivateOptions } from "../cipher/options.js";
 import { readWrappedKeys } from "./wrapped-keys.js";
 
 /** The key that opened a layer, and the wrapped key that it opened. */

@@ -2,7 +2,7 @@ import { OcicryptError } from "../errors.js";
 import type { Recipient } from "../keywrap/types.js";
 import { abortable, anySignal } from "../io/abort.js";
 import { redactError } from "../text/redact.js";
-import { serializePrivateOptions, type PrivateOptions } from "../cipher/private-options.js";
+import { serializePrivateOptions, type PrivateOptions } from "../cipher/options.js";
 
 export interface WrappedElement {
   scheme: string;

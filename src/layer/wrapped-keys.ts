@@ -1,7 +1,6 @@
 import { OcicryptError, shown } from "../errors.js";
-import { KEYS_PREFIX } from "../spec/annotations.js";
+import { type DescriptorLike, encryptionSchemes, KEYS_PREFIX } from "../spec/descriptor.js";
 import { decodeBase64, encodeBase64 } from "../spec/base64.js";
-import { encryptionSchemes, type DescriptorLike } from "../spec/descriptor.js";
 import { MAX_ANNOTATION_LENGTH, MAX_WRAPPED_KEYS } from "../spec/limits.js";
 
 /**

@@ -6,7 +6,7 @@ import {
   progressLines,
   writeAbove,
 } from "../../src/cli/progress.js";
-import type { ImageProgress } from "../../src/image/engine/progress.js";
+import type { ImageProgress } from "../../src/image/engine/copy-blobs.js";
 
 const DIGEST = `sha256:${"0123456789abcdef".repeat(4)}`;
 

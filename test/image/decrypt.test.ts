@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import type { ErrorCode } from "../../src/errors.js";
 import { jwe } from "../../src/keywrap/jwe/index.js";
 import type { Key } from "../../src/keywrap/types.js";
-import type { ImageProgress } from "../../src/image/engine/progress.js";
+import type { ImageProgress } from "../../src/image/engine/copy-blobs.js";
 import { expectCode } from "../support/codes.js";
 import {
   blobFile,

@@ -1,7 +1,7 @@
 import { readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import type { ImageProgress } from "../../src/image/engine/progress.js";
+import type { ImageProgress } from "../../src/image/engine/copy-blobs.js";
 import { jwe } from "../../src/keywrap/jwe/index.js";
 import { pkcs11 } from "../../src/keywrap/pkcs11/index.js";
 import type { Recipient } from "../../src/keywrap/types.js";

@@ -1,5 +1,9 @@
+import { createPrivateKey } from "node:crypto";
 import { describe, expect, it } from "vitest";
-import { readKeyMaterial } from "../../src/keys/material.js";
+import { readKeyMaterial, recoverKeyFile } from "../../src/keys/material.js";
+import { readPrivateKeys } from "../../src/keys/private-key.js";
+import { readPublicKeys } from "../../src/keys/public-key.js";
+import { recognizeKeyFile } from "../../src/keywrap/key-files/index.js";
 import { expectCode } from "../support/codes.js";
 import { vectorFile } from "../support/vectors.js";
 
@@ -69,4 +73,142 @@ describe("readKeyMaterial", () => {
     expect(error.message).not.toContain(d.slice(0, 6));
     expect(error.cause).toBeUndefined();
   });
+});
+
+const PRIVATE_PEM = vectorFile("keys/rsa-2048.pem").toString();
+const ENCRYPTED = vectorFile("peers/keys/rsa2048.pkcs1.enc-aes256.pem").toString();
+const TRIPLE_DES = vectorFile("peers/keys/rsa2048.pkcs1.enc-des3.pem").toString();
+const PRIVATE_JWK = vectorFile("keys/ec-p256.jwk").toString();
+const ARMOUR = vectorFile("peers/keys/pgp/rsa2048.sec.asc").toString();
+
+const utf16be = (text: string): Buffer => Buffer.from(text, "utf16le").swap16();
+const mark = Buffer.from([0xef, 0xbb, 0xbf]);
+
+/** Changes that secret stores, environment variables, YAML and PowerShell make to a text. */
+const CHANGES: [string, (text: string) => string | Buffer][] = [
+  ["an escaped line end", (text) => text.replaceAll("\n", "\\n")],
+  ["an escaped line end twice", (text) => text.replaceAll("\n", "\\\\n")],
+  ["an escaped CRLF", (text) => text.replaceAll("\n", "\\r\\n")],
+  ["quotes and an escaped line end", (text) => `"${text.replaceAll("\n", "\\n")}"`],
+  ["indented lines", (text) => text.replaceAll(/^/gm, "    ")],
+  ["lines indented by tabs", (text) => text.replaceAll(/^/gm, "\t")],
+  ["spaces at the ends of lines", (text) => text.replaceAll("\n", "  \n")],
+  ["carriage returns", (text) => text.replaceAll("\n", "\r")],
+  ["empty lines", (text) => text.replaceAll("\n", "\n\n")],
+  ["UTF-16LE", (text) => Buffer.from(`\uFEFF${text}`, "utf16le")],
+  ["UTF-16BE", (text) => utf16be(`\uFEFF${text}`)],
+  ["UTF-16LE without a mark", (text) => Buffer.from(text, "utf16le")],
+  ["UTF-16BE without a mark", (text) => utf16be(text)],
+  ["a byte order mark", (text) => Buffer.concat([mark, Buffer.from(text)])],
+  ["base64", (text) => Buffer.from(text).toString("base64")],
+  ["base64 in lines", (text) => Buffer.from(text).toString("base64").replace(/.{76}/g, "$&\n")],
+  ["base64url", (text) => Buffer.from(text).toString("base64url")],
+  ["base64 of base64", (text) => Buffer.from(btoa(text)).toString("base64")],
+  ["base64 of UTF-16", (text) => Buffer.from(`\uFEFF${text}`, "utf16le").toString("base64")],
+];
+const JOINED: [string, (text: string) => string][] = [
+  ["blanks for line ends", (text) => text.replaceAll("\n", " ")],
+  ["no line ends", (text) => text.replaceAll("\n", "")],
+];
+
+const pkcs8 = (pem: string, passphrase?: string): Buffer =>
+  createPrivateKey({ key: pem, ...(passphrase !== undefined && { passphrase }) }).export({
+    type: "pkcs8",
+    format: "der",
+  });
+
+describe.each([...CHANGES, ...JOINED])("a file with %s", (_, change) => {
+  it.each<[string, string, string | undefined]>([
+    ["a private key", PRIVATE_PEM, undefined],
+    ["a key with a DEK-Info header", ENCRYPTED, "secret"],
+    ["a key with a shorter IV", TRIPLE_DES, "secret"],
+  ])("is read: %s", async (_name, pem, password) => {
+    const changed = change(pem);
+    for (const input of [changed, Buffer.from(changed)]) {
+      const [read] = await readPrivateKeys(input, { password });
+      expect(read!.key.export({ type: "pkcs8", format: "der" })).toEqual(pkcs8(pem, password));
+    }
+  });
+});
+
+describe.each(CHANGES)("a file with %s", (name, change) => {
+  it("is recognised: an armoured OpenPGP key", () => {
+    expect(recognizeKeyFile(change(ARMOUR))).toBe("OpenPGP key");
+  });
+
+  // In JSON, an escaped line end belongs to a string.
+  it.skipIf(/escaped|indented|carriage/.test(name))("is read: a JWK", async () => {
+    expect(await readPrivateKeys(change(PRIVATE_JWK))).toHaveLength(1);
+  });
+});
+
+describe("recoverKeyFile", () => {
+  it("finds DER in base64, with a byte order mark too", () => {
+    const der = vectorFile("peers/keys/rsa2048.pub.der");
+    expect(recoverKeyFile(der)).toEqual(der);
+    expect(recoverKeyFile(der.toString("base64"))).toEqual(der);
+    expect(recoverKeyFile(Buffer.concat([mark, der]))).toEqual(der);
+    expect(readPublicKeys(der.toString("base64"))).toHaveLength(1);
+  });
+
+  it.each(["x".repeat(64), "hunter2", "correct horse battery staple ".repeat(9), ""])(
+    "leaves other text alone: %j",
+    (text) => {
+      expect(recoverKeyFile(text)).toBe(text.trim());
+      expect(recoverKeyFile(Buffer.from(text))).toBe(text.trim());
+    },
+  );
+
+  it("does not unwrap base64 without end", async () => {
+    let text = PRIVATE_PEM;
+    for (let i = 0; i < 10; i++) text = Buffer.from(text).toString("base64");
+    await expectCode(() => recognizeKeyFile(text), "KEY_UNRECOGNIZED");
+  });
+});
+
+describe("a file that lost a part of its key", () => {
+  const lines = PRIVATE_PEM.trim().split("\n");
+  it.each<[string, string, RegExp]>([
+    ["a character", lines.with(3, lines[3]!.slice(1)).join("\n"), /base64|cut off/],
+    ["a line", lines.toSpliced(3, 1).join("\n"), /cut off/],
+    ["its BEGIN line", lines.slice(1).join("\n"), /no BEGIN/],
+    ["its END line", lines.slice(0, -1).join("\n"), /no end/],
+    ["its hyphens", PRIVATE_PEM.replaceAll("-----", "–"), /hyphens/],
+    ["base64 for text", lines.with(3, "…").join("\n"), /not base64/],
+  ])("says so: %s", async (_, text, reason) => {
+    const error = await expectCode(readPrivateKeys(text), "KEY_UNRECOGNIZED");
+    expect(error.message).toMatch(reason);
+    expect(error.message).not.toContain(lines[5]!.slice(0, 20));
+  });
+});
+
+describe("other programs' files are rejected by name, with the command that converts them", () => {
+  it.each<[string, string | Buffer, RegExp]>([
+    ["JKS", Buffer.from("feedfeed000000020000", "hex"), /Java key store.*keytool -importkeystore/],
+    ["JCEKS", Buffer.from("cececece000000020000", "hex"), /keytool -importkeystore/],
+    ["base64 of JKS", Buffer.from(`feedfeed${"00".repeat(60)}`, "hex").toString("base64"), /Java/],
+    ["PuTTY", "PuTTY-User-Key-File-3: ssh-rsa\r\nEncryption: none\r\n", /puttygen/],
+    [
+      "SSH2",
+      "---- BEGIN SSH2 PUBLIC KEY ----\nAAAA\n---- END SSH2 PUBLIC KEY ----",
+      /ssh-keygen -i/,
+    ],
+  ])("%s", async (_, content, reason) => {
+    for (const read of [() => readPrivateKeys(content), () => readPublicKeys(content)]) {
+      expect((await expectCode(read, "KEY_UNRECOGNIZED")).message).toMatch(reason);
+    }
+    expect((await expectCode(() => recognizeKeyFile(content), "KEY_UNRECOGNIZED")).message).toMatch(
+      reason,
+    );
+  });
+});
+
+it("rejects a megabyte of blank lines at once", async () => {
+  const start = performance.now();
+  for (const text of ["\n".repeat(1_000_000), " \n".repeat(500_000), "\t".repeat(1_000_000)]) {
+    await expectCode(() => recognizeKeyFile(Buffer.from(`${text}x`)), "KEY_UNRECOGNIZED");
+    await expectCode(() => recognizeKeyFile(`x${text}x`), "KEY_UNRECOGNIZED");
+  }
+  // A search that starts anew at each of the lines takes minutes.
+  expect(performance.now() - start).toBeLessThan(10_000);
 });

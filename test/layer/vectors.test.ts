@@ -2,8 +2,12 @@ import { describe, expect, it } from "vitest";
 import { jwe } from "../../src/keywrap/jwe/index.js";
 import type { Key } from "../../src/keywrap/types.js";
 import { decryptLayer } from "../../src/layer/decrypt.js";
-import { parsePrivateOptions, serializePrivateOptions } from "../../src/cipher/private-options.js";
-import { parsePublicOptions, serializePublicOptions } from "../../src/cipher/public-options.js";
+import {
+  parsePrivateOptions,
+  parsePublicOptions,
+  serializePrivateOptions,
+  serializePublicOptions,
+} from "../../src/cipher/options.js";
 import { unwrapOnly } from "../../src/layer/unwrap.js";
 import type { ByteSource } from "../../src/io/source.js";
 import { chunked, collect } from "../support/bytes.js";

@@ -11,8 +11,7 @@ import {
 } from "../manifests/rewrite.js";
 import type { SelectedLayer } from "../manifests/select-layers.js";
 import type { ImageNode } from "../manifests/tree.js";
-import { blobsOf, copyBlob, restarting } from "./copy-blobs.js";
-import type { ProgressMeter } from "./progress.js";
+import { blobsOf, copyBlob, type ProgressMeter, restarting } from "./copy-blobs.js";
 
 /** The default number of layers that are processed at once. */
 const DEFAULT_CONCURRENCY = 4;

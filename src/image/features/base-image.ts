@@ -1,6 +1,10 @@
 import { OcicryptError, isOcicryptError, shown } from "../../errors.js";
-import { BASE_DIGEST } from "../../spec/annotations.js";
-import { isEncryptedDescriptor, type Descriptor, type Platform } from "../../spec/descriptor.js";
+import {
+  BASE_DIGEST,
+  type Descriptor,
+  isEncryptedDescriptor,
+  type Platform,
+} from "../../spec/descriptor.js";
 import { MAX_MANIFEST_SIZE } from "../../spec/limits.js";
 import { isDocumentType, readDescriptor, readManifestObject } from "../../spec/manifest.js";
 import {

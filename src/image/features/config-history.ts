@@ -4,13 +4,17 @@ import { replaceContent, type Descriptor } from "../../spec/descriptor.js";
 import { applyEdits, locate, member, removeMembers } from "../../text/json-edits.js";
 import { MAX_MANIFEST_SIZE } from "../../spec/limits.js";
 import type { ImageDestination, ImageSource } from "../../store/types.js";
-import { hashConfig, type ImageHashes } from "./binding.js";
-import { formatFinding, lintConfig } from "./config-lint.js";
-import { exposes, notKnown } from "./leftover-blobs.js";
-import { isImageConfig, parseImageConfig, type ImageConfig } from "../manifests/image-config.js";
+import {
+  type ImageConfig,
+  isImageConfig,
+  parseConfig,
+  parseImageConfig,
+} from "../manifests/image-config.js";
 import type { NewConfig } from "../manifests/rewrite.js";
 import { readDocument, type ManifestNode } from "../manifests/tree.js";
-import { parseConfig } from "../../spec/config.js";
+import { hashConfig, type ImageHashes } from "./binding.js";
+import { formatFinding, lintConfig } from "./config-lint.js";
+import { exposes, notKnown } from "./plain-left.js";
 
 export interface ReadConfigs {
   /** Warnings about secrets in the resulting configs. */

@@ -1,5 +1,5 @@
 import { shown } from "../../errors.js";
-import { parseConfig } from "../../spec/config.js";
+import { parseConfig } from "../manifests/image-config.js";
 
 /** The information that an image's config reveals to every reader, without values. */
 export interface ConfigReport {

@@ -2,8 +2,10 @@ import { createHash } from "node:crypto";
 import type { Transform } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import * as zlib from "node:zlib";
-import { OcicryptError } from "../../errors.js";
+import { isOcicryptError, OcicryptError } from "../../errors.js";
 import { parseDigest } from "../../spec/digest.js";
+import { nameOfLayer, type SelectedLayer } from "../manifests/select-layers.js";
+import { REFUSED_LATER } from "./expected-config.js";
 
 /**
  * The result of comparing a layer with its diffID in the image's config: `skipped` if the config
@@ -107,6 +109,22 @@ export function withDiffId(layer: AsyncIterable<Uint8Array>, expected: string): 
       throw new OcicryptError("DIFF_ID_MISMATCH", message);
     },
   };
+}
+
+/** Warns about a config that decryption will hold against the layer. */
+export async function findWrongDiffId(
+  { check }: DiffIdCheckStream,
+  layer: SelectedLayer,
+): Promise<string[]> {
+  try {
+    await check();
+    return [];
+  } catch (error) {
+    // Whoever decrypts may have a newer Node.js.
+    if (isOcicryptError(error, "DIFF_ID_UNCHECKED")) return [];
+    if (!isOcicryptError(error, "DIFF_ID_MISMATCH")) throw error;
+    return [`${nameOfLayer(layer)}: ${error.message}; ${REFUSED_LATER}`];
+  }
 }
 
 const MAGIC_LENGTH = 4;

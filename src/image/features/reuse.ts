@@ -1,15 +1,19 @@
-import { parsePublicOptions } from "../../cipher/public-options.js";
-import { wipePrivateOptions } from "../../cipher/private-options.js";
+import { parsePublicOptions, wipePrivateOptions } from "../../cipher/options.js";
 import { OcicryptError } from "../../errors.js";
 import type { Key, Recipient } from "../../keywrap/types.js";
-import { describeEncrypted } from "../../layer/encrypt.js";
-import { findSame, reencrypt, type Candidate, type Match } from "../../layer/reencrypt.js";
+import {
+  type Candidate,
+  describeEncrypted,
+  findSame,
+  type Match,
+  reencrypt,
+} from "../../layer/encrypt.js";
 import { unwrapPrivateOptions } from "../../layer/unwrap.js";
 import { wrapForAll } from "../../layer/wrap.js";
 import { isEncryptedDescriptor, type Descriptor } from "../../spec/descriptor.js";
 import { encryptedMediaType, ociMediaType, plainMediaType } from "../../spec/media-types.js";
 import type { ImageDestination, ImageSource } from "../../store/types.js";
-import type { ProgressMeter } from "../engine/progress.js";
+import type { ProgressMeter } from "../engine/copy-blobs.js";
 import { layerIdentity } from "../engine/run-steps.js";
 import { imageManifests, readImage } from "../manifests/tree.js";
 
@@ -25,7 +29,7 @@ export interface Reuse {
  *
  * The earlier image is not trusted: anyone can wrap a key for a recipient, so its annotations prove
  * nothing. A blob is reused only if the plaintext, encrypted with the key and nonce from the
- * earlier image, has exactly the blob's digest. `layer/reencrypt.ts` explains why no other
+ * earlier image, has exactly the blob's digest. `reencrypt` explains why no other
  * ciphertext may be emitted.
  */
 export interface EarlierLayers {

@@ -1,5 +1,4 @@
-import { ENCRYPTION_PREFIX } from "../../spec/annotations.js";
-import type { Descriptor } from "../../spec/descriptor.js";
+import { type Descriptor, ENCRYPTION_PREFIX } from "../../spec/descriptor.js";
 import type { JsonNode } from "../../text/json.js";
 import { insertMembers, member, removeMembers, type Edit } from "../../text/json-edits.js";
 import type { LocatedDescriptor } from "../../spec/manifest.js";

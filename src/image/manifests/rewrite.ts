@@ -1,7 +1,6 @@
 import { createHash } from "node:crypto";
 import type { OcicryptError } from "../../errors.js";
-import { DOCKER_REFERENCE_DIGEST } from "../../spec/annotations.js";
-import { replaceContent, type Descriptor } from "../../spec/descriptor.js";
+import { type Descriptor, DOCKER_REFERENCE_DIGEST, replaceContent } from "../../spec/descriptor.js";
 import { applyEdits, locate, member, type Edit } from "../../text/json-edits.js";
 import { MAX_MANIFEST_SIZE } from "../../spec/limits.js";
 import type { LocatedDescriptor } from "../../spec/manifest.js";

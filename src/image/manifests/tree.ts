@@ -1,6 +1,5 @@
 import { isOcicryptError, OcicryptError } from "../../errors.js";
-import { DOCKER_REFERENCE_TYPE } from "../../spec/annotations.js";
-import type { Descriptor, Platform } from "../../spec/descriptor.js";
+import { type Descriptor, DOCKER_REFERENCE_TYPE, type Platform } from "../../spec/descriptor.js";
 import { MAX_DESCRIPTORS, MAX_MANIFEST_SIZE } from "../../spec/limits.js";
 import {
   isDocumentType,

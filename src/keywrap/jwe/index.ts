@@ -6,6 +6,6 @@
 export * as jwe from "./jwe.js";
 
 export type { JweKeyOptions } from "./key.js";
-export type { JweRecipientOptions } from "./jwe.js";
+export type { JweRecipientOptions } from "./key.js";
 export type { Key, Recipient } from "../types.js";
 export type { KeyInput } from "../../keys/material.js";

@@ -3,18 +3,10 @@ import type { KeyInput } from "../../keys/material.js";
 import { readPublicKeys } from "../../keys/public-key.js";
 import { type AsymmetricKey, thumbprint } from "../../keys/asymmetric-key.js";
 import type { Recipient } from "../types.js";
+import type { JweRecipientOptions } from "./key.js";
 import { keyAlgorithm, mapUsable, requireJweKey } from "./algorithms.js";
 
 export { key, keys } from "./key.js";
-
-export interface JweRecipientOptions {
-  /**
-   * The key id in the wrapped key, by which recipients are listed and removed. Anyone who can read
-   * the manifest sees it, and the same id in two images shows that they have the same recipient.
-   * `"none"` leaves it out. Default: the `kid` of a JWK, or the key's RFC 7638 thumbprint.
-   */
-  kid?: string | undefined;
-}
 
 /** Enough for a thumbprint URI or a URL; each layer repeats it. */
 const MAX_KID_LENGTH = 256;

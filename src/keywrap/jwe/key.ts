@@ -20,6 +20,15 @@ import {
 } from "./algorithms.js";
 import { parseJwe, type JweRecipient } from "./message.js";
 
+export interface JweRecipientOptions {
+  /**
+   * The key id in the wrapped key, by which recipients are listed and removed. Anyone who can read
+   * the manifest sees it, and the same id in two images shows that they have the same recipient.
+   * `"none"` leaves it out. Default: the `kid` of a JWK, or the key's RFC 7638 thumbprint.
+   */
+  kid?: string | undefined;
+}
+
 export interface JweKeyOptions extends PrivateKeyOptions {
   /** The name of the key in reports, such as its file's name. */
   label?: string | undefined;

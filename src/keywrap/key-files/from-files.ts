@@ -1,8 +1,7 @@
 import { createPublicKey, type KeyObject } from "node:crypto";
 import { isOcicryptError, OcicryptError, type ErrorCode } from "../../errors.js";
 import type { AsymmetricKey } from "../../keys/asymmetric-key.js";
-import { recoverKeyFile } from "../../keys/key-text.js";
-import { readKeyMaterial } from "../../keys/material.js";
+import { readKeyMaterial, recoverKeyFile } from "../../keys/material.js";
 import { readPrivateKeys } from "../../keys/private-key.js";
 import { certificatesIn, readCertificates, type Certificate } from "../pkcs7/certificate.js";
 import type { Key } from "../types.js";

@@ -1,6 +1,6 @@
 import { OcicryptError } from "../../errors.js";
 import { thumbprint } from "../../keys/asymmetric-key.js";
-import { recoverKeyFile } from "../../keys/key-text.js";
+import { recoverKeyFile } from "../../keys/material.js";
 import { readPublicKeys } from "../../keys/public-key.js";
 import { unrecognized } from "../../keys/refusals.js";
 import { recognizeKeyFile } from "./recognise.js";

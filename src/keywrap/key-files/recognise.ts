@@ -1,5 +1,10 @@
-import { isBinaryOpenPgp, isPkcs12InBer, recoverKeyFile } from "../../keys/key-text.js";
-import { type KeyMaterial, readKeyMaterial } from "../../keys/material.js";
+import {
+  isBinaryOpenPgp,
+  isPkcs12InBer,
+  type KeyMaterial,
+  readKeyMaterial,
+  recoverKeyFile,
+} from "../../keys/material.js";
 import { unrecognized } from "../../keys/refusals.js";
 import { MAX_KEY_FILE_SIZE } from "../../spec/limits.js";
 import { decodeBase64 } from "../../spec/base64.js";

@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { execFile } from "node:child_process";
 import { OcicryptError } from "../../errors.js";
 import { isArmored, type Packet, readArmor, readPackets, readUint, TAG } from "./packets.js";
 
@@ -98,7 +99,7 @@ export interface TransferableKey {
 export type PgpKeyInput = string | Uint8Array;
 
 /** Above the largest rings in use, those of whole distributions. */
-export const MAX_RING_SIZE: number = 64 * 1024 * 1024;
+const MAX_RING_SIZE: number = 64 * 1024 * 1024;
 const MAX_PACKETS = 1024 * 1024;
 
 const PRIMARY_TAGS: readonly number[] = [TAG.publicKey, TAG.secretKey];
@@ -206,4 +207,67 @@ export function matchesUserId(userId: string, { text }: RecipientName): boolean 
 /** Converts ASCII only: other letters, such as the Kelvin sign, have ASCII lower-case forms. */
 function lowerAscii(text: string): string {
   return text.replace(/[A-Z]/g, (letter) => letter.toLowerCase());
+}
+
+const TIMEOUT_MS = 30_000;
+
+/**
+ * Exports from gpg's key ring the public keys that a name may match: a superset of the real matches,
+ * empty if there are none. Respects `GNUPGHOME`, like gpg itself.
+ *
+ * @throws {@link OcicryptError} `GPG_NOT_FOUND`, `GPG_FAILED`
+ */
+export async function exportPublicKeys(
+  { text, hex }: RecipientName,
+  signal: AbortSignal | undefined,
+): Promise<Uint8Array> {
+  signal?.throwIfAborted();
+  // After an asterisk, gpg takes the text as part of a user id, not as search syntax.
+  const pattern = hex === undefined ? `*${text}` : `0x${hex}`;
+  // Without --utf8-strings, gpg reads the pattern in the character set of the locale.
+  const output = ["--batch", "--no-tty", "--no-armor", "--utf8-strings", "--status-fd", "2"];
+  const args = [...output, "--export", "--", pattern];
+  const { error, stdout, stderr } = await run(args, signal);
+  signal?.throwIfAborted();
+  // EXPORT_RES shows that gpg searched the ring. Some versions then fail if they found nothing, and
+  // all fail if any key in the ring is damaged.
+  if (error === null || /^\[GNUPG:\] EXPORT_RES /m.test(stderr)) return stdout;
+  throw gpgError(error, stderr);
+}
+
+interface Outcome {
+  error: (Error & { code?: unknown; killed?: unknown }) | null;
+  stdout: Uint8Array;
+  stderr: string;
+}
+
+function run(args: readonly string[], signal: AbortSignal | undefined): Promise<Outcome> {
+  const options = {
+    encoding: "buffer",
+    maxBuffer: MAX_RING_SIZE,
+    timeout: TIMEOUT_MS,
+    windowsHide: true,
+    ...(signal !== undefined && { signal }),
+  } as const;
+  return new Promise((resolve) => {
+    execFile("gpg", args, options, (error, stdout, stderr) => {
+      resolve({ error, stdout, stderr: stderr.toString("utf8") });
+    });
+  });
+}
+
+function gpgError(error: NonNullable<Outcome["error"]>, stderr: string): OcicryptError {
+  if (error.code === "ENOENT") {
+    const message = "gpg is not installed; OpenPGP recipients are looked up in its key ring";
+    return new OcicryptError("GPG_NOT_FOUND", message, { cause: error });
+  }
+  const why =
+    error.code === "ERR_CHILD_PROCESS_STDIO_MAXBUFFER"
+      ? "too many keys match"
+      : error.killed === true
+        ? `no answer in ${String(TIMEOUT_MS / 1000)} s`
+        : (stderr.split("\n").findLast((line) => line.startsWith("gpg: ")) ?? error.message);
+  return new OcicryptError("GPG_FAILED", `gpg could not export the public key: ${why}`, {
+    cause: error,
+  });
 }

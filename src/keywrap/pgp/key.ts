@@ -1,3 +1,4 @@
+import type { Config, PrivateKey, SecretKeyPacket, SecretSubkeyPacket } from "openpgp";
 import { OcicryptError } from "../../errors.js";
 import type { Key } from "../types.js";
 import {
@@ -11,7 +12,11 @@ import {
 } from "./openpgp.js";
 import { readKeyRing, type PgpKeyInput, type TransferableKey } from "./key-ring.js";
 import { parseMessage, type PgpMessage, type SessionKeyPacket } from "./message.js";
-import type { Config, PrivateKey, SecretKeyPacket, SecretSubkeyPacket } from "openpgp";
+
+export interface PgpRecipientOptions {
+  /** The public keys to search: one, several or a ring, binary or armored; by default gpg's ring. */
+  keyRing?: PgpKeyInput | undefined;
+}
 
 export interface PgpKeyOptions {
   /** The password of locked keys, in UTF-8. */

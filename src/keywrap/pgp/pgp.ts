@@ -2,8 +2,9 @@ import { randomBytes } from "node:crypto";
 import type { AlgorithmInfo, Config, KeyID, PublicKey, Subkey } from "openpgp";
 import { OcicryptError } from "../../errors.js";
 import type { Recipient } from "../types.js";
-import { exportPublicKeys } from "./gpg.js";
+import type { PgpRecipientOptions } from "./key.js";
 import {
+  exportPublicKeys,
   type KeyIdentity,
   matchesIdentity,
   matchesUserId,
@@ -16,11 +17,6 @@ import {
 import { configure, keyError, loadOpenPgp, MIN_BITS, nameOfKey, type OpenPgp } from "./openpgp.js";
 
 export { key } from "./key.js";
-
-export interface PgpRecipientOptions {
-  /** The public keys to search: one, several or a ring, binary or armored; by default gpg's ring. */
-  keyRing?: PgpKeyInput | undefined;
-}
 
 /**
  * Creates a recipient with an OpenPGP key. The layer's key is wrapped in a separate OpenPGP message,

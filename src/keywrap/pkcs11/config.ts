@@ -1,9 +1,9 @@
 import { readFile, readdir, stat } from "node:fs/promises";
 import { homedir } from "node:os";
 import { isAbsolute, join } from "node:path";
+import type { Stats } from "node:fs";
 import { OcicryptError } from "../../errors.js";
 import { parseYamlMapping } from "./key-file.js";
-import type { Stats } from "node:fs";
 import type { Pkcs11Uri } from "./uri.js";
 
 /** The PKCS#11 modules, which are native code, that a key file may load. */

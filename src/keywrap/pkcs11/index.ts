@@ -6,7 +6,7 @@
 export * as pkcs11 from "./pkcs11.js";
 
 export type { Pkcs11KeyOptions } from "./key.js";
-export type { Pkcs11RecipientOptions } from "./pkcs11.js";
+export type { Pkcs11RecipientOptions } from "./key.js";
 export type { Pkcs11Config } from "./config.js";
 export type { Cryptoki, Pkcs11Js } from "./module.js";
 export type { OaepHash } from "./oaep.js";

@@ -6,7 +6,16 @@ import type { Key } from "../types.js";
 import { parseBlob, type Pkcs11Recipient } from "./blob.js";
 import { isKeyFile, parseKeyFile, requireKeyNamed } from "./key-file.js";
 import type { TokenOptions } from "./module.js";
-import { decryptOaep, oaepAlgorithm, requireRsa, rsaBits } from "./oaep.js";
+import { decryptOaep, oaepAlgorithm, requireRsa, rsaBits, type OaepHash } from "./oaep.js";
+
+export interface Pkcs11RecipientOptions extends TokenOptions {
+  /**
+   * The hash of RSA-OAEP; by default the value of the environment variable
+   * `OCICRYPT_OAEP_HASHALG`, or `sha256`. An RSA key of 2048 bits needs `sha1`: with `sha256` it can
+   * hold 190 bytes, and the options of a layer have 193.
+   */
+  hash?: OaepHash | undefined;
+}
 
 export interface Pkcs11KeyOptions extends TokenOptions, PrivateKeyOptions {
   /** The key's name in reports. */

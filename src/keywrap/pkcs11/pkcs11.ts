@@ -3,6 +3,7 @@ import type { KeyInput } from "../../keys/material.js";
 import { readPublicKeys } from "../../keys/public-key.js";
 import { thumbprint } from "../../keys/asymmetric-key.js";
 import type { Recipient } from "../types.js";
+import type { Pkcs11RecipientOptions } from "./key.js";
 import { serializeBlob } from "./blob.js";
 import { isKeyFile, parseKeyFile, requireKeyNamed } from "./key-file.js";
 import type { TokenOptions } from "./module.js";
@@ -10,21 +11,11 @@ import {
   defaultOaepHash,
   encryptOaep,
   oaepAlgorithm,
-  type OaepHash,
   requireRsa,
   requireWrappingSize,
 } from "./oaep.js";
 
 export { key } from "./key.js";
-
-export interface Pkcs11RecipientOptions extends TokenOptions {
-  /**
-   * The hash of RSA-OAEP; by default the value of the environment variable
-   * `OCICRYPT_OAEP_HASHALG`, or `sha256`. An RSA key of 2048 bits needs `sha1`: with `sha256` it can
-   * hold 190 bytes, and the options of a layer have 193.
-   */
-  hash?: OaepHash | undefined;
-}
 
 /**
  * Creates a recipient whose private key is in a PKCS#11 token.

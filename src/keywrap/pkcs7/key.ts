@@ -15,6 +15,13 @@ import {
 } from "./certificate.js";
 import type { Pkcs7PrivateKey } from "./open.js";
 
+export interface Pkcs7RecipientOptions {
+  /** Rejects an expired certificate. Default: `false`, as peers do not check the dates. */
+  strict?: boolean | undefined;
+  /** Called for an expired certificate, which is used nevertheless. */
+  onWarning?: ((message: string) => void) | undefined;
+}
+
 export interface Pkcs7KeyOptions extends PrivateKeyOptions {
   /**
    * The key's certificate, alone or among others, as PEM or DER. Only recipients that name it are

@@ -2,7 +2,7 @@ import { type CipherGCMTypes, createDecipheriv, type KeyObject } from "node:cryp
 import type { AlgorithmIdentifier } from "pkijs";
 import { OcicryptError } from "../../errors.js";
 import { rsaBits } from "../../keys/asymmetric-key.js";
-import { parsePrivateOptions, wipePrivateOptions } from "../../cipher/private-options.js";
+import { parsePrivateOptions, wipePrivateOptions } from "../../cipher/options.js";
 import { childrenOf, octetsOf, smallIntegerOf } from "../../keys/asn1.js";
 import { newAttempts, takeAttempt } from "../unwrapping.js";
 import type { UnwrapContext } from "../types.js";

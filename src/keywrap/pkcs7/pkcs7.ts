@@ -10,6 +10,7 @@ import {
   SET,
 } from "../../keys/der.js";
 import type { Recipient } from "../types.js";
+import type { Pkcs7RecipientOptions } from "./key.js";
 import {
   type Certificate,
   type CertificateInput,
@@ -89,13 +90,6 @@ function toRecipient(certificates: readonly Certificate[]): Recipient {
     wrap: (privateOptions) =>
       Promise.resolve().then(() => encodeEnvelopedData(privateOptions, certificates)),
   };
-}
-
-export interface Pkcs7RecipientOptions {
-  /** Rejects an expired certificate. Default: `false`, as peers do not check the dates. */
-  strict?: boolean | undefined;
-  /** Called for an expired certificate, which is used nevertheless. */
-  onWarning?: ((message: string) => void) | undefined;
 }
 
 /**

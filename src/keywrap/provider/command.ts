@@ -1,8 +1,8 @@
 import { spawn, type ChildProcessWithoutNullStreams } from "node:child_process";
 import { OcicryptError } from "../../errors.js";
-import { invalidAnswer, MAX_MESSAGE_SIZE, MAX_WORDS } from "./messages.js";
 import { printable, reasonOf } from "../../text/printable.js";
 import { redact } from "../../text/redact.js";
+import { invalidAnswer, MAX_MESSAGE_SIZE, MAX_WORDS } from "./messages.js";
 
 export interface Command {
   readonly path: string;

@@ -1,4 +1,6 @@
 import { OcicryptError } from "../../errors.js";
+import { printable, reasonOf } from "../../text/printable.js";
+import { redactError, redactOpaque } from "../../text/redact.js";
 import type { Recipient, Key } from "../types.js";
 import {
   DEFAULT_TIMEOUT,
@@ -11,8 +13,6 @@ import {
 } from "./messages.js";
 import { findProvider, type ProviderConfig, type Invocation } from "./config.js";
 import { withDeadline } from "./deadline.js";
-import { printable, reasonOf } from "../../text/printable.js";
-import { redactError, redactOpaque } from "../../text/redact.js";
 import { runCommand } from "./command.js";
 
 /**

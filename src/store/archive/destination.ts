@@ -5,9 +5,6 @@ import { OcicryptError } from "../../errors.js";
 import type { Descriptor } from "../../spec/descriptor.js";
 import { MAX_MANIFEST_SIZE } from "../../spec/limits.js";
 import { single } from "../../io/source.js";
-import { openArchive, readIn, statIfThere } from "./source.js";
-import { invalid } from "./headers.js";
-import { writeArchive, type ArchiveEntry } from "./writer.js";
 import {
   readChunks,
   syncDirectory,
@@ -27,6 +24,9 @@ import {
 import { placeOf, type Reference } from "../reference.js";
 import { makeStage, removeStage, removeStaleStages, withLock } from "../stage.js";
 import type { ImageDestination } from "../types.js";
+import { openArchive, readIn, statIfThere } from "./source.js";
+import { invalid } from "./headers.js";
+import { writeArchive, type ArchiveEntry } from "./writer.js";
 
 /**
  * Returns a destination that writes an image as an OCI archive: `oci-layout`, `index.json`, and the

@@ -16,6 +16,9 @@ import {
   writing,
   makeDirectories,
 } from "../../io/files.js";
+import { placeOf, type Reference } from "../reference.js";
+import { isStage, makeStage, removeStage, removeStaleStages, withLock } from "../stage.js";
+import type { ImageDestination } from "../types.js";
 import {
   EMPTY_INDEX,
   blobPath,
@@ -26,9 +29,6 @@ import {
   withName,
   type LayoutIndex,
 } from "./format.js";
-import { placeOf, type Reference } from "../reference.js";
-import { isStage, makeStage, removeStage, removeStaleStages, withLock } from "../stage.js";
-import type { ImageDestination } from "../types.js";
 
 /**
  * Returns a destination that writes an image into an OCI layout directory, which may already exist

@@ -1,7 +1,6 @@
 import { lintConfig } from "ocicrypt/image";
 import { provider } from "ocicrypt/provider";
-import { parsePrivateOptions } from "../../../dist/cipher/private-options.js";
-import { parsePublicOptions } from "../../../dist/cipher/public-options.js";
+import { parsePrivateOptions, parsePublicOptions } from "../../../dist/cipher/options.js";
 import { decodeMessage } from "../../../dist/keywrap/provider/grpc.js";
 import { parseAnswer, parseRequest } from "../../../dist/keywrap/provider/messages.js";
 import { parseDocument, readSubject } from "../../../dist/spec/manifest.js";

@@ -3,7 +3,7 @@ import { rm } from "node:fs/promises";
 import { describe, expect, it } from "vitest";
 import { OcicryptError, type ErrorCode } from "../../../src/errors.js";
 import { encryptImage, type EncryptImageResult } from "../../../src/image/encrypt.js";
-import type { ImageProgress } from "../../../src/image/engine/progress.js";
+import type { ImageProgress } from "../../../src/image/engine/copy-blobs.js";
 import type { Reuse } from "../../../src/image/features/reuse.js";
 import type { Key, Recipient } from "../../../src/keywrap/types.js";
 import { layoutDestination } from "../../../src/store/layout/destination.js";

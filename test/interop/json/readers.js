@@ -1,8 +1,7 @@
 import { isDeepStrictEqual } from "node:util";
-import { parsePrivateOptions } from "../../../dist/cipher/private-options.js";
-import { parsePublicOptions } from "../../../dist/cipher/public-options.js";
+import { parsePrivateOptions, parsePublicOptions } from "../../../dist/cipher/options.js";
 import { isOcicryptError } from "../../../dist/errors.js";
-import { parseConfig } from "../../../dist/spec/config.js";
+import { parseConfig } from "../../../dist/image/manifests/image-config.js";
 import { parseDocument } from "../../../dist/spec/manifest.js";
 
 // The content of Go's types, in terms of their JSON; a list is of its first item, and `{}` a map.

@@ -1,7 +1,7 @@
 import { createDecipheriv, createHmac } from "node:crypto";
 import { describe, expect, it } from "vitest";
 import { pkcs7 } from "../../../src/keywrap/pkcs7/index.js";
-import { parsePrivateOptions } from "../../../src/cipher/private-options.js";
+import { parsePrivateOptions } from "../../../src/cipher/options.js";
 import { readMessage, readVector, wrappedKeys } from "./files.js";
 
 interface Descriptor {

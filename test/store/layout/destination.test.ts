@@ -15,7 +15,7 @@ import { spawnSync } from "node:child_process";
 import { describe, expect, it } from "vitest";
 import { OcicryptError } from "../../../src/errors.js";
 import { host as hostOfStages } from "../../../src/store/stage.js";
-import { REF_NAME } from "../../../src/spec/annotations.js";
+import { REF_NAME } from "../../../src/spec/descriptor.js";
 import { layoutDestination } from "../../../src/store/layout/destination.js";
 import type { ImageDestination } from "../../../src/store/types.js";
 import { chunked } from "../../support/bytes.js";
