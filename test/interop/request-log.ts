@@ -6,16 +6,19 @@ export interface RequestLog {
   host: string;
   /** Of each request, the method and what it is about, without digests and the like. */
   requests: string[];
+  /** Of each request that succeeded, the method and the path. */
+  lines: string[];
 }
 
 /** Passes requests on to a registry until the test ends, and notes them. */
 export async function requestLog(target: string): Promise<RequestLog> {
   const [hostname, port] = target.split(":");
-  const log: RequestLog = { host: "", requests: [] };
+  const log: RequestLog = { host: "", requests: [], lines: [] };
   const server = createServer((message, response) => {
     const { method = "", url: path = "", headers } = message;
     log.requests.push(`${method} ${kindOf(path)}`);
     const onward = request({ hostname, port, method, path, headers }, (answer) => {
+      if ((answer.statusCode ?? 500) < 300) log.lines.push(`${method} ${path}`);
       response.writeHead(answer.statusCode ?? 500, answer.headers);
       answer.pipe(response);
     });
