@@ -7,7 +7,7 @@ export type Asn1Node = BaseBlock;
 /**
  * Parses one element of BER and rejects bytes that follow it.
  *
- * @throws {Error} when it is malformed
+ * @throws {Error} if it is malformed
  */
 export function parseBer(bytes: Uint8Array): Asn1Node {
   const limits = {
@@ -20,7 +20,9 @@ export function parseBer(bytes: Uint8Array): Asn1Node {
   return result;
 }
 
-/** The elements in a constructed one, also in Go's SEQUENCE that is marked as primitive. */
+/**
+ * Returns the elements of a constructed element, and of Go's SEQUENCE that is marked as primitive.
+ */
 export function childrenOf(node: unknown): readonly Asn1Node[] {
   if (!(node instanceof Constructed)) throw new Error("an element is not constructed");
   return node.valueBlock.value;
@@ -31,14 +33,16 @@ export function hasContextTag(node: Asn1Node | undefined, tag: number): node is 
   return node?.idBlock.tagClass === 3 && node.idBlock.tagNumber === tag;
 }
 
-/** The contents of an OCTET STRING, in one part or several, or of a primitive context tag. */
+/**
+ * Returns the contents of an OCTET STRING in one or several parts, or of a primitive context tag.
+ */
 export function octetsOf(node: unknown): Uint8Array {
   if (node instanceof OctetString) return new Uint8Array(node.getValue());
   if (node instanceof Primitive) return node.valueBlock.valueHexView;
   throw new Error("an element is not an OCTET STRING");
 }
 
-/** The value of an INTEGER that is small and not negative. */
+/** Returns the value of a small INTEGER that is not negative. */
 export function smallIntegerOf(node: unknown): number {
   const [value, ...more] = node instanceof Integer ? node.valueBlock.valueHexView : [];
   if (value === undefined || value > 0x7f || more.length > 0) {

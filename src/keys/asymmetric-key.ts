@@ -5,12 +5,12 @@ import { MAX_RSA_BITS } from "../spec/limits.js";
 import { OBJECT_IDENTIFIER, readElements, readOnly, SEQUENCE } from "./der.js";
 import { unrecognized } from "./refusals.js";
 
-/** One half of an RSA, EC or other key pair, with what its JWK says about it. */
+/** One half of an RSA, EC or other key pair, with the properties in its JWK. */
 export interface AsymmetricKey {
   key: KeyObject;
   kid?: string;
   alg?: string;
-  /** Whether it comes from a JWK Set, which can hold keys for other uses: RFC 7517, section 5. */
+  /** Whether it comes from a JWK Set, which can contain keys for other uses: RFC 7517 section 5. */
   isOfSet?: boolean;
 }
 
@@ -20,7 +20,7 @@ export const MIN_RSA_BITS = 2048;
 /** Go's crypto/rsa rejects larger exponents (rsa.go, checkPub), so no peer could use the key. */
 const MAX_RSA_EXPONENT = 2n ** 31n - 1n;
 
-/** The names of JOSE for the curves of RFC 7518 section 6.2.1.1. */
+/** The JOSE names of the curves of RFC 7518 section 6.2.1.1. */
 const CURVES: ReadonlyMap<string | undefined, string> = /* @__PURE__ */ new Map([
   ["prime256v1", "P-256"],
   ["secp384r1", "P-384"],
@@ -31,17 +31,17 @@ export function isRsa(key: KeyObject): boolean {
   return key.asymmetricKeyType === "rsa";
 }
 
-/** The length of the modulus, 0 for keys that are not RSA. */
+/** Returns the length of the modulus in bits; 0 for keys that are not RSA. */
 export function rsaBits(key: KeyObject): number {
   return key.asymmetricKeyDetails?.modulusLength ?? 0;
 }
 
-/** The curve of an EC key by its name in JOSE; `undefined` for other curves and keys. */
+/** Returns the JOSE name of an EC key's curve; `undefined` for other curves and keys. */
 export function curveOf(key: KeyObject): string | undefined {
   return CURVES.get(key.asymmetricKeyDetails?.namedCurve);
 }
 
-/** The type of a key for people, e.g. `RSA-2048` or `EC P-256`. */
+/** Describes the type of a key for people, such as `RSA-2048` or `EC P-256`. */
 export function describeKey(key: KeyObject): string {
   if (isRsa(key)) return `RSA-${String(rsaBits(key))}`;
   const { namedCurve } = key.asymmetricKeyDetails ?? {};
@@ -52,7 +52,7 @@ export function describeKey(key: KeyObject): string {
 /**
  * Checks that an RSA key has a size that is accepted for wrapping keys.
  *
- * @param name how to call the key or its file in the message
+ * @param name the name of the key or its file in the message
  * @throws {@link OcicryptError} `KEY_UNSUPPORTED`
  */
 export function requireRsaSize(key: KeyObject, name: string): void {
@@ -63,9 +63,9 @@ export function requireRsaSize(key: KeyObject, name: string): void {
 }
 
 /**
- * Rejects public keys that OpenSSL reads and that protect nothing, or that peers reject: RSA whose
- * exponent is 1, even, or above what Go accepts, RSA with an even modulus, and EC keys that carry
- * curve parameters of their own (RFC 5480 section 2.1.1: named curves only).
+ * Rejects public keys that OpenSSL reads but that protect nothing, or that peers reject: RSA keys
+ * whose exponent is 1, even or larger than Go accepts, RSA keys with an even modulus, and EC keys
+ * with their own curve parameters (RFC 5480 section 2.1.1 allows only named curves).
  *
  * @throws {@link OcicryptError} `KEY_UNSUPPORTED`
  */
@@ -89,8 +89,8 @@ export function requireSoundKey(key: KeyObject): void {
 
 /**
  * Rejects an EC private key whose number is longer than its curve's order. OpenSSL imports such a
- * key, and exporting it as a JWK, which jose does too, ends the process with a failed assertion
- * (src/crypto/crypto_util.cc of Node.js, EncodeBignum). Exporting it as SEC1 only fails.
+ * key. Exporting it as a JWK, as jose does, ends the process with a failed assertion (EncodeBignum
+ * in src/crypto/crypto_util.cc of Node.js), whereas exporting it as SEC1 only fails.
  *
  * @throws {@link OcicryptError} `KEY_UNRECOGNIZED`
  */
@@ -104,7 +104,7 @@ export function requireSoundPrivateKey(key: KeyObject): KeyObject {
   }
 }
 
-/** The algorithm parameters of SubjectPublicKeyInfo are an OBJECT IDENTIFIER for named curves. */
+/** For named curves, the algorithm parameters of SubjectPublicKeyInfo are an OBJECT IDENTIFIER. */
 function hasNamedCurve(key: KeyObject): boolean {
   const publicKey = key.type === "private" ? createPublicKey(key) : key;
   const [algorithm] = readElements(
@@ -113,12 +113,15 @@ function hasNamedCurve(key: KeyObject): boolean {
   return readElements(algorithm?.contents ?? new Uint8Array())[1]?.tag === OBJECT_IDENTIFIER;
 }
 
-/** The JWK thumbprint of an RSA or EC key with SHA-256, the same for both halves: RFC 7638. */
+/**
+ * Returns the JWK thumbprint (RFC 7638) of an RSA or EC key with SHA-256, which is the same for
+ * both halves.
+ */
 export function thumbprint(key: KeyObject): string {
   const publicKey = key.type === "private" ? createPublicKey(key) : key;
   const { crv, e, kty, n, x, y } = publicKey.export({ format: "jwk" });
-  // Section 3.2: the required members in the order of their names. JSON leaves out the undefined
-  // ones, which this type of key does not have.
+  // Section 3.2: the required members in the order of their names. JSON omits undefined members,
+  // which this type of key does not have.
   const json = JSON.stringify({ crv, e, kty, n, x, y });
   return createHash("sha256").update(json).digest("base64url");
 }
@@ -136,7 +139,7 @@ export function isKeyObject(value: unknown): value is KeyObject | webcrypto.Cryp
   return types.isKeyObject(value) || types.isCryptoKey(value);
 }
 
-/** A key with the algorithm and the operations that Web Cryptography allows it, if it does. */
+/** Returns a key with the algorithm and the operations of a `CryptoKey`. */
 export function fromKeyObject(
   value: KeyObject | webcrypto.CryptoKey,
 ): AsymmetricKey & { operations?: readonly string[] } {

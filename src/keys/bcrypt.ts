@@ -10,7 +10,7 @@ export interface BcryptInput {
   size: number;
 }
 
-/** CommonJS, as a text, so that it runs wherever this module has been built or bundled to. */
+/** CommonJS as text, so that it also runs after this module has been bundled. */
 const WORKER = `
 const { parentPort, workerData } = require("node:worker_threads");
 const { module, password, salt, rounds, size } = workerData;
@@ -21,10 +21,10 @@ parentPort.postMessage(failed ? undefined : derived);
 `;
 
 /**
- * Derives a key as OpenSSH does (bcrypt_pbkdf of OpenBSD). The package takes a second or two in
- * which nothing else could run, so it runs in a thread, which an aborted signal ends.
+ * Derives a key as OpenSSH does (bcrypt_pbkdf of OpenBSD). This takes a second or two, so it runs
+ * in a thread, which an aborted signal ends.
  *
- * @throws {Error} when the input cannot be used
+ * @throws {Error} if the input cannot be used
  */
 export async function deriveBcrypt(input: BcryptInput, signal?: AbortSignal): Promise<Buffer> {
   signal?.throwIfAborted();

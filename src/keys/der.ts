@@ -24,7 +24,10 @@ export interface DerElement {
   encoding: Uint8Array;
 }
 
-/** Where an element's contents lie; `end` can be beyond the bytes of a file that is cut off. */
+/**
+ * The position of an element's contents. In a file that is cut off, `end` can be beyond the last
+ * byte.
+ */
 interface Extent {
   tag: number;
   start: number;
@@ -32,8 +35,8 @@ interface Extent {
 }
 
 /**
- * Recognises a key or certificate without parsing it: Node's errors for the wrong kind do not say
- * what it is, and its `createPublicKey` silently derives a public key from a private one.
+ * Recognises a key or certificate without parsing it. Node's errors do not say which kind of file
+ * it is, and `createPublicKey` silently derives a public key from a private key.
  */
 export function derKind(bytes: Uint8Array): DerKind | undefined {
   const [outer, ...rest] = elementsOf(bytes) ?? [];
@@ -55,16 +58,18 @@ export function derKind(bytes: Uint8Array): DerKind | undefined {
   return second.tag === SEQUENCE && !isAlgorithm ? "certificate" : undefined;
 }
 
-/** The size that the outermost element claims, or `undefined` where no SEQUENCE starts. */
+/**
+ * Returns the size that the outermost element states, or `undefined` if no SEQUENCE starts here.
+ */
 export function claimedSize(bytes: Uint8Array): number | undefined {
   const extent = readExtent(bytes, 0);
   return extent?.tag === SEQUENCE ? extent.end : undefined;
 }
 
 /**
- * The elements that follow one another in `bytes`.
+ * Returns the consecutive elements in `bytes`.
  *
- * @throws {Error} when they do not end where `bytes` does
+ * @throws {Error} if they do not end where `bytes` ends
  */
 export function readElements(bytes: Uint8Array): DerElement[] {
   const elements = elementsOf(bytes);
@@ -73,9 +78,9 @@ export function readElements(bytes: Uint8Array): DerElement[] {
 }
 
 /**
- * The contents of the only element in `bytes`.
+ * Returns the contents of the only element in `bytes`.
  *
- * @throws {Error} when there is another tag, or another number of elements
+ * @throws {Error} if there is another tag, or another number of elements
  */
 export function readOnly(bytes: Uint8Array, tag: number): Uint8Array {
   const [element, ...more] = readElements(bytes);
@@ -112,7 +117,9 @@ function readExtent(bytes: Uint8Array, offset: number): Extent | undefined {
   return { tag, start, end: start + length };
 }
 
-/** Encodes one element with the shortest length, as DER has it: X.690 section 10.1. */
+/**
+ * Encodes one element with the shortest form of its length, as DER requires: X.690 section 10.1.
+ */
 export function encodeElement(tag: number, ...contents: readonly Uint8Array[]): Uint8Array {
   const length = contents.reduce((sum, part) => sum + part.byteLength, 0);
   return Buffer.concat([Buffer.from([tag, ...encodeLength(length)]), ...contents]);

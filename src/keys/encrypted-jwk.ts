@@ -36,7 +36,7 @@ export async function decryptJwk(
     ({ plaintext } = await abortable<{ plaintext: Uint8Array }>(decrypted, signal));
   } catch {
     signal?.throwIfAborted();
-    // Another password and a damaged message cannot be told apart.
+    // A wrong password and a damaged message cannot be distinguished.
     throw new OcicryptError("PASSWORD_WRONG", "the password does not open the encrypted JWK");
   }
   try {
@@ -46,7 +46,7 @@ export async function decryptJwk(
   }
 }
 
-/** @param why the reason for the error, since the parser's own could quote the key */
+/** @param why the reason for the error, because the parser's own message could quote the key */
 function parseObject(text: string, why: string): JsonObject {
   const refuse = (): OcicryptError => unrecognized(why);
   return requireObject(parseJson(text, { maxSize: MAX_KEY_FILE_SIZE, refuse }), refuse);

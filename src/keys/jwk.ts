@@ -7,7 +7,9 @@ import { tooManyKeys, unrecognized } from "./refusals.js";
 type Jwk = Readonly<Record<string, unknown>>;
 type Half = "public" | "private";
 
-/** The names of RFC 7517 section 4.3 and Web Cryptography for operations that wrapping needs. */
+/**
+ * The operations that wrapping needs, by their names in RFC 7517 section 4.3 and Web Cryptography.
+ */
 const OPERATIONS: Record<Half, Record<"RSA" | "EC", readonly string[]>> = {
   public: { RSA: ["encrypt", "wrapKey"], EC: ["deriveKey", "deriveBits"] },
   private: { RSA: ["decrypt", "unwrapKey"], EC: ["deriveKey", "deriveBits"] },
@@ -15,7 +17,7 @@ const OPERATIONS: Record<Half, Record<"RSA" | "EC", readonly string[]>> = {
 
 /**
  * Returns the keys of a JWK or a JWK Set. Keys of a set that have other uses, such as signing, are
- * skipped as long as one is left.
+ * skipped if at least one other key is left.
  *
  * @throws {@link OcicryptError} `KEY_UNRECOGNIZED`, `KEY_UNSUPPORTED`, `KEY_USE_FORBIDDEN`,
  *   `KEY_IS_PRIVATE`, `KEY_IS_PUBLIC`
@@ -49,7 +51,7 @@ function readJwk(jwk: Jwk, half: Half): AsymmetricKey {
         : 'this is JSON without the "kty" of a JWK';
     throw new OcicryptError("KEY_UNSUPPORTED", message);
   }
-  // As in Go, a member that is null is absent.
+  // As in Go, a null member counts as absent.
   const isPrivate = jwk.d !== undefined && jwk.d !== null;
   if (half === "public" && isPrivate) {
     throw new OcicryptError("KEY_IS_PRIVATE", "this JWK is a private key; a public key is needed");
@@ -92,7 +94,7 @@ export function requireOperations(key: KeyObject, half: Half, operations: readon
 }
 
 function areAllowed(operations: readonly unknown[], kty: "RSA" | "EC", half: Half): boolean {
-  // The public half of an agreement key has no operation of its own: Web Cryptography exports [].
+  // The public half of a key for key agreement has no operations: Web Cryptography exports [].
   if (kty === "EC" && half === "public" && operations.length === 0) return true;
   return operations.some((each) => OPERATIONS[half][kty].includes(each as string));
 }

@@ -9,7 +9,7 @@ import { type PemBlock, pemBlocks } from "./pem.js";
 import { unrecognized } from "./refusals.js";
 
 /**
- * A key as its owner has it: the text or bytes of a key file, a parsed JWK or JWK Set, or a key of
+ * A key in any accepted form: the text or bytes of a key file, a parsed JWK or JWK Set, or a key of
  * Node.js or Web Cryptography.
  */
 export type KeyInput =
@@ -27,7 +27,7 @@ export type KeyMaterial =
 /**
  * Recognises the form of a key file by its content.
  *
- * @throws {@link OcicryptError} `KEY_UNRECOGNIZED`, naming what is wrong with the file
+ * @throws {@link OcicryptError} `KEY_UNRECOGNIZED`, with a message that says why
  */
 export function readKeyMaterial(input: KeyInput): KeyMaterial {
   if (isKeyObject(input)) return { form: "object", key: fromKeyObject(input) };
@@ -95,11 +95,11 @@ function whyNotText(text: string): string {
 }
 
 /**
- * The content of a key file as its key's program wrote it. Secret stores, environment variables,
- * YAML and PowerShell change the text around a key without losing any of it: they escape its line
- * ends, encode the file in base64 or UTF-16, or put a byte order mark before it.
+ * Restores the content of a key file as the program wrote it. Secret stores, environment variables,
+ * YAML and PowerShell change the text around a key without losing information: they escape its line
+ * ends, encode the file in base64 or UTF-16, or add a byte order mark.
  *
- * @returns text, without a byte order mark and space around it, or the bytes of a binary file
+ * @returns the text, without a byte order mark and surrounding space, or the bytes of a binary file
  */
 export function recoverKeyFile(content: string | Uint8Array): string | Uint8Array {
   let recovered = decode(content);
@@ -132,7 +132,9 @@ function withoutMark(bytes: Uint8Array): Uint8Array {
   return hasMark ? bytes.subarray(3) : bytes;
 }
 
-/** UTF-16 with a byte order mark, or without one where every other byte of the start is zero. */
+/**
+ * Decodes UTF-16 with a byte order mark, or without one if every other byte at the start is zero.
+ */
 function utf16(bytes: Uint8Array): string | undefined {
   const [a, b, c, d] = bytes;
   const isLittle = (a === 0xff && b === 0xfe) || (a !== 0 && b === 0 && c !== 0 && d === 0);
@@ -153,14 +155,16 @@ function unescape(text: string): string {
   return isPem ? text.replace(/\\+r\\+n|\\+[nr]/g, "\n") : text;
 }
 
-/** The bytes of a text that is base64 and nothing else, in lines or quotes at most. */
+/** Decodes a text that is entirely base64, possibly in lines or quotes. */
 function fromBase64(text: string): Buffer | undefined {
   const body = text.replace(/^["']|["']$|\s+/g, "");
   if (body.length < 40 || !/^[\w+/-]+={0,2}$/.test(body)) return undefined;
   return Buffer.from(body, "base64");
 }
 
-/** Whether decoded base64 looks like a file: any word of some length is base64 of something. */
+/**
+ * Whether decoded base64 looks like a file, because every word of a certain length is valid base64.
+ */
 function isPromising(decoded: string | Uint8Array): boolean {
   if (typeof decoded === "string") {
     return /-----BEGIN |^(?:ssh-|ecdsa-|\{)/.test(decoded) || fromBase64(decoded) !== undefined;
@@ -169,7 +173,9 @@ function isPromising(decoded: string | Uint8Array): boolean {
   return isBinaryOpenPgp(decoded) || isJavaKeyStore(decoded);
 }
 
-/** A packet of a primary key in either of its formats: RFC 9580, section 4.2. */
+/**
+ * Whether content starts with the packet of a primary key, in either format: RFC 9580 section 4.2.
+ */
 export function isBinaryOpenPgp(content: Uint8Array): boolean {
   const first = content[0] ?? 0;
   if ((first & 0x80) === 0) return false;
@@ -177,15 +183,15 @@ export function isBinaryOpenPgp(content: Uint8Array): boolean {
   return tag === 5 || tag === 6;
 }
 
-/** The magic numbers of JKS and JCEKS files. */
+/** Whether content starts with the magic number of a JKS or JCEKS file. */
 function isJavaKeyStore(content: Uint8Array): boolean {
   const magic = Buffer.from(content.subarray(0, 4)).toString("hex");
   return magic === "feedfeed" || magic === "cececece";
 }
 
 /**
- * A PFX whose outermost length is indefinite, as BER allows it and some programs write it: a
- * SEQUENCE of the version and a SEQUENCE.
+ * Whether content is a PFX with an indefinite outermost length, which BER allows and some programs
+ * write: a SEQUENCE of the version and a SEQUENCE.
  */
 export function isPkcs12InBer(content: Uint8Array): boolean {
   const start = [0x30, 0x80, 0x02, 0x01, 0x03, 0x30];

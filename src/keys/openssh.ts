@@ -4,7 +4,9 @@ import { MAX_BCRYPT_ROUNDS, MAX_KEYS_PER_FILE } from "../spec/limits.js";
 import { requireSoundPrivateKey } from "./asymmetric-key.js";
 import { tooManyKeys, unrecognized } from "./refusals.js";
 
-/** One key of a line such as `ssh-rsa AAAA… comment`, in authorized_keys behind its options. */
+/**
+ * The key of a line such as `ssh-rsa AAAA… comment`; in authorized_keys, options may precede it.
+ */
 const LINE = /(?:^|\s)((?:sk-)?(?:ssh|ecdsa)-[\w@.-]+)\s+(AAAA[A-Za-z0-9+/]+={0,2})(?:\s|$)/;
 
 const CURVES: ReadonlyMap<string, { crv: string; size: number }> = /* @__PURE__ */ new Map([
@@ -13,7 +15,7 @@ const CURVES: ReadonlyMap<string, { crv: string; size: number }> = /* @__PURE__ 
   ["ecdsa-sha2-nistp521", { crv: "P-521", size: 66 }],
 ]);
 
-/** Whether a text is a public key of OpenSSH, or a list of them such as authorized_keys. */
+/** Whether a text is an OpenSSH public key, or a list of them such as authorized_keys. */
 export function isOpenSshText(text: string): boolean {
   const [first] = keyLines(text);
   return first !== undefined && LINE.test(first);
@@ -25,8 +27,8 @@ function keyLines(text: string): string[] {
 }
 
 /**
- * Returns the public keys of lines in the format of OpenSSH: RFC 4253 section 6.6 and RFC 5656
- * section 3.1. A key that cannot be used is rejected, since its owner would be left out.
+ * Returns the public keys of lines in OpenSSH's format: RFC 4253 section 6.6 and RFC 5656 section
+ * 3.1. A key that cannot be used is rejected, because skipping it would leave out its owner.
  *
  * @throws {@link OcicryptError} `KEY_UNRECOGNIZED`, `KEY_UNSUPPORTED`
  */
@@ -50,7 +52,9 @@ export function readOpenSshPublicKeys(text: string): KeyObject[] {
   });
 }
 
-/** Keys of these types sign and cannot decrypt, or are not in the file that names them. */
+/**
+ * Rejects types of keys that can sign but not decrypt, or that are not in the file that names them.
+ */
 function requireUsableType(type: string): void {
   if (type === "ssh-rsa" || CURVES.has(type)) return;
   const name = type.includes("ed25519") && !type.startsWith("sk-") ? "Ed25519" : type.slice(0, 60);
@@ -110,7 +114,7 @@ const MAGIC = "openssh-key-v1\0";
 const TAG_SIZE = 16;
 
 /**
- * Parses a private key file of OpenSSH as far as its password is not needed.
+ * Parses an OpenSSH private key file, except for the part that needs the password.
  *
  * @throws {@link OcicryptError} `KEY_UNRECOGNIZED`, `KEY_UNSUPPORTED`
  */
@@ -160,7 +164,9 @@ function parseContainer(bytes: Buffer) {
   }
 }
 
-/** Rounds are spent before anything tells whether the file is worth them. */
+/**
+ * Limits the rounds, because they are computed before it is known whether the password is right.
+ */
 function readKdf(kdf: string, options: Buffer): { salt: Buffer; rounds: number } {
   if (kdf !== "bcrypt") throw unsupported(`its password is derived with ${kdf.slice(0, 40)}`);
   try {
@@ -192,7 +198,7 @@ function decrypt(cipher: SshCipher, derived: Buffer, secret: Buffer, tag: Buffer
   }
 }
 
-/** @param mismatch what two different check numbers mean */
+/** @param mismatch returns the error for two different check numbers */
 function parseSecret(secret: Buffer, mismatch: () => OcicryptError): KeyObject {
   try {
     const reader = readerOf(secret);
@@ -213,7 +219,7 @@ function ecPrivateJwk(type: string, reader: Reader): Record<string, string> {
   return { ...jwk, d: base64url(Buffer.concat([Buffer.alloc(size - d.byteLength), d])) };
 }
 
-/** RFC 7518 section 6.3.2 has two exponents that this file leaves for its reader to compute. */
+/** RFC 7518 section 6.3.2 requires two exponents that this file format does not contain. */
 function rsaPrivateJwk(reader: Reader): Record<string, string> {
   const [n, e, d] = [reader.integer(), reader.integer(), reader.integer()];
   const [qi, p, q] = [reader.integer(), reader.integer(), reader.integer()];

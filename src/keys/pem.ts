@@ -1,10 +1,10 @@
 import { claimedSize } from "./der.js";
 import { unrecognized } from "./refusals.js";
 
-/** How many BEGIN lines without an end are skipped before the rest of a file is. */
+/** After this many BEGIN lines without an end, the rest of a file is skipped. */
 const MAX_UNFINISHED = 100;
 
-/** One block of a PEM file, with the text from its BEGIN to its END line. */
+/** One block of a PEM file, with the text from its BEGIN line to its END line. */
 export interface PemBlock {
   label: string;
   text: string;
@@ -39,10 +39,10 @@ export function isEncryptedBlock(block: PemBlock): boolean {
 }
 
 /**
- * Returns the bytes of a block. Line ends may be missing, doubled or blanks, and lines indented:
- * base64 says the same without them.
+ * Returns the bytes of a block. Line ends may be missing, doubled or replaced by blanks, and lines
+ * may be indented, because base64 does not depend on them.
  *
- * @throws {@link OcicryptError} `KEY_UNRECOGNIZED`, naming what is wrong with the text
+ * @throws {@link OcicryptError} `KEY_UNRECOGNIZED`, with a message that says why
  */
 export function decodeBlock(block: PemBlock): Buffer {
   const body = bodyOf(block)

@@ -10,23 +10,28 @@ import { decodeBlock, dekInfo, isEncryptedBlock, type PemBlock } from "./pem.js"
 import { notAsymmetric, oldCipher, tooManyKeys, unrecognized, wrongPassword } from "./refusals.js";
 
 export interface PrivateKeyOptions {
-  /** The password of an encrypted key; any characters, used as UTF-8. At most 1024 bytes. */
+  /**
+   * The password of an encrypted key. It may contain any characters, in UTF-8, and has at most 1024
+   * bytes.
+   */
   password?: string | Uint8Array | undefined;
 }
 
-/** A private key whose password takes time to check, which is done when it is first needed. */
+/**
+ * A private key whose password is checked when the key is first needed, because this takes time.
+ */
 export interface LockedKey {
   /**
    * Opens the key, off the main thread.
    *
    * @throws {@link OcicryptError} `PASSWORD_WRONG`, `KEY_UNSUPPORTED`, `KEY_UNRECOGNIZED` and, for
-   *   a JWK, those of {@link readJwks}
+   *   a JWK, the errors of {@link readJwks}
    */
   open(signal?: AbortSignal): Promise<AsymmetricKey[]>;
 }
 
 /**
- * Returns the private keys of a file, with encrypted ones opened.
+ * Returns the private keys of a file, and decrypts encrypted keys.
  *
  * @param input PKCS#1, PKCS#8 or SEC1 as PEM or DER, encrypted PKCS#8, PEM with a DEK-Info header,
  *   an OpenSSH private key, a JWK or JWK Set, an encrypted JWK, or a key of Node.js or Web
@@ -50,10 +55,10 @@ export function isLocked(key: AsymmetricKey | LockedKey): key is LockedKey {
 }
 
 /**
- * Returns the private keys of a file as {@link readPrivateKeys} does, without opening those whose
- * password takes time to check.
+ * Returns the private keys of a file as {@link readPrivateKeys} does, but does not yet decrypt keys
+ * whose password takes time to check.
  *
- * @throws {@link OcicryptError} as {@link readPrivateKeys}; a missing password is found here
+ * @throws {@link OcicryptError} as {@link readPrivateKeys}; a missing password is reported here
  */
 export function parsePrivateKeys(
   input: KeyInput,
@@ -116,7 +121,7 @@ function readBlock(block: PemBlock, options: PrivateKeyOptions): AsymmetricKey |
   return readDer(bytes, options);
 }
 
-/** @param bytes this function's own: they are overwritten once a key is made of them */
+/** @param bytes a copy, which is overwritten after the key has been created */
 function readDer(bytes: Buffer, options: PrivateKeyOptions): AsymmetricKey | LockedKey {
   const der = { key: bytes, format: "der" } as const;
   const kind = derKind(bytes);
@@ -156,7 +161,7 @@ function readOpenSsh(bytes: Buffer, options: PrivateKeyOptions): AsymmetricKey |
   return { open: async (signal) => [{ key: await parsed.open(password, signal) }] };
 }
 
-/** PEM with the headers of RFC 1421: its password is hashed once, which takes no time. */
+/** Reads PEM with the headers of RFC 1421. Its password is hashed only once, which is fast. */
 function readDek(block: PemBlock, options: PrivateKeyOptions): KeyObject {
   const { cipher, pem } = dekInfo(block) ?? { cipher: "", pem: "" };
   const passphrase = requirePassword(options);

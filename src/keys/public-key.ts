@@ -11,7 +11,7 @@ import { notAsymmetric, tooManyKeys, unrecognized } from "./refusals.js";
 
 /**
  * Returns the public keys of a file: SPKI or PKCS#1 as PEM or DER, OpenSSH, a JWK or JWK Set, an
- * X.509 certificate (the first one of a chain), or a key of Node.js or Web Cryptography.
+ * X.509 certificate (the first of a chain), or a key of Node.js or Web Cryptography.
  *
  * @throws {@link OcicryptError} `KEY_UNRECOGNIZED`, `KEY_UNSUPPORTED` (also for RSA keys with an
  *   unsafe exponent and EC keys without a named curve), `KEY_USE_FORBIDDEN`, `KEY_IS_PRIVATE`

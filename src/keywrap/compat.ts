@@ -3,14 +3,17 @@ import { isEncryptedMediaType, plainMediaType } from "../spec/media-types.js";
 import type { Recipient } from "./types.js";
 
 /**
- * Whose readers an image is made for: `go` is containers/ocicrypt, in skopeo, buildah, podman,
- * containerd and CRI-O; `coco` is ocicrypt-rs, in confidential containers.
+ * The readers for which an image is made: `go` is containers/ocicrypt, which skopeo, buildah,
+ * podman, containerd and CRI-O use; `coco` is ocicrypt-rs, which confidential containers use.
  */
 export const PROFILES = ["go", "coco"] as const;
 
 export type Profile = (typeof PROFILES)[number];
 
-/** The layers that image-rs takes for encrypted (image-rs/src/decrypt.rs, ocicrypt-rs/src/spec.rs). */
+/**
+ * The media types that image-rs treats as encrypted (image-rs/src/decrypt.rs,
+ * ocicrypt-rs/src/spec.rs).
+ */
 const COCO_LAYER =
   /^application\/vnd\.oci\.image\.layer\.(?:nondistributable\.)?v1\.tar(?:\+gzip)?$/;
 
@@ -19,7 +22,9 @@ const COCO_ALGORITHMS = ["RSA-OAEP", "ECDH-ES+A256KW"];
 
 const GO_SCHEMES = ["jwe", "pkcs7", "pgp", "pkcs11"];
 
-/** Why the readers of a profile cannot use a recipient; `undefined` if they can. */
+/**
+ * Returns the reason why the readers of a profile cannot use a recipient; `undefined` if they can.
+ */
 export function recipientProblem(
   profile: Profile,
   { scheme, algorithm }: { scheme: string; algorithm?: string | undefined },
@@ -34,12 +39,13 @@ export function recipientProblem(
 }
 
 /**
- * Why the readers of a profile cannot use an encrypted layer; `undefined` if they can.
+ * Returns the reason why the readers of a profile cannot decrypt a layer; `undefined` if they can.
  *
- * @param mediaType that it has or will have
+ * @param mediaType the media type of the encrypted layer
  */
 export function layerProblem(profile: Profile, mediaType: string): string | undefined {
-  // All readers rely on the type: they do not decrypt a layer of a plain type, whatever its keys.
+  // All readers rely on the type: they do not decrypt a layer of a plain type, even if it has
+  // wrapped keys.
   if (!isEncryptedMediaType(mediaType)) {
     return `an encrypted layer is of type ${mediaType}, which readers treat as plain`;
   }
@@ -48,9 +54,9 @@ export function layerProblem(profile: Profile, mediaType: string): string | unde
 }
 
 /**
- * Refuses what the readers of a profile could not decrypt.
+ * Rejects anything that the readers of a profile could not decrypt.
  *
- * @param mediaTypes of the encrypted layers, as they are or will be
+ * @param mediaTypes the media types of the encrypted layers
  * @throws {@link OcicryptError} `PROFILE_IMPOSSIBLE`
  */
 export function requireCompatible(

@@ -4,10 +4,10 @@ import { MAX_UNWRAP_ATTEMPTS } from "../spec/limits.js";
 import type { Attempts, Key, UnwrapContext } from "./types.js";
 
 /**
- * A key whose password takes time to check: it is opened when the first wrapped key is tried, off
- * the main thread, and once. Its contents are then used as one key.
+ * Returns a key whose password takes time to check. It is opened once, off the main thread, when
+ * the first wrapped key is tried. Its contents are then used as one key.
  *
- * @param open rejects as {@link Key.unwrap} then does, each time
+ * @param open opens the key; if it rejects, {@link Key.unwrap} rejects in the same way each time
  */
 export function lockedKey(
   scheme: string,
@@ -26,7 +26,7 @@ export function lockedKey(
       opening ??= open(options?.signal).then(
         (keys) => (opened = keys),
         (error: unknown) => {
-          // An aborted attempt says nothing about the password.
+          // An aborted attempt does not show whether the password is right.
           if (options?.signal?.aborted === true) opening = undefined;
           throw error;
         },
@@ -48,10 +48,10 @@ export function newAttempts(): Attempts {
 }
 
 /**
- * Takes one attempt before a private key operation, which takes milliseconds. Other work and an
- * aborted signal get their turn first.
+ * Counts one attempt before a private key operation, which takes milliseconds. It first yields to
+ * the event loop, so that an aborted signal is noticed.
  *
- * @throws {@link OcicryptError} `ANNOTATION_TOO_LARGE` when none is left
+ * @throws {@link OcicryptError} `ANNOTATION_TOO_LARGE` if no attempt is left
  */
 export async function takeAttempt(
   attempts: Attempts,

@@ -7,15 +7,15 @@ import type { Credentials } from "./credential-helper.js";
 import type { Answer, HttpRequest } from "./transport.js";
 import { failure, invalidAnswer, showRequest } from "./failure.js";
 
-/** Keeps the Authorization header that a registry wants with each request. */
+/** Manages the Authorization header that a registry requires. */
 export interface Authorization {
-  /** The header for scopes, if the registry has asked for one before. */
+  /** Returns the header for scopes, if the registry has asked for one before. */
   header(scopes: readonly string[]): Promise<string | undefined>;
   /**
-   * The header that a registry asks for with a 401.
+   * Returns the header that a registry asks for with status 401.
    *
-   * @param refused the header that the request had
-   * @throws {@link OcicryptError} `REGISTRY_DENIED` when there is no other than that one,
+   * @param refused the header that the rejected request had
+   * @throws {@link OcicryptError} `REGISTRY_DENIED` if there is no other header,
    *   `REGISTRY_INVALID_RESPONSE`, `CREDENTIALS_INVALID`
    */
   answer(
@@ -57,7 +57,7 @@ export function authorization({
     if (known !== undefined && known.expires > performance.now() && known.header !== refused) {
       return known.header;
     }
-    // Of several requests at the same time one asks, and the others wait for it.
+    // If several requests need a token at the same time, one requests it and the others wait.
     const token = pending.get(key) ?? renew(key, service, scopes);
     return (await token).header;
   }
@@ -114,7 +114,7 @@ export function authorization({
   };
 }
 
-/** Where a registry says that tokens come from. */
+/** The token service that a registry names. */
 export interface TokenService {
   realm: URL;
   service: string | undefined;
@@ -122,18 +122,18 @@ export interface TokenService {
 
 export interface Token {
   header: string;
-  /** When it must be renewed, on the clock of `performance.now()`. */
+  /** The time at which the token must be renewed, on the clock of `performance.now()`. */
   expires: number;
 }
 
-// https://distribution.github.io/distribution/spec/auth/token/: 60 seconds if nothing is said.
+// https://distribution.github.io/distribution/spec/auth/token/: 60 seconds by default.
 const DEFAULT_LIFETIME = 60;
 const MAX_LIFETIME = 24 * 60 * 60;
-/** Milliseconds before its end at which a token is renewed: a request takes its time. */
+/** A token is renewed this many milliseconds before it expires, because a request takes time. */
 const MARGIN = 10_000;
 
 /**
- * @param isAllowed whether requests may go to a URL at all
+ * @param isAllowed whether requests may be sent to a URL
  * @throws {@link OcicryptError} `REGISTRY_INVALID_RESPONSE`
  */
 export function tokenService(
@@ -143,7 +143,7 @@ export function tokenService(
 ): TokenService {
   const realm = params.get("realm") ?? "";
   const url = URL.canParse(realm) ? new URL(realm) : undefined;
-  // It is about to get the password.
+  // The password will be sent to this URL.
   if (url === undefined || !isAllowed(url)) {
     throw invalidAnswer(request, "it names no token service that is safe to use");
   }
@@ -170,7 +170,8 @@ export async function fetchToken(
   const asked = performance.now();
   const answer = await send(request);
   if (answer.status !== 200) {
-    // Some services refuse with 400: https://www.rfc-editor.org/rfc/rfc6749#section-5.2
+    // Some services reject credentials with status 400:
+    // https://www.rfc-editor.org/rfc/rfc6749#section-5.2
     throw failure(request, answer, { 400: "REGISTRY_DENIED", 404: "REGISTRY_FAILED" });
   }
   const { token, lifetime } = readToken(answer, request);
@@ -184,7 +185,7 @@ function tokenRequest(
 ): HttpRequest {
   const url = new URL(realm);
   if (credentials !== undefined && "identityToken" in credentials) {
-    // Here they are one list: https://www.rfc-editor.org/rfc/rfc6749#section-3.3
+    // OAuth 2 expects one list: https://www.rfc-editor.org/rfc/rfc6749#section-3.3
     query.set("scope", query.getAll("scope").join(" "));
     query.set("grant_type", "refresh_token");
     query.set("client_id", "ocicrypt");
@@ -204,7 +205,7 @@ function readToken(answer: Answer, request: HttpRequest): { token: string; lifet
   const members = asObject(parseJson(answer.bytes, { maxSize: MAX_TOKEN_ANSWER, refuse })) ?? {};
   const { token: first, access_token: second } = members;
   const token = typeof first === "string" && first !== "" ? first : second;
-  // It becomes part of a header.
+  // The token becomes part of a header.
   if (typeof token !== "string" || !/^[\x21-\x7e]+$/.test(token)) {
     throw invalidAnswer(request, "it has no token");
   }

@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from "node:timers/promises";
 
 export interface RetryPolicy {
-  /** How often a request is sent again. */
+  /** The number of times that a request is sent again. */
   retries: number;
-  /** Milliseconds before the first retry; doubles with each further one. */
+  /** The milliseconds before the first retry, which double with each further retry. */
   retryDelay: number;
   onRetry?: ((retry: RegistryRetry) => void) | undefined;
 }
@@ -12,19 +12,19 @@ export interface RetryPolicy {
 export interface RegistryRetry {
   /** The reason for the retry. */
   reason: string;
-  /** Counts from 1. */
+  /** The number of the retry, from 1. */
   attempt: number;
-  /** The most retries there can be. */
+  /** The largest number of retries. */
   retries: number;
 }
 
 export interface Backoff {
   /**
-   * Waits before another try.
+   * Waits before a retry.
    *
-   * @param reason what failed
-   * @param asked milliseconds that the registry asked for
-   * @returns false at once when there were enough retries
+   * @param reason the failure
+   * @param asked the milliseconds that the registry asked for
+   * @returns false immediately if there are no retries left
    */
   again(reason: string, signal: AbortSignal | undefined, asked?: number): Promise<boolean>;
 }
@@ -32,7 +32,10 @@ export interface Backoff {
 const MAX_PAUSE = 60_000;
 const MAX_TIME = 5 * 60_000;
 
-/** Makes pauses that grow, of random lengths so that many clients do not come back at once. */
+/**
+ * Creates growing pauses. Their lengths are random, so that many clients do not retry at the same
+ * time.
+ */
 export function backoff(policy: RetryPolicy): Backoff {
   let count = 0;
   let first: number | undefined;
@@ -54,7 +57,10 @@ export function backoff(policy: RetryPolicy): Backoff {
   };
 }
 
-/** The milliseconds before a retry: at least what the registry asked for, within a limit. */
+/**
+ * Returns the milliseconds before a retry: at least as many as the registry asked for, within a
+ * limit.
+ */
 export function pauseBefore(count: number, { retryDelay }: RetryPolicy, asked: number): number {
   const own = retryDelay * 2 ** count * (0.5 + Math.random());
   return Math.min(Math.max(own, asked), MAX_PAUSE);
@@ -66,7 +72,7 @@ export function isBusy(status: number): boolean {
 }
 
 /**
- * How long a registry asks its client to wait, in milliseconds; 0 if it does not say.
+ * Returns the milliseconds that a registry asks its client to wait; 0 if it does not ask.
  * https://www.rfc-editor.org/rfc/rfc9110.html#section-10.2.3
  */
 export function retryAfter(headers: { get(name: string): string | null }): number {

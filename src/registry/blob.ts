@@ -6,10 +6,11 @@ import type { HttpRequest, OpenAnswer } from "./transport.js";
 import { failure, invalidAnswer, isTransient } from "./failure.js";
 
 /**
- * Whether a repository has a blob of a digest and size. Asks by `HEAD`, and by `GET` for one byte
- * where a registry or a proxy in front of it refuses that or does not tell the size.
+ * Whether a repository has a blob with this digest and size. It sends a `HEAD` request. If the
+ * registry or a proxy rejects that or does not report the size, it sends a `GET` request for one
+ * byte.
  *
- * @throws {@link OcicryptError} those of a registry
+ * @throws {@link OcicryptError} the errors of a registry
  */
 export async function isBlob(
   client: RegistryClient,
@@ -32,21 +33,21 @@ export async function isBlob(
   const get: RegistryRequest = { method: "GET", url, headers: ranged, scopes, signal };
   const byte = await client.request(get, 1);
   if (byte.status === 404) return false;
-  // Content without any byte has no range.
+  // Empty content has no range.
   if (byte.status === 416) return size === 0;
   if (!isSuccess(byte.status)) throw failure(get, byte);
   const total = /\/(\d{1,16})$/.exec(byte.headers.get("content-range") ?? "")?.[1];
   return (total ?? byte.headers.get("content-length")) === String(size);
 }
 
-/** So many new bytes are reason enough to count failures from zero again. */
+/** After this many new bytes, failures are counted from zero again. */
 const PROGRESS = 1024 * 1024;
 
 /**
- * The content of a blob, not verified. Where a connection breaks off, another one goes on.
+ * Downloads a blob, without verifying it. If a connection breaks, another one resumes the download.
  *
- * @throws {@link OcicryptError} `BLOB_NOT_FOUND`, `REGISTRY_INVALID_RESPONSE`, and the others of a
- *   registry
+ * @throws {@link OcicryptError} `BLOB_NOT_FOUND`, `REGISTRY_INVALID_RESPONSE`, and the other errors
+ *   of a registry
  */
 export async function* downloadBlob(
   client: RegistryClient,
@@ -90,7 +91,9 @@ export async function* downloadBlob(
   }
 }
 
-/** Where an answer starts: a registry need not know ranges, then it starts from the front. */
+/**
+ * Returns the offset at which an answer starts; a registry without support for ranges starts at 0.
+ */
 function startOf(request: HttpRequest, answer: OpenAnswer, offset: number, size: number): number {
   if (answer.status === 200) return 0;
   const range = /^bytes (\d{1,16})-(\d{1,16})\/(?:(\d{1,16})|\*)$/.exec(

@@ -1,8 +1,8 @@
 /** The authentication that a registry requests in `WWW-Authenticate`. */
 export interface Challenge {
-  /** In lower case. */
+  /** The scheme in lower case. */
   scheme: string;
-  /** By their names in lower case. */
+  /** The parameters by their names in lower case. */
   params: ReadonlyMap<string, string>;
 }
 
@@ -21,7 +21,7 @@ const COMMAS = /[ \t,]*/y;
  * Parses the challenges of one or more joined `WWW-Authenticate` headers
  * (https://www.rfc-editor.org/rfc/rfc9110.html#section-11.6.1).
  *
- * @returns `undefined` when any of it is not well-formed, or names a parameter twice
+ * @returns `undefined` if the header is not well-formed, or names a parameter twice
  */
 export function parseChallenges(header: string): Challenge[] | undefined {
   if (header.length > MAX_LENGTH) return undefined;

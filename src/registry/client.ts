@@ -26,7 +26,7 @@ export interface RegistryRequest extends HttpRequest {
 
 /** Sends requests about one repository: authorized, repeated and redirected where that is safe. */
 export interface RegistryClient {
-  /** In milliseconds. */
+  /** The timeout in milliseconds. */
   readonly timeout: number;
   /** Whether a caller's `fetch` sends the requests. */
   readonly hasOwnFetch: boolean;
@@ -51,10 +51,10 @@ export interface RegistryClient {
 }
 
 /**
- * Makes a client for a repository.
+ * Creates a client for a repository.
  *
  * @throws {@link OcicryptError} `REFERENCE_INVALID`
- * @throws {TypeError} {RangeError} for options
+ * @throws {TypeError} {RangeError} for invalid options
  */
 export function registryClient(
   reference: RegistryReference,
@@ -77,7 +77,9 @@ export function registryClient(
   let api: URL | undefined;
   let finding: Promise<URL> | undefined;
 
-  /** Chooses between HTTPS and HTTP: on this machine by what the server speaks. */
+  /**
+   * Chooses between HTTPS and HTTP; for a server on this machine, by finding out which it speaks.
+   */
   async function findApi(): Promise<URL> {
     const secure = apiUrl(host, false);
     const isPlain =
@@ -85,7 +87,7 @@ export function registryClient(
     return (api = apiUrl(host, isPlain));
   }
 
-  /** Whether requests may go to a URL: never from HTTPS to HTTP, which others can read. */
+  /** Whether requests may be sent to a URL: never from HTTPS to HTTP, which others can read. */
   function isAllowed(url: URL): boolean {
     if (url.username !== "" || url.password !== "") return false;
     if (url.protocol === "https:") return true;
@@ -106,7 +108,8 @@ export function registryClient(
     isAllowed,
     send: (request) =>
       repeated(request, async () => {
-        // The request holds the credentials: it may move within the service only.
+        // The request contains the credentials, so only redirects within the token service are
+        // followed.
         const answer = await redirected(request, send, isSameOrigin);
         return readAnswer(answer, MAX_TOKEN_ANSWER);
       }),
@@ -148,7 +151,7 @@ export function registryClient(
     for (let count = 0; ; count++) {
       const here = { ...request, url };
       const answer = await sendHere(here);
-      // 303 asks for GET, which is another request unless this one is.
+      // Status 303 asks for GET, which is only safe if the request was GET or HEAD.
       const kept = request.method === "GET" || request.method === "HEAD" ? [303] : [];
       if (![301, 302, 307, 308, ...kept].includes(answer.status)) return answer;
       await readAnswer(answer, MAX_REGISTRY_ANSWER);

@@ -27,7 +27,7 @@ export type Environment = Readonly<Record<string, string | undefined>>;
  * Asks a program `docker-credential-NAME` for the credentials of a registry
  * (https://github.com/docker/docker-credential-helpers).
  *
- * @returns `undefined` when it has none
+ * @returns `undefined` if it has none
  * @throws {@link OcicryptError} `CREDENTIALS_INVALID`
  */
 export async function askHelper(
@@ -49,7 +49,7 @@ export async function askHelper(
 }
 
 /**
- * Lets a helper store credentials.
+ * Stores credentials in a helper.
  *
  * @throws {@link OcicryptError} `CREDENTIALS_INVALID`
  */
@@ -64,7 +64,7 @@ export async function tellHelper(
 }
 
 /**
- * Lets a helper forget the credentials of a registry.
+ * Removes the credentials of a registry from a helper.
  *
  * @throws {@link OcicryptError} `CREDENTIALS_INVALID`
  */
@@ -72,7 +72,7 @@ export async function clearHelper(name: string, registry: string, env: Environme
   await run(name, "erase", `${registry}\n`, env);
 }
 
-/** @returns `undefined` when the helper has nothing */
+/** @returns `undefined` if the helper has nothing */
 function run(
   name: string,
   action: "get" | "store" | "erase",
@@ -80,7 +80,7 @@ function run(
   env: Environment,
 ): Promise<string | undefined> {
   return new Promise((resolve, reject) => {
-    // It becomes the name of a program: nothing in it may lead to another directory.
+    // The name becomes part of a program's name, so it must not lead to another directory.
     if (!/^[A-Za-z0-9][\w.-]{0,63}$/.test(name)) {
       reject(unusable(printable(name, 64), "it is not the name of a helper"));
       return;
@@ -91,7 +91,7 @@ function run(
         resolve(stdout);
         return;
       }
-      // By the protocol, a helper says on its standard output that it has nothing.
+      // According to the protocol, a helper writes to standard output that it has nothing.
       if (stdout.trim().startsWith("credentials not found")) {
         resolve(undefined);
         return;

@@ -15,7 +15,7 @@ import { errno } from "../io/files.js";
 import { askHelper, type Credentials, type Environment } from "./credential-helper.js";
 import { DOCKER_HUB } from "./reference.js";
 
-/** How messages name credentials in the environment. */
+/** The name of credentials from the environment in messages. */
 const INLINE = "DOCKER_AUTH_CONFIG";
 
 /** The registry whose credentials are looked up. They are sent to exactly this host. */
@@ -28,24 +28,23 @@ export interface CredentialRequest {
 export type CredentialSource = (request: CredentialRequest) => Promise<Credentials | undefined>;
 
 export interface ConfiguredCredentialsOptions {
-  /** `process.env` by default. */
+  /** Default: `process.env`. */
   env?: Environment | undefined;
-  /** The user's home directory by default. */
+  /** Default: the user's home directory. */
   home?: string | undefined;
 }
 
 /**
- * Finds the credentials that `docker login`, `podman login` or `skopeo login` stored, in the order of
- * skopeo
- * (https://github.com/containers/image/blob/main/docs/containers-auth.json.5.md):
+ * Finds the credentials that `docker login`, `podman login` or `skopeo login` stored, in the order
+ * of skopeo (https://github.com/containers/image/blob/main/docs/containers-auth.json.5.md):
  *
- * 1. in the file of `$REGISTRY_AUTH_FILE` and nowhere else, if it is set;
+ * 1. only in the file that `$REGISTRY_AUTH_FILE` names, if it is set;
  * 2. in `$DOCKER_AUTH_CONFIG`, which holds the content of such a file, as Docker reads it;
  * 3. in `$XDG_RUNTIME_DIR/containers/auth.json`, `$XDG_CONFIG_HOME/containers/auth.json` and
- *    `$DOCKER_CONFIG/config.json`.
+ *   `$DOCKER_CONFIG/config.json`.
  *
- * The first of these that has some wins. Within a file, credential helpers for the host come first,
- * then the entry for the most specific part of the repository's name, then `credsStore`.
+ * The first place that has credentials is used. Within a file, credential helpers for the host come
+ * first, then the entry for the most specific part of the repository's name, then `credsStore`.
  *
  * The source rejects with {@link OcicryptError} `CREDENTIALS_INVALID`.
  */
@@ -91,14 +90,14 @@ export function authFiles(env: Environment, home: string): string[] {
 
 const MAX_FILE_SIZE = 1024 * 1024;
 
-/** The name under which `docker login` keeps the credentials for Docker Hub. */
+/** The name under which `docker login` stores the credentials for Docker Hub. */
 const HUB_KEY = "https://index.docker.io/v1/";
 const HUB_HOSTS = [DOCKER_HUB, "index.docker.io", "registry-1.docker.io"];
 
 /**
  * Finds the credentials for a repository in the content of a `config.json` or `auth.json`.
  *
- * @param path where the content comes from, for messages
+ * @param path the origin of the content, for messages
  * @throws {@link OcicryptError} `CREDENTIALS_INVALID`
  */
 async function findIn(
@@ -115,11 +114,11 @@ async function findIn(
   const auths = objectIn(file, "auths", path);
   const keys = Object.keys(auths);
   for (const subject of lookupOrder(request)) {
-    // An exact key counts more than another way to write it.
+    // An exact key takes precedence over other spellings of it.
     const same = keys.filter((key) => subjectOf(key) === subject);
     for (const key of same.sort((a, b) => Number(b === subject) - Number(a === subject))) {
       const found = decodeEntry(objectIn(auths, key, path), path);
-      // Where a helper keeps the secrets, entries of the file are empty.
+      // If a helper stores the secrets, entries of the file are empty.
       if (found !== undefined) return found;
     }
   }
@@ -127,7 +126,7 @@ async function findIn(
   return store === undefined ? undefined : askHelper(store, helperKey(request.host), env);
 }
 
-/** The keys for a repository, the most specific first; whole segments only. */
+/** Returns the keys for a repository, the most specific first, by whole segments. */
 function lookupOrder({ host, repository }: CredentialRequest): string[] {
   const segments = repository.split("/");
   const paths = segments.map(
@@ -136,14 +135,15 @@ function lookupOrder({ host, repository }: CredentialRequest): string[] {
   return [...paths, ...hostKeys(host)];
 }
 
-/** The names of a host. */
+/** Returns the names of a host. */
 export function hostKeys(host: string): string[] {
   return host === DOCKER_HUB ? HUB_HOSTS : [host];
 }
 
 /**
- * The registry that a key of `auths` names. Docker and skopeo read a URL as its host, whatever its path; a
- * key without scheme can name a repository, in skopeo's way, and may end with slashes.
+ * Returns the registry that a key of `auths` names. Docker and skopeo read a URL as its host,
+ * whatever its path. As in skopeo, a key without a scheme can name a repository, and may end with
+ * slashes.
  */
 export function subjectOf(key: string): string {
   const url = /^https?:\/\/([^/]*)/.exec(key);
@@ -155,8 +155,8 @@ export function helperKey(host: string): string {
 }
 
 /**
- * Reads an entry as Docker does: `auth`, else `username` and `password`, which Kubernetes writes;
- * an identity token counts more
+ * Reads an entry as Docker does: `auth`, or else `username` and `password`, which Kubernetes
+ * writes. An identity token takes precedence
  * (https://github.com/docker/cli/blob/master/cli/config/configfile/file.go).
  */
 function decodeEntry(entry: JsonObject, path: string): Credentials | undefined {

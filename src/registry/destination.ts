@@ -12,13 +12,15 @@ import { isBlob } from "./blob.js";
 import { openUpload, type Upload } from "./upload.js";
 
 export interface RegistryDestination extends ImageDestination {
-  /** By a request for one byte: asked by `HEAD`, zot links a blob of any of its repositories. */
+  /**
+   * Sends a request for one byte, because on a `HEAD` request zot links a blob from any of its
+   * repositories.
+   */
   exposes(descriptor: Descriptor): Promise<boolean>;
   /**
-   * Lets the registry take a blob over from the repository `mountFrom`, without its content going
-   * through here.
+   * Mounts a blob from the repository `mountFrom`, without transferring its content.
    *
-   * @returns whether the blob is there now; false too where the registry refused
+   * @returns whether the repository now has the blob; also false if the registry refused
    */
   mount(descriptor: Descriptor): Promise<boolean>;
 }
@@ -28,21 +30,21 @@ interface Written {
   bytes: Uint8Array;
 }
 
-/** In milliseconds; a user who has pressed Ctrl-C waits for it. */
+/** In milliseconds; short, because a user who has pressed Ctrl-C waits for this. */
 const CONFIRM_TIMEOUT = 5000;
 
 /**
  * Opens an image in a registry for writing. Blobs and manifests are pushed under their digests, and
- * the last request gives the image its tag: until then nothing refers to what was pushed, and
- * registries remove it in time. Without a tag the image can only be pulled by its digest. A tag
- * whose image is edited is read again before that request, and not written when it has moved
- * (`DESTINATION_CHANGED`); where the registry gives the image an `ETag`, the request names it in
- * `If-Match`.
+ * the last request writes the tag. Until then nothing refers to the pushed content, and registries
+ * remove it eventually. Without a tag, the image can only be pulled by its digest. If an image is
+ * edited, its tag is read again before the last request, and is not written if it has moved
+ * (`DESTINATION_CHANGED`). If the registry sends an `ETag` for the image, the request contains it
+ * in `If-Match`.
  *
  * Its functions reject with {@link OcicryptError} `REGISTRY_UNREACHABLE`, `REGISTRY_DENIED`,
  * `REGISTRY_FAILED`, `REGISTRY_INVALID_RESPONSE`, `CREDENTIALS_INVALID`, `MANIFEST_TOO_LARGE`,
- * `DESTINATION_CHANGED`;
- * `write` also with `REGISTRY_UPLOAD_LOST` when the blob must be sent again from its start.
+ * `DESTINATION_CHANGED`; `write` also with `REGISTRY_UPLOAD_LOST` if the blob must be sent again
+ * from its start.
  *
  * @throws {@link OcicryptError} `REFERENCE_INVALID`
  * @throws {TypeError} {RangeError} for an invalid option
@@ -72,7 +74,7 @@ export async function registryDestination(
     return isBlob(client, digest, size, scopes, signal);
   }
 
-  /** The manifest that a tag names; `undefined` for none. */
+  /** Returns the manifest that a tag names, or `undefined`. */
   async function tagged(name: string, patience: AbortSignal | undefined) {
     return getManifest(client, name, "IMAGE_NOT_FOUND", patience).catch((error: unknown) => {
       if (isOcicryptError(error, "IMAGE_NOT_FOUND")) return undefined;
@@ -80,7 +82,7 @@ export async function registryDestination(
     });
   }
 
-  /** Whether a tag names a manifest; `undefined` where the registry does not say. */
+  /** Whether a tag names a manifest; `undefined` if the registry does not say. */
   async function isTagged(name: string, { bytes }: Written): Promise<boolean | undefined> {
     try {
       const there = await tagged(name, AbortSignal.timeout(CONFIRM_TIMEOUT));
@@ -90,7 +92,10 @@ export async function registryDestination(
     }
   }
 
-  /** The entity tag, if any, of what a tag still names; fails when that is another image. */
+  /**
+   * Returns the entity tag, if any, of the image that a tag names; fails if the tag names another
+   * image now.
+   */
   async function requireUnmoved(
     name: string,
     { digest }: Descriptor,
@@ -115,7 +120,7 @@ export async function registryDestination(
       const request: RegistryRequest = { method: "GET", url, headers, scopes, signal };
       const answer = await client.request(request, 1);
       if (answer.status === 404) return false;
-      // Content without any byte has no range.
+      // Empty content has no range.
       if (isSuccess(answer.status) || answer.status === 416) return true;
       throw failure(request, answer);
     },
@@ -139,7 +144,7 @@ export async function registryDestination(
         throw error;
       });
       if (answer?.status === 201) return contains(descriptor);
-      // The registry offers an upload instead.
+      // The registry has started an upload instead, which is cancelled.
       const upload = client.resolve(answer?.headers.get("location") ?? null, url);
       if (answer?.status === 202 && upload !== undefined) {
         await client.requestOnce({ method: "DELETE", url: upload, scopes }).catch(() => undefined);
@@ -175,10 +180,10 @@ export async function registryDestination(
     async commit({ digest }, { signal: own = signal, replaces } = {}) {
       const manifest = manifests.get(digest);
       if (manifest === undefined) throw new TypeError("the manifest of the image was not written");
-      // Without a tag, the image is there already.
+      // Without a tag, the image is already complete.
       if (tag === undefined) return;
-      // As late as possible: of two edits that pass here at once, the later request wins unless the
-      // registry compares the entity tag.
+      // As late as possible: if two edits pass this check at the same time, the later request wins,
+      // unless the registry compares the entity tag.
       const etag = replaces && (await requireUnmoved(tag, replaces, own));
       try {
         await putManifest(client, tag, manifest, scopes, own, etag);
@@ -187,7 +192,7 @@ export async function registryDestination(
         const isDenied = isOcicryptError(error, "REGISTRY_DENIED");
         const isThere = isDenied ? false : await isTagged(tag, manifest);
         if (isThere === true) return;
-        // Harbor answers the same to any change of a tag that is immutable.
+        // Harbor answers in the same way to any change of an immutable tag.
         if (replaces && isOcicryptError(error, "DESTINATION_CHANGED")) {
           await requireUnmoved(tag, replaces, own);
           throw new OcicryptError("REGISTRY_FAILED", error.message);

@@ -17,15 +17,15 @@ export interface ExchangeOptions {
 }
 
 /**
- * So many bytes must pass within each timeout. This ends silence, and also a trickle of single
- * bytes that would otherwise hold a client forever.
+ * This many bytes must arrive within each timeout. This ends silent connections, and also
+ * connections that send single bytes slowly and would otherwise block a client forever.
  */
 const PROGRESS = 64 * 1024;
 
 /**
- * Sends one request. Follows no redirect and repeats nothing.
+ * Sends one request, without following redirects and without retries.
  *
- * @throws {@link OcicryptError} as {@link unreachable} says; the reason of the signal
+ * @throws {@link OcicryptError} as {@link unreachable} returns; or the reason of the signal
  */
 export async function exchange(
   request: HttpRequest,
@@ -64,7 +64,8 @@ export async function exchange(
       redirect: "manual" as const,
       signal: controller.signal,
     };
-    // A stream restarts the limit with each piece; all other bodies have been made and can be sent.
+    // A stream restarts the limit with each piece; any other body is complete and can be sent at
+    // once.
     const pieces = isStream ? 0 : Math.ceil((body?.byteLength ?? 0) / PROGRESS);
     patience.start(NO_ANSWER, timeout * (1 + pieces));
     const answer = await abortable(fetch(url.href, init), controller.signal);
@@ -87,7 +88,7 @@ interface Watch {
   patience: Deadline;
   /** Called at the end of the body. */
   unlink: () => void;
-  /** Called when the body is given up before its end. */
+  /** Called if the body is not read to its end. */
   close: () => void;
   fail: (error: unknown) => unknown;
 }
@@ -111,7 +112,7 @@ async function* watched(
       const result = await abortable(iterator.next(), signal);
       patience.stop();
       if (result.done === true) break;
-      // Only the peer's time counts: the reader may be as slow as it likes.
+      // Only the peer's time counts; the reader may be slow.
       waited += performance.now() - start;
       bytes += result.value.byteLength;
       if (bytes >= PROGRESS) bytes = waited = 0;
@@ -132,7 +133,7 @@ export async function readAnswer(open: OpenAnswer, limit: number): Promise<Answe
   const { status, headers } = open;
   const chunks: Uint8Array[] = [];
   let size = 0;
-  // In gathered parts: a registry that sends single bytes would cost many times their memory.
+  // In gathered parts, because single bytes would take many times as much memory.
   for await (const chunk of parts(open.body)) {
     chunks.push(chunk);
     size += chunk.byteLength;

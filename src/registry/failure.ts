@@ -6,16 +6,19 @@ import type { Answer, HttpRequest } from "./transport.js";
 const MAX_CODES = 3;
 const MAX_WORDS = 300;
 
-/** Shows a request in a message. Queries are left out: they hold signatures and upload states. */
+/**
+ * Describes a request for a message, without the query, which may contain signatures and upload
+ * states.
+ */
 export function showRequest({ method, url }: Pick<HttpRequest, "method" | "url">): string {
   return `${method} ${url.origin}${printable(url.pathname, MAX_WORDS)}`;
 }
 
 /**
- * Makes an error of an answer that is not the expected one, with what the registry says about it.
+ * Returns the error for an unexpected answer, with the registry's own message.
  *
- * @param codes the error codes of some statuses, in place of `REGISTRY_DENIED` for 401 and 403 and
- *   of `REGISTRY_FAILED` for all others
+ * @param codes the error codes of some statuses. Default: `REGISTRY_DENIED` for 401 and 403, and
+ *   `REGISTRY_FAILED` for all others.
  */
 export function failure(
   request: HttpRequest,
@@ -28,7 +31,7 @@ export function failure(
   return new OcicryptError(codes[status] ?? usual, `${showRequest(request)} was answered ${said}`);
 }
 
-/** Makes an error `REGISTRY_INVALID_RESPONSE` of an answer that breaks the protocol. */
+/** Returns the error `REGISTRY_INVALID_RESPONSE` for an answer that violates the protocol. */
 export function invalidAnswer(
   request: Pick<HttpRequest, "method" | "url">,
   why: string,
@@ -44,7 +47,7 @@ function registryErrors(bytes: Uint8Array): string[] {
     const refuse = (why: string): Error => new SyntaxError(why);
     value = parseJson(bytes, { maxSize: bytes.byteLength, refuse });
   } catch {
-    // A page for people, which something in front of the registry wrote.
+    // Not JSON, such as an HTML page of a proxy.
     return [];
   }
   const errors = asObject(value)?.errors;
@@ -56,12 +59,12 @@ function registryErrors(bytes: Uint8Array): string[] {
   });
 }
 
-/** The codes, such as `ECONNRESET`, of an error and its causes. */
+/** Returns the codes, such as `ECONNRESET`, of an error and its causes. */
 function systemCodes(error: unknown): string[] {
   const codes: string[] = [];
   for (let depth = 0; error instanceof Error && depth < 5; depth++) {
     if ("code" in error && typeof error.code === "string") codes.push(error.code);
-    // undici gives its parser's errors a code in some cases only.
+    // undici gives only some of its parser's errors a code.
     else if (error.name === "HTTPParserError") codes.push("HPE_INVALID");
     error = error.cause;
   }
@@ -83,8 +86,8 @@ export function isTransient(error: unknown): error is OcicryptError {
 }
 
 /**
- * Makes an error of a request that got no answer, or only a part of one: `REGISTRY_UNREACHABLE`, or
- * `REGISTRY_INVALID_RESPONSE` where the server does not speak HTTP.
+ * Returns the error for a request that got no answer or only a part of it: `REGISTRY_UNREACHABLE`,
+ * or `REGISTRY_INVALID_RESPONSE` if the server does not speak HTTP.
  */
 export function unreachable(request: HttpRequest, cause: unknown): OcicryptError {
   if (cause instanceof OcicryptError) return cause;
@@ -110,7 +113,7 @@ const REASONS: Readonly<Partial<Record<string, string>>> = {
   UND_ERR_SOCKET: CLOSED,
   UND_ERR_RES_CONTENT_LENGTH_MISMATCH: CLOSED,
   UND_ERR_CONNECT_TIMEOUT: "connecting timed out",
-  // Of undici's agent for proxies, for any answer but 200 to CONNECT.
+  // From undici's agent for proxies, for any answer to CONNECT other than 200.
   UND_ERR_ABORTED: "the proxy refused the connection",
   ENOTFOUND: "there is no such host",
   EPROTO: "it does not speak TLS",

@@ -28,7 +28,7 @@ import type { RegistryOptions } from "./options.js";
 import { checkReference, DOCKER_HUB } from "./reference.js";
 
 export interface StoredCredentialsOptions extends ConfiguredCredentialsOptions {
-  /** The file to change, and no other one. Default: `$REGISTRY_AUTH_FILE`, or else the usual files. */
+  /** The only file to change. Default: `$REGISTRY_AUTH_FILE`, or else the usual files. */
   file?: string | undefined;
 }
 
@@ -36,7 +36,7 @@ export interface StoredCredentialsOptions extends ConfiguredCredentialsOptions {
  * Asks a registry whether it accepts a user name and a password.
  *
  * @param host the host and port of the registry, such as `registry.example:5000`
- * @throws {@link OcicryptError} `REGISTRY_DENIED` unless it does; `REFERENCE_INVALID`,
+ * @throws {@link OcicryptError} `REGISTRY_DENIED` if it does not; `REFERENCE_INVALID`,
  *   `REGISTRY_UNREACHABLE`, `REGISTRY_FAILED`, `REGISTRY_INVALID_RESPONSE`, `CREDENTIALS_INVALID`
  */
 export async function checkCredentials(
@@ -44,7 +44,7 @@ export async function checkCredentials(
   credentials: PasswordCredentials,
   { signal, ...options }: RegistryOptions & { signal?: AbortSignal | undefined } = {},
 ): Promise<void> {
-  // The API itself belongs to no repository, so that any name does.
+  // The API itself belongs to no repository, so any name works.
   const reference = { host: registryHost(host), repository: "x" };
   const client = registryClient(reference, { ...options, credentials });
   const url = new URL("/v2/", await client.url("tags/list"));
@@ -55,13 +55,13 @@ export async function checkCredentials(
 
 /**
  * Stores the credentials for a registry as `docker login` does, where docker, podman, skopeo and
- * `configuredCredentials` find them. They go to the credential helper that is configured for the
- * registry, or else into the file that has an entry for it, by default
- * `$DOCKER_CONFIG/config.json`. A file is replaced as a whole with the mode 0600; its other entries
+ * `configuredCredentials` find them. They are stored in the credential helper that is configured
+ * for the registry, or else in the file that has an entry for it; the default is
+ * `$DOCKER_CONFIG/config.json`. A file is replaced as a whole, with mode 0600; its other entries
  * and members stay.
  *
  * @param host the host and port of the registry, such as `registry.example:5000`
- * @returns the file, or the program of the helper, that has the credentials
+ * @returns the file, or the program of the helper, that now has the credentials
  * @throws {@link OcicryptError} `REFERENCE_INVALID`, `CREDENTIALS_INVALID`, `DESTINATION_FULL`,
  *   `DESTINATION_UNWRITABLE`
  */
@@ -80,7 +80,7 @@ export async function storeCredentials(
   let found: AuthFile | undefined;
   for (const path of paths) {
     found = await openAuthFile(path, registry);
-    // The first file with an entry counts, so that another one would have no effect.
+    // The first file with an entry is used, so an entry in another file would have no effect.
     if (found.helper !== undefined || found.keys.length > 0) break;
   }
   if (found === undefined) throw new TypeError("there is no file for credentials");
@@ -102,7 +102,7 @@ export async function storeCredentials(
  * them. Entries for single repositories stay.
  *
  * @param host the host and port of the registry, such as `registry.example:5000`
- * @returns the files, and programs of helpers, that had some
+ * @returns the files, and the programs of helpers, that had credentials
  * @throws {@link OcicryptError} as {@link storeCredentials}
  */
 export async function removeCredentials(
@@ -131,7 +131,7 @@ function registryHost(host: string): string {
   return hostKeys(DOCKER_HUB).includes(host) ? DOCKER_HUB : host;
 }
 
-/** The files in the order in which they count. A new entry goes into the last one. */
+/** Returns the files in order of precedence. A new entry is written to the last file. */
 function placesOf({ file, env = process.env, home = homedir() }: StoredCredentialsOptions): {
   env: Environment;
   paths: string[];
@@ -143,7 +143,7 @@ interface AuthFile {
   path: string;
   content: JsonObject;
   auths: JsonObject;
-  /** Those of `auths` that name the registry. */
+  /** The keys of `auths` that name the registry. */
   keys: string[];
   helper: string | undefined;
 }
@@ -165,7 +165,7 @@ function without(object: JsonObject, keys: readonly string[]): JsonObject {
   return Object.fromEntries(Object.entries(object).filter(([key]) => !keys.includes(key)));
 }
 
-/** Replaces a file; where it is a link, what it links to. */
+/** Replaces a file, or the target of a link. */
 async function writeAuthFile(path: string, content: JsonObject): Promise<void> {
   await writing(path, async () => {
     const target = await realpath(path).catch(() => path);

@@ -29,12 +29,12 @@ export interface StoredManifest {
 }
 
 /**
- * Gets a manifest or index by its tag or digest; by a digest, it is what the digest says.
+ * Gets a manifest or index by its tag or digest. A digest is verified.
  *
- * @param absent the code for one that is not there
- * @param expected its media type, where that is known; then one of another type is refused
+ * @param absent the error code if it does not exist
+ * @param expected its media type, if it is known; another type is then rejected
  * @throws {@link OcicryptError} `absent`, `MANIFEST_TOO_LARGE`, `BLOB_DIGEST_MISMATCH`,
- *   `REGISTRY_INVALID_RESPONSE`, and the others of a registry
+ *   `REGISTRY_INVALID_RESPONSE`, and the other errors of a registry
  */
 export async function getManifest(
   client: RegistryClient,
@@ -77,10 +77,10 @@ export async function getManifest(
 /**
  * Stores a manifest or index under its tag or digest.
  *
- * @param etag of what it replaces: a registry that compares it refuses the request when another
- *   manifest is there
- * @throws {@link OcicryptError} `MANIFEST_TOO_LARGE`, `DESTINATION_CHANGED` for another `etag`, `REGISTRY_INVALID_RESPONSE`, and the others
- *   of a registry
+ * @param etag the entity tag of the manifest that it replaces. A registry that compares it rejects
+ *   the request if it has another manifest.
+ * @throws {@link OcicryptError} `MANIFEST_TOO_LARGE`, `DESTINATION_CHANGED` for another `etag`,
+ *   `REGISTRY_INVALID_RESPONSE`, and the other errors of a registry
  */
 export async function putManifest(
   client: RegistryClient,
@@ -117,13 +117,14 @@ function strongTag({ headers }: Answer): string | undefined {
   return /^"[\x21\x23-\x7e]{1,200}"$/.test(etag) ? etag : undefined;
 }
 
-/** Types by which a server says nothing about a document. */
+/** Generic types, which say nothing about a document. */
 const GENERIC_TYPES = ["", "application/json", "application/octet-stream", "text/plain"];
 
 /**
- * The media type of a manifest: that of its answer without parameters, or the document's own where
- * a server sends files without knowing them. A document without one is told by its members, as
- * skopeo does (https://github.com/containers/image/blob/main/manifest/manifest.go).
+ * Returns the media type of a manifest: the type of the answer without parameters or, if a server
+ * sends a generic type, the document's own `mediaType`. Without that, the type is recognised by the
+ * document's members, as in skopeo
+ * (https://github.com/containers/image/blob/main/manifest/manifest.go).
  *
  * @throws {@link OcicryptError} `REGISTRY_INVALID_RESPONSE` for a document that is not JSON
  */
@@ -137,7 +138,7 @@ function typeOf(request: HttpRequest, { headers, bytes }: Answer): string {
   return Array.isArray(document?.layers) ? MEDIA_TYPE_MANIFEST : sent;
 }
 
-/** The digest that the registry reports. It decides nothing, but must be correct. */
+/** Returns the digest that the registry reports. Nothing depends on it, but it must be correct. */
 function serverDigest(request: HttpRequest, { headers }: Answer): string | undefined {
   const digest = headers.get("docker-content-digest");
   if (digest === null) return undefined;

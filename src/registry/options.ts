@@ -8,31 +8,35 @@ import type { Fetch } from "./transport.js";
 export interface RegistryOptions {
   /**
    * Credentials, or a function that finds them. Default: `configuredCredentials()`, which reads
-   * what `docker login`, `podman login` or `skopeo login` stored. They are sent to the host of the
-   * reference and to the token service that it names, never with a redirect to another origin.
+   * what `docker login`, `podman login` or `skopeo login` stored. They are sent only to the host of
+   * the reference and to the token service that it names, and never follow a redirect to another
+   * origin.
    */
   credentials?: Credentials | CredentialSource | undefined;
   /**
-   * Use plain HTTP instead of HTTPS. Anyone on the way can then read and change what passes,
-   * credentials too. Default: false, and for this machine (`localhost`, `127.0.0.1`, `[::1]`) HTTP
-   * where the registry does not speak TLS and no `ca` is given.
+   * Uses plain HTTP instead of HTTPS. Anyone on the network can then read and change the traffic,
+   * including credentials. Default: false; on this machine (`localhost`, `127.0.0.1`, `[::1]`),
+   * HTTP is used if the registry does not speak TLS and no `ca` is given.
    */
   insecure?: boolean | undefined;
   /**
-   * Certificates in PEM to trust in addition to those of Node.js, of `NODE_EXTRA_CA_CERTS` and
-   * `SSL_CERT_FILE`, and of the registry's `certs.d` directory. Not together with `fetch`.
+   * Certificates in PEM to trust in addition to those of Node.js, `NODE_EXTRA_CA_CERTS`,
+   * `SSL_CERT_FILE` and the registry's `certs.d` directory. It cannot be combined with `fetch`.
    */
   ca?: string | Uint8Array | undefined;
   /**
-   * Sends the requests in place of undici, such as the global `fetch`. Without a `chunkSize` it must
-   * take an async iterable as body, as that of Node.js does.
+   * Sends the requests instead of undici, such as the global `fetch`. Without `chunkSize`, it must
+   * accept an async iterable as the body, as Node's `fetch` does.
    */
   fetch?: Fetch | undefined;
-  /** Milliseconds within which 64 KiB, or all that is left, must pass. Default: 60,000. */
+  /**
+   * The milliseconds within which 64 KiB, or the rest of the content, must be transferred. Default:
+   * 60,000.
+   */
   timeout?: number | undefined;
-  /** How often a request that failed temporarily is sent again. Default: 4. */
+  /** The number of times that a request is sent again after a temporary failure. Default: 4. */
   retries?: number | undefined;
-  /** Milliseconds before the first retry; the pauses grow. Default: 500. */
+  /** The milliseconds before the first retry; later pauses are longer. Default: 500. */
   retryDelay?: number | undefined;
   /** Called before a request is sent again. */
   onRetry?: ((retry: RegistryRetry) => void) | undefined;
@@ -40,11 +44,11 @@ export interface RegistryOptions {
 
 export interface RegistryDestinationOptions extends RegistryOptions {
   /**
-   * Bytes in each request of an upload, which are held in memory. Default: one request that streams
-   * the whole blob, or 5 MiB where a registry does not take that.
+   * The bytes in each request of an upload, which are kept in memory. Default: one request that
+   * streams the whole blob, or 5 MiB if a registry does not accept that.
    */
   chunkSize?: number | undefined;
-  /** A repository of the same registry that blobs can be mounted from. */
+  /** A repository of the same registry from which blobs can be mounted. */
   mountFrom?: RegistryReference | undefined;
   signal?: AbortSignal | undefined;
 }

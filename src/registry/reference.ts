@@ -4,12 +4,15 @@ import type { ImagePlace } from "../store/types.js";
 
 /** An image in a registry. */
 export interface RegistryReference {
-  /** Host and, if it is not that of HTTPS, port: `registry.example:5000`; Docker Hub is `docker.io`. */
+  /**
+   * The host, with the port if it is not HTTPS's: `registry.example:5000`. Docker Hub is
+   * `docker.io`.
+   */
   host: string;
   /** Such as `team/app`. */
   repository: string;
   tag?: string;
-  /** Decides which image it is, even when there is a tag too. */
+  /** The digest of the image; it takes precedence over a tag. */
   digest?: string;
 }
 
@@ -28,8 +31,8 @@ const MAX_NAME_LENGTH = 255;
 const CREDENTIALS = "credentials do not go into the name of an image";
 
 /**
- * Parses `docker://HOST/REPO[:TAG][@DIGEST]` as skopeo does: without a host it is Docker Hub,
- * without a tag and digest it is `latest`.
+ * Parses `docker://HOST/REPO[:TAG][@DIGEST]` as skopeo does. The default host is Docker Hub, and
+ * the default tag is `latest`.
  *
  * @throws {@link OcicryptError} `REFERENCE_INVALID`
  */
@@ -63,7 +66,7 @@ export function parseRegistryReference(text: string): RegistryReference {
 }
 
 /**
- * Checks a reference from anywhere: its parts become parts of URLs.
+ * Checks a reference that the caller made, because its parts become parts of URLs.
  *
  * @throws {@link OcicryptError} `REFERENCE_INVALID`
  */
@@ -89,19 +92,19 @@ export function isTag(text: string): boolean {
   return TAG.test(text);
 }
 
-/** The reference as its user would write it. */
+/** Formats a reference as its user would write it. */
 export function showReference({ host, repository, tag, digest }: RegistryReference): string {
   const version = `${tag === undefined ? "" : `:${tag}`}${digest === undefined ? "" : `@${digest}`}`;
   return `${SCHEME}${host}/${repository}${version}`;
 }
 
-/** The place of an image in a registry. */
+/** Returns the place of an image in a registry. */
 export function placeOf({ host, repository, tag, digest }: RegistryReference): ImagePlace {
   const name = digest === undefined ? (tag ?? "") : `@${digest}`;
   return { store: `${SCHEME}${host}/${repository}`, name };
 }
 
-/** Where the API of a registry is; Docker Hub's is not at its name. */
+/** Returns the URL of a registry's API; Docker Hub's API has another host name. */
 export function apiUrl(host: string, plainHttp: boolean): URL {
   const api = host === DOCKER_HUB ? "registry-1.docker.io" : host;
   return new URL(`${plainHttp ? "http" : "https"}://${api}`);
@@ -115,7 +118,7 @@ export function isLoopback({ hostname }: URL): boolean {
 function splitHost(name: string): { host: string; repository: string } {
   const slash = name.indexOf("/");
   const first = name.slice(0, Math.max(slash, 0));
-  // Only what looks like a host is one, all else is a user of Docker Hub.
+  // The first part is a host only if it looks like one; otherwise it is a user of Docker Hub.
   const isHost = /[.:[]/.test(first) || first === "localhost" || first !== first.toLowerCase();
   if (isHost && first !== DOCKER_HUB && first !== "index.docker.io") {
     return { host: first, repository: name.slice(slash + 1) };
@@ -124,11 +127,14 @@ function splitHost(name: string): { host: string; repository: string } {
   return { host: DOCKER_HUB, repository: path.includes("/") ? path : `library/${path}` };
 }
 
-/** Of `USER:PASSWORD@HOST` the host only; a password may have any characters, an @ and slashes too. */
+/**
+ * Returns only the host of `USER:PASSWORD@HOST`. A password may contain any characters, including @
+ * and slashes.
+ */
 function withoutCredentials(text: string): string {
   const at = text.indexOf("@");
   const rest = text.slice(at + 1);
-  // A digest that is mistyped is one too.
+  // A mistyped digest also counts as a digest.
   if (at < 0 || isDigest(rest) || /^sha(?:256|512):[^@/]*$/.test(rest)) return text;
   const scheme = text.startsWith(SCHEME) ? SCHEME : "";
   return `${scheme}…${text.slice(text.lastIndexOf("@"))}`;

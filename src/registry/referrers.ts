@@ -18,11 +18,11 @@ export interface ReferrersOptions extends RegistryOptions {
 }
 
 /**
- * Lists what refers to a manifest: signatures, software bills of materials and the like. They are
- * about one digest, and do not go along when an image is encrypted or decrypted.
+ * Lists the artifacts that refer to a manifest, such as signatures and software bills of materials.
+ * They belong to one digest, and are not copied when an image is encrypted or decrypted.
  * https://github.com/opencontainers/distribution-spec/blob/main/spec.md#listing-referrers
  *
- * @param digest of the manifest
+ * @param digest the digest of the manifest
  * @throws {@link OcicryptError} `REFERENCE_INVALID`, `DESCRIPTOR_INVALID`, `MANIFEST_INVALID`,
  *   `MANIFEST_TOO_LARGE`, `REGISTRY_UNREACHABLE`, `REGISTRY_DENIED`, `REGISTRY_FAILED`,
  *   `REGISTRY_INVALID_RESPONSE`, `CREDENTIALS_INVALID`
@@ -35,7 +35,7 @@ export async function listReferrers(
   return readReferrers(registryClient(reference, options), digest, signal);
 }
 
-/** The same, with a client that there is already. */
+/** The same as {@link listReferrers}, with an existing client. */
 export async function readReferrers(
   client: RegistryClient,
   digest: string,
@@ -48,7 +48,7 @@ export async function readReferrers(
   for (let page = 0; url !== undefined; page++) {
     const request = { method: "GET" as const, url, headers: { accept: MEDIA_TYPE_INDEX }, signal };
     const answer = await client.request(request, budget);
-    // Registries that do not know this list have a tag in its place, whose length is limited.
+    // Registries without this API have a tag instead, whose length is limited.
     if (answer.status === 404 && page === 0) {
       return readTag(client, `${algorithm}-${hex.slice(0, 64)}`, signal);
     }
@@ -86,7 +86,7 @@ function entries(bytes: Uint8Array): Descriptor[] {
   return document.kind === "index" ? document.manifests.map(({ descriptor }) => descriptor) : [];
 }
 
-/** The URL of the next page of a list: https://www.rfc-editor.org/rfc/rfc8288.html */
+/** Returns the URL of the next page of a list: https://www.rfc-editor.org/rfc/rfc8288.html */
 export function nextPage(
   client: Pick<RegistryClient, "resolve">,
   { headers }: Pick<Answer, "headers">,

@@ -10,14 +10,13 @@ import { readReferrers } from "./referrers.js";
 import { placeOf, showReference, type RegistryReference } from "./reference.js";
 
 /**
- * Opens an image in a registry for reading: the image of the reference's digest, or the one that its
- * tag names when it is resolved. Interrupted downloads are resumed.
+ * Opens an image in a registry for reading. The reference names it by its digest, or by its tag,
+ * which is looked up when the image is resolved. Interrupted downloads are resumed.
  *
  * Its functions reject with {@link OcicryptError} `REFERENCE_INVALID` for a reference without tag
- * and digest, `IMAGE_NOT_FOUND`, `BLOB_NOT_FOUND`,
- * `MANIFEST_TOO_LARGE`, `BLOB_DIGEST_MISMATCH` for a manifest that is not what its digest says,
- * `REGISTRY_UNREACHABLE`, `REGISTRY_DENIED`, `REGISTRY_FAILED`, `REGISTRY_INVALID_RESPONSE`,
- * `CREDENTIALS_INVALID`.
+ * and digest, `IMAGE_NOT_FOUND`, `BLOB_NOT_FOUND`, `MANIFEST_TOO_LARGE`, `BLOB_DIGEST_MISMATCH` for
+ * a manifest that does not match its digest, `REGISTRY_UNREACHABLE`, `REGISTRY_DENIED`,
+ * `REGISTRY_FAILED`, `REGISTRY_INVALID_RESPONSE`, `CREDENTIALS_INVALID`.
  *
  * @throws {@link OcicryptError} `REFERENCE_INVALID`
  * @throws {TypeError} {RangeError} for an invalid option
@@ -56,7 +55,7 @@ export function registrySource(
         try {
           yield* downloadBlob(client, descriptor, signal);
         } catch (error) {
-          // The media type does not decide: a SOCI index is a blob.
+          // The media type does not decide, because a SOCI index is a blob.
           const isAbsent = isOcicryptError(error, "BLOB_NOT_FOUND");
           if (!isAbsent || !isManifestType(descriptor.mediaType)) throw error;
           yield await readManifest(descriptor, signal);

@@ -10,17 +10,17 @@ export interface TagsOptions extends RegistryOptions {
   signal?: AbortSignal | undefined;
 }
 
-/** The smallest pages that registries send have 100 tags. */
+/** The smallest pages of registries have 100 tags. */
 const MAX_PAGES = 10_000;
 
 /**
- * Lists the tags of a repository, in the order of the registry. A list in several pages is read to its
- * end, as long as each page is on the same host and has new tags.
+ * Lists the tags of a repository, in the order of the registry. A list in several pages is read to
+ * its end, as long as each page is on the same host and has new tags.
  * https://github.com/opencontainers/distribution-spec/blob/main/spec.md#listing-tags
  *
- * @param repository its tag and digest do not matter
- * @throws {@link OcicryptError} `REFERENCE_INVALID`, `IMAGE_NOT_FOUND` for a repository that does not
- *   exist, `REGISTRY_UNREACHABLE`, `REGISTRY_DENIED`, `REGISTRY_FAILED`,
+ * @param repository the repository; its tag and digest are ignored
+ * @throws {@link OcicryptError} `REFERENCE_INVALID`, `IMAGE_NOT_FOUND` for a repository that does
+ *   not exist, `REGISTRY_UNREACHABLE`, `REGISTRY_DENIED`, `REGISTRY_FAILED`,
  *   `REGISTRY_INVALID_RESPONSE`, `CREDENTIALS_INVALID`
  */
 export async function listTags(

@@ -8,30 +8,39 @@ import { errno } from "../io/files.js";
 
 /** Options of Node.js for TLS connections. */
 export interface TrustedTls {
-  /** For every connection with TLS. Made when it is first asked for, which takes a while. */
+  /**
+   * The options for every TLS connection. They are created when they are first needed, because this
+   * takes a while.
+   */
   trusted(): { secureContext?: SecureContext };
-  /** For connections to the registry itself: its client certificate, if there is one. */
+  /**
+   * The options for connections to the registry itself, with its client certificate, if there is
+   * one.
+   */
   presented(url: URL): { secureContext: SecureContext } | undefined;
 }
 
 export interface TlsOptions {
-  /** The registry's host and port, as in references and as directories of certificates are named. */
+  /** The registry's host and port, as in references and in the names of certificate directories. */
   host: string;
-  /** Certificates in PEM to trust in addition. */
+  /** Additional certificates to trust, in PEM. */
   ca: readonly string[];
   /** Default: `process.env`. */
   env?: Readonly<Record<string, string | undefined>>;
-  /** Directories with a directory for each host. Default: {@link certificateDirectories}. */
+  /**
+   * The directories that contain a directory for each host. Default:
+   * {@link certificateDirectories}.
+   */
   directories?: readonly string[];
 }
 
 const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
-/** In milliseconds. A server on this machine that is silent for so long is asked over HTTP. */
+/** In milliseconds. If a server on this machine is silent for this long, HTTP is used. */
 const PROBE_TIMEOUT = 3000;
 
 /**
- * Where skopeo and Docker look for certificates of a registry, the user's own first
- * (https://github.com/containers/image/blob/main/docs/containers-certs.d.5.md,
+ * Returns the directories in which skopeo and Docker look for a registry's certificates, the user's
+ * own first (https://github.com/containers/image/blob/main/docs/containers-certs.d.5.md,
  * https://docs.docker.com/engine/security/certificates/).
  */
 export function certificateDirectories(
@@ -45,9 +54,9 @@ export function certificateDirectories(
 }
 
 /**
- * Collects what to trust beyond the certificates that Node.js trusts: the given certificates, those
- * of `SSL_CERT_FILE` and `NODE_EXTRA_CA_CERTS`, and `*.crt` in the first directory that belongs to
- * the host. A pair of `*.cert` and `*.key` there is the client certificate.
+ * Collects the certificates to trust in addition to those of Node.js: the given certificates, those
+ * of `SSL_CERT_FILE` and `NODE_EXTRA_CA_CERTS`, and `*.crt` in the first directory that exists for
+ * the host. A pair of `*.cert` and `*.key` in that directory is the client certificate.
  *
  * @throws {@link OcicryptError} `CREDENTIALS_INVALID` for files of a directory that cannot be used
  */
@@ -58,7 +67,7 @@ export async function loadTls(options: TlsOptions): Promise<TrustedTls> {
     bundled(env.SSL_CERT_FILE),
     bundled(env.NODE_EXTRA_CA_CERTS),
   ]);
-  // Node.js leaves its usual certificates out once others are named.
+  // Node.js does not use its default certificates once others are given.
   const all = once(() => {
     const more = [...ca, ...found.ca, ...bundle.filter(isCertificate)];
     if (more.length === 0) return {};
@@ -85,7 +94,7 @@ function contextOf(options: { ca?: string[]; cert?: string; key?: string }, host
   try {
     return createSecureContext(options);
   } catch {
-    // The message of OpenSSL may name no file, and its data may hold a key.
+    // OpenSSL's message does not name the file, and its data may contain a key.
     throw invalid(host, "a certificate or key is not valid PEM, or they do not belong together");
   }
 }
@@ -105,7 +114,7 @@ async function hostCertificates(
     try {
       names = (await readdir(directory)).sort();
     } catch (error) {
-      // As skopeo does, also for directories that this user may not read.
+      // As in skopeo, a directory that this user may not read is skipped.
       if (["ENOENT", "ENOTDIR", "EACCES", "EPERM"].includes(errno(error) ?? "")) continue;
       throw error;
     }
@@ -129,7 +138,7 @@ async function hostCertificates(
   return { ca: [] };
 }
 
-/** The certificates of a file that an environment variable names. A missing file has none. */
+/** Reads the certificates of a file that an environment variable names. A missing file has none. */
 async function bundled(path: string | undefined): Promise<string[]> {
   if (path === undefined || path === "") return [];
   const text = await readFile(path, "latin1").catch(() => "");
@@ -147,7 +156,7 @@ function isCertificate(pem: string): boolean {
 /**
  * Splits PEM certificates.
  *
- * @throws {TypeError} when there is none, or one is not valid: Node.js would ignore it
+ * @throws {TypeError} if there is none, or if one is not valid, which Node.js would ignore
  */
 export function parseCertificates(pem: string | Uint8Array): string[] {
   const text = typeof pem === "string" ? pem : Buffer.from(pem).toString("latin1");
@@ -157,13 +166,13 @@ export function parseCertificates(pem: string | Uint8Array): string[] {
   return found;
 }
 
-/** Whether servers speak TLS, by their origin. */
+/** Whether servers speak TLS, by origin. */
 const probed = new Map<string, Promise<boolean | undefined>>();
 const MAX_PROBED = 1000;
 
 /**
- * Finds out whether a server answers a TLS handshake, whatever its certificate, and remembers what
- * it found. Sends no request.
+ * Finds out whether a server answers a TLS handshake, whatever its certificate, and remembers the
+ * result. It sends no request.
  *
  * @param timeout in milliseconds
  */
@@ -174,20 +183,20 @@ export async function speaksTls(url: URL, timeout: number): Promise<boolean> {
   const probe = probeTls(url, timeout);
   probed.set(url.origin, probe);
   const answer = await probe;
-  // A server that is not there yet may come, and speak either.
+  // A server that is not running may be started later, so no result is remembered.
   if (answer === undefined) probed.delete(url.origin);
   return answer ?? false;
 }
 
-/** @returns `undefined` when there is no connection */
+/** @returns `undefined` if there is no connection */
 function probeTls({ hostname, port }: URL, timeout: number): Promise<boolean | undefined> {
   return new Promise((resolve) => {
     const socket = connect({
       host: hostname.replace(/^\[(.*)\]$/, "$1"),
       port: Number(port === "" ? 443 : port),
-      // Only the protocol is asked for; the connection that carries a request verifies.
+      // This only tests the protocol; connections that carry requests verify the certificate.
       rejectUnauthorized: false,
-      // Saves loading all the certificates that Node.js trusts.
+      // Avoids loading all the certificates that Node.js trusts.
       secureContext: createSecureContext({ ca: [] }),
     });
     let isConnected = false;

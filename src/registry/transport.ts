@@ -11,9 +11,9 @@ export interface HttpRequest {
   method: "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE";
   url: URL;
   headers?: Readonly<Record<string, string>>;
-  /** The content, or a function that starts a stream of it, once for each try. */
+  /** The content, or a function that starts a stream of it; called once for each try. */
   body?: Bytes | (() => AsyncIterable<Bytes>);
-  /** In milliseconds, in place of the usual timeout. */
+  /** The timeout in milliseconds, instead of the usual one. */
   timeout?: number;
   signal?: AbortSignal | undefined;
 }
@@ -23,7 +23,7 @@ interface AnswerHead {
   readonly headers: { get(name: string): string | null };
 }
 
-/** An answer whose body must be read to its end or given up by {@link close}. */
+/** An answer whose body must be read to its end or closed with {@link close}. */
 export interface OpenAnswer extends AnswerHead {
   readonly body: AsyncGenerator<Uint8Array, void, undefined>;
   close(): void;
@@ -31,22 +31,22 @@ export interface OpenAnswer extends AnswerHead {
 
 export interface Answer extends AnswerHead {
   readonly bytes: Uint8Array;
-  /** Whether the body was longer than the limit; the rest is left out. */
+  /** Whether the body was longer than the limit and is cut off. */
   readonly isCut: boolean;
 }
 
-/** The part of the Fetch API that is used; the global `fetch` has it. */
+/** The part of the Fetch API that this library uses; the global `fetch` has it. */
 export type Fetch = (url: string, init: FetchInit) => Promise<FetchResponse>;
 
 export interface FetchInit {
   method: string;
   headers: Record<string, string>;
   /**
-   * The content. An iterable is content whose length is not known in advance; the global `fetch` of
-   * Node.js takes it.
+   * The content. If its length is unknown in advance, it is an iterable, which Node's global
+   * `fetch` accepts.
    */
   body?: Bytes | AsyncIterable<Bytes>;
-  /** Set where the body is an iterable, as the Fetch API requires. */
+  /** Set if the body is an iterable, as the Fetch API requires. */
   duplex?: "half";
   /** Redirects are never followed by the transport: credentials must not go along. */
   redirect: "manual";
@@ -62,20 +62,20 @@ export interface FetchResponse {
 export interface TransportOptions {
   /** The certificates to trust and to present in TLS, requested once. */
   tls: () => Promise<TrustedTls>;
-  /** In milliseconds: to connect, and for each piece of a body that is sent. */
+  /** The time limit in milliseconds, for connecting and for each piece of a body. */
   timeout: number;
 }
 
 export const NO_ANSWER = "it sent nothing, or almost nothing,";
 const NOTHING_TAKEN = "it accepted no data";
 
-/** Content is sent in pieces of this size, so that a time limit applies to some progress. */
+/** Content is sent in pieces of this size, so that the time limit applies to each piece. */
 const PIECE = 64 * 1024;
 
 /**
- * Makes a `fetch` over undici, the HTTP client of Node.js, which can be given certificates and
- * proxies on every supported version, unlike the global one. Proxies come from `HTTP_PROXY`,
- * `HTTPS_PROXY` and `NO_PROXY`.
+ * Creates a `fetch` function on undici, the HTTP client of Node.js. Unlike the global `fetch`, it
+ * accepts certificates and proxies on every supported version of Node.js. Proxies come from
+ * `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY`.
  */
 export function nodeFetch(options: TransportOptions): Fetch {
   let loading: ReturnType<typeof load> | undefined;
@@ -92,15 +92,16 @@ export function nodeFetch(options: TransportOptions): Fetch {
       const answer = await request(url, {
         method: method as "GET",
         headers: { ...headers, ...length },
-        // undici takes any iterable, its types only streams of Node.js.
+        // undici accepts any iterable, but its types allow only Node.js streams.
         ...(content !== undefined && { body: content as unknown as Readable }),
         signal: AbortSignal.any([signal, sending.signal]),
         dispatcher: dispatcherFor(new URL(url)),
-        // The caller limits the time of answers.
+        // The caller limits the time for an answer.
         headersTimeout: 0,
         bodyTimeout: 0,
       });
-      // The reader of the body gets its failure; a reader who has left does not want it.
+      // The reader of the body gets its failure. If nothing reads the body, the failure does not
+      // matter.
       answer.body.on("error", () => undefined);
       const get = (name: string): string | null => oneValue(answer.headers[name.toLowerCase()]);
       return { status: answer.statusCode, headers: { get }, body: answer.body };
@@ -119,7 +120,7 @@ export async function* paced(
   for await (const piece of body) {
     patience.start(NOTHING_TAKEN);
     yield piece;
-    // The source of the content may take its time.
+    // The time limit does not apply to the source of the content.
     patience.stop();
   }
   patience.start(NO_ANSWER);
@@ -171,10 +172,10 @@ async function load({ tls, timeout }: TransportOptions): Promise<{
 }
 
 /**
- * The address of a proxy without its credentials, and those as a header.
+ * Returns the address of a proxy without its credentials, and the credentials as a header.
  *
- * @throws {@link OcicryptError} `REGISTRY_UNREACHABLE` for text that is no usable proxy. The text
- *   is not quoted, since it can hold a password, and the request does not go without a proxy.
+ * @throws {@link OcicryptError} `REGISTRY_UNREACHABLE` if the text is not a usable proxy. The text
+ *   is not quoted, because it may contain a password, and the request is not sent without a proxy.
  */
 function readProxy(proxy: string, url: URL): { address: string; token: string | undefined } {
   if (/^https?:\/\//.test(proxy) && URL.canParse(proxy)) {
@@ -203,8 +204,8 @@ type Environment = Readonly<Record<string, string | undefined>>;
 /**
  * Returns the proxy that an environment names for a URL, read as Go's tools read it
  * (https://pkg.go.dev/golang.org/x/net/http/httpproxy): never for this machine itself, nor for
- * hosts in `NO_PROXY`. undici has an agent of its own for these variables, which knows neither
- * networks such as `10.0.0.0/8` nor Go's rule for this machine.
+ * hosts in `NO_PROXY`. undici's own agent for these variables supports neither networks such as
+ * `10.0.0.0/8` nor Go's rule for this machine.
  */
 export function proxyFor(url: URL, env: Environment): string | undefined {
   const [upper, lower] =
@@ -224,7 +225,7 @@ function firstOf(...values: readonly (string | undefined)[]): string {
 
 /**
  * Whether an entry of `NO_PROXY` covers a URL: `*`, an address, a network such as `10.0.0.0/8`, or
- * a domain, each but the network with an optional port.
+ * a domain. All except networks may have a port.
  */
 function isExcluded(url: URL, entry: string): boolean {
   if (entry === "") return false;
@@ -237,11 +238,11 @@ function isExcluded(url: URL, entry: string): boolean {
   const address = name.replace(/^\[(.*)\]$/, "$1");
   if (isIP(address) !== 0) return isInNetwork(host, address, isIP(address) === 4 ? 32 : 128);
   const domain = name.replace(/^\*?\./, "");
-  // A leading dot means the subdomains of a domain without the domain itself.
+  // A leading dot means only the subdomains, and not the domain itself.
   return host.endsWith(`.${domain}`) || (host === domain && domain === name);
 }
 
-/** Compares addresses as addresses: each can be written in several ways. */
+/** Compares the addresses and not their text, because each can be written in several ways. */
 function isInNetwork(host: string, network: string, prefix: number): boolean {
   const family = isIP(network);
   if (family === 0 || isIP(host) !== family) return false;

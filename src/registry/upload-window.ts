@@ -1,8 +1,8 @@
-/** The end of a stream of content, kept so that a registry can be sent it again. */
+/** The last part of a stream of content, which is kept so that it can be sent again. */
 export interface UploadWindow {
   /** The offset of the first byte that is kept. */
   readonly start: number;
-  /** The offset behind the last byte that was read. */
+  /** The offset after the last byte that was read. */
   readonly end: number;
   readonly isEnded: boolean;
   /** The error of the content. */
@@ -11,9 +11,9 @@ export interface UploadWindow {
   more(): Promise<void>;
   /** The kept bytes from an offset on, up to the next multiple of a step. */
   at(offset: number): Uint8Array<ArrayBuffer>;
-  /** Resolves once {@link stop} was called. */
+  /** Resolves when {@link stop} is called. */
   readonly stopped: Promise<void>;
-  /** Ends requests that stream the content, at what has been read. */
+  /** Ends requests that stream the content, after the bytes that have been read. */
   stop(): void;
   /** Closes content that was not read to its end. */
   close(): Promise<void>;
@@ -38,7 +38,7 @@ function take(size: number): Uint8Array<ArrayBuffer> {
 /**
  * Reads content through a ring buffer of a fixed size, so that memory does not grow with it.
  *
- * @param size in bytes, a multiple of `step`
+ * @param size the size of the buffer in bytes, a multiple of `step`
  * @param step the size of the pieces, in bytes
  */
 export function uploadWindow(
@@ -93,7 +93,7 @@ export function uploadWindow(
     },
     async more() {
       if (isEnded) return;
-      // A request that was given up may have begun to read. Content at hand is read without a pause,
+      // An abandoned request may have started to read. Available content is read without a pause,
       // so the promise is reset only after it has been set.
       reading ??= read().finally(() => (reading = undefined));
       await reading;
@@ -108,7 +108,7 @@ export function uploadWindow(
     async close() {
       if (isEnded) return;
       const closed = Promise.resolve(iterator.return?.()).catch(() => undefined);
-      // Content that stalls closes when it goes on, if ever.
+      // Content that has stalled closes only when it continues, if ever.
       if (reading === undefined) await closed;
     },
     release() {
@@ -120,20 +120,21 @@ export function uploadWindow(
 }
 
 /**
- * How a registry takes content: as one request of unknown length, which all registries take from
- * `docker push`, or in chunks. Amazon ECR wants chunks of 5 MiB or more and tells that at the end
- * (https://github.com/regclient/regclient/issues/81); GitHub's takes none above 4 MiB
- * (https://github.com/ocx-sh/ocx/pull/237); Google Artifact Registry takes no second one
- * (https://github.com/containers/skopeo/issues/1101). Proxies in front of a registry limit the size
- * of a request (https://github.com/goharbor/harbor/issues/22353). Content in the last request,
- * which would save one, is refused by Artifactory (https://github.com/docker/buildx/issues/196).
+ * The way in which a registry accepts content: in one request of unknown length, as all registries
+ * accept it from `docker push`, or in chunks. Amazon ECR requires chunks of 5 MiB or more and
+ * reports this only at the end (https://github.com/regclient/regclient/issues/81); GitHub's
+ * registry rejects chunks above 4 MiB (https://github.com/ocx-sh/ocx/pull/237); Google Artifact
+ * Registry rejects a second chunk (https://github.com/containers/skopeo/issues/1101). Proxies in
+ * front of a registry limit the size of a request
+ * (https://github.com/goharbor/harbor/issues/22353). Content in the last request, which would save
+ * a request, is rejected by Artifactory (https://github.com/docker/buildx/issues/196).
  */
 type Shape = "stream" | "chunks";
-/** The shape that worked last if the usual one did not, by the registry's host. */
+/** The shape that worked last if the usual shape did not, by the registry's host. */
 const shapes = new Map<string, Shape>();
 const MAX_SHAPES = 1000;
 
-/** The shape to start with at a host. */
+/** Returns the shape to try first with a host. */
 export function shapeFor(host: string, usual: Shape): Shape {
   return shapes.get(host) ?? usual;
 }

@@ -10,35 +10,35 @@ import { rememberShape, shapeFor, uploadWindow, type UploadWindow } from "./uplo
 export interface UploadOptions {
   /** The registry's host and port. */
   host: string;
-  /** Bytes in each request; one request that streams the whole content by default. */
+  /** The bytes in each request. Default: one request that streams the whole content. */
   chunkSize: number | undefined;
   scopes: readonly string[];
   signal: AbortSignal | undefined;
 }
 
-/** A blob on its way into a registry. */
+/** An upload of a blob to a registry. */
 export interface Upload {
   /** Sends the content. */
   send(content: AsyncIterable<Uint8Array>): Promise<void>;
-  /** Makes it a blob of the repository. */
+  /** Completes the upload as a blob of the repository. */
   finish(digest: string): Promise<void>;
-  /** Makes the registry forget it; never fails. */
+  /** Cancels the upload in the registry; never fails. */
   cancel(): Promise<void>;
 }
 
-/** In bytes. The window must contain the bytes of an interrupted stream that the registry did not take. */
+/** In bytes: the part of an interrupted stream that may not have reached the registry. */
 const WINDOW = { size: 2 * 1024 * 1024, step: 256 * 1024 };
-/** In bytes, where a registry does not take streams; ECR's minimum. */
+/** The size of chunks in bytes, if a registry does not accept streams; ECR's minimum. */
 const USUAL_CHUNK: number = 5 * 1024 * 1024;
-/** The most that a registry can make this client hold in memory, in bytes. */
+/** The most bytes that a registry can make this client keep in memory. */
 const MAX_CHUNK_SIZE: number = 256 * 1024 * 1024;
-/** So many bytes that arrived make the number of retries start again. */
+/** After this many uploaded bytes, retries are counted from zero again. */
 const PROGRESS: number = 1024 * 1024;
-/** A registry may copy the whole blob once more, or hash it, before it answers the last request. */
+/** A registry may copy or hash the whole blob before it answers the last request. */
 const FINISH_PATIENCE = 10;
-/** In milliseconds; tidying up must not delay what failed. */
+/** In milliseconds; cleaning up must not delay the report of a failure. */
 const CANCEL_TIMEOUT = 5000;
-/** In milliseconds, for a request that is on its way when an upload is cancelled. */
+/** In milliseconds, for a request that is still running when an upload is cancelled. */
 const CANCEL_PATIENCE = 1000;
 
 /**
@@ -55,7 +55,7 @@ export async function openUpload(
   const { minimum, ...first } = await start();
   let { location } = first;
   let window: UploadWindow | undefined;
-  /** The registry has all bytes before this offset for certain. */
+  /** The registry certainly has all bytes before this offset. */
   let confirmed = 0;
   let hasResumed = false;
   let sending: Promise<unknown> = Promise.resolve();
@@ -97,7 +97,10 @@ export async function openUpload(
     };
   }
 
-  /** Sends what is kept from an offset on, then reads on. Ends early where the content fails. */
+  /**
+   * Sends the kept bytes from an offset on, then continues to read. Ends early if the content
+   * fails.
+   */
   async function* streamed(
     from: number,
     content: UploadWindow,
@@ -111,12 +114,12 @@ export async function openUpload(
       if (offset === content.end) return;
       const piece = content.at(offset);
       offset += piece.byteLength;
-      // undici has passed a piece on before it takes the next; another client may keep it.
+      // undici has sent a piece before it takes the next one; another client may keep the piece.
       yield client.hasOwnFetch ? piece.slice() : piece;
     }
   }
 
-  /** Sends all that is left of the content, or the next chunk, as often as it needs. */
+  /** Sends the rest of the content, or the next chunk, with as many requests as needed. */
   async function deliver(content: UploadWindow): Promise<void> {
     let pauses = client.backoff();
     let refusedAt: number | undefined;
@@ -131,7 +134,8 @@ export async function openUpload(
         const isAgain = isBusy(answer.status) || (answer.status === 416 && refusedAt !== from);
         if (isSuccess(answer.status)) {
           const received = receivedBytes(request, answer, end) ?? end;
-          // zot names the last chunk only, and ECR the first, so less need not mean a loss.
+          // zot reports only the last chunk, and ECR the first, so a smaller number need not mean a
+          // loss.
           if (received < end) there = await status(end);
           if ((there ?? end) === end && (content.isEnded || !isStream)) break;
           there ??= received;
@@ -154,23 +158,23 @@ export async function openUpload(
       from = there ?? (await resume(content));
       if (from - before >= PROGRESS) pauses = client.backoff();
       hasResumed = true;
-      // All has arrived, and only the answer was lost.
+      // Everything has arrived, and only the answer was lost.
       if (from === content.end && (content.isEnded || !isStream)) break;
     }
     confirmed = content.end;
   }
 
-  /** Sends a request, which may go on for a while after nobody waits for it any more. */
+  /** Sends a request, which may continue for a while after it is no longer needed. */
   async function sendOnce(request: RegistryRequest): Promise<Answer> {
     const answer = await client.requestOnce(request);
     if (isSuccess(answer.status)) follow(request, answer);
     return answer;
   }
 
-  /** Makes an error of a refused request; another shape of request may be what helps. */
+  /** Returns the error for a rejected request, after which another shape of request may work. */
   function refusal(request: RegistryRequest, answer: Answer): OcicryptError {
     const why = failure(request, answer);
-    // A chunk of a size that suits nobody is refused at once, all other chunks from the second on.
+    // A chunk of an unsuitable size is rejected immediately, or from the second chunk on.
     const isShape = isStream
       ? [411, 413, 501].includes(answer.status)
       : [413, 416].includes(answer.status) ||
@@ -179,7 +183,7 @@ export async function openUpload(
     return isShape || answer.status === 404 ? lost(why.message, why) : why;
   }
 
-  /** Asks how much has arrived; `undefined` where the registry does not say. */
+  /** Asks the registry how many bytes have arrived; `undefined` if it does not say. */
   async function status(end: number): Promise<number | undefined> {
     const request: RegistryRequest = { method: "GET", url: location, scopes, signal };
     const answer = await client.request(request);
@@ -189,14 +193,14 @@ export async function openUpload(
     return received;
   }
 
-  /** Finds out where to go on: at what has arrived, or in another upload while all is kept. */
+  /** Finds the offset from which to resume, which is 0 in a new upload if all bytes are kept. */
   async function resume(content: UploadWindow): Promise<number> {
     const request: RegistryRequest = { method: "GET", url: location, scopes, signal };
     const answer = await client.request(request);
     const isKnown = isSuccess(answer.status);
     const received = isKnown ? receivedBytes(request, answer, content.end) : undefined;
     if (isKnown) follow(request, answer);
-    // Of an empty upload registries say "0-0", as of one with a single byte.
+    // For an empty upload, registries report "0-0", as for an upload with one byte.
     const isClear = received !== undefined && !(confirmed === 0 && received === 1);
     if (isClear && received >= confirmed && received >= content.start) return received;
     if (content.start > 0) {
@@ -214,13 +218,13 @@ export async function openUpload(
       const timeout = Math.min(client.timeout, CANCEL_TIMEOUT);
       await client.requestOnce({ method: "DELETE", url: location, scopes, timeout });
     } catch {
-      // Registries remove uploads that are not continued.
+      // Registries remove abandoned uploads themselves.
     }
   }
 
   return {
     async cancel() {
-      // Docker's registry drops an upload only by the URL that its last answer named.
+      // Docker's registry cancels an upload only at the URL that its last answer named.
       window?.stop();
       await abortable(sending, AbortSignal.timeout(CANCEL_PATIENCE)).catch(() => undefined);
       patience.abort(new OcicryptError("REGISTRY_UPLOAD_LOST", "the upload was cancelled"));
@@ -246,7 +250,8 @@ export async function openUpload(
       }
     },
     async finish(digest) {
-      // As text, since parsing it into parameters and back would not keep every byte of a state.
+      // As text, because parsing and formatting parameters would not preserve every byte of a
+      // state.
       const url = new URL(location);
       url.search += `${url.search === "" ? "?" : "&"}digest=${encodeURIComponent(digest)}`;
       const timeout = client.timeout * FINISH_PATIENCE;
@@ -258,7 +263,8 @@ export async function openUpload(
         if (isStream) window?.release();
         return;
       }
-      // The first of two requests succeeded and its answer was lost; or the status is unusual.
+      // An earlier request may have succeeded although its answer was lost, or the status is
+      // unusual.
       const isUnclear = answer.status === 404 || answer.status === 200;
       if (isUnclear && (await isBlob(client, digest, size, scopes, signal))) return;
       const why = failure(request, answer);
@@ -271,8 +277,8 @@ export async function openUpload(
 }
 
 /**
- * Why an upload must start again. Docker's registry refuses any state of an upload but that of its
- * last request, after which it has more bytes once a request broke off; zot drops such an upload.
+ * Returns the error if an upload must start again. After an interrupted request, Docker's registry
+ * has more bytes than the state that it accepts, and zot drops the upload.
  */
 function lost(why: string, cause?: OcicryptError): OcicryptError {
   const message = `the registry cannot continue an upload: ${why}`;
@@ -280,7 +286,7 @@ function lost(why: string, cause?: OcicryptError): OcicryptError {
 }
 
 /**
- * How many bytes a registry says that it has, of those up to `end`.
+ * Returns the number of bytes that a registry reports, of those up to `end`.
  *
  * @throws {@link OcicryptError} `REGISTRY_INVALID_RESPONSE`
  */

@@ -2,26 +2,26 @@ import { constants, createVerify, X509Certificate } from "node:crypto";
 import { OcicryptError } from "../errors.js";
 import { parts, type ByteSource } from "../io/source.js";
 
-/** How a blob's detached signature is verified. */
+/** Options for verifying a blob's detached signature. */
 export interface VerifyBlobOptions {
-  /** The time at which the certificate has to be valid; by default now. */
+  /** The time at which the certificate must be valid. Default: now. */
   at?: Date | undefined;
   signal?: AbortSignal | undefined;
 }
 
 /**
- * Verifies the detached signature of a blob: RSASSA-PSS with SHA-256 and MGF1 of SHA-256, a salt of
- * any length, by the key of a certificate. OpenStack's image service signs so, as does
- * `openssl dgst -sha256 -sign KEY -sigopt rsa_padding_mode:pss`
+ * Verifies the detached signature of a blob with the key of a certificate: RSASSA-PSS with SHA-256,
+ * MGF1 with SHA-256 and a salt of any length. OpenStack's image service makes such signatures, and
+ * so does `openssl dgst -sha256 -sign KEY -sigopt rsa_padding_mode:pss`
  * (https://docs.openstack.org/glance/latest/user/signature.html).
  *
- * The caller trusts the certificate: it is checked for its time, not for who issued it. The content
- * is read once and not kept; use it only after this has resolved.
+ * The caller must trust the certificate: only its dates are checked, and not its issuer. The
+ * content is read once and not kept; use it only after this promise has resolved.
  *
  * @param signature the bytes of the signature, not base64
  * @param certificate PEM or DER
- * @throws {@link OcicryptError} `SIGNATURE_INVALID`, `KEY_UNRECOGNIZED` for what is not an RSA
- *   certificate, `CERTIFICATE_NOT_YET_VALID`, `CERTIFICATE_EXPIRED`
+ * @throws {@link OcicryptError} `SIGNATURE_INVALID`, `KEY_UNRECOGNIZED` if the certificate is not
+ *   an RSA certificate, `CERTIFICATE_NOT_YET_VALID`, `CERTIFICATE_EXPIRED`
  */
 export async function verifyBlob(
   content: ByteSource,
@@ -55,7 +55,7 @@ function parseCertificate(certificate: string | Uint8Array): X509Certificate {
     const type = parsed.publicKey.asymmetricKeyType;
     if (type === "rsa" || type === "rsa-pss") return parsed;
   } catch {
-    // The error below says it.
+    // The error is thrown below.
   }
   throw new OcicryptError("KEY_UNRECOGNIZED", "this is not a certificate of an RSA key");
 }

@@ -1,4 +1,8 @@
-/** Signatures of images and blobs, at `ocicrypt/signature`. */
+/**
+ * Verifies signatures of images and blobs.
+ *
+ * @module ocicrypt/signature
+ */
 export { verifyBlob } from "./blob.js";
 export { signedSource } from "./signed-source.js";
 

@@ -23,17 +23,17 @@ const SIGNATURE = "dev.cosignproject.cosign/signature";
 export type VerificationKey = string | Uint8Array | KeyObject;
 
 /**
- * A source that gives an image only if cosign signed its manifest or index with one of the keys. It
- * looks for signatures at the tag `sha256-….sig` and among the referrers, in the place of the image
- * and nowhere else: no transparency log and no certificate authority is asked. Everything else of
- * the image follows from the digest that is signed.
+ * Returns a source that resolves to an image only if cosign signed its manifest or index with one
+ * of the keys. It looks for signatures only where the image is stored: at the tag `sha256-….sig`
+ * and among the referrers. It does not use the transparency log or certificate authorities. The
+ * signed digest covers everything else in the image.
  *
- * `resolve` rejects with {@link OcicryptError} `SIGNATURE_MISSING` for an image without a signature,
- * and `SIGNATURE_INVALID` when no signature is by one of the keys and for this image.
+ * `resolve` rejects with {@link OcicryptError} `SIGNATURE_MISSING` for an image without a
+ * signature, and `SIGNATURE_INVALID` if no signature was made for this image with one of the keys.
  *
- * @param keys the accepted keys: one of them must have signed; ECDSA or RSA (PKCS#1 v1.5)
+ * @param keys the accepted keys, ECDSA or RSA (PKCS#1 v1.5); one of them must have signed the image
  * @throws {@link OcicryptError} `KEY_UNRECOGNIZED`; `KEY_UNSUPPORTED` for other types of keys
- * @throws {RangeError} without a key
+ * @throws {RangeError} if no key is given
  */
 export function signedSource(
   source: ImageSource,
@@ -75,7 +75,7 @@ function readPublicKey(key: VerificationKey): KeyObject {
       if (bytes.includes("-----BEGIN ")) return createPublicKey(bytes);
       return createPublicKey({ key: bytes, format: "der", type: "spki" });
     } catch {
-      // The error below says it.
+      // The error is thrown below.
     }
   }
   const message = "the key for signatures is not a public key or certificate in PEM or DER";
@@ -128,7 +128,10 @@ function isValidBundle(content: Uint8Array, digest: string, keys: readonly KeyOb
     .some((signature) => keys.some((key) => isSignedBy(key, bundle.signed, signature)));
 }
 
-/** Where signatures of an image can be. A missing or unreadable manifest has no signatures. */
+/**
+ * Returns the manifests that may contain signatures of an image. A missing or unreadable manifest
+ * has no signatures.
+ */
 async function signatureManifests(
   source: ImageSource,
   digest: string,
@@ -163,7 +166,9 @@ async function readAll(
   return Buffer.concat(chunks);
 }
 
-/** Whether a signature over some bytes is valid: ECDSA, or RSA with PKCS#1 v1.5, of SHA-256. */
+/**
+ * Whether a signature over some bytes is valid: ECDSA, or RSA with PKCS#1 v1.5, both with SHA-256.
+ */
 function isSignedBy(key: KeyObject, bytes: Uint8Array, signature: Uint8Array): boolean {
   const padding = constants.RSA_PKCS1_PADDING;
   try {
@@ -174,7 +179,7 @@ function isSignedBy(key: KeyObject, bytes: Uint8Array, signature: Uint8Array): b
 }
 
 /**
- * The digest that the payload of a simple signature names.
+ * Returns the digest that the payload of a simple signature names.
  * https://github.com/containers/image/blob/main/docs/containers-signature.5.md
  *
  * @returns `undefined` for any other payload
@@ -186,8 +191,8 @@ function readSimpleSigning(payload: Uint8Array): string | undefined {
 }
 
 /**
- * The signed bytes, the signatures and the digests in a Sigstore bundle of an image signature: an
- * in-toto statement in a DSSE envelope.
+ * Reads the signed bytes, the signatures and the digests of an image signature in a Sigstore
+ * bundle, which is an in-toto statement in a DSSE envelope.
  * https://github.com/sigstore/protobuf-specs/blob/main/protos/sigstore_bundle.proto
  * https://github.com/secure-systems-lab/dsse/blob/master/protocol.md
  *

@@ -105,8 +105,8 @@ describe("parseJson", () => {
 
   it.each([1, 7, 8, 9, 10, 100])("finds a name that comes again behind %i others", (count) => {
     const names = Array.from({ length: count }, (_, i) => `"a${String(i)}":0,`).join("");
-    expect(() => read(`{"ab":1,${names}"aB":1}`)).toThrow("one to some readers");
-    expect(() => read(`{${names}"ab":1,"aB":1}`)).toThrow("one to some readers");
+    expect(() => read(`{"ab":1,${names}"aB":1}`)).toThrow("the same to some readers");
+    expect(() => read(`{${names}"ab":1,"aB":1}`)).toThrow("the same to some readers");
     expect(read(`{"ab":1,${names}"cd":1}`)).toHaveProperty("cd", 1);
   });
 

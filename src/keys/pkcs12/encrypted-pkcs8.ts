@@ -8,8 +8,8 @@ import { passwordForms, readAlgorithm, wipeForms, type Algorithm } from "./key-d
 import { decrypt } from "./protection.js";
 
 /**
- * Decrypts an EncryptedPrivateKeyInfo: RFC 5958 section 3. Node.js could do it, but would derive
- * the key in one go on the main thread, however many iterations the file asks for.
+ * Decrypts an EncryptedPrivateKeyInfo: RFC 5958 section 3. Node.js could do this, but it would
+ * derive the key on the main thread without a pause, however many iterations the file asks for.
  *
  * @throws {@link OcicryptError} `KEY_UNRECOGNIZED`, `KEY_UNSUPPORTED`, `PASSWORD_WRONG`
  */
@@ -40,7 +40,7 @@ function parse(bytes: Uint8Array): { algorithm: Algorithm; ciphertext: Uint8Arra
   }
 }
 
-/** The key, or `undefined` when the password is another one. */
+/** Returns the key, or `undefined` if the password is wrong. */
 async function open(
   decryptKey: () => Promise<Buffer>,
   signal: AbortSignal | undefined,
@@ -55,7 +55,7 @@ async function open(
     throw unrecognized("the encrypted private key is damaged");
   }
   try {
-    // One in 256 wrong keys leaves a padding that is right by chance.
+    // With one in 256 wrong keys, the padding is valid by chance.
     if (derKind(plaintext) !== "pkcs8") return undefined;
     return requireSoundPrivateKey(
       createPrivateKey({ key: plaintext, format: "der", type: "pkcs8" }),

@@ -13,13 +13,13 @@ export interface Algorithm {
   parameters: Asn1Node | undefined;
 }
 
-/** @throws {Error} when it is malformed */
+/** @throws {Error} if it is malformed */
 export function readAlgorithm(node: unknown): Algorithm {
   const [id, parameters] = childrenOf(node);
   return { id: identifierOf(id), parameters };
 }
 
-/** @throws {Error} when it is not an OBJECT IDENTIFIER */
+/** @throws {Error} if it is not an OBJECT IDENTIFIER */
 export function identifierOf(node: unknown): string {
   if (!(node instanceof ObjectIdentifier)) throw new Error("an element is not an identifier");
   return node.getValue();
@@ -36,10 +36,11 @@ export function countOf(node: unknown): number {
 }
 
 /**
- * A number of iterations. They are spent before anything shows whether the file is worth them.
+ * Returns a number of iterations. It is limited, because the iterations run before it is known
+ * whether the password is right.
  *
- * @throws {@link OcicryptError} `KEY_UNSUPPORTED` when there are too many
- * @throws {Error} when it is not a count
+ * @throws {@link OcicryptError} `KEY_UNSUPPORTED` if there are too many
+ * @throws {Error} if it is not a count
  */
 export function iterationsOf(node: unknown, most: number): number {
   const iterations = countOf(node);
@@ -52,7 +53,7 @@ export function unsupported(why: string): OcicryptError {
   return new OcicryptError("KEY_UNSUPPORTED", `the key file cannot be read: ${why}`);
 }
 
-/** A password in the forms that the key derivations take. */
+/** A password in the forms that the key derivations need. */
 export interface PasswordForms {
   /** UTF-16 with the most significant octet first and a NULL at the end: RFC 7292 appendix B.1. */
   bmpString: Buffer;
@@ -61,8 +62,9 @@ export interface PasswordForms {
 }
 
 /**
- * Returns the forms in which a password may have been used. An empty password has two, a NULL as
- * RFC 7292 says and nothing at all as many programs write; the MAC shows which one was used.
+ * Returns the forms in which a password may have been used. An empty password has two forms: a
+ * NULL, as in RFC 7292, and no bytes at all, as many programs write it. The MAC shows which form
+ * was used.
  */
 export function passwordForms(password: string | Uint8Array): PasswordForms[] {
   const utf8 = Buffer.from(password);
@@ -104,7 +106,7 @@ const HMAC_HASHES: ReadonlyMap<string, string> = /* @__PURE__ */ new Map([
  * PBKDF2-params: RFC 8018 appendix A.2.
  *
  * @throws {@link OcicryptError} `KEY_UNSUPPORTED`
- * @throws {Error} when they are malformed
+ * @throws {Error} if they are malformed
  */
 export function readPbkdf2({ id, parameters }: Algorithm): Pbkdf2 {
   if (id !== PBKDF2) throw unsupported(`it derives a key with ${id}`);
@@ -157,7 +159,7 @@ export const KDF_HASHES: ReadonlyMap<string, KdfHash> = /* @__PURE__ */ new Map(
   ["2.16.840.1.101.3.4.2.6", { name: "sha512-256", size: 32, blockSize: 128 }],
 ]);
 
-/** How many hashes are computed in a row, some milliseconds. */
+/** The number of hashes that are computed without a pause, which takes a few milliseconds. */
 const BATCH = 5000;
 
 /** The use of the derived bits: the ID of RFC 7292 appendix B.3. */
@@ -175,10 +177,10 @@ export interface KdfInput {
 }
 
 /**
- * The key derivation of RFC 7292 appendix B.2, which Node.js does not offer. Other work and an
- * aborted signal get their turn in between.
+ * The key derivation of RFC 7292 appendix B.2, which Node.js does not offer. It yields to the event
+ * loop regularly, so that an aborted signal is noticed.
  *
- * @param size of the result, in bytes
+ * @param size the size of the result in bytes
  */
 export async function deriveBits(
   input: KdfInput,

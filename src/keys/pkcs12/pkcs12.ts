@@ -38,18 +38,18 @@ export interface Pkcs12Options {
 /**
  * Opens a PKCS#12 file (RFC 7292) that is protected by a password, in BER.
  *
- * Its MAC, also PBMAC1 (RFC 9579), is checked before anything is decrypted; a file without one is
- * rejected. Parts may be encrypted by PBES2 with PBKDF2 or scrypt and a cipher in CBC mode, by PBE
- * with SHA-1 and 3DES, or not at all. A part that is encrypted in another way is skipped as long as
- * a key is found elsewhere: older programs use RC2, which OpenSSL 3 no longer offers, only for the
- * certificates, and the key can be used without them.
+ * Its MAC, which may be PBMAC1 (RFC 9579), is checked before anything is decrypted; a file without
+ * a MAC is rejected. Parts may be encrypted with PBES2 (PBKDF2 or scrypt, and a cipher in CBC
+ * mode), with PBE (SHA-1 and 3DES), or not at all. A part that is encrypted in another way is
+ * skipped if a key is found elsewhere: older programs encrypt only the certificates with RC2, which
+ * OpenSSL 3 no longer offers, and the key can be used without them.
  *
  * @param options the password, which must be given even if it is empty
  * @returns the private keys and the certificates, both in the order of the file; at least one key
  * @throws {@link OcicryptError} `KEY_UNRECOGNIZED` for a file that is damaged; `KEY_UNSUPPORTED`
  *   without a MAC, for another encryption of the key, and for more iterations than
- *   `src/spec/limits.ts` allows; `KEY_IS_PUBLIC` when it holds certificates only; `PASSWORD_MISSING`;
- *   `PASSWORD_WRONG`
+ *   `src/spec/limits.ts` allows; `KEY_IS_PUBLIC` if it contains only certificates;
+ *   `PASSWORD_MISSING`; `PASSWORD_WRONG`
  */
 export async function readPkcs12(
   bytes: Uint8Array,
@@ -76,7 +76,7 @@ export async function readPkcs12(
   } catch (error) {
     if (error instanceof OcicryptError) throw error;
     signal?.throwIfAborted();
-    // The parser's own message could quote what it has read.
+    // The parser's own message could quote its input.
     throw unrecognized("the PKCS#12 file is damaged");
   }
   throw new OcicryptError("PASSWORD_WRONG", "the password does not open the PKCS#12 file");
@@ -168,10 +168,10 @@ const X509_CERTIFICATE = "1.2.840.113549.1.9.22.1";
 
 /**
  * Adds the contents of a SafeContents and of those nested in it: RFC 7292 section 4.2. The parser
- * limits how deep they can be nested.
+ * limits the nesting.
  *
  * @throws {@link OcicryptError} `KEY_UNRECOGNIZED`, `KEY_UNSUPPORTED`, `PASSWORD_WRONG`
- * @throws {Error} when it is malformed
+ * @throws {Error} if it is malformed
  */
 async function readSafeContents(
   safeContents: Asn1Node,
@@ -206,7 +206,7 @@ async function readShroudedKey(
 ): Promise<KeyObject> {
   const [algorithm, ciphertext] = childrenOf(node);
   const plaintext = await decrypt(readAlgorithm(algorithm), octetsOf(ciphertext), password, signal);
-  // One in 256 wrong keys leaves a padding that is right by chance.
+  // With one in 256 wrong keys, the padding is valid by chance.
   if (derKind(plaintext) !== "pkcs8") throw otherPassword();
   return parsePrivateKey(plaintext);
 }
@@ -223,7 +223,7 @@ function parsePrivateKey(pkcs8: Uint8Array): KeyObject {
   }
 }
 
-/** Skips certificates of another kind than X.509: RFC 7292 section 4.2.3. */
+/** Skips certificates that are not X.509: RFC 7292 section 4.2.3. */
 function readCertificate(certBag: Asn1Node): X509Certificate[] {
   const [id, explicit] = childrenOf(certBag);
   if (identifierOf(id) !== X509_CERTIFICATE) return [];
@@ -238,7 +238,7 @@ function readCertificate(certBag: Asn1Node): X509Certificate[] {
   }
 }
 
-/** The one element in [0] EXPLICIT. */
+/** Returns the only element in [0] EXPLICIT. */
 function explicitly(node: Asn1Node | undefined): Asn1Node {
   const [value, ...more] = hasContextTag(node, 0) ? childrenOf(node) : [];
   if (value === undefined || more.length > 0) throw new Error("an element is not [0]");

@@ -30,7 +30,7 @@ interface Cipher {
 
 const PBES2 = "1.2.840.113549.1.5.13";
 const SCRYPT = "1.3.6.1.4.1.11591.4.11";
-/** Each costs as much as all of N and r. */
+/** Each adds the full cost of N and r. */
 const MAX_SCRYPT_PARALLELISM = 4;
 
 /** RFC 8018 appendix B.2, RFC 3565 section 4.1, RFC 3657 section 2 and RFC 5794 section 3. */
@@ -47,7 +47,7 @@ const PBES2_CIPHERS: ReadonlyMap<string, Cipher> = /* @__PURE__ */ new Map([
   ["1.2.410.200046.1.1.12", { name: "aria-256-cbc", keySize: 32, blockSize: 16 }],
 ]);
 
-/** RFC 7292 appendix C. OpenSSL 3 has neither RC2 nor RC4 in the provider that Node loads. */
+/** RFC 7292 appendix C. The provider of OpenSSL 3 that Node.js loads has neither RC2 nor RC4. */
 const PKCS12_CIPHERS: ReadonlyMap<string, Cipher> = /* @__PURE__ */ new Map([
   ["1.2.840.113549.1.12.1.3", { name: "des-ede3-cbc", keySize: 24, blockSize: 8 }],
   ["1.2.840.113549.1.12.1.4", { name: "des-ede-cbc", keySize: 16, blockSize: 8 }],
@@ -70,10 +70,11 @@ const OLD_CIPHERS: ReadonlyMap<string, string> = /* @__PURE__ */ new Map([
 ]);
 
 /**
- * Decrypts a part of the file. It is its owner's own, so a wrong padding informs nobody else.
+ * Decrypts a part of the file. The file belongs to the caller, so a padding error reveals nothing
+ * to others.
  *
  * @throws {@link OcicryptError} `KEY_UNSUPPORTED`, `PASSWORD_WRONG`
- * @throws {Error} when the algorithm's parameters are malformed
+ * @throws {Error} if the algorithm's parameters are malformed
  */
 export async function decrypt(
   algorithm: Algorithm,
@@ -85,7 +86,7 @@ export async function decrypt(
   try {
     const decipher = createDecipheriv(cipher.name, key, iv);
     const plaintext = Buffer.alloc(ciphertext.byteLength);
-    // Not Buffer.concat(): every copy of a private key would be one more to wipe.
+    // Not Buffer.concat(), which would make another copy of a private key to wipe.
     const parts = [decipher.update(ciphertext), decipher.final()];
     let size = 0;
     for (const part of parts) {
@@ -101,7 +102,7 @@ export async function decrypt(
   }
 }
 
-/** For a file that was made with one password for its MAC and another for a part of it. */
+/** Returns the error for a file whose parts have another password than its MAC. */
 export function otherPassword(): OcicryptError {
   const message = "a part of the PKCS#12 file has another password than the file itself";
   return new OcicryptError("PASSWORD_WRONG", message);
@@ -197,7 +198,7 @@ async function deriveForPkcs12(
   };
 }
 
-/** Whether a password and the contents fit the MAC. */
+/** Checks whether a password and the contents match the MAC. */
 export type MacCheck = (
   contents: Uint8Array,
   password: PasswordForms,
@@ -213,7 +214,7 @@ const MAX_PBMAC1_KEY = 1024;
  * MacData: RFC 7292 section 4.
  *
  * @throws {@link OcicryptError} `KEY_UNSUPPORTED`
- * @throws {Error} when it is malformed
+ * @throws {Error} if it is malformed
  */
 export function readMac(macData: Asn1Node): MacCheck {
   const [digestInfo, salt, iterations] = childrenOf(macData);

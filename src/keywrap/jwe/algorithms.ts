@@ -23,7 +23,10 @@ const EC_ALGORITHMS: ReadonlyMap<string, number> = /* @__PURE__ */ new Map([
 /** The key algorithms that every peer since ocicrypt 1.2 reads; RFC 7518 section 4.1. */
 export const KEY_ALGORITHMS: readonly string[] = [...RSA_ALGORITHMS, ...EC_ALGORITHMS.keys()];
 
-/** The sizes of the content's keys, in bytes: all of RFC 7518 section 5.1, which Go reads. */
+/**
+ * The sizes of the content's keys in bytes, for all algorithms of RFC 7518 section 5.1, which Go
+ * reads.
+ */
 export const CONTENT_ALGORITHMS: ReadonlyMap<string, number> = /* @__PURE__ */ new Map([
   ["A128CBC-HS256", 32],
   ["A192CBC-HS384", 48],
@@ -34,13 +37,13 @@ export const CONTENT_ALGORITHMS: ReadonlyMap<string, number> = /* @__PURE__ */ n
 ]);
 
 /**
- * Returns the algorithm to wrap with: the JWK's own, or the one that Go chooses for a key without.
+ * Returns the algorithm to wrap with: the JWK's own, or otherwise the one that Go chooses.
  *
  * @throws {@link OcicryptError} `KEY_UNSUPPORTED`
  */
 export function keyAlgorithm({ key, alg }: AsymmetricKey): string {
   const fitting = isRsa(key) ? RSA_ALGORITHMS : [...EC_ALGORITHMS.keys()];
-  // RSA-OAEP with SHA-1 is what Go writes and the only RSA algorithm that the Rust side reads.
+  // Go writes RSA-OAEP with SHA-1, and Rust reads no other RSA algorithm.
   if (alg === undefined) return isRsa(key) ? "RSA-OAEP" : "ECDH-ES+A256KW";
   if (fitting.includes(alg)) return alg;
   const message = `the key's "alg" is ${JSON.stringify(alg.slice(0, 40))}, not one of ${fitting.join(", ")}`;
@@ -59,8 +62,8 @@ export function requireJweKey(key: KeyObject): void {
 }
 
 /**
- * Skips keys of a JWK Set that have other uses, such as signing, as long as one key is left. Any
- * other key that cannot be used is rejected: to skip it would drop a recipient.
+ * Skips keys of a JWK Set that have other uses, such as signing, if at least one other key is left.
+ * Any other key that cannot be used is rejected, because skipping it would drop a recipient.
  */
 export function mapUsable<K extends object, T>(keys: readonly K[], use: (key: K) => T): T[] {
   const used: T[] = [];
@@ -85,7 +88,7 @@ export function algorithmFits(key: KeyObject, { algorithm, crv }: JweRecipient):
 }
 
 /**
- * Whether a recipient's encrypted key has the only size that its algorithm can give: that of the
+ * Whether a recipient's encrypted key has the size that its algorithm produces: the size of the
  * modulus (RFC 8017 section 7.1.1), or 8 bytes more than the content's key (RFC 3394 section 2.2).
  */
 export function sizeFits(key: KeyObject, { enc, encryptedKey }: JweRecipient): boolean {
@@ -96,8 +99,8 @@ export function sizeFits(key: KeyObject, { enc, encryptedKey }: JweRecipient): b
 }
 
 /**
- * Derives the key that wraps the content's key: RFC 7518 section 4.6.2. One
- * round is enough for AES. It identifies a recipient's key without the rest of the message.
+ * Derives the key that wraps the content's key: RFC 7518 section 4.6.2. One round is enough for
+ * AES. The wrapping key alone shows whether a recipient matches, without the rest of the message.
  *
  * @returns `undefined` for an ephemeral key that is not on the curve
  */

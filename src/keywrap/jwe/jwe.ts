@@ -8,7 +8,7 @@ import { keyAlgorithm, mapUsable, requireJweKey } from "./algorithms.js";
 
 export { key, keys } from "./key.js";
 
-/** Enough for a thumbprint URI or a URL; each layer repeats it. */
+/** Enough for a thumbprint URI or a URL; every layer contains it. */
 const MAX_KID_LENGTH = 256;
 
 /**
@@ -30,12 +30,12 @@ export function recipients(input: KeyInput, options: JweRecipientOptions = {}): 
 }
 
 /**
- * Returns a recipient for one public key. The layer's key is wrapped as a flattened JWE of its own,
- * which Go reads, and which is the only form that the Rust side reads.
+ * Returns a recipient for one public key. The layer's key is wrapped in a separate flattened JWE,
+ * which Go reads and which is the only form that Rust reads.
  *
- * @param input as for {@link recipients}
+ * @param input as in {@link recipients}
  * @throws {@link OcicryptError} as {@link recipients}
- * @throws {TypeError} when the input holds several keys
+ * @throws {TypeError} if the input contains several keys
  */
 export function recipient(input: KeyInput, options: JweRecipientOptions = {}): Recipient {
   const [first, ...more] = recipients(input, options);

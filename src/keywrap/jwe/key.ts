@@ -34,14 +34,14 @@ export interface JweKeyOptions extends PrivateKeyOptions {
   label?: string | undefined;
 }
 
-/** More reasons are of no use to a reader. */
+/** More reasons would not help a reader. */
 const MAX_EXPLAINED = 10;
 
 /**
  * Returns all the private keys of a file.
  *
- * A password is checked when the first wrapped key is unwrapped, so that its derivation does not
- * block; `keysFromFiles` of `ocicrypt/keys` checks it at once.
+ * A password is checked when the first wrapped key is unwrapped, so that the key derivation does
+ * not block this call; `keysFromFiles` of `ocicrypt/keys` checks it immediately.
  *
  * @param input PKCS#1, PKCS#8 or SEC1 as PEM or DER, encrypted PKCS#8, PEM with a DEK-Info header,
  *   an OpenSSH private key, a JWK or JWK Set, an encrypted JWK, a `KeyObject` or a `CryptoKey`; RSA
@@ -62,12 +62,12 @@ export function keys(input: KeyInput, options: JweKeyOptions = {}): Key[] {
 }
 
 /**
- * Returns a private key. It is tried on every recipient of every JWE, whatever `kid` says, as peers
- * do.
+ * Returns a private key. As in other tools, it is tried on every recipient of every JWE, whatever
+ * the `kid` is.
  *
- * @param input as for {@link keys}
+ * @param input as in {@link keys}
  * @throws {@link OcicryptError} as {@link keys}
- * @throws {TypeError} when the input holds several keys
+ * @throws {TypeError} if the input contains several keys
  */
 export function key(input: KeyInput, options: JweKeyOptions = {}): Key {
   const [first, ...more] = keys(input, options);
@@ -84,8 +84,8 @@ export function key(input: KeyInput, options: JweKeyOptions = {}): Key {
  */
 export function keyOf(privateKey: AsymmetricKey, label: string | undefined): Key {
   requireJweKey(privateKey.key);
-  // A JWK for RSA-OAEP-256 opens what was wrapped for RSA-OAEP too, as in Go; a JWK for signing
-  // or for an algorithm that is not read here is rejected rather than never used.
+  // As in Go, a JWK for RSA-OAEP-256 also opens keys that were wrapped with RSA-OAEP. A JWK for
+  // signing or for an unsupported algorithm is rejected, because it would never be used.
   keyAlgorithm(privateKey);
   const names = [thumbprint(privateKey.key), privateKey.kid];
   return {
@@ -115,7 +115,7 @@ async function unwrap(
     if (!algorithmFits(key, recipient) || !sizeFits(key, recipient)) continue;
     if (!isRsa(key)) {
       const { algorithm, epk, apu, apv, encryptedKey } = recipient;
-      // Recipients can share an ephemeral key, and the derivation is what takes time.
+      // Cached, because recipients can share an ephemeral key and the derivation is slow.
       const id = JSON.stringify([algorithm, epk?.x, epk?.y, apu, apv]);
       if (!wrappingKeys.has(id)) {
         await takeAttempt(attempts, signal);
@@ -146,8 +146,8 @@ async function decrypt(
     return (await abortable(decrypted, signal)).plaintext;
   } catch {
     signal?.throwIfAborted();
-    // A wrong key and a damaged message cannot be told apart, and must not be: a difference would
-    // be an oracle.
+    // A wrong key and a damaged message cannot be distinguished, and must not be: a difference
+    // would be an oracle.
     return undefined;
   }
 }

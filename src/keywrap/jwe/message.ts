@@ -4,7 +4,9 @@ import { MAX_JWE_PART_LENGTH, MAX_WRAPPED_KEY_SIZE, MAX_WRAPPED_KEYS } from "../
 import { parseJson, requireObject, type JsonObject } from "../../text/json.js";
 import type { RecipientInfo } from "../types.js";
 
-/** One recipient of a JWE, with the JWE in the form that it would have for this one alone. */
+/**
+ * One recipient of a JWE, with the JWE in the form that it would have with this recipient alone.
+ */
 export interface JweRecipient {
   algorithm: string;
   kid?: string;
@@ -29,10 +31,10 @@ export interface JweRecipient {
 export function parseJwe(bytes: Uint8Array): JweRecipient[] {
   if (bytes.byteLength > MAX_WRAPPED_KEY_SIZE) throw invalid("it is larger than any wrapped key");
   const text = Buffer.from(bytes).toString("utf8").trim();
-  // go-jose drops white space from the compact form (jose-util in its parser).
+  // go-jose ignores white space in the compact form (jose-util in its parser).
   const jwe = text.startsWith("{") ? parseObject(text) : fromCompact(text.replace(/\s/g, ""));
-  // go-jose writes "encrypted_key" of the first recipient beside "recipients" too, so that member
-  // does not tell the flattened form from the general one.
+  // go-jose also writes the "encrypted_key" of the first recipient next to "recipients", so this
+  // member does not distinguish the flattened form from the general form.
   const shared = sharedHeader(jwe);
   const { recipients } = jwe;
   if (recipients === undefined || recipients === null)
@@ -42,14 +44,14 @@ export function parseJwe(bytes: Uint8Array): JweRecipient[] {
   return named(recipients.map((recipient) => readRecipient(jwe, shared, objectOf(recipient))));
 }
 
-/** One recipient without an algorithm does not hide the others. */
+/** Skips recipients without an algorithm, so that the others can be used. */
 function named(recipients: readonly (JweRecipient | undefined)[]): JweRecipient[] {
   const found = recipients.filter((recipient) => recipient !== undefined);
   if (found.length === 0) throw invalid("no recipient names an algorithm");
   return found;
 }
 
-/** The members of the headers that all recipients share. */
+/** Returns the members of the headers that all recipients share. */
 function sharedHeader(jwe: JsonObject): JsonObject {
   const text = optionalString(jwe, "protected") ?? "";
   // Each attempt to decrypt reads both of these again.
@@ -69,7 +71,8 @@ function readRecipient(
   own: JsonObject,
 ): JweRecipient | undefined {
   const header = optionalObject(own, "header");
-  // Picked, not spread: a large shared header would be copied for each of many recipients.
+  // Single members and not a spread, which would copy a large shared header for each of many
+  // recipients.
   const { alg = shared.alg, kid = shared.kid, epk = shared.epk, enc = shared.enc } = header ?? {};
   const { apu = shared.apu, apv = shared.apv } = header ?? {};
   if (typeof alg !== "string") return undefined;

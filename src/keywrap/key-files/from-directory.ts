@@ -16,9 +16,9 @@ export interface KeysFromDirectoryOptions extends KeysFromFilesOptions {
  * are followed; subdirectories and names that start with a dot, such as Kubernetes' `..data`, are
  * skipped. The password of an encrypted key `NAME` is in a file `NAME.password` beside it.
  *
- * @throws {@link OcicryptError} those of {@link keysFromFiles} for passwords; `KEY_UNREADABLE` for
- *   files that cannot be read and for passwords that every user can read; `NO_KEYS` when no file
- *   holds a private key
+ * @throws {@link OcicryptError} as {@link keysFromFiles} for passwords; `KEY_UNREADABLE` for files
+ *   that cannot be read and for passwords that every user can read; `NO_KEYS` if no file contains a
+ *   private key
  */
 export async function keysFromDirectory(
   directory: string,
@@ -66,7 +66,8 @@ async function filesOf(directory: string): Promise<Map<string, number>> {
 
 async function readPassword(path: string): Promise<Uint8Array> {
   const { mode } = await reading(path, () => stat(path));
-  // Windows has no such modes. A group may read: Kubernetes gives a volume to one (fsGroup).
+  // Windows has no such modes. A group may read the file, because Kubernetes gives a volume to a
+  // group (fsGroup).
   if (process.platform !== "win32" && (mode & 0o027) !== 0) {
     const message = `${path} can be read by every user or changed by a group; restrict it with chmod 400, or defaultMode: 0400 in a Kubernetes volume`;
     throw new OcicryptError("KEY_UNREADABLE", message);

@@ -10,7 +10,7 @@ import { type KeyFileForm, readKubernetesSecret, recognizeKeyFile } from "./reco
 /** The content of a key file, with the password that opens it. */
 export interface KeyFile {
   content: string | Uint8Array;
-  /** For an encrypted key; any characters, used as UTF-8. */
+  /** The password of an encrypted key. It may contain any characters, in UTF-8. */
   password?: string | Uint8Array | undefined;
   /** The name of the file in reports and errors. */
   label: string;
@@ -24,8 +24,9 @@ export interface KeysFromFilesOptions {
 /**
  * Returns the keys in a set of files, for every scheme that they can open. An RSA key yields one
  * for JWE, one for PKCS#7 and one for layers wrapped for a PKCS#11 token. Certificates are matched
- * to their private keys, whatever the order of the files. Of several keys in one file, those that
- * no scheme can use are skipped, and so are the entries of a Kubernetes Secret that are not keys.
+ * to their private keys, whatever the order of the files. If a file contains several keys, those
+ * that no scheme can use are skipped. Entries of a Kubernetes Secret that are not keys are skipped
+ * too.
  *
  * Passwords are checked here, off the main thread.
  *
@@ -40,7 +41,10 @@ export function keysFromFiles(
   return readKeyFiles(files, { signal });
 }
 
-/** Reasons to skip a file among others that nobody has named as keys. */
+/**
+ * The reasons for skipping a file that the caller has not named itself, such as a file of a
+ * directory.
+ */
 const SKIPPABLE: readonly ErrorCode[] = [
   "KEY_UNRECOGNIZED",
   "KEY_UNSUPPORTED",
@@ -49,12 +53,15 @@ const SKIPPABLE: readonly ErrorCode[] = [
   "KEY_MISMATCH",
 ];
 
-/** A file that may be something else than a key, such as one of a directory. */
+/** A file that need not be a key, such as a file of a directory. */
 interface Candidate extends KeyFile {
   isOptional?: boolean;
 }
 
-/** @param onSkip called for files of a directory that are not keys; without it they are errors */
+/**
+ * @param onSkip called for files of a directory that are not keys. Without it, such files are
+ *   errors.
+ */
 export async function readKeyFiles(
   files: readonly KeyFile[],
   options: KeysFromFilesOptions & { onSkip?: (error: OcicryptError) => void },
@@ -96,13 +103,13 @@ export async function readKeyFiles(
   return keys;
 }
 
-/** The file, or the entries of a Kubernetes Secret. */
+/** Returns the file, or the entries of a Kubernetes Secret. */
 async function expand(file: KeyFile, isOptional: boolean): Promise<Candidate[]> {
   let form: KeyFileForm | undefined;
   try {
     form = recognizeKeyFile(file.content);
   } catch {
-    // Its error is reported when the file is read.
+    // The error is reported when the file is read.
   }
   if (form !== "Kubernetes Secret") return [{ ...file, isOptional }];
   const entries = await naming(file, () => readKubernetesSecret(file.content));
@@ -165,7 +172,7 @@ async function readKeys(
   }
 }
 
-/** @throws {@link OcicryptError} `KEY_MISMATCH` when no certificate belongs to any of the keys */
+/** @throws {@link OcicryptError} `KEY_MISMATCH` if no certificate belongs to any of the keys */
 function withOwn(file: PrivateKeyFile): PrivateKeyFile {
   const { privateKeys, certificates } = file;
   const own = new Set(privateKeys.map(({ key }) => publicKeyId(key)));
@@ -195,7 +202,7 @@ async function toKeys(
       try {
         keys.push(make());
       } catch (error) {
-        // A key that one scheme can use need not be for all: an EC key is for JWE only.
+        // Not every scheme supports every key: an EC key is only for JWE.
         if (!isOcicryptError(error, "KEY_UNSUPPORTED")) throw error;
         refusal ??= error;
       }
@@ -205,18 +212,18 @@ async function toKeys(
   return keys;
 }
 
-/** The certificates in a certificate's file, or beside a private key in its file. */
+/** Returns the certificates in a certificate file, or next to a private key in its file. */
 function chainOf(content: string | Uint8Array): Certificate[] {
   return certificatesIn(readKeyMaterial(content));
 }
 
-/** The SubjectPublicKeyInfo of a key, by which certificates are matched to it. */
+/** Returns the SubjectPublicKeyInfo of a key, by which certificates are matched to it. */
 function publicKeyId(key: KeyObject): string {
   const publicKey = key.type === "private" ? createPublicKey(key) : key;
   return publicKey.export({ type: "spki", format: "der" }).toString("base64");
 }
 
-/** Empty, and so equal to no key's, for keys that OpenSSL does not know. */
+/** Returns an empty id, which matches no key, for keys that OpenSSL does not know. */
 function idOf({ publicKey }: Certificate): string {
   return publicKey === undefined ? "" : publicKeyId(publicKey);
 }

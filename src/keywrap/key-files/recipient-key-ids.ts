@@ -8,8 +8,8 @@ import { recognizeKeyFile } from "./recognise.js";
 /**
  * Returns the ids by which `listRecipients` can report a recipient, from its public key: the RFC
  * 7638 thumbprint and the `kid` of a JWK for JWE, the issuer and serial number or the subject key
- * identifier of a certificate for PKCS#7, and the key ids of an OpenPGP key. Of a JWE made with
- * another `kid`, or without, nothing can be said without its private key.
+ * identifier of a certificate for PKCS#7, and the key ids of an OpenPGP key. A JWE that was made
+ * with another `kid`, or without one, cannot be recognised without the private key.
  *
  * @param content the content of a public key file in any form, or a certificate
  * @throws {@link OcicryptError} `KEY_UNRECOGNIZED`, `KEY_UNSUPPORTED`, `KEY_USE_FORBIDDEN`,
@@ -35,7 +35,7 @@ export async function recipientKeyIds(content: string | Uint8Array): Promise<str
 
 function publicKeyIds(content: string | Uint8Array): string[] {
   return readPublicKeys(content).flatMap(({ key, kid }) => {
-    // Other keys have no thumbprint, and no recipient.
+    // Other keys have no thumbprint, and cannot be recipients.
     const own = /^(?:rsa|ec)$/.test(key.asymmetricKeyType ?? "") ? [thumbprint(key)] : [];
     return kid === undefined ? own : [...own, kid];
   });

@@ -20,8 +20,8 @@ export type KeyFileForm =
   | "Kubernetes Secret";
 
 /**
- * Recognises a key file by its content. A file with a private key and certificates is a private
- * key.
+ * Recognises a key file by its content. A file with a private key and certificates counts as a
+ * private key.
  *
  * @throws {@link OcicryptError} `KEY_UNRECOGNIZED`
  */
@@ -69,7 +69,10 @@ function isPrivateJwk(value: Readonly<Record<string, unknown>>): boolean {
   return keys.some((key) => typeof key === "object" && key !== null && "d" in key);
 }
 
-/** Line by line, as the space before a name must not be searched again for each of its lines. */
+/**
+ * Line by line, because a regular expression over the whole text would search the space before a
+ * name again for each line.
+ */
 function isPkcs11KeyFile(text: string): boolean {
   return !text.includes("-----BEGIN ") && /^[ \t]*pkcs11[ \t]*:/m.test(text);
 }
@@ -84,7 +87,7 @@ function isKubernetesSecret(text: string): boolean {
   return quoted("kind", "Secret").test(text) && quoted("apiVersion", "v1").test(text);
 }
 
-/** The suffix of a password's name, which starts with the name of its key. */
+/** The suffix that the name of a key's password has after the name of the key. */
 export const PASSWORD_SUFFIX = ".password";
 
 /**
@@ -130,7 +133,7 @@ function membersOf(secret: unknown, name: string): [string, string][] {
   );
 }
 
-/** Editors and `echo` end a password's file with a line end that is not part of it. */
+/** Removes the line end that editors and `echo` add to a password file. */
 export function withoutLineEnd(bytes: Uint8Array): Uint8Array {
   const end = bytes.at(-1) !== 0x0a ? 0 : bytes.at(-2) === 0x0d ? 2 : 1;
   return bytes.subarray(0, bytes.byteLength - end);
