@@ -7,12 +7,13 @@ export type Asn1Node = BaseBlock;
 /**
  * Parses one element of BER and rejects bytes that follow it.
  *
+ * @param maxNodes how many elements there may be; each takes about 10 microseconds
  * @throws {Error} if it is malformed
  */
-export function parseBer(bytes: Uint8Array): Asn1Node {
+export function parseBer(bytes: Uint8Array, maxNodes: number = MAX_ASN1_NODES): Asn1Node {
   const limits = {
     maxDepth: MAX_ASN1_DEPTH,
-    maxNodes: MAX_ASN1_NODES,
+    maxNodes,
     maxContentLength: bytes.byteLength,
   };
   const { offset, result } = fromBER(bytes, { ...limits, parseEmbedded: false });

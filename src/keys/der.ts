@@ -1,3 +1,5 @@
+import { MAX_ASN1_DEPTH, MAX_ASN1_NODES } from "../spec/limits.js";
+
 /** The kinds of DER files, recognised by their outermost members. */
 export type DerKind =
   | "pkcs8"
@@ -15,6 +17,10 @@ export const OCTET_STRING = 0x04;
 export const OBJECT_IDENTIFIER = 0x06;
 export const SEQUENCE = 0x30;
 export const SET = 0x31;
+
+const CONSTRUCTED = 0x20;
+const INDEFINITE = 0x80;
+const MALFORMED = "the BER is malformed or cut off";
 
 /** One element: X.690 section 8.1, with a tag below 31 and a definite length. */
 export interface DerElement {
@@ -86,6 +92,49 @@ export function readOnly(bytes: Uint8Array, tag: number): Uint8Array {
   const [element, ...more] = readElements(bytes);
   if (element?.tag !== tag || more.length > 0) throw new Error("the DER holds something else");
   return element.contents;
+}
+
+/**
+ * The elements of BER that follow one another in `bytes`, with definite lengths or indefinite ones
+ * (X.690 section 8.1.3.6). Elements within them are read only where the length depends on them.
+ *
+ * @param most how many are read at most; where there are more, one more is returned
+ * @throws {Error} when they are malformed or cut off
+ */
+export function readBer(bytes: Uint8Array, most: number): DerElement[] {
+  const elements: DerElement[] = [];
+  for (let offset = 0; offset < bytes.byteLength && elements.length <= most;) {
+    const { tag, start, last, end } = berExtent(bytes, offset, 0);
+    const encoding = bytes.subarray(offset, end);
+    elements.push({ tag, contents: bytes.subarray(start, last), encoding });
+    offset = end;
+  }
+  return elements;
+}
+
+/** The contents of an OCTET STRING, or of a tag in its place, in one part or several. */
+export function berOctets({ tag, contents }: DerElement): Uint8Array {
+  if ((tag & CONSTRUCTED) === 0) return contents;
+  const parts = readBer(contents, MAX_ASN1_NODES);
+  // X.690 section 8.21.5 lets parts have parts again, which nobody writes.
+  if (!parts.every((part) => part.tag === OCTET_STRING)) throw new Error(MALFORMED);
+  return Buffer.concat(parts.map((part) => part.contents));
+}
+
+function berExtent(bytes: Uint8Array, offset: number, depth: number): Extent & { last: number } {
+  const tag = bytes[offset] ?? 0;
+  // Tags from 31 on take more bytes, and no format here has one; 0 ends an indefinite length.
+  if (tag === 0 || (tag & 0x1f) === 0x1f || depth > MAX_ASN1_DEPTH) throw new Error(MALFORMED);
+  if (bytes[offset + 1] !== INDEFINITE) {
+    const extent = readExtent(bytes, offset);
+    if (extent === undefined || extent.end > bytes.byteLength) throw new Error(MALFORMED);
+    return { ...extent, last: extent.end };
+  }
+  if ((tag & CONSTRUCTED) === 0) throw new Error(MALFORMED);
+  const start = offset + 2;
+  let last = start;
+  while (bytes[last] !== 0 || bytes[last + 1] !== 0) last = berExtent(bytes, last, depth + 1).end;
+  return { tag, start, last, end: last + 2 };
 }
 
 function elementsOf(bytes: Uint8Array): DerElement[] | undefined {

@@ -1,3 +1,4 @@
+import { setImmediate } from "node:timers/promises";
 import { OcicryptError, shown } from "../errors.js";
 import type { Key } from "../keywrap/types.js";
 import {
@@ -72,6 +73,7 @@ export async function unwrapPrivateOptions(
   const errors: unknown[] = [];
   let unusable: OcicryptError | undefined;
   let foreign = 0;
+  let tried = 0;
   const attempts = new Map(keys.map((key) => [key, newAttempts()]));
   const schemes = [...new Set(keys.map((key) => key.scheme))];
   for (const wrapped of readWrappedKeys(descriptor, schemes)) {
@@ -80,6 +82,8 @@ export async function unwrapPrivateOptions(
       continue;
     }
     for (const key of keys.filter(({ scheme }) => scheme === wrapped.scheme)) {
+      // A key may return at once, a thousand times.
+      if (tried++ > 0) await setImmediate();
       signal?.throwIfAborted();
       let secret: Uint8Array | null;
       try {

@@ -54,10 +54,11 @@ export const MAX_CMS_SIZE: number = 512 * 1024;
 /** The deepest nesting of ASN.1 elements; an issuer's name in a CMS message is at level 8. */
 export const MAX_ASN1_DEPTH = 24;
 
-/**
- * The most elements of one ASN.1 file or message: enough for the most recipients with long names.
- */
+/** The most elements of one ASN.1 file: as many certificates as are read, long names. */
 export const MAX_ASN1_NODES = 50_000;
+
+/** The most elements of a part of a CMS message: an algorithm, a name, or the content in parts. */
+export const MAX_CMS_NODES = 1000;
 
 /** The most layers of base64 around the content of a key file. */
 export const MAX_KEY_FILE_ENCODINGS = 3;

@@ -248,6 +248,23 @@ describe("unwrapOnly", () => {
     expect(tried).toBe(1);
   });
 
+  it("hears that it is aborted while keys refuse a thousand wrapped keys at once", async () => {
+    const controller = new AbortController();
+    const reason = new Error("enough");
+    let tried = 0;
+    const key: Key = {
+      scheme: "test",
+      unwrap: () => {
+        if (tried++ === 0) setImmediate(() => { controller.abort(reason); }); // prettier-ignore
+        return Promise.resolve(null);
+      },
+    };
+    const descriptor = withLists({ test: Array(1024).fill(GARBAGE).join() });
+    const unwrapping = unwrapOnly(descriptor, { keys: [key], signal: controller.signal });
+    await expect(unwrapping).rejects.toBe(reason);
+    expect(tried).toBeLessThan(10);
+  });
+
   it("puts no more of the schemes' names into its message than people read", async () => {
     const descriptor = withLists({ ["x".repeat(1_000_000)]: RIGHT });
     const failed = unwrapOnly(descriptor, { keys: [openKey()] });

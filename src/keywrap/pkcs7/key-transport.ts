@@ -37,7 +37,7 @@ export function readKeyTransport(algorithm: AlgorithmIdentifier): KeyTransport |
 }
 
 /** Returns the name in the standards, or the object identifier of an unknown algorithm. */
-export function keyTransportName({ algorithmId }: AlgorithmIdentifier): string {
+export function keyTransportName({ algorithmId }: { algorithmId: string }): string {
   if (algorithmId === RSA_ENCRYPTION) return "RSAES-PKCS1-v1_5";
   return algorithmId === RSAES_OAEP ? "RSAES-OAEP" : algorithmId.slice(0, 40);
 }

@@ -1,22 +1,26 @@
-import { Set as SetOf } from "asn1js";
-import {
-  ContentInfo,
-  EncryptedContentInfo,
-  IssuerAndSerialNumber,
-  KeyTransRecipientInfo,
-  type AlgorithmIdentifier,
-} from "pkijs";
+import { AlgorithmIdentifier, EncryptedContentInfo } from "pkijs";
 import { OcicryptError } from "../../errors.js";
-import { MAX_CMS_SIZE, MAX_WRAPPED_KEYS } from "../../spec/limits.js";
-import { childrenOf, hasContextTag, octetsOf, parseBer, type Asn1Node } from "../../keys/asn1.js";
+import { MAX_CMS_NODES, MAX_CMS_SIZE, MAX_WRAPPED_KEYS } from "../../spec/limits.js";
+import { parseBer } from "../../keys/asn1.js";
+import {
+  berOctets,
+  INTEGER,
+  OBJECT_IDENTIFIER,
+  OCTET_STRING,
+  readBer,
+  SEQUENCE,
+  SET,
+  type DerElement,
+} from "../../keys/der.js";
 import type { RecipientInfo } from "../types.js";
 import { keyTransportName } from "./key-transport.js";
-import { formatRecipientId, type RecipientId } from "./recipient-id.js";
+import { formatOid, formatRecipientId, type RecipientId } from "./recipient-id.js";
 
 /** The parts of EnvelopedData or AuthEnvelopedData that decryption needs. */
 export interface CmsMessage {
   recipients: CmsRecipient[];
-  content: EncryptedContent;
+  /** Parses the content, which is needed for the right key only. */
+  readContent: () => EncryptedContent;
 }
 
 /** A recipient by key transport, or the name of the RecipientInfo of another kind. */
@@ -24,7 +28,10 @@ export type CmsRecipient = KeyTransRecipient | { otherKind: string };
 
 export interface KeyTransRecipient {
   id: RecipientId;
-  algorithm: AlgorithmIdentifier;
+  /** Of the key transport, without its parameters. */
+  algorithmId: string;
+  /** Parses the algorithm with its parameters; there can be a thousand of them. */
+  readAlgorithm: () => AlgorithmIdentifier;
   encryptedKey: Uint8Array;
 }
 
@@ -46,75 +53,128 @@ const OTHER_KINDS: readonly string[] = [
   "OtherRecipientInfo",
 ];
 
+/** The most members of any SEQUENCE here, with some to spare. */
+const MAX_MEMBERS = 8;
+const CONTEXT = 0x80;
+const CONSTRUCTED_CONTEXT = 0xa0;
+
 /**
  * Reads a CMS message in BER: EnvelopedData (RFC 5652 section 6.1) or AuthEnvelopedData (RFC 5083
- * section 2.1). Algorithms are not checked.
+ * section 2.1). Algorithms are not checked. pkijs takes half a second for a thousand recipients, so
+ * that it gets only the parts that matter.
  *
  * @throws {@link OcicryptError} `WRAPPED_KEY_INVALID`; `WRAPPED_KEY_UNSUPPORTED` for a CMS message
  *   of another type
  */
 export function parseCms(bytes: Uint8Array): CmsMessage {
   if (bytes.byteLength > MAX_CMS_SIZE) throw invalid("it is larger than any wrapped key");
-  const info = attempt(() => new ContentInfo({ schema: parseBer(bytes) }));
-  const { contentType } = info;
-  const content: unknown = info.content;
-  if (contentType === ENVELOPED_DATA) return attempt(() => readEnvelopedData(content, false));
-  if (contentType === AUTH_ENVELOPED_DATA) return attempt(() => readEnvelopedData(content, true));
-  const message = `a wrapped key is a CMS message of type ${contentType.slice(0, 40)}`;
-  throw new OcicryptError("WRAPPED_KEY_UNSUPPORTED", message);
+  return attempt(() => {
+    const [type, explicit] = members(only(bytes, SEQUENCE));
+    const contentType = readObjectIdentifier(type);
+    if (contentType !== ENVELOPED_DATA && contentType !== AUTH_ENVELOPED_DATA) {
+      const message = `a wrapped key is a CMS message of type ${contentType.slice(0, 40)}`;
+      throw new OcicryptError("WRAPPED_KEY_UNSUPPORTED", message);
+    }
+    const content = only(contentsOf(explicit, CONSTRUCTED_CONTEXT), SEQUENCE);
+    return readEnvelopedData(content, contentType === AUTH_ENVELOPED_DATA);
+  });
 }
 
-/** pkijs knows no AuthEnvelopedData and reads all kinds of recipients, so the parts are read here. */
-function readEnvelopedData(envelopedData: unknown, authenticated: boolean): CmsMessage {
-  const [, ...fields] = childrenOf(envelopedData); // version
-  if (hasContextTag(fields[0], 0)) fields.shift(); // originatorInfo
+function readEnvelopedData(content: Uint8Array, authenticated: boolean): CmsMessage {
+  const [, ...fields] = members(content); // version
+  if (fields[0]?.tag === CONSTRUCTED_CONTEXT) fields.shift(); // originatorInfo
   const [recipientInfos, encryptedContentInfo, ...rest] = fields;
-  if (!(recipientInfos instanceof SetOf)) throw invalid("it has no recipients");
-  const infos = childrenOf(recipientInfos);
+  if (recipientInfos?.tag !== SET) throw invalid("it has no recipients");
+  const infos = readBer(recipientInfos.contents, MAX_WRAPPED_KEYS);
   if (infos.length === 0) throw invalid("it has no recipients");
   if (infos.length > MAX_WRAPPED_KEYS) throw invalid("it has too many recipients");
-  const info = new EncryptedContentInfo({ schema: encryptedContentInfo });
+  contentsOf(encryptedContentInfo, SEQUENCE);
+  const { encoding } = required(encryptedContentInfo);
   return {
     recipients: infos.map(readRecipient),
-    content: {
-      algorithm: info.contentEncryptionAlgorithm,
-      ciphertext: new Uint8Array(info.getEncryptedContent()),
-      ...(authenticated && { authentication: readAuthentication(rest) }),
-    },
+    readContent: () =>
+      attempt(() => {
+        const info = new EncryptedContentInfo({ schema: parseBer(encoding, MAX_CMS_NODES) });
+        return {
+          algorithm: info.contentEncryptionAlgorithm,
+          ciphertext: new Uint8Array(info.getEncryptedContent()),
+          ...(authenticated && { authentication: readAuthentication(rest) }),
+        };
+      }),
   };
 }
 
 /** authAttrs, mac and unauthAttrs: RFC 5083 section 2.1. */
-function readAuthentication(fields: readonly Asn1Node[]): {
+function readAuthentication(fields: readonly DerElement[]): {
   tag: Uint8Array;
   attributes: Uint8Array;
 } {
   const [first, second] = fields;
-  if (!hasContextTag(first, 1)) return { tag: octetsOf(first), attributes: new Uint8Array() };
-  // RFC 5083 section 2.2: what is authenticated has the tag of a SET OF, not [1].
-  const attributes = Uint8Array.from(first.valueBeforeDecodeView);
-  attributes[0] = 0x31;
-  return { tag: octetsOf(second), attributes };
-}
-
-function readRecipient(node: Asn1Node): CmsRecipient {
-  for (const [index, otherKind] of OTHER_KINDS.entries()) {
-    if (hasContextTag(node, index + 1)) return { otherKind };
+  if (first?.tag !== CONSTRUCTED_CONTEXT + 1) {
+    return { tag: octetString(first), attributes: new Uint8Array() };
   }
-  const info = new KeyTransRecipientInfo({ schema: node });
+  // RFC 5083 section 2.2: what is authenticated has the tag of a SET OF, not [1].
+  const attributes = Uint8Array.from(first.encoding);
+  attributes[0] = SET;
+  return { tag: octetString(second), attributes };
+}
+
+function readRecipient(element: DerElement): CmsRecipient {
+  const otherKind = OTHER_KINDS[(element.tag & 0x1f) - 1];
+  if ((element.tag & 0xc0) === CONTEXT && otherKind !== undefined) return { otherKind };
+  const [, rid, algorithm, encryptedKey] = members(contentsOf(element, SEQUENCE));
+  const encoding = required(algorithm).encoding;
+  const [algorithmId] = members(contentsOf(algorithm, SEQUENCE));
   return {
-    id: readRecipientId(info.rid),
-    algorithm: info.keyEncryptionAlgorithm,
-    encryptedKey: octetsOf(info.encryptedKey),
+    id: readRecipientId(required(rid)),
+    algorithmId: readObjectIdentifier(algorithmId),
+    readAlgorithm: () =>
+      attempt(() => new AlgorithmIdentifier({ schema: parseBer(encoding, MAX_CMS_NODES) })),
+    encryptedKey: octetString(encryptedKey),
   };
 }
 
-function readRecipientId(rid: KeyTransRecipientInfo["rid"]): RecipientId {
-  if (!(rid instanceof IssuerAndSerialNumber)) return { subjectKeyIdentifier: octetsOf(rid) };
-  return {
-    issuer: new Uint8Array(rid.issuer.valueBeforeDecode),
-    serial: rid.serialNumber.valueBlock.valueHexView,
-  };
+function readRecipientId(rid: DerElement): RecipientId {
+  if (rid.tag !== SEQUENCE) {
+    if ((rid.tag & 0xdf) !== CONTEXT) throw new Error("another kind of recipient identifier");
+    return { subjectKeyIdentifier: berOctets(rid) };
+  }
+  const [issuer, serial] = members(rid.contents);
+  contentsOf(issuer, SEQUENCE);
+  return { issuer: required(issuer).encoding, serial: contentsOf(serial, INTEGER) };
+}
+
+function members(contents: Uint8Array): DerElement[] {
+  const elements = readBer(contents, MAX_MEMBERS);
+  if (elements.length > MAX_MEMBERS) throw new Error("there are too many elements");
+  return elements;
+}
+
+/** The contents of the only element in `bytes`. */
+function only(bytes: Uint8Array, tag: number): Uint8Array {
+  const [element, ...more] = readBer(bytes, 1);
+  if (more.length > 0) throw new Error("there is more than one element");
+  return contentsOf(element, tag);
+}
+
+function contentsOf(element: DerElement | undefined, tag: number): Uint8Array {
+  if (element?.tag !== tag) throw new Error("there is another element");
+  return element.contents;
+}
+
+function required(element: DerElement | undefined): DerElement {
+  if (element === undefined) throw new Error("an element is missing");
+  return element;
+}
+
+function octetString(element: DerElement | undefined): Uint8Array {
+  const present = required(element);
+  if ((present.tag & 0xdf) !== OCTET_STRING) throw new Error("there is another element");
+  return berOctets(present);
+}
+
+function readObjectIdentifier(element: DerElement | undefined): string {
+  return formatOid(contentsOf(element, OBJECT_IDENTIFIER));
 }
 
 /** Any other error of the parsers means that the message is malformed. */
@@ -137,7 +197,7 @@ export function describe(wrapped: Uint8Array): RecipientInfo[] {
     "otherKind" in recipient
       ? { algorithm: recipient.otherKind }
       : {
-          algorithm: keyTransportName(recipient.algorithm),
+          algorithm: keyTransportName(recipient),
           keyId: formatRecipientId(recipient.id),
         },
   );

@@ -7,12 +7,7 @@ import { childrenOf, octetsOf, smallIntegerOf } from "../../keys/asn1.js";
 import { newAttempts, takeAttempt } from "../unwrapping.js";
 import type { UnwrapContext } from "../types.js";
 import type { Certificate } from "./certificate.js";
-import {
-  decryptContentKey,
-  type KeyTransport,
-  keyTransportName,
-  readKeyTransport,
-} from "./key-transport.js";
+import { decryptContentKey, keyTransportName, readKeyTransport } from "./key-transport.js";
 import { type EncryptedContent, type KeyTransRecipient, parseCms } from "./message.js";
 import { formatRecipientId, recipientIdKeys } from "./recipient-id.js";
 
@@ -38,7 +33,7 @@ export async function openCms(
   wrapped: Uint8Array,
   { signal, attempts = newAttempts() }: UnwrapContext = {},
 ): Promise<Uint8Array | null> {
-  const { recipients, content } = parseCms(wrapped);
+  const { recipients, readContent } = parseCms(wrapped);
   const size = Math.ceil(rsaBits(key) / 8); // of all that RSA encrypts: RFC 8017 section 7.1.1
   const ids = new Set(certificates.flatMap(recipientIdKeys));
   const own = recipients
@@ -48,22 +43,26 @@ export async function openCms(
         ? recipientIdKeys(id).some((each) => ids.has(each))
         : encryptedKey.byteLength === size,
     );
-  const usable = own.flatMap(usableTransport);
-  if (usable.length === 0) {
-    const unsupported = own[0];
-    if (unsupported === undefined) return null;
-    const name = keyTransportName(unsupported.algorithm);
-    const message = `a CMS recipient uses ${name}, which is not supported with these parameters`;
-    throw new OcicryptError("WRAPPED_KEY_UNSUPPORTED", message);
-  }
-  const cipher = readContentCipher(content);
-  for (const { transport, encryptedKey } of usable) {
-    if (encryptedKey.byteLength !== size) continue;
+  let cipher: ContentCipher | undefined;
+  for (const recipient of own) {
+    // Parameters of an algorithm can take as long to read as an attempt.
     await takeAttempt(attempts, signal);
+    const transport = readKeyTransport(recipient.readAlgorithm());
+    if (transport === undefined) continue;
+    cipher ??= readContentCipher(readContent());
+    const { encryptedKey } = recipient;
+    if (encryptedKey.byteLength !== size) continue;
     const contentKey = decryptContentKey(transport, key, encryptedKey, cipher.keySize);
     const plaintext = cipher.decrypt(contentKey);
     contentKey.fill(0);
     if (plaintext !== null) return plaintext;
+  }
+  const [first] = own;
+  if (first === undefined) return null;
+  if (cipher === undefined) {
+    const name = keyTransportName(first);
+    const message = `a CMS recipient uses ${name}, which is not supported with these parameters`;
+    throw new OcicryptError("WRAPPED_KEY_UNSUPPORTED", message);
   }
   if (certificates.length === 0) return null;
   const message = "a CMS message names the key's certificate, but the key does not open it";
@@ -81,14 +80,6 @@ export function explainCms({ key, certificates }: Pkcs7PrivateKey, wrapped: Uint
   const own = certificates.map((certificate) => formatRecipientId(certificate));
   if (own.length > 0) return `${named}, the key's certificate is ${own.join("; ")}`;
   return `${named}; and the RSA-${String(rsaBits(key))} key opens none of these, or it is damaged`;
-}
-
-function usableTransport({
-  algorithm,
-  encryptedKey,
-}: KeyTransRecipient): { transport: KeyTransport; encryptedKey: Uint8Array }[] {
-  const transport = readKeyTransport(algorithm);
-  return transport === undefined ? [] : [{ transport, encryptedKey }];
 }
 
 /** The cipher of an encrypted content, which lacks only the key. */

@@ -1,5 +1,4 @@
-import { BaseStringBlock, ObjectIdentifier } from "asn1js";
-import { childrenOf, parseBer, type Asn1Node } from "../../keys/asn1.js";
+import { OBJECT_IDENTIFIER, readBer, readOnly, SEQUENCE, type DerElement } from "../../keys/der.js";
 import type { Certificate } from "./certificate.js";
 
 /** How a message names a recipient's certificate: RFC 5652 section 6.2.1. */
@@ -53,6 +52,8 @@ const ATTRIBUTES: ReadonlyMap<string, string> = /* @__PURE__ */ new Map([
 ]);
 
 const MAX_LENGTH = 300;
+/** Names have less than ten attributes, and there can be a thousand names in a message. */
+const MAX_ATTRIBUTES = 20;
 
 /**
  * Formats a distinguished name: RFC 4514 section 2. Control characters are escaped.
@@ -61,25 +62,59 @@ const MAX_LENGTH = 300;
  */
 export function formatName(der: Uint8Array): string {
   try {
-    const rdns = childrenOf(parseBer(der)).map((rdn) =>
-      childrenOf(rdn).map(formatAttribute).join("+"),
-    );
-    const name = rdns.reverse().join(",");
+    const rdns = readBer(readOnly(der, SEQUENCE), MAX_ATTRIBUTES);
+    const parts = rdns.slice(0, MAX_ATTRIBUTES).map(({ contents }) => {
+      const attributes = readBer(contents, MAX_ATTRIBUTES).slice(0, MAX_ATTRIBUTES);
+      return attributes.map(formatAttribute).join("+");
+    });
+    const name = [...(rdns.length > MAX_ATTRIBUTES ? ["…"] : []), ...parts.reverse()].join(",");
     return name.length > MAX_LENGTH ? `${name.slice(0, MAX_LENGTH)}…` : name;
   } catch {
     return "an unreadable name";
   }
 }
 
-function formatAttribute(attribute: Asn1Node): string {
-  const [type, value] = childrenOf(attribute);
-  if (!(type instanceof ObjectIdentifier) || value === undefined) throw new Error("no attribute");
-  const oid = type.getValue();
-  if (value instanceof BaseStringBlock) {
-    return `${ATTRIBUTES.get(oid) ?? oid}=${escapeValue(value.getValue())}`;
-  }
-  return `${oid}=#${Buffer.from(value.valueBeforeDecodeView).toString("hex")}`;
+/** How the string types of X.680 section 41 hold text, by their tags. */
+const ENCODINGS: ReadonlyMap<number, BufferEncoding> = /* @__PURE__ */ new Map([
+  [0x0c, "utf8"], // UTF8String
+  [0x12, "latin1"], // NumericString
+  [0x13, "latin1"], // PrintableString
+  [0x14, "latin1"], // TeletexString, as everybody uses it
+  [0x16, "latin1"], // IA5String
+  [0x1a, "latin1"], // VisibleString
+  [0x1e, "utf16le"], // BMPString, once its bytes are swapped
+]);
+
+function formatAttribute(attribute: DerElement): string {
+  const [type, value] = readBer(attribute.contents, 2);
+  if (type?.tag !== OBJECT_IDENTIFIER || value === undefined) throw new Error("no attribute");
+  const oid = formatOid(type.contents);
+  const encoding = ENCODINGS.get(value.tag);
+  if (encoding === undefined) return `${oid}=#${Buffer.from(value.encoding).toString("hex")}`;
+  const bytes = Buffer.from(value.contents);
+  if (encoding === "utf16le") bytes.swap16();
+  return `${ATTRIBUTES.get(oid) ?? oid}=${escapeValue(bytes.toString(encoding))}`;
 }
+
+/** The numbers of an OBJECT IDENTIFIER: X.690 section 8.19. */
+export function formatOid(contents: Uint8Array): string {
+  const arcs: number[] = [];
+  let arc = 0;
+  for (const byte of contents.subarray(0, MAX_OID_SIZE)) {
+    arc = arc * 128 + (byte & 0x7f);
+    if (byte >= 0x80) continue;
+    if (arcs.length === 0) {
+      const first = Math.min(2, Math.floor(arc / 40));
+      arcs.push(first, arc - 40 * first);
+    } else {
+      arcs.push(arc);
+    }
+    arc = 0;
+  }
+  return arcs.join(".");
+}
+
+const MAX_OID_SIZE = 32;
 
 /** RFC 4514 section 2.4, with control and format characters among those that must be escaped. */
 function escapeValue(value: string): string {
