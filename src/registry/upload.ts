@@ -97,10 +97,7 @@ export async function openUpload(
     };
   }
 
-  /**
-   * Sends the kept bytes from an offset on, then continues to read. Ends early if the content
-   * fails.
-   */
+  /** Sends the kept bytes from an offset on, then reads more. Ends early if the content fails. */
   async function* streamed(
     from: number,
     content: UploadWindow,
@@ -134,8 +131,7 @@ export async function openUpload(
         const isAgain = isBusy(answer.status) || (answer.status === 416 && refusedAt !== from);
         if (isSuccess(answer.status)) {
           const received = receivedBytes(request, answer, end) ?? end;
-          // zot reports only the last chunk, and ECR the first, so a smaller number need not mean a
-          // loss.
+          // zot reports only the last chunk, ECR the first: a smaller number need not mean a loss.
           if (received < end) there = await status(end);
           if ((there ?? end) === end && (content.isEnded || !isStream)) break;
           there ??= received;
@@ -250,8 +246,7 @@ export async function openUpload(
       }
     },
     async finish(digest) {
-      // As text, because parsing and formatting parameters would not preserve every byte of a
-      // state.
+      // As text, because parsing the parameters would not preserve every byte of a state.
       const url = new URL(location);
       url.search += `${url.search === "" ? "?" : "&"}digest=${encodeURIComponent(digest)}`;
       const timeout = client.timeout * FINISH_PATIENCE;
@@ -263,8 +258,7 @@ export async function openUpload(
         if (isStream) window?.release();
         return;
       }
-      // An earlier request may have succeeded although its answer was lost, or the status is
-      // unusual.
+      // An earlier request may have succeeded without an answer, or the status is unusual.
       const isUnclear = answer.status === 404 || answer.status === 200;
       if (isUnclear && (await isBlob(client, digest, size, scopes, signal))) return;
       const why = failure(request, answer);
