@@ -24,9 +24,9 @@ import { withoutSecrets } from "./text.js";
 /** A parsed command line. */
 export interface CommandLine {
   command: CommandName | undefined;
-  /** The topic of help. */
+  /** The topic of the help to print. */
   topic: HelpTopic | undefined;
-  /** The images, and other arguments that are not options. */
+  /** The arguments that are not options, such as images. */
   images: string[];
   recipients: string[];
   recipientIds: string[];
@@ -47,9 +47,9 @@ export interface CommandLine {
   requireEncrypted: boolean;
   requireRecipients: string[] | undefined;
   requireBound: boolean;
-  /** Files of public keys, one of whose owners must have signed the source. */
+  /** The files of public keys, one of which must verify a signature of the source. */
   verifySignature: string[];
-  /** The source must be named by its digest. */
+  /** Whether the source must be named by its digest. */
   requireDigest: boolean;
   allowUnverified: boolean;
   bind: boolean;
@@ -60,13 +60,13 @@ export interface CommandLine {
   credsStdin: boolean;
   username: string | undefined;
   passwordStdin: boolean;
-  /** The credentials that `credsStdin` asks for, once they are read. */
+  /** The credentials that were read because of `credsStdin`. */
   credentials?: PasswordCredentials;
   /** Bytes in each request of an upload. */
   chunkSize: number | undefined;
   digestFile: string | undefined;
   allTags: boolean;
-  /** How many images are processed at once. */
+  /** The number of images that are processed at once. */
   jobs: number;
   shard: Shard | undefined;
   csv: boolean;
@@ -161,7 +161,7 @@ interface ParsedOptions {
 
 function parseOptions(args: string[]): ParsedOptions {
   const config = { args, options: OPTIONS, allowPositionals: true } as const;
-  // Not strictly at first, so that mistakes get messages of our own.
+  // Not strict at first, so that mistakes get our own messages.
   const loose = parseArgs({ ...config, strict: false, tokens: true });
   const command = commandOf(loose.positionals);
   for (const token of loose.tokens) {
@@ -227,7 +227,7 @@ function requireFitting(
   }
 }
 
-/** Whether a line is about the images of standard input, or about all tags of a repository. */
+/** Whether a command line names the images on standard input, or all tags of a repository. */
 export function isMany({ command, images, allTags }: CommandLine): boolean {
   if (command === "audit") return true;
   if (command === undefined || !COMMAND_TABLE[command].options.includes("all-tags")) return false;

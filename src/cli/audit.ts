@@ -11,7 +11,7 @@ import {
 } from "./recipients.js";
 import { printable } from "./text.js";
 
-/** Prepares `audit`: what it finds is printed at the end, in the order of the images. */
+/** Prepares `audit`, which prints its findings at the end, in the order of the images. */
 export async function audit(line: CommandLine, signal: AbortSignal): Promise<Prepared> {
   requireNames(line.recipientIds);
   const { keys, warnings } = await allKeys(line, signal);
@@ -123,7 +123,7 @@ function csvOf(rows: readonly Row[]): string {
   return [header, ...sorted(rows)].map((row) => `${row.map(csvCell).join(",")}\n`).join("");
 }
 
-/** A spreadsheet would run a cell that begins like a formula, and names come from images. */
+/** Names come from images, and a spreadsheet would run a cell that begins like a formula. */
 function csvCell(text: string): string {
   const safe = printable(text).replace(/^(?=[=+@]|-.)/, "'");
   return /[",]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;

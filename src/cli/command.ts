@@ -17,18 +17,21 @@ export interface CommandResult {
   warnings: string[];
   /** The digest of the image, for `--quiet` and `--digestfile`. */
   digest?: string;
-  /** Why an image was left as it is: it already was as requested. */
+  /** The reason why an image was not changed: it already was as requested. */
   unchanged?: string;
-  /** The exit status where nothing failed; 0 by default. */
+  /** The exit status if nothing failed. Default: 0. */
   status?: number;
 }
 
-/** A command whose keys and recipients are read; it runs for one image, or for many at once. */
+/**
+ * A command whose keys and recipients have been read. It runs for one image, or for many images at
+ * once.
+ */
 export interface Prepared {
-  /** About keys and recipients. */
+  /** The warnings about keys and recipients. */
   warnings: string[];
   run(images: readonly string[]): Promise<CommandResult>;
-  /** The text after all results, in place of the text of each. */
+  /** Returns the text after all results, instead of a text for each image. */
   end?(): string;
 }
 

@@ -160,7 +160,7 @@ async function rewrap(
   return {
     warnings: [...warnings, ...skipped],
     async run([image = ""]) {
-      // To add recipients that are there changes nothing; to replace them would wrap the keys again.
+      // Adding existing recipients changes nothing, but replacing them would wrap the keys again.
       if (isMany(line) && change === replaceImageRecipients) {
         const wanted = { ...selection(line), recipients, signal };
         const there = await findImageFor(await openSource(image, line), wanted);
@@ -195,7 +195,7 @@ type EditOptions = Selection & {
   onProgress: OnProgress;
 };
 
-/** Changes the recipients of an image in its place. */
+/** Changes the recipients of an image in place. */
 async function edit(
   image: string,
   line: CommandLine,

@@ -5,7 +5,7 @@ import { OPTION_NAMES, OPTIONS, type Completion } from "./options.js";
 
 export const SHELLS = ["bash", "zsh", "fish"] as const;
 
-/** Schemes before a file name, as values of options and arguments begin. */
+/** The schemes with which the values of options and arguments start. */
 const SCHEMES: Readonly<Record<"image" | "recipient" | "key", readonly string[]>> = {
   image: ["oci:", "oci-archive:", "docker://"],
   recipient: ["jwe:", "pkcs7:", "pgp:", "pkcs11:", "provider:"],
@@ -13,7 +13,7 @@ const SCHEMES: Readonly<Record<"image" | "recipient" | "key", readonly string[]>
 };
 
 /**
- * The script that completes the command in a shell.
+ * Returns the script that completes the command in a shell.
  *
  * @throws {UsageError}
  */
@@ -30,7 +30,7 @@ export function completionScript(shell: string): string {
   }
 }
 
-/** How an argument of a command is completed. */
+/** Returns how an argument of a command is completed. */
 function argumentCompletion(name: string | undefined): Completion | undefined {
   if (name === "shell") return SHELLS;
   if (name === undefined || name === "registry") return undefined;
@@ -136,7 +136,7 @@ complete -F _ocicrypt ocicrypt
 `;
 }
 
-/** A text in single quotes, for zsh and fish alike. */
+/** Puts a text in single quotes, for zsh and fish. */
 function quote(text: string): string {
   return `'${text.replace(/'/g, "'\\''")}'`;
 }
@@ -285,7 +285,7 @@ ${lines.join("\n")}
 `;
 }
 
-/** fish offers files beside the values of these. */
+/** Whether fish offers files in addition to the other values. */
 function takesFile(completes: Completion | undefined): boolean {
   return completes === "file" || completes === "key";
 }

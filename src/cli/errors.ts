@@ -22,13 +22,13 @@ export const ERROR_SECTIONS: readonly { title: string; texts: Partial<ErrorTexts
   { title: "Images and their places", texts: PLACE },
 ];
 
-/** Every code's texts; a code without them does not compile. */
+/** The texts of every code; a missing code does not compile. */
 export const ERROR_TEXTS: ErrorTexts<ErrorCode> = {
   ...{ ...REQUEST, ...LAYER, ...WRAPPED_KEY, ...KEY, ...REGISTRY, ...PROVIDER, ...TOKEN },
   ...{ ...CONTENT, ...PLACE },
 };
 
-/** Better hints for some errors, which only their words tell from others with the same code. */
+/** Better hints for errors that only their words distinguish from others with the same code. */
 export const SPECIAL_HINTS: readonly { code: ErrorCode; words: string; hint: string }[] = [
   {
     code: "REGISTRY_UNREACHABLE",
@@ -47,10 +47,10 @@ export const SPECIAL_HINTS: readonly { code: ErrorCode; words: string; hint: str
   },
 ];
 
-/** Places that skopeo reads and this library does not. */
+/** The transports that skopeo supports and this library does not. */
 const TRANSPORT = /it names (docker-archive|docker-daemon|containers-storage|dir|sif|tarball)\b/;
 
-/** The hint for an error, as it is printed on a terminal. */
+/** Returns the hint for an error, as it is printed on a terminal. */
 export function hintFor({ code, message }: OcicryptError): string {
   const transport = TRANSPORT.exec(message)?.[1];
   if (code === "REFERENCE_INVALID" && transport !== undefined) {
@@ -60,12 +60,12 @@ export function hintFor({ code, message }: OcicryptError): string {
   return withoutMarks(special?.hint ?? ERROR_TEXTS[code].hint);
 }
 
-/** Text of a table without the backticks that mark code on a page. */
+/** Removes the backticks that mark code on a page. */
 export function withoutMarks(text: string): string {
   return text.replaceAll("`", "");
 }
 
-/** An error in the arguments: exit status 2, with a hint what to type instead. */
+/** An error in the arguments, with exit status 2 and a hint that says what to type instead. */
 export class UsageError extends Error {
   readonly hint: string | undefined;
 
@@ -75,12 +75,12 @@ export class UsageError extends Error {
   }
 }
 
-/** Ctrl-C at a question, where it sends no signal. */
+/** Thrown for Ctrl-C at a question, where it sends no signal. */
 export class Interrupted extends Error {}
 
 /**
- * The candidate that was probably meant: at most two typing mistakes away, or the only one that
- * begins with the word.
+ * Returns the candidate that was probably meant: at most two typing mistakes away, or the only
+ * candidate that starts with the word.
  */
 export function closest(word: string, candidates: readonly string[]): string | undefined {
   const letters = Array.from(word).sort().join("");
@@ -94,7 +94,7 @@ export function closest(word: string, candidates: readonly string[]): string | u
   return word.length > 1 && others.length === 0 ? longer : undefined;
 }
 
-/** The Levenshtein distance, row by row. */
+/** Returns the Levenshtein distance, computed row by row. */
 function editDistance(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, i) => i);
   for (let i = 1; i <= a.length; i++) {
@@ -132,12 +132,12 @@ const BY_CODE: Partial<Record<ErrorCode, number>> = {
   SIGNATURE_INVALID: STATUS.notVerified,
 };
 
-/** The exit status for an error of this code; 1 unless the code has its own. */
+/** Returns the exit status for an error code; 1 unless the code has its own status. */
 export function statusOf(code: ErrorCode): number {
   return BY_CODE[code] ?? STATUS.failed;
 }
 
-/** A failure as the command reports it. */
+/** A failure, as the command reports it. */
 export interface Failure {
   status: number;
   code: string;

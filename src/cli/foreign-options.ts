@@ -53,7 +53,7 @@ const HINTS: Readonly<Record<string, string>> = {
   v: "use --debug, or --version for the version",
 };
 
-/** The hint for an option of another tool, by its name without dashes. */
+/** Returns the hint for an option of another tool, by its name without dashes. */
 export function foreignHint(name: string): string | undefined {
   return Object.hasOwn(HINTS, name) ? HINTS[name] : undefined;
 }

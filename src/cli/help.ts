@@ -14,13 +14,13 @@ const WIDTH = 100;
 /** The column at which the meaning of an option or form starts. */
 const COLUMN = 29;
 
-/** The help about a command or a group of commands, or about all of them. */
+/** Returns the help for a command, for a group of commands, or for all commands. */
 export function helpText(topic: HelpTopic | undefined): string {
   if (topic === undefined) return generalHelp();
   return isGroup(topic) ? groupHelp(topic) : commandHelp(topic);
 }
 
-/** The usage line of a command, without the word `Usage`. */
+/** Returns the usage line of a command, without the word `Usage`. */
 export function usageOf(command: CommandName): string {
   const { takes, usage, options } = COMMAND_TABLE[command];
   const parts = [`ocicrypt ${command}`, ...takes.map(argumentOf)];
@@ -34,7 +34,10 @@ export function argumentOf(name: string): string {
   return name.endsWith("...") ? `<${name.slice(0, -3)}>...` : `<${name}>`;
 }
 
-/** The options of a command in the order of the table, with those of every command. */
+/**
+ * Returns the options of a command in the order of the table, including the options of every
+ * command.
+ */
 export function optionsOf(command: CommandName): OptionName[] {
   const own: readonly OptionName[] = COMMAND_TABLE[command].options;
   return OPTION_NAMES.filter((name) => own.includes(name) || EVERYWHERE.includes(name));
@@ -47,7 +50,7 @@ export function optionTitle(name: OptionName): string {
   return short === undefined ? long : `-${short}, ${long}`;
 }
 
-/** The meaning of an option, for a command if it has its own. */
+/** Returns the meaning of an option, which may differ for a command. */
 export function optionText(name: OptionName, command?: CommandName): string {
   const { text = "", multiple = false } = OPTIONS[name];
   const own = command === undefined ? undefined : COMMAND_TABLE[command].texts?.[name];
@@ -59,14 +62,14 @@ export function optionText(name: OptionName, command?: CommandName): string {
   return `${own ?? text}${notes.length > 0 ? ` (${notes.join("; ")})` : ""}`;
 }
 
-/** The second words of each group: `list`, `add` and so on of `recipients`. */
+/** Returns the second words of a group, such as `list` and `add` of `recipients`. */
 export function actionsOf(group: string): string[] {
   return COMMANDS.filter((command) => command.startsWith(`${group} `)).map((command) =>
     command.slice(group.length + 1),
   );
 }
 
-/** The first words, with a summary each. */
+/** Returns the first words of all commands, each with a summary. */
 export function firstWords(): { word: string; summary: string }[] {
   const single = COMMANDS.filter((command) => !command.includes(" "));
   return [
@@ -79,13 +82,13 @@ export function firstWords(): { word: string; summary: string }[] {
   ];
 }
 
-/** An option as it can be typed, long and short. */
+/** Returns the long and short spellings of an option. */
 export function spellings(name: OptionName): string[] {
   const short = OPTIONS[name].short;
   return short === undefined ? [`--${name}`] : [`-${short}`, `--${name}`];
 }
 
-/** The meaning of an option without the details. */
+/** Returns the meaning of an option without the details. */
 export function summaryOf(name: OptionName, command: CommandName): string {
   return withoutMarks(optionText(name, command)).split(/[:;(]/, 1)[0]?.trim() ?? "";
 }
@@ -177,7 +180,7 @@ function paragraph(text: string): string {
   return wrap(withoutMarks(text), WIDTH).join("\n");
 }
 
-/** A name and its meaning beside it, or below it if the name is too long. */
+/** Formats a name with its meaning next to it, or below it if the name is too long. */
 function entry(name: string, text: string): string {
   const lines = wrap(withoutMarks(text), WIDTH - COLUMN);
   const title = `  ${name}`;
@@ -189,7 +192,7 @@ function entry(name: string, text: string): string {
   ].join("\n");
 }
 
-/** Lines of at most `width` characters, broken at spaces. */
+/** Breaks a text at spaces into lines of at most `width` characters. */
 function wrap(text: string, width: number): string[] {
   const lines: string[] = [];
   let line = "";

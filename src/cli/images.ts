@@ -20,15 +20,17 @@ import { printable } from "./text.js";
 import { UsageError } from "./errors.js";
 
 export interface ImageOptions {
-  /** Use HTTP for registries on other machines. */
+  /** Whether to use HTTP for registries on other machines. */
   plainHttp: boolean;
-  /** A PEM file of certificates to trust for registries, in addition to the usual ones. */
+  /** A PEM file of certificates that are also trusted for registries. */
   caFile: string | undefined;
-  /** A file of credentials instead of those that logins stored. */
+  /**
+   * The only file from which credentials are read. Default: the files of `docker login` and others.
+   */
   authFile?: string | undefined;
-  /** Credentials for the one registry of the command line. */
+  /** The credentials for the only registry of the command line. */
   credentials?: PasswordCredentials | undefined;
-  /** Bytes in each request of an upload; one request for each blob by default. */
+  /** The bytes in each request of an upload. Default: one request for each blob. */
   chunkSize?: number | undefined;
   quiet: boolean;
 }
@@ -51,16 +53,17 @@ export async function openSource(text: string, options: ImageOptions): Promise<I
   return layoutSource(atKnownPlace(parse(text, parseReference)));
 }
 
-/** Proof that a command requires of its source. */
+/** The proof that a command requires of its source. */
 export interface TrustOptions extends ImageOptions {
-  /** Files of public keys, one of whose owners must have signed the image. */
+  /** The files of public keys, one of which must verify a signature of the image. */
   verifySignature: readonly string[];
   /** Whether the image must be named by its digest. */
   requireDigest: boolean;
 }
 
 /**
- * Opens a source that is used only if it proves what the command line asks for.
+ * Opens a source that is used only if it has the signature or digest that the command line
+ * requires.
  *
  * @throws {@link OcicryptError} as {@link openSource}, and `KEY_UNRECOGNIZED`
  */
@@ -82,7 +85,7 @@ export async function openTrusted(text: string, options: TrustOptions): Promise<
  * Opens the destination that a command line names.
  *
  * @param source the source of its blobs, which a registry may be able to mount
- * @throws {@link OcicryptError} as {@link openSource}, and those of the destination
+ * @throws {@link OcicryptError} as {@link openSource}, and the errors of the destination
  */
 export async function openDestination(
   text: string,
@@ -103,7 +106,7 @@ export async function openDestination(
   return layoutDestination(parse(text, parseReference));
 }
 
-/** An image for the result, with the default tag of registries. */
+/** Names an image in the result, with the default tag of registries. */
 export function shownImage(text: string): string {
   return text.startsWith(REGISTRY) && !isTagged(text) ? `${text}:latest` : text;
 }
@@ -115,8 +118,8 @@ function isTagged(text: string): boolean {
 /**
  * Lists the images of all tags of a repository, each with the same tag in the other repositories.
  *
- * @param repositories the one that is listed, and others
- * @throws {UsageError} for anything else than repositories without a tag
+ * @param repositories the repository whose tags are listed, and others
+ * @throws {UsageError} for anything other than repositories without a tag
  * @throws {@link OcicryptError} as `listTags`
  */
 export async function listImages(
@@ -138,8 +141,8 @@ export async function listImages(
 }
 
 /**
- * The images that a text means: all tags of a repository and all images of a layout that are named
- * without one, else the image itself.
+ * Returns the images that a text names: all tags of a repository or all images of a layout if it
+ * names no tag, and otherwise the image itself.
  *
  * @throws {@link OcicryptError} as `listTags` and `listLayout`
  */
@@ -161,7 +164,7 @@ export async function imagesIn(
 }
 
 /**
- * Names the place of an image in one way, however it is written.
+ * Returns the same name for an image, whichever way it is written.
  *
  * @throws {@link OcicryptError} `REFERENCE_INVALID`
  */
@@ -195,7 +198,7 @@ function parse<T>(text: string, read: (text: string) => T): T {
   }
 }
 
-/** The prefix that an image without one probably lacks. */
+/** Returns the transport that an image without one probably needs. */
 function transportOf(text: string): string | undefined {
   const [path = ""] = text.split(":", 1);
   if (path === "" || /^(?:oci|oci-archive|docker|docker-\w+|dir|containers-storage)$/.test(path)) {
@@ -203,7 +206,7 @@ function transportOf(text: string): string | undefined {
   }
   if (existsSync(`${path}/index.json`)) return "oci:";
   if (existsSync(path)) return /\.tar(?:\.\w+)?$/.test(path) ? ARCHIVE : undefined;
-  // A registry before a slash, as podman and docker write it.
+  // A registry followed by a slash, as podman and docker write it.
   const host = /^(?:[\w-]+(?:\.[\w-]+)+|localhost|\[[\da-f:]+\]|[\w.-]+:\d+)(?::\d+)?\//i;
   return host.test(text) ? REGISTRY : undefined;
 }
@@ -213,7 +216,7 @@ function atKnownPlace(reference: Reference): Reference {
   throw new OcicryptError("IMAGE_NOT_FOUND", "the image does not exist");
 }
 
-/** The options for registries that a command line asks for. */
+/** Returns the options for registries that a command line asks for. */
 export async function registryOptions(options: ImageOptions): Promise<RegistryOptions> {
   const { plainHttp, caFile, authFile, credentials, quiet } = options;
   return {

@@ -8,8 +8,8 @@ import { isContent, looksEncoded } from "./text.js";
  * Reads a key or password file; `-` is standard input.
  *
  * @param purpose the use of the file, with the option that names it: `the key of -k`
- * @param isName whether a message may quote the name of a missing file; by default, if it does not
- *   look like a key
+ * @param isName whether a message may quote the name of a missing file. Default: if it does not
+ *   look like a key.
  * @throws {@link OcicryptError} `KEY_UNREADABLE`
  */
 export function readKeyFile(file: string, purpose: string, isName?: boolean): Uint8Array {

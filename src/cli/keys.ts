@@ -14,8 +14,8 @@ import { splitProvider } from "./recipients.js";
 import { UsageError } from "./errors.js";
 
 /**
- * Reads the keys of all `-k` together: certificates belong to keys in other files. A directory is
- * read by itself.
+ * Reads the keys of all `-k` options together, because certificates may belong to keys in other
+ * files. A directory is read separately.
  *
  * @throws {UsageError}
  * @throws {@link OcicryptError} as `keysFromFiles`, `keysFromDirectory` and `provider.key`,
@@ -53,11 +53,11 @@ export async function readKeys(
   return keys;
 }
 
-/** Wrong passwords that are typed before the command gives up. */
+/** The number of wrong passwords after which the command gives up. */
 const TRIES = 3;
 
 /**
- * The keys of all files; asks on the terminal for each password that is missing.
+ * Reads the keys of all files, and asks on the terminal for each missing password.
  *
  * @throws {@link OcicryptError} as `keysFromFiles`
  */
@@ -70,7 +70,7 @@ async function withPasswords(
     try {
       return await keysFromFiles(files, { signal });
     } catch (error) {
-      // The message begins with the label of the file.
+      // The message starts with the label of the file.
       const file = files.find(({ label }) => messageOf(error).startsWith(`${label}: `));
       if (file === undefined) throw error;
       const tries = asked.get(file.label) ?? 0;
@@ -86,7 +86,7 @@ function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : "";
 }
 
-/** How often each file's password was asked for. */
+/** The number of times that each file's password was asked for. */
 type Asked = Map<string, number>;
 
 async function ask(file: string, asked: Asked): Promise<string> {
@@ -122,12 +122,15 @@ function isDirectory(path: string): boolean {
   return statsOf(path)?.isDirectory() === true;
 }
 
-/** Whether the path can be read: a file, or a pipe that a shell makes of <(…). */
+/** Whether a path can be read: a file, or a pipe that a shell creates for <(…). */
 function isFile(path: string): boolean {
   return path === "-" || statsOf(path)?.isDirectory() === false;
 }
 
-/** An argument may be anything, also a key, which is too long for a path and in the error. */
+/**
+ * An argument may be anything, including a key, which is too long for a path and would appear in
+ * the error.
+ */
 function statsOf(path: string): Stats | undefined {
   try {
     return statSync(path);

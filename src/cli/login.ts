@@ -42,7 +42,7 @@ async function removeLogin(line: CommandLine): Promise<CommandResult> {
   return { text, json: { registry: host, places }, warnings: [] };
 }
 
-/** The host without a scheme, which some type. */
+/** Returns the host without a scheme, which some people type. */
 function registryOf({ images: [text = ""] }: CommandLine): string {
   const host = text.replace(/^(?:docker|https?):\/\//, "").replace(/\/+$/, "");
   if (!host.includes("/")) return host;

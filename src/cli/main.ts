@@ -11,10 +11,12 @@ import { startDebug } from "./debug.js";
 import { clearProgress, note } from "./progress.js";
 import { jsonText } from "./text.js";
 
-/** A shell's status for a command that a signal ended: 128 plus the signal's number. */
+/**
+ * The exit status that shells use for a command that a signal ended: 128 plus the signal's number.
+ */
 const SIGNALS = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
 
-// Unreferenced buffers stay until V8's young generation is full. Kept as small as it starts, it is
+// Unreferenced buffers stay until V8's young generation is full. If it does not grow, it is
 // collected often, which halves the memory of the process.
 setFlagsFromString("--semi-space-growth-factor=1");
 
@@ -51,7 +53,7 @@ async function main(argv: readonly string[]): Promise<number> {
     const { PREPARE } = await import("./commands.js");
     const { readCredentials } = await import("./images.js");
     if (line.debug) startDebug();
-    // Nothing but the one document of a failure may be on stderr.
+    // stderr may contain only the document of a failure.
     if (line.json && !process.stderr.isTTY) line.quiet = true;
     if (line.credsStdin) line.credentials = await readCredentials(line.images);
     const { command } = line;
@@ -81,7 +83,10 @@ async function main(argv: readonly string[]): Promise<number> {
   }
 }
 
-/** With `--json` the only output is one document on stderr: a filter on stdout gets no input. */
+/**
+ * With `--json`, a failure prints only one document on stderr, so that a filter on stdout gets no
+ * input.
+ */
 function report({ status, code, message, hint }: Failure, json: boolean): number {
   if (json) {
     process.stderr.write(`${jsonText({ error: { code, message, hint } })}\n`);

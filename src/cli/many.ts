@@ -10,24 +10,24 @@ import type { Shard } from "./option-values.js";
 import { note } from "./progress.js";
 import { jsonText, plural, withoutSecrets } from "./text.js";
 
-/** The images of one run of a command: a source and a destination, or the same one twice. */
+/** The images of one run of a command: a source and a destination, or the same image twice. */
 interface Item {
   images: string[];
-  /** Why the images of a repository are not known. */
+  /** The error if the images of a repository could not be listed. */
   error?: OcicryptError;
 }
 
-/** cosign's and regctl's names of signatures, and those of lists of referrers. */
+/** The tags that cosign and regctl use for signatures, and the tags of lists of referrers. */
 const REFERRERS_TAG = /^sha(?:256|512)-[0-9a-f]{64}(?:\.\w+)?$/;
 
 /**
- * Runs a command for many images, several at once. The failure of one does not stop the others; a signal
- * stops after those that run have been undone.
+ * Runs a command for many images, several at once. The failure of one image does not stop the
+ * others. A signal stops the run, after running images have been undone.
  *
  * @param print prints to standard output
  * @returns the exit status
- * @throws {UsageError} for a list that cannot be read, before anything is done
- * @throws {@link OcicryptError} `REFERENCE_INVALID`, as before
+ * @throws {UsageError} if the list cannot be read, before any image is processed
+ * @throws {@link OcicryptError} `REFERENCE_INVALID`, also before any image is processed
  */
 export async function runMany(
   line: CommandLine & { command: CommandName },
@@ -80,11 +80,11 @@ interface Summary {
   done: number;
   skipped: number;
   failed: number;
-  /** Not processed, because a signal came. */
+  /** The images that were not processed because of a signal. */
   left: number;
   /** The images of all shards. */
   all: number;
-  /** Tags of signatures and lists of referrers. */
+  /** The skipped tags of signatures and lists of referrers. */
   leftOut: number;
 }
 
@@ -191,10 +191,10 @@ async function readItems(
   return { items: own, all: items.size, leftOut };
 }
 
-/** An image of another shard, which only counts. */
+/** An image of another shard, which is only counted. */
 const OTHER_SHARD: Item = { images: [] };
 
-/** Two processes of one image at the same time would overwrite each other's result. */
+/** Processing an image twice at the same time would overwrite one of the results. */
 function addItem(items: Map<string, Item>, place: string, item: Item): void {
   const earlier = items.get(place);
   if (earlier !== undefined && earlier.images[0] !== item.images[0]) {
@@ -231,7 +231,9 @@ async function expand(images: string[], line: CommandLine, signal: AbortSignal):
   }
 }
 
-/** By a hash of the image's name alone, so that a longer list does not move any image. */
+/**
+ * Only a hash of the image's name decides, so that a longer list moves no image to another shard.
+ */
 function isIn(shard: Shard | undefined, place: string): boolean {
   if (shard === undefined) return true;
   const hash = createHash("sha256").update(place).digest();

@@ -9,7 +9,7 @@ import { isContent, mayBeKey } from "./text.js";
 /** An option as `parseArgs` finds it. */
 export interface OptionToken {
   name: string;
-  /** With its dashes, as it was typed. */
+  /** The name as it was typed, with its dashes. */
   rawName: string;
   value?: string | undefined;
   inlineValue?: boolean | undefined;
@@ -111,7 +111,10 @@ export function layerRanges(texts: readonly string[]): (number | LayerRange)[] |
   });
 }
 
-/** A backwards range would select nothing; both ends must count from the same side to tell. */
+/**
+ * Rejects a backwards range, which would select nothing. This is only known if both ends count from
+ * the same side.
+ */
 function requireForwards(text: string, range: number | LayerRange): number | LayerRange {
   if (typeof range === "number" || range.from <= range.to) return range;
   if (range.from >= 0 !== range.to >= 0) return range;
@@ -120,7 +123,7 @@ function requireForwards(text: string, range: number | LayerRange): number | Lay
 }
 
 /**
- * Rejects an abbreviated digest, such as inspect prints: it matches no layer.
+ * Rejects an abbreviated digest, as `inspect` prints it, because it matches no layer.
  *
  * @throws {UsageError}
  */
@@ -136,7 +139,7 @@ export function requireDigest(text: string): string {
 
 const ARCHITECTURES: Readonly<Record<string, string>> = { x86_64: "amd64", aarch64: "arm64" };
 
-/** A platform as images name it; an architecture alone is one of Linux. */
+/** Returns a platform as images name it; an architecture alone means Linux. */
 export function platformOf(text: string): string {
   const architecture = Object.hasOwn(ARCHITECTURES, text) ? ARCHITECTURES[text] : text;
   return text.includes("/") || architecture === undefined ? text : `linux/${architecture}`;
@@ -145,7 +148,8 @@ export function platformOf(text: string): string {
 const POWERS = ["", "K", "M", "G", "T"];
 
 /**
- * Bytes from a number with an optional unit: `K`, `Ki` and `KiB` are binary, `KB` is decimal.
+ * Returns the bytes of a number with an optional unit: `K`, `Ki` and `KiB` are binary, `KB` is
+ * decimal.
  *
  * @throws {UsageError}
  */
@@ -172,15 +176,15 @@ export function requireChunk(size: number | undefined): number | undefined {
 
 const MAX_CHUNK = 256 * 1024 * 1024;
 
-/** One part of many images, from 0 to before `of`. */
+/** One part of many images; the index is at least 0 and less than `of`. */
 export interface Shard {
   index: number;
   of: number;
 }
 
 /**
- * The shard of `--shard`, or else the one that Kubernetes gives the pods of an Indexed Job. Kubernetes
- * sets the index only; the manifest of the job repeats the number of completions.
+ * Returns the shard of `--shard`, or else the shard of a pod in a Kubernetes Indexed Job.
+ * Kubernetes sets only the index; the manifest of the job must repeat the number of completions.
  *
  * @throws {UsageError}
  */

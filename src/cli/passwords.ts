@@ -30,7 +30,7 @@ export function readPassword(text: string, file: string): string | Uint8Array {
   }
 }
 
-/** Rejects what is meant as a form but would be taken as the password itself. */
+/** Rejects a misspelt form, which would otherwise count as the password itself. */
 function requireNoTypo(text: string): void {
   const [, name = ""] = /^([a-z_-]+)=/i.exec(text) ?? [];
   const isForm = ["pass", "file", "env", "fd"].includes(name);
@@ -53,7 +53,10 @@ function isPath(text: string): boolean {
 
 const variables = new Map<string, string>();
 
-/** Programs that the command starts, such as key providers, inherit its environment. */
+/**
+ * Removes the variable, because programs that the command starts, such as key providers, inherit
+ * its environment.
+ */
 function takeVariable(name: string): string | undefined {
   const value = Object.hasOwn(process.env, name) ? process.env[name] : undefined;
   if (value === undefined) return variables.get(name);

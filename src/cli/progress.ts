@@ -5,7 +5,7 @@ import { bytes, printable } from "./text.js";
 const INTERVAL = 100;
 /** Milliseconds between two lines without a terminal, as in the log of a build. */
 const LINE_INTERVAL = 10_000;
-/** The columns of a bar between its brackets, if there is room. */
+/** The width of a bar between its brackets, if there is room. */
 const BAR = { most: 24, least: 6 } as const;
 
 export interface ProgressDisplay {
@@ -14,10 +14,10 @@ export interface ProgressDisplay {
   clear(): void;
 }
 
-/** The display of this process. */
+/** The progress display of this process. */
 let drawn: ProgressDisplay | undefined;
 
-/** Bars on a terminal, an occasional line elsewhere. */
+/** Shows bars on a terminal, and otherwise prints a line from time to time. */
 export function progressDisplay(stream: NodeJS.WriteStream): ProgressDisplay {
   drawn = stream.isTTY ? progressBar(stream) : progressLines(stream);
   return drawn;
@@ -39,7 +39,7 @@ export function clearProgress(): void {
   drawn?.clear();
 }
 
-/** A bar for the whole image, and one above it for each blob while there are several. */
+/** Shows a bar for the whole image and, above it, a bar for each blob if there are several. */
 export function progressBar(
   stream: NodeJS.WriteStream,
   now: () => number = Date.now,
@@ -71,7 +71,7 @@ export function progressBar(
   };
 }
 
-/** A line for the whole image, rarely enough for a log. */
+/** Prints a line for the whole image, rarely enough for a log. */
 export function progressLines(
   stream: NodeJS.WritableStream,
   now: () => number = Date.now,
@@ -97,7 +97,10 @@ function toTop(height: number): string {
   return height > 1 ? `\r\u001b[${String(height - 1)}A` : "\r";
 }
 
-/** The line of the whole image: what fits of a bar, the amount, the rate and the time left. */
+/**
+ * Returns the line for the whole image: a bar, the amount, the rate and the time left, as far as
+ * they fit.
+ */
 export function progressLine(progress: ImageProgress, seconds: number, width: number): string {
   const { action, bytes: done, size } = progress;
   return line(`${action.padEnd(7)} `, done, size, pace(progress, seconds), width);
@@ -112,7 +115,7 @@ function blobLine(
   return line(`  ${action} ${name} `, blobBytes, blobSize, [], width);
 }
 
-/** The rate and the time left, as soon as they are known. */
+/** Returns the rate and the time left, as soon as they are known. */
 function pace({ bytes: done, size }: ImageProgress, seconds: number): string[] {
   if (seconds <= 0 || done === 0) return [];
   const rate = done / seconds;
@@ -127,7 +130,10 @@ function clock(seconds: number): string {
   return `${String(Math.floor(minutes / 60))}:${two(minutes % 60)}:${two(seconds % 60)}`;
 }
 
-/** The bar shrinks and goes first, then the amount; the percentage always stays. */
+/**
+ * On a narrow terminal, first the bar shrinks and disappears, then the amount; the percentage
+ * always stays.
+ */
 function line(
   head: string,
   done: number,
