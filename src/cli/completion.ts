@@ -7,7 +7,7 @@ export const SHELLS = ["bash", "zsh", "fish"] as const;
 
 /** The schemes with which the values of options and arguments start. */
 const SCHEMES: Readonly<Record<"image" | "recipient" | "key", readonly string[]>> = {
-  image: ["oci:", "oci-archive:", "docker://"],
+  image: ["oci:", "oci-archive:", "docker://", "docker-archive:", "dir:"],
   recipient: ["jwe:", "pkcs7:", "pgp:", "pkcs11:", "provider:"],
   key: ["provider:"],
 };

@@ -48,7 +48,7 @@ export const SPECIAL_HINTS: readonly { code: ErrorCode; words: string; hint: str
 ];
 
 /** The transports that skopeo supports and this library does not. */
-const TRANSPORT = /it names (docker-archive|docker-daemon|containers-storage|dir|sif|tarball)\b/;
+const TRANSPORT = /it names (sif|tarball)\b/;
 
 /** Returns the hint for an error, as it is printed on a terminal. */
 export function hintFor({ code, message }: OcicryptError): string {

@@ -16,6 +16,19 @@ export const IMAGE_FORMS: readonly Form[] = [
   },
   { written: "oci-archive:FILE[:TAG]", meaning: "an OCI layout in a tar archive" },
   {
+    written: "docker-archive:FILE[:NAME]",
+    meaning: "an archive as `docker save` or `podman save` writes it; source only",
+  },
+  { written: "dir:DIR", meaning: "a directory as skopeo writes it; source only" },
+  {
+    written: "containers-storage:NAME",
+    meaning: "an image of podman or buildah, which `podman save` reads; source only",
+  },
+  {
+    written: "docker-daemon:NAME",
+    meaning: "an image of the Docker daemon, which `docker save` reads; source only",
+  },
+  {
     written: "docker://HOST/REPO[:TAG]",
     meaning:
       "an image in a registry; the default tag is `latest`. Credentials come from `ocicrypt " +

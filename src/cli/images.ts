@@ -1,17 +1,12 @@
 import { existsSync } from "node:fs";
 import { isOcicryptError, OcicryptError } from "../errors.js";
 import type { PasswordCredentials, RegistryOptions, RegistryRetry } from "../registry/index.js";
+import * as places from "../places/index.js";
 import {
-  archiveDestination,
-  archiveSource,
-  layoutDestination,
-  layoutSource,
   listLayout,
-  parseArchiveReference,
   parseReference,
   type ImageDestination,
   type ImageSource,
-  type Reference,
 } from "../store/index.js";
 import { readKeyFile, readStdin } from "./key-file.js";
 import { isPem, mayBeKey } from "./text.js";
@@ -36,7 +31,6 @@ export interface ImageOptions {
 }
 
 const REGISTRY = "docker://";
-const ARCHIVE = "oci-archive:";
 
 /**
  * Opens the source that a command line names.
@@ -44,13 +38,11 @@ const ARCHIVE = "oci-archive:";
  * @throws {@link OcicryptError} `REFERENCE_INVALID`, `KEY_UNREADABLE` for the file of certificates
  */
 export async function openSource(text: string, options: ImageOptions): Promise<ImageSource> {
-  if (text.startsWith(REGISTRY)) {
-    const { parseRegistryReference, registrySource } = await import("../registry/index.js");
-    return registrySource(parse(text, parseRegistryReference), await registryOptions(options));
-  }
-  if (text.startsWith(ARCHIVE))
-    return archiveSource(atKnownPlace(parse(text, parseArchiveReference)));
-  return layoutSource(atKnownPlace(parse(text, parseReference)));
+  requireImage(text);
+  const registry = text.startsWith(REGISTRY) ? await registryOptions(options) : undefined;
+  const source = await places.openSource(text, { registry }).catch(withoutKey(text));
+  requireKnownPlace(text);
+  return source;
 }
 
 /** The proof that a command requires of its source. */
@@ -93,17 +85,11 @@ export async function openDestination(
   options: ImageOptions,
   signal: AbortSignal,
 ): Promise<ImageDestination> {
-  if (text.startsWith(REGISTRY)) {
-    const { parseRegistryReference, registryDestination } = await import("../registry/index.js");
-    return registryDestination(parse(text, parseRegistryReference), {
-      ...(await registryOptions(options)),
-      ...(source.startsWith(REGISTRY) && { mountFrom: parse(source, parseRegistryReference) }),
-      ...(options.chunkSize !== undefined && { chunkSize: options.chunkSize }),
-      signal,
-    });
-  }
-  if (text.startsWith(ARCHIVE)) return archiveDestination(parse(text, parseArchiveReference));
-  return layoutDestination(parse(text, parseReference));
+  requireImage(text);
+  const registry = text.startsWith(REGISTRY) ? await registryOptions(options) : undefined;
+  const { chunkSize } = options;
+  const more = { registry, chunkSize, source, signal };
+  return places.openDestination(text, more).catch(withoutKey(text));
 }
 
 /** Names an image in the result, with the default tag of registries. */
@@ -133,7 +119,7 @@ export async function listImages(
     const hint = "write docker://HOST/REPOSITORY; the tags come from the registry";
     throw new UsageError("--all-tags needs repositories of registries, without a tag", hint);
   }
-  const references = repositories.map((text) => parse(text, parseRegistryReference));
+  const references = repositories.map((text) => parseRegistryReference(text));
   const [first] = references;
   if (first === undefined) return [];
   const tags = await listTags(first, { ...(await registryOptions(options)), signal });
@@ -154,8 +140,9 @@ export async function imagesIn(
   if (text.startsWith(REGISTRY)) {
     return isTagged(text) ? [text] : (await listImages([text], options, signal)).flat();
   }
-  if (text.startsWith(ARCHIVE)) return [text];
-  const { path, tag, digest } = parse(text, parseReference);
+  requireImage(text);
+  if (!text.startsWith("oci:")) return [text];
+  const { path, tag, digest } = parseReference(text);
   if (tag !== undefined || digest !== undefined) return [text];
   return (await listLayout(path)).map(
     (image) =>
@@ -169,33 +156,29 @@ export async function imagesIn(
  * @throws {@link OcicryptError} `REFERENCE_INVALID`
  */
 export async function placeName(text: string): Promise<string> {
-  if (text.startsWith(REGISTRY)) {
-    const { parseRegistryReference, showReference } = await import("../registry/reference.js");
-    return showReference(parse(text, parseRegistryReference));
-  }
-  const isArchive = text.startsWith(ARCHIVE);
-  const { place } = isArchive
-    ? archiveSource(parse(text, parseArchiveReference))
-    : layoutSource(parse(text, parseReference));
+  requireImage(text);
+  const { place } = await places.openSource(text).catch(withoutKey(text));
   return place === undefined ? text : `${place.store}:${place.name}`;
 }
 
-/** Parses an image; a message must not quote a key whose option is missing. */
-function parse<T>(text: string, read: (text: string) => T): T {
+const NO_IMAGE = "the argument is not an image and may be a key";
+
+/** Refuses what is no image; a message must not quote a key whose option is missing. */
+function requireImage(text: string): void {
   const meant = transportOf(text);
   if (meant !== undefined && !mayBeKey(text)) {
     const shown = text.replace(/(:)[^:/]*$/, "$1…");
     const message = `"${shown}" has no transport; did you mean ${meant}${shown}?`;
     throw new OcicryptError("REFERENCE_INVALID", message);
   }
-  const message = "the argument is not an image and may be a key";
-  if (isPem(text)) throw new OcicryptError("REFERENCE_INVALID", message);
-  try {
-    return read(text);
-  } catch (error) {
+  if (isPem(text)) throw new OcicryptError("REFERENCE_INVALID", NO_IMAGE);
+}
+
+function withoutKey(text: string): (error: unknown) => never {
+  return (error) => {
     if (!isOcicryptError(error, "REFERENCE_INVALID") || !mayBeKey(text)) throw error;
-    throw new OcicryptError("REFERENCE_INVALID", message);
-  }
+    throw new OcicryptError("REFERENCE_INVALID", NO_IMAGE);
+  };
 }
 
 /** Returns the transport that an image without one probably needs. */
@@ -205,14 +188,16 @@ function transportOf(text: string): string | undefined {
     return undefined;
   }
   if (existsSync(`${path}/index.json`)) return "oci:";
-  if (existsSync(path)) return /\.tar(?:\.\w+)?$/.test(path) ? ARCHIVE : undefined;
+  if (existsSync(path)) return /\.tar(?:\.\w+)?$/.test(path) ? "oci-archive:" : undefined;
   // A registry followed by a slash, as podman and docker write it.
   const host = /^(?:[\w-]+(?:\.[\w-]+)+|localhost|\[[\da-f:]+\]|[\w.-]+:\d+)(?::\d+)?\//i;
   return host.test(text) ? REGISTRY : undefined;
 }
 
-function atKnownPlace(reference: Reference): Reference {
-  if (!mayBeKey(reference.path) || existsSync(reference.path)) return reference;
+/** The name of a missing file may be a key. */
+function requireKnownPlace(text: string): void {
+  const path = /^(?:oci|oci-archive|docker-archive|dir):([^:]*)/.exec(text)?.[1];
+  if (path === undefined || !mayBeKey(path) || existsSync(path)) return;
   throw new OcicryptError("IMAGE_NOT_FOUND", "the image does not exist");
 }
 
@@ -246,7 +231,7 @@ export async function readCredentials(images: readonly string[]): Promise<Passwo
   const { parseRegistryReference } = await import("../registry/index.js");
   const hosts = images
     .filter((image) => image.startsWith(REGISTRY))
-    .map((image) => parse(image, parseRegistryReference).host);
+    .map((image) => parseRegistryReference(image).host);
   if (new Set(hosts).size !== 1) {
     const hint = "log in to each registry instead: ocicrypt login HOST";
     throw new UsageError("--creds-stdin needs images in exactly one registry", hint);

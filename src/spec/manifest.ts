@@ -159,6 +159,13 @@ export function readManifestObject(bytes: Uint8Array): JsonObject {
   return requireObject(parseJson(bytes, READING), notAnObject("it"));
 }
 
+/** The media type of a manifest or index by its own words, or by its members. */
+export function mediaTypeOf(bytes: Uint8Array): string {
+  const { mediaType, manifests } = readManifestObject(bytes);
+  if (typeof mediaType === "string") return mediaType;
+  return Array.isArray(manifests) ? MEDIA_TYPE_INDEX : MEDIA_TYPE_MANIFEST;
+}
+
 /** Reads the descriptors in an array of a document, each with its position. */
 export function descriptors(value: JsonObject, root: JsonNode, name: string): LocatedDescriptor[] {
   const array = value[name];

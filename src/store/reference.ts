@@ -44,14 +44,6 @@ function parsePath(text: string, expected: "oci" | "oci-archive"): Reference {
   if (transport !== expected) {
     const what = transport === undefined || transport.length === 1 ? "no transport" : transport;
     const forms = "oci:DIR:TAG, oci-archive:FILE:TAG or docker://HOST/REPOSITORY:TAG";
-    const other = /^(docker-archive|dir|containers-storage|docker-daemon):/.test(text);
-    if (other) {
-      const command = `skopeo copy ${String(transport)}:IMAGE oci:DIR:TAG`;
-      throw invalid(
-        text.replace(/:.*/s, ":…"),
-        `${String(transport)} is not supported; convert it first: ${command}`,
-      );
-    }
     // The text after the colon can be the password of a key whose -k is missing.
     throw invalid(text.replace(/:.*/s, ":…"), `it names ${what}; images are written as ${forms}`);
   }

@@ -206,7 +206,7 @@ describe.concurrent("JSON", () => {
   it.each([
     ["of wrong usage", ["encrypt", "oci:a", "--json"], 2, "USAGE"],
     ["of an unknown option", ["inspect", "oci:a", "--json", "--x"], 2, "USAGE"],
-    ["of a wrong reference", ["inspect", "containers-storage:a", "--json"], 2, "REFERENCE_INVALID"],
+    ["of a wrong reference", ["inspect", "sif:a", "--json"], 2, "REFERENCE_INVALID"],
     ["of a failure", ["inspect", "oci:/nonexistent", "--json"], 1, "IMAGE_NOT_FOUND"],
   ])("%s", async (_, args, status, code) => {
     const result = await run(args);
@@ -244,7 +244,7 @@ describe.concurrent("an exit status", () => {
   });
 
   it("of 2 is wrong usage: a wrong image", async () => {
-    await expectFailure(["inspect", "containers-storage:app"], 2, "REFERENCE_INVALID");
+    await expectFailure(["inspect", "sif:app"], 2, "REFERENCE_INVALID");
   });
 
   it("of 2 is wrong usage: nothing at all", async () => {
@@ -629,10 +629,11 @@ describe.concurrent("an image that lacks its transport", () => {
   });
 
   it.each(["docker-archive", "docker-daemon", "containers-storage", "dir"])(
-    "is copied with skopeo first if it has %s:",
+    "is not written to %s:, and the message has the command that does",
     async (transport) => {
-      const stderr = await expectFailure(["inspect", `${transport}:app`], 2, "REFERENCE_INVALID");
-      expect(stderr).toContain(`skopeo copy ${transport}:IMAGE oci:DIR:TAG`);
+      const args = ["encrypt", `oci:${plain}`, `${transport}:app`, "-r", `jwe:${PUBLIC}`];
+      const stderr = await expectFailure(args, 2, "REFERENCE_INVALID");
+      expect(stderr).toContain(`run skopeo copy oci:DIR:TAG ${transport}:app`);
     },
   );
 });

@@ -6,7 +6,12 @@ import {
   type Platform,
 } from "../../spec/descriptor.js";
 import { MAX_MANIFEST_SIZE } from "../../spec/limits.js";
-import { isDocumentType, readDescriptor, readManifestObject } from "../../spec/manifest.js";
+import {
+  isDocumentType,
+  readDescriptor,
+  mediaTypeOf,
+  readManifestObject,
+} from "../../spec/manifest.js";
 import {
   MEDIA_TYPE_DOCKER_LIST,
   MEDIA_TYPE_DOCKER_MANIFEST,
@@ -191,13 +196,7 @@ async function describe(
   signal: AbortSignal | undefined,
 ): Promise<Descriptor> {
   const bytes = await readUnknown(source, digest, signal);
-  const { mediaType, manifests } = readManifestObject(bytes);
-  const fallback = Array.isArray(manifests) ? MEDIA_TYPE_INDEX : MEDIA_TYPE_MANIFEST;
-  return {
-    mediaType: typeof mediaType === "string" ? mediaType : fallback,
-    digest,
-    size: bytes.byteLength,
-  };
+  return { mediaType: mediaTypeOf(bytes), digest, size: bytes.byteLength };
 }
 
 /** A registry returns only the requested media type, so this requests each type. */

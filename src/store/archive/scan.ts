@@ -36,9 +36,6 @@ const WINDOW = 64 * 1024;
  */
 const LAYOUT_FILE = /^(?:oci-layout|index\.json|blobs\/sha(?:256|512)\/[0-9a-f]+)$/;
 
-/** Docker's archives are recognised by this file. */
-const DOCKER_FILE = "manifest.json";
-
 /** The longest name of a file that a link can lead to, in characters. */
 const MAX_NAME = 1024;
 /** The longest chain of links; Linux has the same limit. */
@@ -58,8 +55,7 @@ const REFUSED_TYPES: ReadonlyMap<string, string> = new Map([
  *
  * Links within the archive are followed; other links and files are ignored.
  *
- * @returns the positions of a layout's files, and of `manifest.json` in Docker's archives, by their
- *   names
+ * @returns the positions of the files, by their names
  * @throws {@link OcicryptError} `LAYOUT_INVALID`
  */
 export async function scanHeaders(
@@ -148,11 +144,10 @@ function linkEntry(name: string, type: string, target: string): Entry {
   return path.startsWith("../") || path === ".." ? "outside" : { target: path };
 }
 
-/** Returns the files that are needed. A link whose target is missing counts as a missing file. */
+/** Returns the files by name. A link whose target is missing counts as a missing file. */
 function resolveLinks(entries: ReadonlyMap<string, Entry>): ReadonlyMap<string, FilePart> {
   const files = new Map<string, FilePart>();
   for (const [name, first] of entries) {
-    if (!LAYOUT_FILE.test(name) && name !== DOCKER_FILE) continue;
     let entry: Entry | undefined = first;
     for (
       let count = 0;

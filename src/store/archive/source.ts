@@ -21,7 +21,7 @@ import type { ImageSource } from "../types.js";
 /** An archive with the positions of its files. */
 export interface Archive {
   path: string;
-  /** The files of the layout, by name. */
+  /** The files, by name. */
   files: ReadonlyMap<string, FilePart>;
   /** Changes if another archive takes its place. */
   version: string;
@@ -65,13 +65,52 @@ export async function openArchive(path: string, signal?: AbortSignal): Promise<A
       const unpacked = await unpack(file, path, signal);
       const files = await scanHeaders(unpacked ?? file, path, signal);
       if (unpacked === undefined) return { path, version, files };
-      const archive = { path, version, files, unpacked };
-      CLOSING.register(archive, unpacked);
-      return archive;
+      return keep({ path, version, files, unpacked });
     } finally {
       await file.close();
     }
   });
+}
+
+/**
+ * Takes an archive from a stream, such as the output of a program, into a file without a name.
+ *
+ * @param path how messages name the archive
+ * @throws {@link OcicryptError} `LAYOUT_INVALID`, `SOURCE_UNREADABLE`, and what the content throws
+ */
+export async function takeArchive(
+  content: AsyncIterable<Uint8Array>,
+  path: string,
+  signal?: AbortSignal,
+): Promise<Archive> {
+  const unpacked = await fill(content, path);
+  const files = await reading(path, () => scanHeaders(unpacked, path, signal));
+  return keep({ path, version: "", files, unpacked });
+}
+
+function keep(archive: Archive & { unpacked: FileHandle }): Archive {
+  CLOSING.register(archive, archive.unpacked);
+  return archive;
+}
+
+/** Writes content into a file without a name. */
+async function fill(content: AsyncIterable<Uint8Array>, path: string): Promise<FileHandle> {
+  const target = await openNameless();
+  let size = 0;
+  try {
+    for await (const chunk of content) {
+      size += chunk.byteLength;
+      if (size > MAX_UNPACKED_SIZE) {
+        throw invalid(`${path} unpacks to more than ${String(MAX_UNPACKED_SIZE)} bytes`);
+      }
+      await writeFully(target, chunk);
+    }
+    return target;
+  } catch (error) {
+    UNPACKED.delete(target);
+    await target.close();
+    throw error;
+  }
 }
 
 /**
@@ -126,28 +165,15 @@ async function unpack(
     const command = `${tool} < ${path} > archive.tar`;
     throw invalid(`${path} is compressed with ${format}; decompress it first: ${command}`);
   }
-  const target = await openNameless();
-  let size = 0;
+  let target: FileHandle | undefined;
   try {
     const packed = Readable.from(readRange(file, 0, Infinity), { objectMode: false });
-    await pipeline(
-      packed,
-      decompressor,
-      async (content: AsyncIterable<Uint8Array>) => {
-        for await (const chunk of content) {
-          size += chunk.byteLength;
-          if (size > MAX_UNPACKED_SIZE) {
-            throw invalid(`${path} unpacks to more than ${String(MAX_UNPACKED_SIZE)} bytes`);
-          }
-          await writeFully(target, chunk);
-        }
-      },
-      { signal },
-    );
+    const take = async (content: AsyncIterable<Uint8Array>): Promise<void> => {
+      target = await fill(content, path);
+    };
+    await pipeline(packed, decompressor, take, { signal });
     return target;
   } catch (error) {
-    UNPACKED.delete(target);
-    await target.close();
     signal?.throwIfAborted();
     if (errno(error)?.startsWith("Z_") !== true && errno(error)?.startsWith("ZSTD_") !== true)
       throw error;
@@ -202,6 +228,9 @@ async function reading<T>(path: string, step: () => Promise<T>): Promise<T> {
   }
 }
 
+/** Opens an archive, when it is first needed. */
+export type OpenArchive = (signal?: AbortSignal) => Promise<Archive>;
+
 /**
  * Returns a source that reads an image from an OCI archive, which is a layout in a tar file. An
  * archive that is compressed with gzip, or with zstd on Node.js 22.15 and later, is unpacked into a
@@ -213,18 +242,23 @@ async function reading<T>(path: string, step: () => Promise<T>): Promise<T> {
  * end.
  */
 export function archiveSource(reference: Reference): ImageSource {
+  const place = placeOf(reference, "oci-archive");
+  return { place, ...sourceIn(reference, (signal) => openArchive(reference.path, signal)) };
+}
+
+/** An image of the layout in an archive. */
+export function sourceIn(reference: Reference, openIt: OpenArchive): ImageSource {
   const { path } = reference;
   let archive: Archive | undefined;
   let known: ReadonlyMap<string, readonly Descriptor[]> | undefined;
   return {
-    place: placeOf(reference, "oci-archive"),
     async resolve(options) {
       known = undefined;
-      archive = await openArchive(path, options?.signal);
+      archive = await openIt(options?.signal);
       return resolveImage(reference, readIn(archive));
     },
     async *read({ digest }) {
-      archive ??= await openArchive(path);
+      archive ??= await openIt();
       const part = archive.files.get(blobName(digest));
       if (part === undefined) {
         throw new OcicryptError("BLOB_NOT_FOUND", `${path} does not hold the blob ${digest}`);
@@ -232,15 +266,15 @@ export function archiveSource(reference: Reference): ImageSource {
       yield* readPart(archive, part);
     },
     async hasName(name, { signal } = {}) {
-      archive ??= await openArchive(path, signal);
+      archive ??= await openIt(signal);
       return hasName(name, readIn(archive));
     },
     async find(tag, { signal } = {}) {
-      archive ??= await openArchive(path, signal);
+      archive ??= await openIt(signal);
       return findNamed(readIn(archive), tag);
     },
     async referrers(digest, { signal } = {}) {
-      archive ??= await openArchive(path, signal);
+      archive ??= await openIt(signal);
       known ??= await readReferrers(readIn(archive), signal);
       return [...(known.get(digest) ?? [])];
     },

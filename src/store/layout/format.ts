@@ -60,8 +60,8 @@ async function refuseDocker(path: string, read: ReadLayoutFile): Promise<void> {
   const isDirectory = Buffer.from(bytes).toString("utf8").trimStart().startsWith("{");
   const transport = isDirectory ? "dir" : "docker-archive";
   const kind = isDirectory ? "a directory of skopeo" : "an archive of docker save";
-  const command = `skopeo copy ${transport}:${path} oci:DIR:TAG`;
-  throw new OcicryptError("LAYOUT_INVALID", `${path} is ${kind}; convert it first: ${command}`);
+  const message = `${path} is ${kind}; as a source, write ${transport}:${path}`;
+  throw new OcicryptError("LAYOUT_INVALID", message);
 }
 
 function versionOf(path: string, mark: Uint8Array): unknown {
@@ -101,7 +101,12 @@ export function findEntry(index: LayoutIndex, path: string, tag: string | undefi
   const known = names.filter((name) => name !== undefined).slice(0, 20);
   const choice = known.length === 0 ? "no named image" : `these: ${known.join(", ")}`;
   const called = tag === undefined ? "" : ` with the tag ${tag}`;
-  const problem = first === undefined ? `no image${called}` : `several images${called}; name one`;
+  if (first !== undefined && tag !== undefined) {
+    const digests = [...new Set(found.map(({ digest }) => digest))].slice(0, 5).join(", ");
+    const message = `${path} holds several images${called}; name one by its digest, as ${path}@DIGEST: ${digests}`;
+    throw new OcicryptError("IMAGE_NOT_FOUND", message);
+  }
+  const problem = first === undefined ? `no image${called}` : "several images; name one";
   throw new OcicryptError("IMAGE_NOT_FOUND", `${path} holds ${problem}; it has ${choice}`);
 }
 

@@ -1,13 +1,7 @@
 import { OcicryptError, isOcicryptError } from "../../errors.js";
 import type { Descriptor } from "../../spec/descriptor.js";
 import { MAX_MANIFEST_SIZE } from "../../spec/limits.js";
-import {
-  readManifestObject,
-  isManifestType,
-  readSubject,
-  type Subject,
-} from "../../spec/manifest.js";
-import { MEDIA_TYPE_INDEX, MEDIA_TYPE_MANIFEST } from "../../spec/media-types.js";
+import { isManifestType, mediaTypeOf, readSubject, type Subject } from "../../spec/manifest.js";
 import { errno, readChunks } from "../../io/files.js";
 import {
   blobName,
@@ -81,21 +75,34 @@ export function layoutSource(reference: Reference): ImageSource {
     hasName: (name) => hasName(name, readIn(path)),
     find: (tag) => findNamed(readIn(path), tag),
     async *read(descriptor) {
-      const file = blobPath(path, descriptor.digest);
-      try {
-        yield* readChunks(file);
-      } catch (error) {
-        const code = errno(error);
-        if (code === undefined) throw error;
-        if (code === "ENOENT") {
-          const message = `${path} does not hold the blob ${descriptor.digest}`;
-          throw new OcicryptError("BLOB_NOT_FOUND", message, { cause: error });
-        }
-        const message = `the blob ${descriptor.digest} cannot be read (${code})`;
-        throw new OcicryptError("SOURCE_UNREADABLE", message, { cause: error });
-      }
+      yield* readBlobFile(blobPath(path, descriptor.digest), path, descriptor.digest);
     },
   };
+}
+
+/**
+ * The content of a blob's file.
+ *
+ * @param path of the store
+ * @throws {@link OcicryptError} `BLOB_NOT_FOUND`, `SOURCE_UNREADABLE`
+ */
+export async function* readBlobFile(
+  file: string,
+  path: string,
+  digest: string,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  try {
+    yield* readChunks(file);
+  } catch (error) {
+    const code = errno(error);
+    if (code === undefined) throw error;
+    if (code === "ENOENT") {
+      const message = `${path} does not hold the blob ${digest}`;
+      throw new OcicryptError("BLOB_NOT_FOUND", message, { cause: error });
+    }
+    const message = `the blob ${digest} cannot be read (${code})`;
+    throw new OcicryptError("SOURCE_UNREADABLE", message, { cause: error });
+  }
 }
 
 /** Whether a layout's `index.json` has an image of this name. */
@@ -115,10 +122,7 @@ async function describeManifest(
   if (bytes === undefined) {
     throw new OcicryptError("IMAGE_NOT_FOUND", `${layout} holds no manifest ${digest}`);
   }
-  const value = readManifestObject(bytes);
-  const fallback = Array.isArray(value.manifests) ? MEDIA_TYPE_INDEX : MEDIA_TYPE_MANIFEST;
-  const mediaType = typeof value.mediaType === "string" ? value.mediaType : fallback;
-  return { mediaType, digest, size: bytes.byteLength };
+  return { mediaType: mediaTypeOf(bytes), digest, size: bytes.byteLength };
 }
 
 /** The most bytes of all manifests that are searched. */

@@ -12,10 +12,11 @@ import * as pgp from "ocicrypt/pgp";
 import * as pkcs11 from "ocicrypt/pkcs11";
 import * as pkcs7 from "ocicrypt/pkcs7";
 import * as provider from "ocicrypt/provider";
+import * as places from "ocicrypt/places";
 import * as registry from "ocicrypt/registry";
 import * as store from "ocicrypt/store";
 
-for (const subpath of [image, pgp, pkcs11, pkcs7, provider, registry, store]) {
+for (const subpath of [image, pgp, pkcs11, pkcs7, places, provider, registry, store]) {
   assert(Object.keys(subpath).length > 0);
 }
 async function roundTrip() {

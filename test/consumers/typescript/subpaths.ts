@@ -8,5 +8,6 @@ export { pgp } from "ocicrypt/pgp";
 export { pkcs11 } from "ocicrypt/pkcs11";
 export { pkcs7 } from "ocicrypt/pkcs7";
 export { provider } from "ocicrypt/provider";
+export * as places from "ocicrypt/places";
 export * as registries from "ocicrypt/registry";
 export * as stores from "ocicrypt/store";

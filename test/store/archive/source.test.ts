@@ -443,13 +443,13 @@ describe("an archive is refused", () => {
     await expectCode(look(await file(bytes)), "LAYOUT_INVALID");
   });
 
-  it("for being Docker's, with the command that converts it", async () => {
+  it("for being Docker's, with the name that it has as a source", async () => {
     const path = await archive(
       member({ name: "manifest.json" }, '[{"Config":"c.json","Layers":["l.tar"]}]'),
       member({ name: "c.json" }, "{}"),
     );
     const error = await expectCode(look(path), "LAYOUT_INVALID");
-    expect(error.message).toContain(`skopeo copy docker-archive:${path} oci:DIR:TAG`);
+    expect(error.message).toContain(`as a source, write docker-archive:${path}`);
   });
 
   it.each([["xz", Buffer.from("fd377a585a000000", "hex"), "unxz"]])(

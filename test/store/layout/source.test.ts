@@ -63,10 +63,14 @@ describe("the image that a reference means", () => {
     ["several have the tag", ["a", "a"], "a", "several images with the tag a"],
     ["a tag is that of a member", ["a"], "__proto__", "no image with the tag __proto__"],
   ])("is not found where %s", async (_, names, tag, said) => {
-    const { path } = await layoutWith(...names);
+    const { path, entries } = await layoutWith(...names);
     const { message } = await expectCode(resolve({ path, ...(tag && { tag }) }), "IMAGE_NOT_FOUND");
     expect(message).toContain(said);
     expect(message).toContain(path);
+    if (said.endsWith("with the tag a")) {
+      expect(message).toContain(entries.map(({ digest }) => digest).join(", "));
+      return;
+    }
     const named = names.filter((name) => name !== undefined);
     if (named.length > 0) expect(message).toContain(`these: ${named.join(", ")}`);
   });
