@@ -30,7 +30,7 @@ import {
 } from "./command.js";
 import type { CommandName } from "./command-table.js";
 import { completionScript } from "./completion.js";
-import { openDestination, openSource, openTrusted, shownImage } from "./images.js";
+import { openDestination, openSource, openTrusted, requireTrust, shownImage } from "./images.js";
 import { readKeys } from "./keys.js";
 import { login, logout } from "./login.js";
 import {
@@ -99,7 +99,13 @@ async function encrypt(line: CommandLine, signal: AbortSignal): Promise<Prepared
   };
 }
 
+/** With several images, one that is not trusted does not keep the others from their keys. */
+async function requireTrustFirst(line: CommandLine, signal: AbortSignal): Promise<void> {
+  if (!isMany(line)) await requireTrust(line.images[0] ?? "", line, signal);
+}
+
 async function decrypt(line: CommandLine, signal: AbortSignal): Promise<Prepared> {
+  await requireTrustFirst(line, signal);
   const { keys, warnings } = await allKeys(line, signal);
   const { requireEncrypted, requireRecipients, requireBound, allowUnverified } = line;
   const policy = { requireEncrypted, requireRecipients, requireBound, allowUnverified };
@@ -123,6 +129,7 @@ async function decrypt(line: CommandLine, signal: AbortSignal): Promise<Prepared
 }
 
 async function inspect(line: CommandLine, signal: AbortSignal): Promise<Prepared> {
+  await requireTrustFirst(line, signal);
   const { config } = line;
   const { keys, warnings } = await allKeys(line, signal);
   const names = await recipientNames(line.recipients);

@@ -74,6 +74,21 @@ export async function openTrusted(text: string, options: TrustOptions): Promise<
 }
 
 /**
+ * Proves what the command line asks for before any key file is read or password asked for.
+ *
+ * @throws {@link OcicryptError} as {@link openTrusted}, and `SIGNATURE_MISSING`, `SIGNATURE_INVALID`
+ */
+export async function requireTrust(
+  text: string,
+  options: TrustOptions,
+  signal: AbortSignal,
+): Promise<void> {
+  if (options.verifySignature.length === 0 && !options.requireDigest) return;
+  const source = await openTrusted(text, options);
+  if (options.verifySignature.length > 0) await source.resolve({ signal });
+}
+
+/**
  * Opens the destination that a command line names.
  *
  * @param source the source of its blobs, which a registry may be able to mount

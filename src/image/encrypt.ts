@@ -180,22 +180,30 @@ function encryptionStep({
     async run(layers, signal) {
       const [{ descriptor }] = layers;
       const binding = bound && bindingOf(layers, bound);
-      const same = await earlier?.encrypt(descriptor, { ...context, binding, signal });
-      if (same !== undefined) {
-        reused.add(layerIdentity(descriptor));
-        return same;
-      }
-      const content = meter.count(source.read(descriptor, { signal }), descriptor, "encrypt");
       const expected = diffIds.get(layers[0]);
-      const checked = expected === undefined ? undefined : withDiffId(content, expected);
+      const read = (activity: "compare" | "encrypt"): CheckedContent => {
+        const content = meter.count(source.read(descriptor, { signal }), descriptor, activity);
+        return expected === undefined ? { content } : withDiffId(content, expected);
+      };
+      if (earlier !== undefined) {
+        const compared = read("compare");
+        const comparison = { ...context, binding, content: compared.content, signal };
+        const same = await earlier.encrypt(descriptor, comparison);
+        if (same !== undefined) {
+          reused.add(layerIdentity(descriptor));
+          wrongDiffIds.push(...(await compareDiffIds(compared, layers)));
+          return same;
+        }
+      }
+      const checked = read("encrypt");
       const options = { descriptor, recipients, binding, signal };
-      const layer = encryptLayer(checked?.content ?? content, options);
+      const layer = encryptLayer(checked.content, options);
       await destination
         .write(layer.stream, () => layer.finalize(), { signal })
         .catch((error: unknown) => {
           throw isForeign(descriptor) ? explainForeign(error, layers) : error;
         });
-      if (checked !== undefined) wrongDiffIds.push(...(await compareDiffIds(checked, layers)));
+      wrongDiffIds.push(...(await compareDiffIds(checked, layers)));
       return layer.finalize();
     },
   };
@@ -208,13 +216,13 @@ function explainForeign(error: unknown, [layer]: SameLayers): unknown {
   return new OcicryptError("BLOB_NOT_FOUND", message, { cause: error });
 }
 
+/** The content of a layer, and its comparison with a diffID if the config has one. */
+type CheckedContent = Pick<DiffIdCheckStream, "content"> & Partial<DiffIdCheckStream>;
+
 /** Warns about a config for which decryption will reject the layer. */
-async function compareDiffIds(
-  { check }: DiffIdCheckStream,
-  [layer]: SameLayers,
-): Promise<string[]> {
+async function compareDiffIds({ check }: CheckedContent, [layer]: SameLayers): Promise<string[]> {
   try {
-    await check();
+    await check?.();
     return [];
   } catch (error) {
     // The recipient may have a newer Node.js.

@@ -62,15 +62,6 @@ export function registrySource(
         }
       }
     },
-    async hasName(tag, { signal } = {}) {
-      try {
-        await getManifest(client, tag, "IMAGE_NOT_FOUND", signal);
-        return true;
-      } catch (error) {
-        if (isOcicryptError(error, "IMAGE_NOT_FOUND")) return false;
-        throw error;
-      }
-    },
     async find(tag, { signal } = {}) {
       try {
         const { mediaType, digest, bytes } = await getManifest(

@@ -46,13 +46,6 @@ export interface ImageSource {
    */
   referrers?(digest: string, options?: StoreOptions): Promise<Descriptor[]>;
   /**
-   * Whether the store has another image of this name. cosign stores signatures under names that are
-   * made from a digest. Optional.
-   *
-   * @throws {@link OcicryptError} as {@link resolve}
-   */
-  hasName?(name: string, options?: StoreOptions): Promise<boolean>;
-  /**
    * Finds another image of the same repository, layout or archive by its tag. Optional.
    *
    * @returns `undefined` if there is no such image, or more than one

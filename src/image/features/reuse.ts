@@ -51,6 +51,8 @@ interface Encryption {
   destination: ImageDestination;
   recipients: readonly Recipient[];
   meter: ProgressMeter;
+  /** The layer's content, to compare it. */
+  content: AsyncIterable<Uint8Array>;
   /** The binding of the layer in the new image. */
   binding?: Uint8Array | undefined;
   signal: AbortSignal;
@@ -128,11 +130,9 @@ export async function readEarlier(
   return {
     warnings,
     async encrypt(layer, encryption) {
-      const { source, meter, signal: stepSignal } = encryption;
+      const { content, signal: stepSignal } = encryption;
       const found = await candidates(layer, stepSignal);
       if (found.length === 0) return undefined;
-      const blob = source.read(layer, { signal: stepSignal });
-      const content = meter.count(blob, layer, "compare");
       const match = await findSame(content, layer, found, stepSignal);
       return match && (await writeAgain(layer, match, encryption));
     },

@@ -68,7 +68,8 @@ async function tagsOf(
   const found: Artifact[] = [];
   for (const suffix of TAGS) {
     const name = digest.replace(":", "-") + suffix;
-    if ((await source.hasName?.(name, { signal })) === true) found.push([name, TAG_TYPES[suffix]]);
+    if ((await source.find?.(name, { signal })) !== undefined)
+      found.push([name, TAG_TYPES[suffix]]);
   }
   return found;
 }

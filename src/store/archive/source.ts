@@ -12,7 +12,7 @@ import { scanHeaders, type FilePart } from "./scan.js";
 import { errno, readRange, writeFully } from "../../io/files.js";
 import type { Descriptor } from "../../spec/descriptor.js";
 import { blobName, findNamed, type ReadLayoutFile } from "../layout/format.js";
-import { hasName, readReferrers, resolveImage } from "../layout/source.js";
+import { readReferrers, resolveImage } from "../layout/source.js";
 import { makeStage, removeStage } from "../stage.js";
 import { MAX_UNPACKED_SIZE } from "../../spec/limits.js";
 import { placeOf, type Reference } from "../reference.js";
@@ -264,10 +264,6 @@ export function sourceIn(reference: Reference, openIt: OpenArchive): ImageSource
         throw new OcicryptError("BLOB_NOT_FOUND", `${path} does not hold the blob ${digest}`);
       }
       yield* readPart(archive, part);
-    },
-    async hasName(name, { signal } = {}) {
-      archive ??= await openIt(signal);
-      return hasName(name, readIn(archive));
     },
     async find(tag, { signal } = {}) {
       archive ??= await openIt(signal);

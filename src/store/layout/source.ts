@@ -72,7 +72,6 @@ export function layoutSource(reference: Reference): ImageSource {
       known ??= await readReferrers(readIn(path), signal);
       return [...(known.get(digest) ?? [])];
     },
-    hasName: (name) => hasName(name, readIn(path)),
     find: (tag) => findNamed(readIn(path), tag),
     async *read(descriptor) {
       yield* readBlobFile(blobPath(path, descriptor.digest), path, descriptor.digest);
@@ -103,13 +102,6 @@ export async function* readBlobFile(
     const message = `the blob ${digest} cannot be read (${code})`;
     throw new OcicryptError("SOURCE_UNREADABLE", message, { cause: error });
   }
-}
-
-/** Whether a layout's `index.json` has an image of this name. */
-export async function hasName(name: string, read: ReadLayoutFile): Promise<boolean> {
-  const bytes = await read("index.json", MAX_MANIFEST_SIZE);
-  if (bytes === undefined) return false;
-  return parseLayoutIndex(bytes).entries.some(({ descriptor }) => nameOf(descriptor) === name);
 }
 
 /** Describes a manifest that `index.json` does not list, such as the manifest of one platform. */

@@ -255,9 +255,10 @@ describe("lintConfig", () => {
     const text = unit.repeat((300 * 1024) / unit.length);
     const config = { Env: [`TOKEN=${text}`, `${text}=x`, text], Labels: { [text]: text } };
     const history = [`ENV ${text}`, `RUN |999 ${text}`, text].map((created_by) => ({ created_by }));
-    const started = performance.now();
+    // The processor's time: the machine may be busy.
+    const started = process.cpuUsage();
     lintConfig(configOf({ config, history }));
-    expect(performance.now() - started).toBeLessThan(4000);
+    expect(process.cpuUsage(started).user / 600).toBeLessThan(1000);
   }); // prettier-ignore
 });
 
