@@ -47,7 +47,7 @@ export interface CommandLine {
   requireEncrypted: boolean;
   requireRecipients: string[] | undefined;
   requireBound: boolean;
-  /** The files of public keys, one of which must verify a signature of the source. */
+  /** Files of public keys: one must verify a signature of the source. */
   verifySignature: string[];
   /** Whether the source must be named by its digest. */
   requireDigest: boolean;

@@ -47,7 +47,7 @@ export async function openSource(text: string, options: ImageOptions): Promise<I
 
 /** The proof that a command requires of its source. */
 export interface TrustOptions extends ImageOptions {
-  /** The files of public keys, one of which must verify a signature of the image. */
+  /** Files of public keys: one must verify a signature of the image. */
   verifySignature: readonly string[];
   /** Whether the image must be named by its digest. */
   requireDigest: boolean;

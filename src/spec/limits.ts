@@ -48,6 +48,9 @@ export const MAX_UNWRAP_ATTEMPTS = 1024;
 /** The largest header or content of a JWE, in characters: each attempt reads them again. */
 export const MAX_JWE_PART_LENGTH: number = 16 * 1024;
 
+/** The largest compressed content of a JWE, in bytes once it is decompressed. */
+export const MAX_JWE_UNZIPPED_SIZE = 250_000;
+
 /** The largest CMS message that is read, in bytes: room for a thousand recipients. */
 export const MAX_CMS_SIZE: number = 512 * 1024;
 

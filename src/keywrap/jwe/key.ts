@@ -5,6 +5,7 @@ import { abortable } from "../../io/abort.js";
 import { describeKey, isRsa, thumbprint, type AsymmetricKey } from "../../keys/asymmetric-key.js";
 import type { KeyInput } from "../../keys/material.js";
 import { isLocked, parsePrivateKeys, type PrivateKeyOptions } from "../../keys/private-key.js";
+import { MAX_JWE_UNZIPPED_SIZE } from "../../spec/limits.js";
 import { lockedKey, newAttempts, takeAttempt } from "../unwrapping.js";
 import type { Key, UnwrapContext } from "../types.js";
 import {
@@ -142,6 +143,7 @@ async function decrypt(
     const decrypted = flattenedDecrypt(flattened, key, {
       keyManagementAlgorithms: [...KEY_ALGORITHMS],
       contentEncryptionAlgorithms: [...CONTENT_ALGORITHMS.keys()],
+      maxDecompressedLength: MAX_JWE_UNZIPPED_SIZE,
     });
     return (await abortable(decrypted, signal)).plaintext;
   } catch {

@@ -129,8 +129,15 @@ describe("the parts of a JWE", () => {
   });
 
   it("cannot be a decompression bomb", async () => {
-    const bomb = deflateRawSync(Buffer.alloc(10 * 1024 * 1024));
-    await expectForeign(key(rsa), crafted(rsa.publicKey, { zip: "DEF" }, bomb));
+    for (const size of [250_001, 10 * 1024 * 1024]) {
+      const bomb = deflateRawSync(Buffer.alloc(size));
+      await expectForeign(key(rsa), crafted(rsa.publicKey, { zip: "DEF" }, bomb));
+    }
+    const largest = Buffer.alloc(250_000, "a");
+    const unwrapped = await key(rsa).unwrap(
+      crafted(rsa.publicKey, { zip: "DEF" }, deflateRawSync(largest)),
+    );
+    expect(unwrapped).toEqual(new Uint8Array(largest));
   });
 
   it("must not be changed", async () => {
