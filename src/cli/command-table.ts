@@ -94,7 +94,7 @@ export const COMMAND_TABLE: Readonly<Record<CommandName, CommandForm>> = {
       "no-bind",
       "chunk-size",
     ],
-    texts: { key: "a private key that opens the image of `--reuse`" },
+    texts: { key: "with `--reuse`, a private key that opens the image to reuse" },
     needs: [A_RECIPIENT],
     examples: [
       "ocicrypt encrypt oci:app:latest oci:app-enc:latest -r jwe:public.pem",
@@ -135,11 +135,11 @@ export const COMMAND_TABLE: Readonly<Record<CommandName, CommandForm>> = {
     usage: "[-k <key>...]",
     summary: "show which layers are encrypted, and for whom",
     description:
-      "Shows which layers are encrypted, and for whom. With keys, also shows which key opens which " +
-      "layer, and why the other keys do not. Needs no key, and reads no layer.",
+      "Shows which layers are encrypted, and for whom. Needs no key, and reads no layer. With keys, " +
+      "also shows which key opens which layer, and why the other keys do not.",
     options: ["recipient", ...KEYS, "config", "verify-signature", "require-digest", ...MANY],
     texts: {
-      recipient: "show the name of this public key file next to its recipient",
+      recipient: "name this public key file in the output where its key is a recipient",
       key: "a private key to try",
     },
     isReading: true,
@@ -153,7 +153,7 @@ export const COMMAND_TABLE: Readonly<Record<CommandName, CommandForm>> = {
     summary: "list the recipients of an image",
     description: "Lists the recipients of each layer, with the ids that `--recipient-id` takes.",
     options: ["recipient", ...SELECT, ...MANY],
-    texts: { recipient: "show the name of this public key file next to its recipient" },
+    texts: { recipient: "name this public key file in the output where its key is a recipient" },
     isReading: true,
     examples: [
       "ocicrypt recipients list oci:app-enc:latest",
@@ -282,7 +282,7 @@ export const COMMAND_TABLE: Readonly<Record<CommandName, CommandForm>> = {
 /** A first word that several commands share. */
 export const GROUPS = {
   recipients:
-    "Lists and changes the recipients of an image. Only manifests change. To give the layers new keys, use `rotate`.",
+    "Lists and changes the recipients of an image. Only manifests change. A removed recipient may have kept the keys of the layers; to give them new keys, use `rotate`.",
 } as const;
 
 /** A topic of help: a command, or all commands that begin with the same word. */

@@ -5,7 +5,7 @@ export interface Form {
 }
 
 export const IMAGE_FORMS: readonly Form[] = [
-  { written: "oci:DIR", meaning: "the only image of an OCI layout directory" },
+  { written: "oci:DIR", meaning: "an OCI layout directory with one image, or a new one" },
   {
     written: "oci:DIR:TAG",
     meaning: "the image with this tag (its annotation `org.opencontainers.image.ref.name`)",
@@ -67,7 +67,7 @@ export const KEY_FORMS: readonly Form[] = [
     written: "FILE",
     meaning:
       "a key file without a password, recognised by its content: a private key (PEM, DER, JWK, JWK " +
-      "Set or PKCS#12), a certificate for a private key, an OpenPGP secret key or a PKCS#11 key file",
+      "Set or PKCS#12), a certificate that belongs to a private key, an OpenPGP secret key or a PKCS#11 key file",
   },
   {
     written: "FILE:file=PASSWORDFILE",
@@ -84,7 +84,7 @@ export const KEY_FORMS: readonly Form[] = [
     written: "FILE:pass=PASSWORD",
     meaning: "this is the password; other users can see it in the list of processes",
   },
-  { written: "FILE:PASSWORD", meaning: "the same, in skopeo's form" },
+  { written: "FILE:PASSWORD", meaning: "the same, as skopeo writes it" },
   { written: "DIR", meaning: "every private key in a directory, such as a mounted Secret" },
   { written: "-", meaning: "the key file on standard input" },
   PROVIDER_FORM,

@@ -102,8 +102,8 @@ export const OPTIONS: Readonly<Record<OptionName, OptionForm>> = {
   kid: {
     ...{ ...one, value: "NAME", what: "a key id", example: "none" },
     text:
-      "write this key id for `jwe:` recipients, or `none`; the default is the `kid` of a JWK, or " +
-      "the key's RFC 7638 thumbprint",
+      "write this key id for `jwe:` recipients; `none` writes no key id; the default is the `kid` " +
+      "of a JWK, or the key's RFC 7638 thumbprint",
   },
   key: {
     ...KEY,
@@ -118,8 +118,8 @@ export const OPTIONS: Readonly<Record<OptionName, OptionForm>> = {
   compat: {
     ...{ ...one, value: "go|coco", what: "a profile", example: "go", see: "encrypt" },
     text:
-      "reject anything that these readers could not decrypt: `go` (the default) is skopeo, " +
-      "buildah, podman, containerd and CRI-O; `coco` is confidential containers",
+      "reject what a group of readers cannot decrypt: `go` (the default) stands for skopeo, " +
+      "buildah, podman, containerd and CRI-O, `coco` for confidential containers",
     completes: ["go", "coco"],
   },
   layer: {
@@ -145,7 +145,7 @@ export const OPTIONS: Readonly<Record<OptionName, OptionForm>> = {
   },
   "min-size": {
     ...{ ...one, value: "SIZE", what: "a size", example: "10MiB" },
-    text: "select layers of at least this size: bytes, 10M or 10MiB (binary), or 10MB (decimal)",
+    text: "select layers of at least this size: 10485760, 10M and 10MiB are equal; 10MB is decimal",
   },
   digest: {
     ...{ ...many, value: "DIGEST", what: "a digest", example: "sha256:HEX" },
@@ -154,8 +154,8 @@ export const OPTIONS: Readonly<Record<OptionName, OptionForm>> = {
   "skip-base": {
     ...flag,
     text:
-      "leave the layers of the base image plain; the annotation " +
-      "`org.opencontainers.image.base.digest` names it",
+      "leave the layers of the base image plain; the image must name it in the annotation " +
+      "`org.opencontainers.image.base.digest`",
   },
   base: {
     ...{ ...one, ...IMAGE, example: "oci:base:latest" },
@@ -163,7 +163,7 @@ export const OPTIONS: Readonly<Record<OptionName, OptionForm>> = {
   },
   reuse: {
     ...{ ...one, ...IMAGE, example: "oci:app-enc:latest", see: "reuse" },
-    text: "keep the blobs of layers that have not changed since this encrypted image",
+    text: "reuse the encrypted blobs of this image for layers that have not changed since",
   },
   "redact-history": {
     ...flag,
@@ -202,7 +202,7 @@ export const OPTIONS: Readonly<Record<OptionName, OptionForm>> = {
   },
   "plain-http": {
     ...flag,
-    text: "use HTTP for a registry on another machine; anyone on the network can then read the traffic",
+    text: "use HTTP for a registry on another machine too; anyone on the network can read the traffic",
   },
   "ca-file": {
     ...{ ...one, ...FILE, example: "ca.pem" },
@@ -227,8 +227,8 @@ export const OPTIONS: Readonly<Record<OptionName, OptionForm>> = {
   "chunk-size": {
     ...{ ...one, value: "SIZE", what: "a size", example: "5MiB" },
     text:
-      "upload blobs to a registry in requests of this size, in units as for --min-size, instead of " +
-      "one request for each blob",
+      "upload blobs to a registry in requests of this size (such as 5MiB); without it, each blob " +
+      "is one request",
   },
   digestfile: {
     ...{ ...one, ...FILE, example: "digest.txt" },
@@ -236,7 +236,7 @@ export const OPTIONS: Readonly<Record<OptionName, OptionForm>> = {
   },
   "all-tags": {
     ...{ ...flag, see: "many-images" },
-    text: "process every tag of the repository, which is named without a tag",
+    text: "process every tag of a repository; name the repository without a tag",
   },
   jobs: {
     ...{ ...one, value: "N", what: "a number", example: "8", see: "many-images" },
@@ -245,8 +245,8 @@ export const OPTIONS: Readonly<Record<OptionName, OptionForm>> = {
   shard: {
     ...{ ...one, value: "I/N", what: "a shard", example: "0/4", see: "many-images" },
     text:
-      "process only shard I, from 0 to N-1, of N; by default what `JOB_COMPLETION_INDEX` and " +
-      "`JOB_COMPLETIONS` say",
+      "of many images, process only shard I of N, counted from 0; in an Indexed Job of " +
+      "Kubernetes, the default is the Job's index and number of completions",
   },
   csv: { ...flag, text: "print the result as comma-separated values, with a header" },
   debug: {
