@@ -118,7 +118,7 @@ export const OPTIONS: Readonly<Record<OptionName, OptionForm>> = {
   compat: {
     ...{ ...one, value: "go|coco", what: "a profile", example: "go", see: "encrypt" },
     text:
-      "reject what a group of readers cannot decrypt: `go` (the default) stands for skopeo, " +
+      "reject what a group of readers cannot decrypt: `go` (the default) means skopeo, " +
       "buildah, podman, containerd and CRI-O, `coco` for confidential containers",
     completes: ["go", "coco"],
   },
