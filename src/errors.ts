@@ -156,6 +156,18 @@ export function shown(text: string): string {
   return JSON.stringify(text.length > 100 ? `${text.slice(0, 99)}…` : text);
 }
 
+/** Returns the code of an error of Node.js, such as `ENOENT`. */
+export function errno(error: unknown): string | undefined {
+  return error instanceof Error && "code" in error && typeof error.code === "string"
+    ? error.code
+    : undefined;
+}
+
+/** Returns the message about a file that cannot be read. */
+export function cannotRead(what: string, error: unknown): string {
+  return `${what} cannot be read (${errno(error) ?? "unknown reason"})`;
+}
+
 /**
  * Whether `error` is an {@link OcicryptError}; if `code` is given, also whether it has that code.
  */

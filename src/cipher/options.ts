@@ -1,15 +1,7 @@
-import { type ErrorCode, OcicryptError } from "../errors.js";
+import { type ErrorCode, OcicryptError, shown } from "../errors.js";
 import { decodeBase64, encodeBase64 } from "../spec/base64.js";
-import {
-  ANY,
-  asObject,
-  type JsonObject,
-  MAP,
-  parseJson,
-  requireObject,
-  type Shape,
-  struct,
-} from "../text/json.js";
+import { ANY, asObject, MAP, parseJson, requireObject, struct } from "../text/json.js";
+import type { JsonObject, Shape } from "../text/json.js";
 import { type DescriptorLike, PUBLIC_OPTIONS } from "../spec/descriptor.js";
 import { MAX_ANNOTATION_LENGTH } from "../spec/limits.js";
 import { CIPHER, HMAC_SIZE, KEY_SIZE, NONCE_SIZE } from "./aes-ctr-hmac.js";
@@ -154,7 +146,7 @@ export function parsePublicOptions(descriptor: DescriptorLike): PublicOptions {
   const members = readOptions(json, "public options", PUBLIC_SHAPE, invalid);
   const cipher = members.cipher;
   if (cipher !== CIPHER) {
-    const named = typeof cipher === "string" ? JSON.stringify(cipher.slice(0, 80)) : "none";
+    const named = typeof cipher === "string" ? shown(cipher) : "none";
     throw new OcicryptError("CIPHER_UNSUPPORTED", `the layer's cipher is ${named}, not ${CIPHER}`);
   }
   const cipherOptions = readCipherOptions(members.cipheroptions, "public options", invalid);

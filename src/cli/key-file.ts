@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
-import { OcicryptError } from "../errors.js";
-import { errno } from "../io/files.js";
+import { OcicryptError, cannotRead, errno } from "../errors.js";
+import { isAbsent } from "../io/files.js";
 import { UsageError } from "./errors.js";
 import { isContent, looksEncoded } from "./text.js";
 
@@ -19,12 +19,10 @@ export function readKeyFile(file: string, purpose: string, isName?: boolean): Ui
   try {
     return readFileSync(file);
   } catch (cause) {
-    const code = errno(cause) ?? "unknown";
-    const isThere = code !== "ENOENT" && code !== "ENOTDIR";
-    if (!isThere && !(isName ?? !looksEncoded(file))) {
+    if (isAbsent(cause) && !(isName ?? !looksEncoded(file))) {
       throw unreadable(`there is no such file for ${purpose}; name a file, not its content`);
     }
-    throw unreadable(whyUnreadable(file, purpose, code), cause);
+    throw unreadable(whyUnreadable(file, purpose, cause), cause);
   }
 }
 
@@ -45,15 +43,12 @@ export function readStdin(purpose: string): Uint8Array {
   try {
     return readFileSync(0);
   } catch (cause) {
-    throw unreadable(
-      `standard input for ${purpose} cannot be read (${errno(cause) ?? "unknown"})`,
-      cause,
-    );
+    throw unreadable(cannotRead(`standard input for ${purpose}`, cause), cause);
   }
 }
 
-function whyUnreadable(file: string, purpose: string, code: string): string {
-  switch (code) {
+function whyUnreadable(file: string, purpose: string, cause: unknown): string {
+  switch (errno(cause)) {
     case "ENOENT":
     case "ENOTDIR":
       return `there is no file ${file.replace(/:pass=.*/s, ":pass=…")} for ${purpose}`;
@@ -63,7 +58,7 @@ function whyUnreadable(file: string, purpose: string, code: string): string {
       // Not the name of a file, so it may be a key in some form.
       return `the file name for ${purpose} is too long`;
     default:
-      return `${file} for ${purpose} cannot be read (${code})`;
+      return cannotRead(`${file} for ${purpose}`, cause);
   }
 }
 

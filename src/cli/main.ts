@@ -1,8 +1,7 @@
 #!/usr/bin/env node
 import { readFileSync, writeFileSync } from "node:fs";
 import { setFlagsFromString } from "node:v8";
-import { isOcicryptError, OcicryptError } from "../errors.js";
-import { errno } from "../io/files.js";
+import { errno, isOcicryptError, OcicryptError } from "../errors.js";
 import { isMany, parseCommandLine, type CommandLine } from "./arguments.js";
 import { COMMAND_TABLE } from "./command-table.js";
 import { describeFailure, Interrupted, STATUS, type Failure } from "./errors.js";

@@ -1,10 +1,9 @@
 import { readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { Writable } from "node:stream";
+import { cannotRead } from "../errors.js";
 import { readKeyFile } from "./key-file.js";
-import { looksEncoded } from "./text.js";
-import { printable } from "./text.js";
-import { errno } from "../io/files.js";
+import { looksEncoded, printable } from "./text.js";
 import { Interrupted, UsageError } from "./errors.js";
 
 /**
@@ -86,7 +85,7 @@ function readDescriptor(number: string): Uint8Array {
   try {
     return readFileSync(Number(number));
   } catch (error) {
-    const message = `the file descriptor ${number} of fd= cannot be read (${errno(error) ?? "unknown"})`;
+    const message = cannotRead(`the file descriptor ${number} of fd=`, error);
     throw new UsageError(message, hint);
   }
 }

@@ -10,12 +10,7 @@ import { isEncryptedDescriptor, type Descriptor } from "../spec/descriptor.js";
 import type { ImageSource } from "../store/types.js";
 import { tryKeys, type MissingReport } from "./inspect.js";
 import { formatPlatform } from "./manifests/select-layers.js";
-import {
-  imageManifests,
-  missingManifests,
-  readImage,
-  type ManifestNode,
-} from "./manifests/tree.js";
+import { readImage, type ManifestNode } from "./manifests/tree.js";
 
 export interface AuditImageOptions {
   /** Each is tried on each encrypted layer. */
@@ -64,14 +59,14 @@ export async function auditImage(
   options: AuditImageOptions = {},
 ): Promise<ImageAudit> {
   const { signal } = options;
-  const root = await readImage(source, { signal });
+  const tree = await readImage(source, { signal });
   const manifests: ManifestAudit[] = [];
-  for (const node of imageManifests(root)) manifests.push(await auditManifest(node, options));
-  const missing = missingManifests(root).map(({ descriptor }) => ({
+  for (const node of tree.manifests) manifests.push(await auditManifest(node, options));
+  const missing = tree.missing.map(({ descriptor }) => ({
     platform: formatPlatform(descriptor.platform),
     digest: descriptor.digest,
   }));
-  return { digest: root.descriptor.digest, manifests, ...(missing.length > 0 && { missing }) };
+  return { digest: tree.root.descriptor.digest, manifests, ...(missing.length > 0 && { missing }) };
 }
 
 async function auditManifest(

@@ -4,12 +4,11 @@ import { decryptLayer } from "../layer/decrypt.js";
 import { encryptionAnnotations, type Descriptor } from "../spec/descriptor.js";
 import type { ImageDestination, ImageSource } from "../store/types.js";
 import {
-  type LayerResult,
   mergeLayer,
-  type OperationOptions,
   reportLayer,
-  totalSize,
   writeImage,
+  type LayerResult,
+  type OperationOptions,
 } from "./operation.js";
 import { progressMeter, type ProgressMeter } from "./engine/copy-blobs.js";
 import { layerIdentity, runSteps, type LayerStep } from "./engine/run-steps.js";
@@ -75,18 +74,18 @@ export async function decryptImage(
 ): Promise<DecryptImageResult> {
   const { keys, signal } = options;
   return writeImage(source, destination, signal, async () => {
-    const root = await readImage(source, options);
-    requireEncryptedLayers(root, options.requireEncrypted);
-    const selected = selectEncrypted(root, options);
+    const tree = await readImage(source, options);
+    requireEncryptedLayers(tree.root, options.requireEncrypted);
+    const selected = selectEncrypted(tree, options);
     await requireLayerRecipients(selected, options.requireRecipients);
     if (keys.length === 0) throw new OcicryptError("NO_KEYS", "no key was given");
     const { allowUnverified = false, requireBound } = options;
     const expected = await readExpectations(source, selected, { allowUnverified, signal });
-    const meter = progressMeter(totalSize(root), options.onProgress, root);
+    const meter = progressMeter(tree, options.onProgress);
     const context = { source, destination, keys, meter, expected, allowUnverified, requireBound };
     const step = decryptionStep(context);
     const rewritten = await runSteps({
-      ...{ source, destination, root, selected, meter, step, signal },
+      ...{ source, destination, tree, selected, meter, step, signal },
       changes: (parts) => ({ parts }),
       concurrency: options.concurrency,
     });
@@ -100,7 +99,7 @@ export async function decryptImage(
       if (!diffId.startsWith("unverified: ")) return [];
       return [`${nameOfLayer(layer)} is ${diffId}`];
     });
-    return { root, rewritten, report: { layers }, warnings };
+    return { tree, rewritten, report: { layers }, warnings };
   });
 }
 

@@ -12,7 +12,7 @@ import {
 } from "./engine/copy-blobs.js";
 import { layerIdentity } from "./engine/run-steps.js";
 import { rewriteImage, type Changes } from "./manifests/rewrite.js";
-import { totalSize, writeImage } from "./operation.js";
+import { writeImage } from "./operation.js";
 import { requireRoom } from "./size-check.js";
 import {
   formatPlatform,
@@ -20,7 +20,7 @@ import {
   type SelectedLayer,
   type Selection,
 } from "./manifests/select-layers.js";
-import { readImage, type ImageNode } from "./manifests/tree.js";
+import { readImage, type ImageTree } from "./manifests/tree.js";
 
 export interface EditRecipientsOptions extends Selection {
   signal?: AbortSignal | undefined;
@@ -84,22 +84,22 @@ export async function editRecipients(
 ): Promise<EditRecipientsResult> {
   const { signal } = options;
   return writeImage(source, destination, signal, async () => {
-    const root = await readImage(source, options);
-    const selected = selectEncrypted(root, options);
+    const tree = await readImage(source, options);
+    const selected = selectEncrypted(tree, options);
     edit.prepare?.(selected.map(({ descriptor }) => descriptor.mediaType));
     const changes = await changeLayers(selected, edit);
     edit.check?.([...changes.values()]);
     const after = changedLayers(changes);
     const changed = [...after].some(([{ descriptor }, layer]) => differ(descriptor, layer));
     const room = (count: number): Changes => ({ parts: changedLayers(changes, count) });
-    await requireRoom(root, mostWrapped(changes), room, signal);
+    await requireRoom(tree, mostWrapped(changes), room, signal);
     signal?.throwIfAborted();
 
     const report = { changed, layers: [...changes].map(reportChange) };
-    if (!changed && isSameImage(source, destination)) return { root, report, warnings: [] };
-    if (!keepsBlobsOf(source, destination)) await copyAllBlobs(root, source, destination, options);
-    const rewritten = await rewriteImage(root, { parts: after }, destination);
-    return { root, rewritten, report, warnings: [] };
+    if (!changed && isSameImage(source, destination)) return { tree, report, warnings: [] };
+    if (!keepsBlobsOf(source, destination)) await copyAllBlobs(tree, source, destination, options);
+    const rewritten = await rewriteImage(tree, { parts: after }, destination);
+    return { tree, rewritten, report, warnings: [] };
   });
 }
 
@@ -151,13 +151,13 @@ function differ(before: Descriptor, after: Descriptor): boolean {
 }
 
 async function copyAllBlobs(
-  root: ImageNode,
+  tree: ImageTree,
   source: ImageSource,
   destination: ImageDestination,
   { signal, onProgress }: EditRecipientsOptions,
 ): Promise<void> {
-  const meter = progressMeter(totalSize(root), onProgress, root);
-  for (const blob of blobsOf(root)) await copyBlob(source, destination, blob, { meter, signal });
+  const meter = progressMeter(tree, onProgress);
+  for (const blob of blobsOf(tree)) await copyBlob(source, destination, blob, { meter, signal });
 }
 
 function reportChange([layer, change]: [SelectedLayer, RecipientsChange]): LayerRecipientsResult {

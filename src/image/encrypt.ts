@@ -7,18 +7,17 @@ import { isEncryptedDescriptor, type Descriptor } from "../spec/descriptor.js";
 import { encryptedMediaType } from "../spec/media-types.js";
 import type { ImageDestination, ImageSource } from "../store/types.js";
 import {
-  changesOf,
-  type LayerResult,
   mergeLayer,
-  type OperationOptions,
   reportLayer,
-  totalSize,
   writeImage,
+  type LayerResult,
+  type OperationOptions,
 } from "./operation.js";
 import { isForeign, progressMeter, type ProgressMeter } from "./engine/copy-blobs.js";
 import { layerIdentity, runSteps, type LayerStep, type SameLayers } from "./engine/run-steps.js";
 import { planEncryption } from "./encryption-plan.js";
-import { reportBase, type BaseResult } from "./features/base-image.js";
+import type { BaseResult } from "./features/base-image.js";
+import { changesOf } from "./features/docker-format.js";
 import { bindingOf, findUnbound, type ImageHashes } from "./features/binding.js";
 import { findHistoryLeft } from "./features/config-history.js";
 import { withDiffId, type DiffIdCheckStream } from "./features/diff-id.js";
@@ -26,7 +25,7 @@ import { REFUSED_LATER } from "./features/expected-config.js";
 import { findCopies, PLAIN_COPIES, requireNoPlainCopy } from "./features/plain-left.js";
 import { readEarlier, type EarlierLayers, type Reuse } from "./features/reuse.js";
 import { nameOfLayer, type SelectedLayer, type Selection } from "./manifests/select-layers.js";
-import { hasAttestations, imageManifests, readImage } from "./manifests/tree.js";
+import { readImage } from "./manifests/tree.js";
 import { requireRoomForKeys } from "./size-check.js";
 
 export interface EncryptImageOptions extends Selection, OperationOptions {
@@ -101,25 +100,25 @@ export async function encryptImage(
   try {
     return await writeImage(source, destination, signal, async () => {
       const recipients = distinctRecipients(options.recipients);
-      const root = await readImage(source, options);
-      const plan = await planEncryption(source, root, options);
+      const tree = await readImage(source, options);
+      const plan = await planEncryption(source, tree, options);
       const { selected, configs } = plan;
       requirePlain(selected);
-      requireNoPlainCopy(root, selected);
+      requireNoPlainCopy(tree, selected);
       requireCompatible(options.compat, recipients, selected.map(typeAfter));
       const others = { configs: configs.redacted, toOci: true };
       const bound = options.bind === false ? undefined : plan.bound;
-      await requireRoomForKeys({ root, selected, recipients, bound, ...others, signal });
+      await requireRoomForKeys({ tree, selected, recipients, bound, ...others, signal });
       if (options.reuse !== undefined) earlier = await readEarlier(options.reuse, signal);
 
       const compared = earlier === undefined ? 0 : sizeOf(selected);
-      const meter = progressMeter(totalSize(root) + compared, options.onProgress, root);
+      const meter = progressMeter(tree, options.onProgress, compared);
       const context = { source, destination, recipients, earlier, meter, bound };
       const step = encryptionStep({ ...context, diffIds: plan.diffIds });
       const rewritten = await runSteps({
-        ...{ source, destination, root, selected, meter, step, signal },
+        ...{ source, destination, tree, selected, meter, step, signal },
         configs: configs.redacted,
-        changes: (layers) => changesOf(root, layers, others),
+        changes: (layers) => changesOf(tree, layers, others),
         concurrency: options.concurrency,
       });
       const report = {
@@ -127,10 +126,10 @@ export async function encryptImage(
           ...reportLayer(layer, after),
           ...(step.reused.has(step.identity(layer)) && { reused: true as const }),
         })),
-        ...(plan.base && { base: reportBase(plan.base) }),
+        ...(plan.base && { base: plan.base }),
       };
-      const leftovers = await findCopies(selected, imageManifests(root), destination, PLAIN_COPIES);
-      const history = await findHistoryLeft(configs.redacted, hasAttestations(root), destination);
+      const leftovers = await findCopies(selected, tree.manifests, destination, PLAIN_COPIES);
+      const history = await findHistoryLeft(configs.redacted, tree.hasAttestations, destination);
       const warnings = [
         ...plan.warnings,
         ...step.wrongDiffIds,
@@ -139,7 +138,7 @@ export async function encryptImage(
         ...leftovers,
         ...history,
       ];
-      return { root, rewritten, report, warnings };
+      return { tree, rewritten, report, warnings };
     });
   } finally {
     await earlier?.wipe();

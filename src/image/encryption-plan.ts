@@ -1,5 +1,11 @@
 import type { ImageSource } from "../store/types.js";
-import { countsOf, findBaseChanged, findBaseLayers, type Bases } from "./features/base-image.js";
+import {
+  countsOf,
+  findBaseChanged,
+  findBaseLayers,
+  reportBase,
+  type BaseResult,
+} from "./features/base-image.js";
 import type { ImageHashes } from "./features/binding.js";
 import { readConfigs, type ReadConfigs } from "./features/config-history.js";
 import { CONVERTED_WARNING, hasDockerFormat } from "./features/docker-format.js";
@@ -12,7 +18,7 @@ import {
   type SelectedLayer,
   type Selection,
 } from "./manifests/select-layers.js";
-import { imageManifests, type ImageNode } from "./manifests/tree.js";
+import type { ImageTree } from "./manifests/tree.js";
 
 /** Options of `encryptImage`, which describes them. */
 interface PlanOptions extends Selection {
@@ -24,7 +30,8 @@ interface PlanOptions extends Selection {
 export interface EncryptionPlan {
   selected: SelectedLayer[];
   configs: ReadConfigs;
-  base: Bases | undefined;
+  /** With `skipBase`. */
+  base: BaseResult[] | undefined;
   /** The configs as the encrypted image has them. */
   bound: ImageHashes;
   diffIds: ReadonlyMap<SelectedLayer, string>;
@@ -34,12 +41,12 @@ export interface EncryptionPlan {
 /** Decides which layers are encrypted, before anything is written. */
 export async function planEncryption(
   source: ImageSource,
-  root: ImageNode,
+  tree: ImageTree,
   options: PlanOptions,
 ): Promise<EncryptionPlan> {
   const { skipBase = false, redactHistory: redact = false, signal } = options;
-  requirePresent(root, options);
-  const manifests = imageManifests(root);
+  requirePresent(tree, options);
+  const manifests = tree.manifests;
   const chosen = selectManifests(manifests, options);
   const configs = await readConfigs(source, chosen, { redact, signal });
   const base =
@@ -49,11 +56,12 @@ export async function planEncryption(
           ...{ base: skipBase === true ? undefined : skipBase, configs: configs.configs, signal },
         });
   const selected = selectLayers(manifests, options, base && countsOf(base));
-  const converted = hasDockerFormat(root) ? [CONVERTED_WARNING] : [];
+  const converted = hasDockerFormat(tree) ? [CONVERTED_WARNING] : [];
   const baseWarnings = base === undefined ? [] : findBaseChanged(base);
   const wrong = findWrongDiffIds(chosen, configs.configs);
-  const left = [...findPlainLeft(root), ...findDescriptorLoss(root, selected)];
-  const warnings = [...converted, ...configs.warnings, ...wrong, ...baseWarnings, ...left];
   const diffIds = plainDiffIds(selected, configs.configs);
-  return { selected, configs, base, bound: configs.hashes, diffIds, warnings };
+  const left = [...findPlainLeft(tree), ...findDescriptorLoss(tree, selected)];
+  const warnings = [...converted, ...configs.warnings, ...wrong, ...baseWarnings, ...left];
+  const report = base && reportBase(base);
+  return { selected, configs, base: report, bound: configs.hashes, diffIds, warnings };
 }

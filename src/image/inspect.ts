@@ -9,13 +9,7 @@ import { readExpectations } from "./features/expected-config.js";
 import { lintConfig, type ConfigReport } from "./features/config-lint.js";
 import { isImageConfig } from "./manifests/image-config.js";
 import { formatPlatform } from "./manifests/select-layers.js";
-import {
-  imageManifests,
-  missingManifests,
-  readDocument,
-  readImage,
-  type ManifestNode,
-} from "./manifests/tree.js";
+import { readDocument, readImage, type ManifestNode } from "./manifests/tree.js";
 
 export interface InspectImageOptions {
   /** The keys to try on each encrypted layer. */
@@ -105,13 +99,13 @@ export async function inspectImage(
   options: InspectImageOptions = {},
 ): Promise<ImageReport> {
   const { signal } = options;
-  const root = await readImage(source, { signal });
+  const tree = await readImage(source, { signal });
   const manifests: ManifestReport[] = [];
-  for (const node of imageManifests(root)) {
+  for (const node of tree.manifests) {
     manifests.push(await inspectManifest(source, node, options));
   }
-  const { digest, mediaType } = root.descriptor;
-  const missing = missingManifests(root).map((node) => ({
+  const { digest, mediaType } = tree.root.descriptor;
+  const missing = tree.missing.map((node) => ({
     platform: formatPlatform(node.descriptor.platform),
     digest: node.descriptor.digest,
   }));

@@ -5,12 +5,11 @@ import {
   replaceContent,
 } from "../spec/descriptor.js";
 import type { ImageDestination, ImageSource } from "../store/types.js";
-import { blobsOf, isSameImage, type ImageProgress } from "./engine/copy-blobs.js";
+import { isSameImage, type ImageProgress } from "./engine/copy-blobs.js";
 import { findReferrers } from "./features/stale-referrers.js";
-import type { Changes, ManifestPart, NewConfig, RewrittenImage } from "./manifests/rewrite.js";
-import type { ImageNode } from "./manifests/tree.js";
+import type { RewrittenImage } from "./manifests/rewrite.js";
+import type { ImageTree } from "./manifests/tree.js";
 import { formatPlatform, type SelectedLayer } from "./manifests/select-layers.js";
-import { convertToOci } from "./features/docker-format.js";
 
 /** Options of every operation that processes layers. */
 export interface OperationOptions {
@@ -23,7 +22,7 @@ export interface OperationOptions {
 
 /** An image that is written, but not yet visible. */
 interface Outcome<Report> {
-  root: ImageNode;
+  tree: ImageTree;
   /** Absent if nothing had to be written. */
   rewritten?: RewrittenImage | undefined;
   report: Report;
@@ -47,16 +46,16 @@ export async function writeImage<Report extends object>(
   work: () => Promise<Outcome<Report>>,
 ): Promise<OperationResult<Report>> {
   try {
-    const { root, rewritten, report, warnings } = await work();
+    const { tree, rewritten, report, warnings } = await work();
     if (rewritten === undefined) {
       signal?.throwIfAborted();
       await destination.discard();
-      return { image: root.descriptor, ...report, warnings: [...warnings] };
+      return { image: tree.root.descriptor, ...report, warnings: [...warnings] };
     }
     const { image, former } = rewritten;
-    const referrers = await findReferrers(source, root, former, signal);
+    const referrers = await findReferrers(source, tree, former, signal);
     signal?.throwIfAborted();
-    const replaces = isSameImage(source, destination) ? root.descriptor : undefined;
+    const replaces = isSameImage(source, destination) ? tree.root.descriptor : undefined;
     await destination.commit(image, { signal, replaces });
     return { image, ...report, warnings: [...warnings, ...referrers] };
   } catch (error) {
@@ -95,34 +94,7 @@ function contentOf({ mediaType, digest, size }: Descriptor): LayerContent {
   return { mediaType, digest, size };
 }
 
-/** Returns the total size of all distinct blobs of an image, according to their descriptors. */
-export function totalSize(root: ImageNode): number {
-  return blobsOf(root).reduce((sum, { size }) => sum + size, 0);
-}
-
-/** Changes of manifests other than changes of their layers. */
-export interface OtherChanges {
-  /** Configs that replace other configs. Default: none. */
-  configs?: readonly NewConfig[] | undefined;
-  /** Whether Docker manifests are converted to OCI. Default: false. */
-  toOci?: boolean | undefined;
-}
-
-/** Returns the edits that give layers new descriptors. */
-export function changesOf(
-  root: ImageNode,
-  layers: ReadonlyMap<SelectedLayer, Descriptor>,
-  { configs = [], toOci = false }: OtherChanges,
-): Changes {
-  const parts = new Map<ManifestPart, Descriptor>(layers);
-  for (const config of configs) parts.set(config, config.after);
-  return toOci ? convertToOci(root, parts) : { parts };
-}
-
-/**
- * Applies the result for one layer to another descriptor of the same blob, which keeps its own
- * annotations.
- */
+/** Gives the result of one layer to a descriptor of the same blob with annotations of its own. */
 export function mergeLayer(before: Descriptor, result: Descriptor): Descriptor {
   const annotations = { ...foreignAnnotations(before), ...encryptionAnnotations(result) };
   const { mediaType, digest, size } = result;

@@ -12,9 +12,10 @@ import {
   editRecipients,
   type EditRecipientsOptions,
   type EditRecipientsResult,
+  type RecipientsEdit,
 } from "./edit-recipients.js";
 import { formatPlatform, selectLayers, type Selection } from "./manifests/select-layers.js";
-import { imageManifests, readImage } from "./manifests/tree.js";
+import { readImage } from "./manifests/tree.js";
 
 export interface ListImageRecipientsOptions extends Selection {
   signal?: AbortSignal | undefined;
@@ -61,15 +62,15 @@ export async function listImageRecipients(
   source: ImageSource,
   options: ListImageRecipientsOptions = {},
 ): Promise<ImageRecipients> {
-  const root = await readImage(source, options);
+  const tree = await readImage(source, options);
   const layers: LayerRecipients[] = [];
-  for (const { manifest, index, descriptor } of selectLayers(imageManifests(root), options)) {
+  for (const { manifest, index, descriptor } of selectLayers(tree.manifests, options)) {
     if (!isEncryptedDescriptor(descriptor)) continue;
     const recipients = await listRecipients(descriptor);
     const platform = formatPlatform(manifest.platform);
     layers.push({ platform, index, digest: descriptor.digest, recipients });
   }
-  return { digest: root.descriptor.digest, layers };
+  return { digest: tree.root.descriptor.digest, layers };
 }
 
 /**
@@ -87,21 +88,23 @@ export async function listImageRecipients(
 export async function addImageRecipients(
   source: ImageSource,
   destination: ImageDestination,
-  { recipients, keys, compat, ...options }: AddImageRecipientsOptions,
+  options: AddImageRecipientsOptions,
 ): Promise<EditRecipientsResult> {
-  const { signal } = options;
+  return editRecipients(source, destination, editBy(planAddition, options), options);
+}
+
+/** The edit that gives recipients to every layer. */
+function editBy(
+  plan: typeof planAddition,
+  { recipients, keys, compat, signal }: AddImageRecipientsOptions,
+): RecipientsEdit {
   requireRecipients(recipients);
-  return editRecipients(
-    source,
-    destination,
-    {
-      prepare: (mediaTypes) => {
-        requireCompatible(compat, recipients, mediaTypes);
-      },
-      change: (layer) => planAddition(layer, { recipients, keys, signal }),
+  return {
+    prepare: (mediaTypes) => {
+      requireCompatible(compat, recipients, mediaTypes);
     },
-    options,
-  );
+    change: (layer) => plan(layer, { recipients, keys, signal }),
+  };
 }
 
 /**
@@ -150,21 +153,10 @@ export async function removeImageRecipients(
 export async function replaceImageRecipients(
   source: ImageSource,
   destination: ImageDestination,
-  { recipients, keys, compat, ...options }: AddImageRecipientsOptions,
+  options: AddImageRecipientsOptions,
 ): Promise<EditRecipientsResult> {
-  const { signal } = options;
-  requireRecipients(recipients);
-  const result = await editRecipients(
-    source,
-    destination,
-    {
-      prepare: (mediaTypes) => {
-        requireCompatible(compat, recipients, mediaTypes);
-      },
-      change: (layer) => planReplacement(layer, { recipients, keys, signal }),
-    },
-    options,
-  );
+  const edit = editBy(planReplacement, options);
+  const result = await editRecipients(source, destination, edit, options);
   const kept = result.layers.flatMap((layer) => layer.kept.map(({ scheme }) => scheme));
   const stay = [...new Set(kept)].map(
     (scheme) =>

@@ -12,13 +12,7 @@ import {
 } from "../spec/descriptor.js";
 import { encryptedMediaType, isEncryptedMediaType, plainMediaType } from "../spec/media-types.js";
 import type { ImageDestination, ImageSource } from "../store/types.js";
-import {
-  mergeLayer,
-  type OperationOptions,
-  reportLayer,
-  totalSize,
-  writeImage,
-} from "./operation.js";
+import { mergeLayer, reportLayer, writeImage, type OperationOptions } from "./operation.js";
 import type { EncryptImageResult } from "./encrypt.js";
 import { progressMeter, type ProgressMeter } from "./engine/copy-blobs.js";
 import { layerIdentity, runSteps, type LayerStep } from "./engine/run-steps.js";
@@ -26,7 +20,7 @@ import { bindingOf, findUnbound, requireBinding, type ImageHashes } from "./feat
 import { readExpectations } from "./features/expected-config.js";
 import { findCopies, type CopyWords } from "./features/plain-left.js";
 import { selectEncrypted, type SelectedLayer, type Selection } from "./manifests/select-layers.js";
-import { imageManifests, readImage } from "./manifests/tree.js";
+import { readImage } from "./manifests/tree.js";
 import { requireRoomForKeys } from "./size-check.js";
 
 export interface RotateImageOptions extends Selection, OperationOptions {
@@ -65,27 +59,27 @@ export async function rotateImage(
   destination: ImageDestination,
   options: RotateImageOptions,
 ): Promise<EncryptImageResult> {
-  const { keys, signal } = options;
-  return writeImage(source, destination, signal, async () => {
+  return writeImage(source, destination, options.signal, async () => {
+    const { keys, signal } = options;
     const recipients = distinctRecipients(options.recipients);
-    const root = await readImage(source, options);
-    const selected = selectEncrypted(root, options);
+    const tree = await readImage(source, options);
+    const selected = selectEncrypted(tree, options);
     requireEncryptedOnce(selected);
     requireCompatible(options.compat, recipients, selected.map(typeAfter));
     const { hashes } = await readExpectations(source, selected, { allowUnverified: true, signal });
     const bound = options.bind === false ? undefined : hashes;
-    await requireRoomForKeys({ root, selected, recipients, bound, signal });
-    const meter = progressMeter(totalSize(root), options.onProgress, root);
+    await requireRoomForKeys({ tree, selected, recipients, bound, signal });
+    const meter = progressMeter(tree, options.onProgress);
     const rewritten = await runSteps({
-      ...{ source, destination, root, selected, meter, signal },
+      ...{ source, destination, tree, selected, meter, signal },
       step: rotationStep({ source, destination, recipients, keys, meter, hashes, bound }),
       changes: (parts) => ({ parts }),
       concurrency: options.concurrency,
     });
     const layers = [...rewritten.layers].map(([layer, after]) => reportLayer(layer, after));
-    const leftovers = await findCopies(selected, imageManifests(root), destination, OLD_COPIES);
+    const leftovers = await findCopies(selected, tree.manifests, destination, OLD_COPIES);
     const warnings = [...(bound === undefined ? [] : findUnbound(selected)), ...leftovers];
-    return { root, rewritten, report: { layers }, warnings };
+    return { tree, rewritten, report: { layers }, warnings };
   });
 }
 

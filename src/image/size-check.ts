@@ -10,10 +10,11 @@ import { isEncryptedDescriptor, type Descriptor } from "../spec/descriptor.js";
 import { MAX_ANNOTATION_LENGTH, MAX_MANIFEST_SIZE } from "../spec/limits.js";
 import { encryptedMediaType, plainMediaType } from "../spec/media-types.js";
 import { bindingOf, type ImageHashes } from "./features/binding.js";
-import { changesOf, mergeLayer, type OtherChanges } from "./operation.js";
+import { changesOf, type OtherChanges } from "./features/docker-format.js";
+import { mergeLayer } from "./operation.js";
 import { rewriteManifests, type Changes } from "./manifests/rewrite.js";
 import type { SelectedLayer } from "./manifests/select-layers.js";
-import { tooLarge, type ImageNode, type ManifestNode } from "./manifests/tree.js";
+import { tooLarge, type ManifestNode, type ImageTree } from "./manifests/tree.js";
 
 /** In characters of base64; most wrapped keys have one or two thousand. */
 const LARGE_WRAPPED_KEY = 10_000;
@@ -23,7 +24,7 @@ const SOME_DIGEST = `sha256:${"0".repeat(64)}`;
 
 /** The layers that will get new keys, and the other changes of their manifests. */
 export interface NewKeys extends OtherChanges {
-  root: ImageNode;
+  tree: ImageTree;
   /** The layers, which are plain, or whose digests before encryption are not yet known. */
   selected: readonly SelectedLayer[];
   recipients: readonly Recipient[];
@@ -41,12 +42,12 @@ export interface NewKeys extends OtherChanges {
  * @throws {@link OcicryptError} `MANIFEST_TOO_LARGE`, with the number of recipients that fit
  */
 export async function requireRoom(
-  root: ImageNode,
+  tree: ImageTree,
   all: number,
   changesWith: (count: number) => Changes,
   signal?: AbortSignal,
 ): Promise<void> {
-  const hasRoomFor = (count: number): Promise<boolean> => hasRoom(root, changesWith(count), signal);
+  const hasRoomFor = (count: number): Promise<boolean> => hasRoom(tree, changesWith(count), signal);
   if (await hasRoomFor(all)) return;
   // The largest number that fits is at least `most`, and less than `tooMany`.
   let most = 0;
@@ -69,13 +70,13 @@ export async function requireRoom(
  *   `WRAP_FAILED`, and the errors of recipients
  */
 export async function requireRoomForKeys(work: NewKeys): Promise<void> {
-  const { root, selected, recipients, signal } = work;
+  const { tree, selected, recipients, signal } = work;
   if (isSmall(work)) return;
   const wrapped = await rehearse(work);
   if (wrapped === undefined) return;
   const changesWith = (count: number): Changes =>
-    changesOf(root, describeAll(selected, wrapped.slice(0, count)), work);
-  await requireRoom(root, recipients.length, changesWith, signal);
+    changesOf(tree, describeAll(selected, wrapped.slice(0, count)), work);
+  await requireRoom(tree, recipients.length, changesWith, signal);
 }
 
 /** Whether the wrapped keys fit even if all of them are large. */
@@ -171,7 +172,7 @@ function describeAll(
 }
 
 async function hasRoom(
-  root: ImageNode,
+  tree: ImageTree,
   changes: Changes,
   signal: AbortSignal | undefined,
 ): Promise<boolean> {
@@ -182,7 +183,7 @@ async function hasRoom(
   }
   await pause();
   try {
-    await rewriteManifests(root, changes, { writeManifest: pause });
+    await rewriteManifests(tree, changes, { writeManifest: pause });
     return true;
   } catch (error) {
     if (isOcicryptError(error, "MANIFEST_TOO_LARGE")) return false;

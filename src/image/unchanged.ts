@@ -20,7 +20,7 @@ import {
   type SelectedLayer,
   type Selection,
 } from "./manifests/select-layers.js";
-import { imageManifests, readImage, type ImageNode, type ManifestNode } from "./manifests/tree.js";
+import { readImage, type ImageNode, type ManifestNode, type ImageTree } from "./manifests/tree.js";
 import type { RotateImageOptions } from "./rotate.js";
 
 export interface FindImageOptions extends Selection {
@@ -42,10 +42,10 @@ export async function findImageFor(
 ): Promise<Descriptor | undefined> {
   const names = await namesOf(distinctRecipients(recipients), options.signal);
   if (names === undefined) return undefined;
-  const root = await readIfThere(image, options);
-  if (root === undefined) return undefined;
-  const selected = selectLayers(imageManifests(root), options);
-  return (await areFor(selected, names)) ? root.descriptor : undefined;
+  const tree = await readIfThere(image, options);
+  if (tree === undefined) return undefined;
+  const selected = selectLayers(tree.manifests, options);
+  return (await areFor(selected, names)) ? tree.root.descriptor : undefined;
 }
 
 /**
@@ -66,13 +66,13 @@ export async function findEncrypted(
   if (names === undefined) return undefined;
   const there = await readIfThere(current, options);
   if (there === undefined || !hasEncrypted(there)) return undefined;
-  const root = isSamePlace(source, current) ? there : await readImage(source, options);
-  const { selected, configs, bound } = await planEncryption(source, root, options);
-  if (root === there) {
+  const tree = isSamePlace(source, current) ? there : await readImage(source, options);
+  const { selected, configs, bound } = await planEncryption(source, tree, options);
+  if (tree === there) {
     const isDone = configs.redacted.length === 0 && (await areFor(selected, names));
-    return isDone ? there.descriptor : undefined;
+    return isDone ? there.root.descriptor : undefined;
   }
-  const layers = pairLayers(root, there, {
+  const layers = pairLayers(tree, there, {
     selected,
     hashes: bound,
     configs: new Map(configs.redacted.map(({ manifest, after }) => [manifest, after.digest])),
@@ -81,7 +81,7 @@ export async function findEncrypted(
       after.size === before.size &&
       after.mediaType === encryptedMediaType(before.mediaType),
   });
-  return layers !== undefined && (await areFor(layers, names)) ? there.descriptor : undefined;
+  return layers !== undefined && (await areFor(layers, names)) ? there.root.descriptor : undefined;
 }
 
 /**
@@ -103,23 +103,23 @@ export async function findRotated(
   if (names === undefined) return undefined;
   const there = await readIfThere(current, options);
   if (there === undefined || !hasEncrypted(there)) return undefined;
-  const root = await readImage(source, options);
-  const selected = selectEncrypted(root, options);
+  const tree = await readImage(source, options);
+  const selected = selectEncrypted(tree, options);
   const { hashes } = await readExpectations(source, selected, { allowUnverified: true, signal });
-  const layers = pairLayers(root, there, {
+  const layers = pairLayers(tree, there, {
     ...{ selected, hashes, configs: new Map() },
     isSame: (before, after) =>
       after.size === before.size &&
       after.mediaType === before.mediaType &&
       after.digest !== before.digest,
   });
-  return layers !== undefined && (await areFor(layers, names)) ? there.descriptor : undefined;
+  return layers !== undefined && (await areFor(layers, names)) ? there.root.descriptor : undefined;
 }
 
 async function readIfThere(
   image: ImageSource,
   options: Pick<FindImageOptions, "platforms" | "signal">,
-): Promise<ImageNode | undefined> {
+): Promise<ImageTree | undefined> {
   try {
     return await readImage(image, options);
   } catch (error) {
@@ -133,8 +133,8 @@ function isSamePlace({ place: a }: ImageSource, { place: b }: ImageSource): bool
   return a !== undefined && a.store === b?.store && a.name === b.name;
 }
 
-function hasEncrypted(root: ImageNode): boolean {
-  return imageManifests(root).some(({ document }) =>
+function hasEncrypted({ manifests }: ImageTree): boolean {
+  return manifests.some(({ document }) =>
     document.layers.some(({ descriptor }) => isEncryptedDescriptor(descriptor)),
   );
 }
@@ -166,8 +166,8 @@ interface Comparison {
  * @returns `undefined` if anything else differs
  */
 function pairLayers(
-  before: ImageNode,
-  after: ImageNode,
+  before: ImageTree,
+  after: ImageTree,
   { selected, hashes, configs, isSame }: Comparison,
 ): { descriptor: Descriptor }[] | undefined {
   const layers: { descriptor: Descriptor }[] = [];
@@ -203,7 +203,7 @@ function pairLayers(
     });
   }
 
-  return compare(before, after) ? layers : undefined;
+  return compare(before.root, after.root) ? layers : undefined;
 }
 
 /** A manifest or index without the parts that encryption changes. */

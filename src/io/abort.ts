@@ -35,6 +35,33 @@ export async function abortable<T>(
   }
 }
 
+/**
+ * Runs work until a deadline at most, even work that ignores its signal.
+ *
+ * @param timeout in milliseconds
+ * @param late makes the error for work that takes longer
+ */
+export async function withDeadline<T>(
+  run: (signal: AbortSignal) => Promise<T>,
+  {
+    timeout,
+    signal,
+    late,
+  }: { timeout: number; signal: AbortSignal | undefined; late: () => Error },
+): Promise<T> {
+  signal?.throwIfAborted();
+  const controller = new AbortController();
+  const either = anySignal(signal, controller.signal);
+  const timer = setTimeout(() => {
+    controller.abort(late());
+  }, timeout);
+  try {
+    return await abortable(run(either), either);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
 /** A time limit that can be set again and again. All times are in milliseconds. */
 export interface Deadline {
   /** Starts the time limit, and replaces a running one. */

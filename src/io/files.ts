@@ -1,13 +1,18 @@
 import { createHash } from "node:crypto";
-import { constants, mkdir, open, stat, type FileHandle } from "node:fs/promises";
+import { constants, mkdir, open, rm, stat, type FileHandle } from "node:fs/promises";
 import { dirname } from "node:path";
-import { OcicryptError } from "../errors.js";
+import { cannotRead, errno, OcicryptError } from "../errors.js";
+import { collect } from "./source.js";
 
-/** Returns Node's error code, such as `ENOENT`. */
-export function errno(error: unknown): string | undefined {
-  return error instanceof Error && "code" in error && typeof error.code === "string"
-    ? error.code
-    : undefined;
+/** Whether a failure says that there is no such file. */
+export function isAbsent(error: unknown): boolean {
+  return errno(error) === "ENOENT" || errno(error) === "ENOTDIR";
+}
+
+/** Turns a failure to read into `SOURCE_UNREADABLE`. */
+export function readError(error: unknown, what: string): unknown {
+  if (errno(error) === undefined || error instanceof OcicryptError) return error;
+  return new OcicryptError("SOURCE_UNREADABLE", cannotRead(what, error), { cause: error });
 }
 
 /** Turns a failure to write into an {@link OcicryptError}; returns other errors unchanged. */
@@ -40,24 +45,13 @@ export async function writing<T>(where: string, step: () => Promise<T>): Promise
  * @throws {@link OcicryptError} `LAYOUT_INVALID` if it is larger than `limit` bytes
  */
 export async function readSmallFile(path: string, limit: number): Promise<Uint8Array | undefined> {
-  const chunks: Uint8Array[] = [];
-  let size = 0;
   try {
-    for await (const chunk of readChunks(path)) {
-      size += chunk.byteLength;
-      if (size > limit) {
-        throw new OcicryptError("LAYOUT_INVALID", `${path} is larger than ${String(limit)} bytes`);
-      }
-      chunks.push(chunk);
-    }
-    return Buffer.concat(chunks);
-  } catch (error) {
-    const code = errno(error);
-    if (code === "ENOENT" || code === "ENOTDIR") return undefined;
-    if (error instanceof OcicryptError || code === undefined) throw error;
-    throw new OcicryptError("SOURCE_UNREADABLE", `${path} cannot be read (${code})`, {
-      cause: error,
+    return await collect(readChunks(path), limit, () => {
+      return new OcicryptError("LAYOUT_INVALID", `${path} is larger than ${String(limit)} bytes`);
     });
+  } catch (error) {
+    if (isAbsent(error)) return undefined;
+    throw readError(error, path);
   }
 }
 
@@ -163,6 +157,16 @@ export async function writeContent(
     await handle.close();
   }
   return size;
+}
+
+/** Runs a step that makes a file, and removes the file if the step fails. */
+export async function removedOnFailure(file: string, step: () => Promise<void>): Promise<void> {
+  try {
+    await step();
+  } catch (error) {
+    await rm(file, { force: true });
+    throw error;
+  }
 }
 
 /** A write may store only a part of its bytes, for example on a disk that is nearly full. */

@@ -169,3 +169,24 @@ export function toReadableStream(
 export async function* single(bytes: Uint8Array): AsyncGenerator<Uint8Array, void, undefined> {
   yield bytes;
 }
+
+/**
+ * The bytes of some content, in one piece.
+ *
+ * @param limit in bytes; none by default
+ * @param tooLarge makes the error for content above the limit
+ */
+export async function collect(
+  content: AsyncIterable<Uint8Array>,
+  limit?: number,
+  tooLarge?: () => Error,
+): Promise<Buffer> {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of content) {
+    size += chunk.byteLength;
+    if (limit !== undefined && size > limit) throw tooLarge?.() ?? new RangeError("too large");
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
+}

@@ -1,5 +1,5 @@
 import { compactDecrypt, flattenedDecrypt, type FlattenedJWE } from "jose";
-import { OcicryptError } from "../errors.js";
+import { OcicryptError, shown } from "../errors.js";
 import { abortable } from "../io/abort.js";
 import { MAX_KEY_FILE_SIZE, MAX_PBKDF2_ITERATIONS } from "../spec/limits.js";
 import { parseJson, requireObject, type JsonObject } from "../text/json.js";
@@ -59,7 +59,7 @@ function requirePbes2(protectedHeader: unknown): void {
     "it is a JWE whose protected header is damaged",
   );
   if (typeof alg !== "string" || !ALGORITHMS.includes(alg)) {
-    const named = typeof alg === "string" ? JSON.stringify(alg.slice(0, 40)) : "missing";
+    const named = typeof alg === "string" ? shown(alg) : "missing";
     const message = `it is a JWE whose "alg" is ${named}; an encrypted JWK has ${ALGORITHMS.join(", ")}`;
     throw new OcicryptError("KEY_UNSUPPORTED", message);
   }

@@ -1,8 +1,8 @@
 import { createPrivateKey, createPublicKey, type KeyObject } from "node:crypto";
-import { OcicryptError } from "../errors.js";
+import { OcicryptError, shown } from "../errors.js";
 import { MAX_KEYS_PER_FILE } from "../spec/limits.js";
 import { isRsa, requireSoundPrivateKey, type AsymmetricKey } from "./asymmetric-key.js";
-import { tooManyKeys, unrecognized } from "./refusals.js";
+import { notAsymmetric, tooManyKeys, unrecognized } from "./refusals.js";
 
 type Jwk = Readonly<Record<string, unknown>>;
 type Half = "public" | "private";
@@ -47,7 +47,7 @@ function readJwk(jwk: Jwk, half: Half): AsymmetricKey {
   if (kty !== "RSA" && kty !== "EC") {
     const message =
       typeof kty === "string"
-        ? `the JWK's "kty" is ${JSON.stringify(kty.slice(0, 20))}, not RSA or EC`
+        ? `the JWK's "kty" is ${shown(kty)}, not RSA or EC`
         : 'this is JSON without the "kty" of a JWK';
     throw new OcicryptError("KEY_UNSUPPORTED", message);
   }
@@ -82,15 +82,26 @@ function checkUse(jwk: Jwk, kty: "RSA" | "EC", half: Half): void {
 }
 
 /**
- * Checks the usages of a key of Web Cryptography.
+ * The half that is needed of a key of Node.js or Web Cryptography.
  *
- * @throws {@link OcicryptError} `KEY_USE_FORBIDDEN`
+ * @param other makes the error for the other half
+ * @throws {@link OcicryptError} `KEY_UNSUPPORTED` for a symmetric key; `KEY_USE_FORBIDDEN`
  */
-export function requireOperations(key: KeyObject, half: Half, operations: readonly string[]): void {
+export function requireHalf(
+  { operations, ...asymmetric }: AsymmetricKey & { operations?: readonly string[] },
+  half: Half,
+  other: () => OcicryptError,
+): AsymmetricKey {
+  const { key } = asymmetric;
+  if (key.type === "secret") throw notAsymmetric();
+  if (key.type !== half) throw other();
   const kty = isRsa(key) ? "RSA" : "EC";
-  if (areAllowed(operations, kty, half)) return;
-  const allowed = OPERATIONS[half][kty].join(", ");
-  throw new OcicryptError("KEY_USE_FORBIDDEN", `the key's usages allow none of ${allowed}`);
+  if (operations !== undefined && !areAllowed(operations, kty, half)) {
+    const allowed = OPERATIONS[half][kty].join(", ");
+    throw new OcicryptError("KEY_USE_FORBIDDEN", `the key's usages allow none of ${allowed}`);
+  }
+  if (half === "private") requireSoundPrivateKey(key);
+  return asymmetric;
 }
 
 function areAllowed(operations: readonly unknown[], kty: "RSA" | "EC", half: Half): boolean {

@@ -1,13 +1,13 @@
 import { createPrivateKey, type KeyObject, type PrivateKeyInput } from "node:crypto";
-import { OcicryptError } from "../errors.js";
+import { OcicryptError, errno } from "../errors.js";
 import { MAX_KEYS_PER_FILE, MAX_PASSWORD_SIZE } from "../spec/limits.js";
 import { requireSoundPrivateKey, type AsymmetricKey } from "./asymmetric-key.js";
 import { derKind } from "./der.js";
-import { readJwks, requireOperations } from "./jwk.js";
+import { readJwks, requireHalf } from "./jwk.js";
 import { readKeyMaterial, type KeyInput } from "./material.js";
 import { parseOpenSshPrivateKey } from "./openssh.js";
 import { decodeBlock, dekInfo, isEncryptedBlock, type PemBlock } from "./pem.js";
-import { notAsymmetric, oldCipher, tooManyKeys, unrecognized, wrongPassword } from "./refusals.js";
+import { oldCipher, tooManyKeys, unrecognized, wrongPassword } from "./refusals.js";
 
 export interface PrivateKeyOptions {
   /**
@@ -67,7 +67,7 @@ export function parsePrivateKeys(
   const material = readKeyMaterial(input);
   switch (material.form) {
     case "object":
-      return [fromObject(material.key)];
+      return [requireHalf(material.key, "private", () => isPublic("public key"))];
     case "jwk":
       return readJwks(material.value, "private");
     case "jwe":
@@ -79,18 +79,6 @@ export function parsePrivateKeys(
     case "der":
       return [readDer(Buffer.from(material.bytes), options)];
   }
-}
-
-function fromObject({
-  operations,
-  ...asymmetric
-}: AsymmetricKey & { operations?: readonly string[] }): AsymmetricKey {
-  const { key } = asymmetric;
-  if (key.type === "secret") throw notAsymmetric();
-  if (key.type === "public") throw isPublic("public key");
-  if (operations !== undefined) requireOperations(key, "private", operations);
-  requireSoundPrivateKey(key);
-  return asymmetric;
 }
 
 function readBlocks(
@@ -205,7 +193,7 @@ function requirePassword({ password }: PrivateKeyOptions): Buffer {
 }
 
 function isUnsupportedCipher(error: unknown): boolean {
-  return error instanceof Error && "code" in error && error.code === "ERR_OSSL_EVP_UNSUPPORTED";
+  return errno(error) === "ERR_OSSL_EVP_UNSUPPORTED";
 }
 
 function isPublic(what: string): OcicryptError {

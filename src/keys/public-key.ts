@@ -3,11 +3,11 @@ import { OcicryptError } from "../errors.js";
 import { MAX_KEYS_PER_FILE } from "../spec/limits.js";
 import { requireSoundKey, type AsymmetricKey } from "./asymmetric-key.js";
 import { derKind } from "./der.js";
-import { readJwks, requireOperations } from "./jwk.js";
+import { readJwks, requireHalf } from "./jwk.js";
 import { readKeyMaterial, type KeyInput } from "./material.js";
 import { readOpenSshPublicKeys } from "./openssh.js";
 import { decodeBlock, type PemBlock } from "./pem.js";
-import { notAsymmetric, tooManyKeys, unrecognized } from "./refusals.js";
+import { tooManyKeys, unrecognized } from "./refusals.js";
 
 /**
  * Returns the public keys of a file: SPKI or PKCS#1 as PEM or DER, OpenSSH, a JWK or JWK Set, an
@@ -26,7 +26,7 @@ function parsePublicKeys(input: KeyInput): AsymmetricKey[] {
   const material = readKeyMaterial(input);
   switch (material.form) {
     case "object":
-      return [fromObject(material.key)];
+      return [requireHalf(material.key, "public", isPrivate)];
     case "jwk":
       return readJwks(material.value, "public");
     case "jwe":
@@ -38,17 +38,6 @@ function parsePublicKeys(input: KeyInput): AsymmetricKey[] {
     case "der":
       return [{ key: readDer(material.bytes) }];
   }
-}
-
-function fromObject({
-  operations,
-  ...asymmetric
-}: AsymmetricKey & { operations?: readonly string[] }): AsymmetricKey {
-  const { key } = asymmetric;
-  if (key.type === "secret") throw notAsymmetric();
-  if (key.type === "private") throw isPrivate();
-  if (operations !== undefined) requireOperations(key, "public", operations);
-  return asymmetric;
 }
 
 function readDer(bytes: Uint8Array): KeyObject {

@@ -1,8 +1,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { PassThrough } from "node:stream";
-import { OcicryptError } from "../errors.js";
-import { errno } from "../io/files.js";
+import { OcicryptError, errno } from "../errors.js";
 import { savedSource } from "../store/archive/docker.js";
 import { sourceIn, takeArchive, type OpenArchive } from "../store/archive/source.js";
 import type { ImageSource } from "../store/types.js";

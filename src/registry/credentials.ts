@@ -1,7 +1,7 @@
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { readFile, stat } from "node:fs/promises";
-import { OcicryptError } from "../errors.js";
+import { OcicryptError, cannotRead, errno } from "../errors.js";
 import {
   ANY,
   MAP,
@@ -11,7 +11,7 @@ import {
   struct,
   type JsonObject,
 } from "../text/json.js";
-import { errno } from "../io/files.js";
+import { isAbsent } from "../io/files.js";
 import { askHelper, type Credentials, type Environment } from "./credential-helper.js";
 import { DOCKER_HUB } from "./reference.js";
 
@@ -184,10 +184,9 @@ export async function readAuthFile(path: string): Promise<JsonObject | undefined
     if ((await stat(path)).size > MAX_FILE_SIZE) throw invalid(path, "it is too large");
     bytes = await readFile(path);
   } catch (error) {
-    const code = errno(error);
-    if (code === "ENOENT" || code === "ENOTDIR") return undefined;
-    if (error instanceof OcicryptError || code === undefined) throw error;
-    throw invalid(path, `it cannot be read (${code})`);
+    if (isAbsent(error)) return undefined;
+    if (error instanceof OcicryptError || errno(error) === undefined) throw error;
+    throw invalid(path, cannotRead("it", error));
   }
   return parseAuthFile(bytes, path);
 }

@@ -2,23 +2,11 @@ import { createHash } from "node:crypto";
 import { OcicryptError, shown, type ErrorCode } from "../errors.js";
 import { parseDigest } from "../spec/digest.js";
 import { MAX_MANIFEST_SIZE } from "../spec/limits.js";
-import {
-  MEDIA_TYPE_DOCKER_LIST,
-  MEDIA_TYPE_DOCKER_MANIFEST,
-  MEDIA_TYPE_INDEX,
-  MEDIA_TYPE_MANIFEST,
-} from "../spec/media-types.js";
+import { DOCUMENT_TYPES, MEDIA_TYPE_INDEX, MEDIA_TYPE_MANIFEST } from "../spec/media-types.js";
 import { asObject, parseJson } from "../text/json.js";
 import { isSuccess, type RegistryClient } from "./client.js";
 import type { Answer, HttpRequest } from "./transport.js";
 import { failure, invalidAnswer } from "./failure.js";
-
-const MEDIA_TYPES = [
-  MEDIA_TYPE_MANIFEST,
-  MEDIA_TYPE_INDEX,
-  MEDIA_TYPE_DOCKER_MANIFEST,
-  MEDIA_TYPE_DOCKER_LIST,
-];
 
 export interface StoredManifest {
   mediaType: string;
@@ -44,7 +32,7 @@ export async function getManifest(
   expected?: string,
 ): Promise<StoredManifest> {
   const url = await client.url(`manifests/${name}`);
-  const accepted = expected === undefined ? MEDIA_TYPES : [expected];
+  const accepted = expected === undefined ? DOCUMENT_TYPES : [expected];
   const request = {
     method: "GET" as const,
     url,

@@ -3,8 +3,7 @@ import { readdir, readFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { connect, createSecureContext, rootCertificates, type SecureContext } from "node:tls";
-import { OcicryptError } from "../errors.js";
-import { errno } from "../io/files.js";
+import { OcicryptError, cannotRead, errno } from "../errors.js";
 
 /** Options of Node.js for TLS connections. */
 export interface TrustedTls {
@@ -122,7 +121,7 @@ async function hostCertificates(
       try {
         return await readFile(join(directory, name), "latin1");
       } catch (error) {
-        throw invalid(host, `${join(directory, name)} cannot be read (${String(errno(error))})`);
+        throw invalid(host, cannotRead(join(directory, name), error));
       }
     };
     const roots = await Promise.all(names.filter((name) => name.endsWith(".crt")).map(read));

@@ -1,4 +1,5 @@
 import { constants, createPublicKey, KeyObject, verify, X509Certificate } from "node:crypto";
+import { collect } from "../io/source.js";
 import { isOcicryptError, OcicryptError } from "../errors.js";
 import { verified } from "../io/content.js";
 import { decodeBase64 } from "../spec/base64.js";
@@ -160,10 +161,7 @@ async function readAll(
   descriptor: Descriptor,
   { signal }: StoreOptions,
 ): Promise<Uint8Array> {
-  const chunks: Uint8Array[] = [];
-  const content = source.read(descriptor, { signal });
-  for await (const chunk of verified(content, descriptor, signal)) chunks.push(chunk);
-  return Buffer.concat(chunks);
+  return collect(verified(source.read(descriptor, { signal }), descriptor, signal));
 }
 
 /**

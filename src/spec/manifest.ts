@@ -1,12 +1,4 @@
 import { OcicryptError, shown } from "../errors.js";
-import type { Descriptor } from "./descriptor.js";
-import { parseDigest } from "./digest.js";
-import {
-  MEDIA_TYPE_DOCKER_LIST,
-  MEDIA_TYPE_DOCKER_MANIFEST,
-  MEDIA_TYPE_INDEX,
-  MEDIA_TYPE_MANIFEST,
-} from "./media-types.js";
 import {
   ANY,
   MAP,
@@ -19,6 +11,14 @@ import {
   type JsonObject,
 } from "../text/json.js";
 import { member } from "../text/json-edits.js";
+import type { Descriptor } from "./descriptor.js";
+import { parseDigest } from "./digest.js";
+import {
+  DOCUMENT_TYPES,
+  MEDIA_TYPE_DOCKER_LIST,
+  MEDIA_TYPE_INDEX,
+  MEDIA_TYPE_MANIFEST,
+} from "./media-types.js";
 import { MAX_DESCRIPTORS, MAX_MANIFEST_SIZE } from "./limits.js";
 
 /**
@@ -85,12 +85,7 @@ const DOCUMENT = /* @__PURE__ */ struct({
 
 /** Whether {@link parseDocument} reads documents of this media type. */
 export function isDocumentType(mediaType: string): boolean {
-  return [
-    MEDIA_TYPE_MANIFEST,
-    MEDIA_TYPE_INDEX,
-    MEDIA_TYPE_DOCKER_MANIFEST,
-    MEDIA_TYPE_DOCKER_LIST,
-  ].includes(mediaType);
+  return DOCUMENT_TYPES.includes(mediaType);
 }
 
 /**

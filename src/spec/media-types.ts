@@ -7,6 +7,14 @@ export const MEDIA_TYPE_DOCKER_MANIFEST = "application/vnd.docker.distribution.m
 export const MEDIA_TYPE_DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json";
 export const MEDIA_TYPE_DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json";
 
+/** The types of manifests and indexes that are read. */
+export const DOCUMENT_TYPES: readonly string[] = [
+  MEDIA_TYPE_MANIFEST,
+  MEDIA_TYPE_INDEX,
+  MEDIA_TYPE_DOCKER_MANIFEST,
+  MEDIA_TYPE_DOCKER_LIST,
+];
+
 const SUFFIX = "+encrypted";
 
 const LAYER = "application/vnd.oci.image.layer.v1.tar";

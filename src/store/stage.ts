@@ -15,8 +15,7 @@ import {
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
-import { errno } from "../io/files.js";
-import { OcicryptError } from "../errors.js";
+import { errno, OcicryptError } from "../errors.js";
 
 /**
  * The name contains the machine and the process, so that leftovers of ended processes are

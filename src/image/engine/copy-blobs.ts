@@ -2,14 +2,17 @@ import type { Descriptor } from "../../spec/descriptor.js";
 import type { ImageDestination, ImageSource } from "../../store/types.js";
 import { isOcicryptError } from "../../errors.js";
 import { verified } from "../../io/content.js";
-import { imageManifests, type ImageNode } from "../manifests/tree.js";
+import type { ImageNode, ImageTree } from "../manifests/tree.js";
 
 /**
  * Returns the distinct blobs of an image.
  *
  * @param without nodes and layers whose blobs are left out. Default: none.
  */
-export function blobsOf(root: ImageNode, without: ReadonlySet<unknown> = new Set()): Descriptor[] {
+export function blobsOf(
+  { root }: ImageTree,
+  without: ReadonlySet<unknown> = new Set(),
+): Descriptor[] {
   const blobs = collect(root, without);
   return [...new Map(blobs.map((blob) => [`${blob.digest} ${String(blob.size)}`, blob])).values()];
 }
@@ -115,14 +118,15 @@ export interface ProgressMeter {
 /**
  * Adds up the progress of several blobs.
  *
- * @param root the image whose layers are numbered
+ * @param more the bytes that are read in addition to the distinct blobs
  */
 export function progressMeter(
-  size: number,
+  tree: ImageTree,
   report: ((progress: ImageProgress) => void) | undefined,
-  root?: ImageNode,
+  more = 0,
 ): ProgressMeter {
-  const numbers = root === undefined ? new Map<string, number>() : layerNumbers(root);
+  const numbers = layerNumbers(tree);
+  const size = blobsOf(tree).reduce((sum, blob) => sum + blob.size, more);
   let bytes = 0;
   const counted = new Map<string, number>();
   return {
@@ -143,9 +147,9 @@ export function progressMeter(
   };
 }
 
-function layerNumbers(root: ImageNode): Map<string, number> {
+function layerNumbers({ manifests }: ImageTree): Map<string, number> {
   const numbers = new Map<string, number>();
-  for (const { document } of imageManifests(root)) {
+  for (const { document } of manifests) {
     for (const [index, { descriptor }] of document.layers.entries()) {
       if (!numbers.has(descriptor.digest)) numbers.set(descriptor.digest, index);
     }

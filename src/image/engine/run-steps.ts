@@ -10,7 +10,7 @@ import {
   type RewrittenImage,
 } from "../manifests/rewrite.js";
 import type { SelectedLayer } from "../manifests/select-layers.js";
-import type { ImageNode } from "../manifests/tree.js";
+import type { ImageTree } from "../manifests/tree.js";
 import { blobsOf, copyBlob, type ProgressMeter, restarting } from "./copy-blobs.js";
 
 /** The default number of layers that are processed at once. */
@@ -32,7 +32,7 @@ export interface LayerStep {
 export interface Steps {
   source: ImageSource;
   destination: ImageDestination;
-  root: ImageNode;
+  tree: ImageTree;
   selected: readonly SelectedLayer[];
   step: LayerStep;
   /** Returns the edits of the manifests for the new descriptors of the layers. */
@@ -60,7 +60,7 @@ export function layerIdentity(
 
 /** Writes an image with some of its layers replaced, and copies all other blobs. */
 export async function runSteps(steps: Steps): Promise<SteppedImage> {
-  const { source, destination, root, selected, configs = [], step, meter } = steps;
+  const { source, destination, tree, selected, configs = [], step, meter } = steps;
   const replaced = new Set<unknown>([
     ...selected.map(({ node }) => node),
     ...configs.map(({ manifest }) => manifest),
@@ -84,7 +84,7 @@ export async function runSteps(steps: Steps): Promise<SteppedImage> {
       const result = await restarting(() => step.run(same, signal));
       for (const layer of same) layers.set(layer, step.merge(layer.descriptor, result));
     }),
-    ...blobsOf(root, replaced).map(
+    ...blobsOf(tree, replaced).map(
       (blob) => (signal: AbortSignal) => copyBlob(source, destination, blob, { meter, signal }),
     ),
     ...[...new Map(configs.map((config) => [config.after.digest, config])).values()].map(
@@ -94,7 +94,7 @@ export async function runSteps(steps: Steps): Promise<SteppedImage> {
 
   const inOrder = new Map<SelectedLayer, Descriptor>();
   for (const layer of selected) inOrder.set(layer, layers.get(layer) ?? layer.descriptor);
-  const rewritten = await rewriteImage(root, steps.changes(inOrder), destination);
+  const rewritten = await rewriteImage(tree, steps.changes(inOrder), destination);
   return { ...rewritten, layers: inOrder };
 }
 

@@ -1,3 +1,4 @@
+import { collect } from "../../io/source.js";
 import { OcicryptError, isOcicryptError, shown } from "../../errors.js";
 import {
   BASE_DIGEST,
@@ -13,13 +14,12 @@ import {
   readManifestObject,
 } from "../../spec/manifest.js";
 import {
+  DOCUMENT_TYPES,
   MEDIA_TYPE_DOCKER_LIST,
-  MEDIA_TYPE_DOCKER_MANIFEST,
   MEDIA_TYPE_INDEX,
-  MEDIA_TYPE_MANIFEST,
 } from "../../spec/media-types.js";
 import type { ImageSource } from "../../store/types.js";
-import { checkContent } from "../../io/content.js";
+import { verified } from "../../io/content.js";
 import { isImageConfig, parseImageConfig, type ImageConfig } from "../manifests/image-config.js";
 import { formatPlatform } from "../manifests/select-layers.js";
 import { readDocument, tooLarge, type ManifestNode } from "../manifests/tree.js";
@@ -57,13 +57,6 @@ interface BaseManifest {
   config: Descriptor;
   layers: readonly Descriptor[];
 }
-
-const DOCUMENT_TYPES = [
-  MEDIA_TYPE_MANIFEST,
-  MEDIA_TYPE_INDEX,
-  MEDIA_TYPE_DOCKER_MANIFEST,
-  MEDIA_TYPE_DOCKER_LIST,
-];
 
 /** An index, an index inside it, and a manifest. */
 const MAX_DEPTH = 3;
@@ -224,18 +217,8 @@ async function readSmall(
   signal: AbortSignal | undefined,
 ): Promise<Uint8Array> {
   const { digest } = descriptor;
-  const check = checkContent({ digest });
-  const chunks: Uint8Array[] = [];
-  let size = 0;
-  for await (const chunk of source.read(descriptor, { signal })) {
-    signal?.throwIfAborted();
-    size += chunk.byteLength;
-    if (size > descriptor.size) throw tooLarge(`the manifest ${digest} is`);
-    check.update(chunk);
-    chunks.push(chunk);
-  }
-  check.finish();
-  return Buffer.concat(chunks);
+  const content = verified(source.read(descriptor, { signal }), { digest }, signal);
+  return collect(content, descriptor.size, () => tooLarge(`the manifest ${digest} is`));
 }
 
 /** Reads the manifest of a base image for a platform. */

@@ -1,15 +1,36 @@
 import { locate, member } from "../../text/json-edits.js";
 import type { LocatedDescriptor } from "../../spec/manifest.js";
 import { ociMediaType } from "../../spec/media-types.js";
-import type { Changes, ChangedParts, ManifestPart } from "../manifests/rewrite.js";
-import { documentNodes, type ImageNode, type ManifestNode } from "../manifests/tree.js";
+import type { Descriptor } from "../../spec/descriptor.js";
+import type { SelectedLayer } from "../manifests/select-layers.js";
+import type { Changes, ChangedParts, ManifestPart, NewConfig } from "../manifests/rewrite.js";
+import type { ImageNode, ManifestNode, ImageTree } from "../manifests/tree.js";
 
 export const CONVERTED_WARNING =
   "converted from Docker's format: decryption restores the layers, but not the manifest's digest";
 
 /** Whether any manifest or index of an image has Docker's format (image manifest v2, schema 2). */
-export function hasDockerFormat(root: ImageNode): boolean {
-  return documentNodes(root).some(isDockerDocument);
+export function hasDockerFormat(tree: ImageTree): boolean {
+  return tree.documents.some(isDockerDocument);
+}
+
+/** Changes of manifests apart from their layers. */
+export interface OtherChanges {
+  /** Configs that replace others; none by default. */
+  configs?: readonly NewConfig[] | undefined;
+  /** Whether Docker manifests are converted to OCI; false by default. */
+  toOci?: boolean | undefined;
+}
+
+/** The edits that give layers new descriptors. */
+export function changesOf(
+  tree: ImageTree,
+  layers: ReadonlyMap<SelectedLayer, Descriptor>,
+  { configs = [], toOci = false }: OtherChanges,
+): Changes {
+  const parts = new Map<ManifestPart, Descriptor>(layers);
+  for (const config of configs) parts.set(config, config.after);
+  return toOci ? convertToOci(tree, parts) : { parts };
 }
 
 /**
@@ -19,8 +40,8 @@ export function hasDockerFormat(root: ImageNode): boolean {
  *
  * @param changed the parts of manifests that also change in other ways
  */
-export function convertToOci(root: ImageNode, changed: ChangedParts): Changes {
-  const docker = documentNodes(root).filter(isDockerDocument);
+function convertToOci(tree: ImageTree, changed: ChangedParts): Changes {
+  const docker = tree.documents.filter(isDockerDocument);
   const parts = new Map(changed);
   const known = byPlace(changed.keys());
   for (const node of docker) {

@@ -3,14 +3,7 @@ import type { Descriptor } from "../../spec/descriptor.js";
 import { isEncryptedMediaType, layerCompression } from "../../spec/media-types.js";
 import type { ImageDestination } from "../../store/types.js";
 import { nameOfLayer, type SelectedLayer } from "../manifests/select-layers.js";
-import {
-  blobEntries,
-  documentNodes,
-  imageManifests,
-  type ImageNode,
-  type ManifestNode,
-  missingManifests,
-} from "../manifests/tree.js";
+import type { ImageNode, ManifestNode, ImageTree } from "../manifests/tree.js";
 
 /**
  * The empty JSON object, which artifacts use as a config and as a layer
@@ -25,12 +18,12 @@ const EMPTY_JSON = "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c06
  *
  * @throws {@link OcicryptError} `MANIFEST_UNSUPPORTED`
  */
-export function requireNoPlainCopy(root: ImageNode, selected: readonly SelectedLayer[]): void {
+export function requireNoPlainCopy(tree: ImageTree, selected: readonly SelectedLayer[]): void {
   const digests = new Set(selected.map(({ descriptor }) => descriptor.digest));
-  const images = new Set<ImageNode>(imageManifests(root));
+  const images = new Set<ImageNode>(tree.manifests);
   const kept = [
-    ...blobEntries(root).map(({ descriptor }) => descriptor),
-    ...documentNodes(root).flatMap((node) => {
+    ...tree.blobEntries.map(({ descriptor }) => descriptor),
+    ...tree.documents.flatMap((node) => {
       if (node.kind === "index") return [node.descriptor];
       const { config, layers } = node.document;
       const others = images.has(node) ? [] : layers.map(({ descriptor }) => descriptor);
@@ -44,10 +37,10 @@ export function requireNoPlainCopy(root: ImageNode, selected: readonly SelectedL
 }
 
 /** Warns about entries and attestations that look like layers and stay plain, and about missing ones. */
-export function findPlainLeft(root: ImageNode): string[] {
-  const images = new Set<ImageNode>(imageManifests(root));
-  const entries = blobEntries(root).map(({ descriptor }) => descriptor);
-  const others = documentNodes(root).flatMap((node) =>
+export function findPlainLeft(tree: ImageTree): string[] {
+  const images = new Set<ImageNode>(tree.manifests);
+  const entries = tree.blobEntries.map(({ descriptor }) => descriptor);
+  const others = tree.documents.flatMap((node) =>
     node.kind === "index" || images.has(node)
       ? []
       : node.document.layers.map(({ descriptor }) => descriptor).filter(isLayer),
@@ -57,7 +50,7 @@ export function findPlainLeft(root: ImageNode): string[] {
     ...[...new Map(plain.map((each) => [each.digest, each])).values()].map(
       ({ digest, mediaType }) => `${digest} of type ${shown(mediaType)} is not a layer of an image, and stays plain`, // prettier-ignore
     ),
-    ...missingManifests(root).map(
+    ...tree.missing.map(
       ({ descriptor: { digest } }) => `the index names the manifest ${digest}, which the source does not hold`, // prettier-ignore
     ),
   ];
@@ -75,10 +68,10 @@ const LAZY_PULL =
  * Warns about descriptors that decryption will not restore, and about annotations that no longer
  * match the blob.
  */
-export function findDescriptorLoss(root: ImageNode, selected: readonly SelectedLayer[]): string[] {
+export function findDescriptorLoss(tree: ImageTree, selected: readonly SelectedLayer[]): string[] {
   const changed = new Set<ImageNode>(selected.map(({ manifest }) => manifest));
-  const entries = documentNodes(root).filter(
-    (node) => node !== root && (node.kind === "index" || changed.has(node)),
+  const entries = tree.documents.filter(
+    (node) => node !== tree.root && (node.kind === "index" || changed.has(node)),
   );
   const lost = [
     ...selected.map((layer) => [layer.descriptor, nameOfLayer(layer)] as const),

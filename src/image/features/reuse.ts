@@ -15,7 +15,7 @@ import { encryptedMediaType, ociMediaType, plainMediaType } from "../../spec/med
 import type { ImageDestination, ImageSource } from "../../store/types.js";
 import type { ProgressMeter } from "../engine/copy-blobs.js";
 import { layerIdentity } from "../engine/run-steps.js";
-import { imageManifests, readImage } from "../manifests/tree.js";
+import { readImage } from "../manifests/tree.js";
 
 /** An earlier encrypted image, whose blobs are used for the layers that have not changed since. */
 export interface Reuse {
@@ -74,7 +74,7 @@ const MAX_COMPUTED = 4;
 /**
  * Reads the manifests of an earlier image; its blobs are not needed.
  *
- * @throws {@link OcicryptError} `NO_KEYS`, and those of `readTree`
+ * @throws {@link OcicryptError} `NO_KEYS`, and those of `readImage`
  */
 export async function readEarlier(
   { image, keys }: Reuse,
@@ -82,9 +82,9 @@ export async function readEarlier(
 ): Promise<EarlierLayers> {
   if (keys.length === 0)
     throw new OcicryptError("NO_KEYS", "no key was given for the earlier image");
-  const root = await readImage(image, { signal });
+  const tree = await readImage(image, { signal });
   const layers = new Map<string, EarlierLayer>();
-  for (const { document } of imageManifests(root)) {
+  for (const { document } of tree.manifests) {
     for (const { descriptor } of document.layers) {
       if (!isEncryptedDescriptor(descriptor)) continue;
       layers.set(layerIdentity(descriptor, descriptor.annotations), { descriptor });

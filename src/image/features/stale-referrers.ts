@@ -1,8 +1,7 @@
 import { isOcicryptError, shown } from "../../errors.js";
-import type { Descriptor } from "../../spec/descriptor.js";
 import type { ImageSource } from "../../store/types.js";
 import { readSubject } from "../../spec/manifest.js";
-import { documentNodes, isMarked, type ImageNode } from "../manifests/tree.js";
+import { isMarked, type ImageTree } from "../manifests/tree.js";
 
 /** Each lookup takes one or two requests to a registry. */
 const MAX_LOOKUPS = 16;
@@ -18,15 +17,13 @@ const MAX_SHOWN = 5;
  */
 export async function findReferrers(
   source: ImageSource,
-  root: ImageNode,
+  tree: ImageTree,
   former: readonly string[],
   signal: AbortSignal | undefined,
 ): Promise<string[]> {
-  const found = new Map<string, unknown>(artifactsIn(root, new Set(former)));
+  const found = new Map<string, unknown>(artifactsIn(tree, new Set(former)));
   const following = new Set(
-    documentNodes(root).flatMap(({ descriptor }) =>
-      isMarked(descriptor) ? [descriptor.digest] : [],
-    ),
+    tree.documents.flatMap(({ descriptor }) => (isMarked(descriptor) ? [descriptor.digest] : [])),
   );
   const warnings: string[] = [];
   try {
@@ -47,7 +44,9 @@ export async function findReferrers(
       `only ${String(MAX_LOOKUPS)} of the image's ${all} former digests were searched for artifacts that refer to them`,
     );
   }
-  const unknown = new Map(unknownManifests(root).map((each) => [each.digest, each.mediaType]));
+  const unknown = new Map(
+    tree.unknown.map(({ descriptor: { digest, mediaType } }) => [digest, mediaType]),
+  );
   for (const [digest, mediaType] of [...unknown].slice(0, MAX_SHOWN)) {
     warnings.push(
       `${digest} of the unknown type ${shown(mediaType)} is kept, but blobs that it names may be missing`,
@@ -77,8 +76,8 @@ async function tagsOf(
 /** The type has not been checked. */
 type Artifact = readonly [digest: string, type: unknown];
 
-function artifactsIn(root: ImageNode, former: ReadonlySet<string>): Artifact[] {
-  return documentNodes(root).flatMap((node) => {
+function artifactsIn(tree: ImageTree, former: ReadonlySet<string>): Artifact[] {
+  return tree.documents.flatMap((node) => {
     if (node.kind === "index") return [];
     const { descriptor, document } = node;
     const { subject, text } = document;
@@ -87,12 +86,6 @@ function artifactsIn(root: ImageNode, former: ReadonlySet<string>): Artifact[] {
     const { artifactType } = readSubject(Buffer.from(text));
     return [[descriptor.digest, descriptor.artifactType ?? artifactType]];
   });
-}
-
-/** Returns the manifests of unknown types; blobs that they name may not be copied. */
-function unknownManifests(root: ImageNode): Descriptor[] {
-  if (root.kind === "index") return root.children.flatMap(unknownManifests);
-  return root.kind === "other" && root.bytes !== undefined ? [root.descriptor] : [];
 }
 
 function describe(artifacts: readonly Artifact[]): string {

@@ -7,11 +7,11 @@ import type { LocatedDescriptor } from "../../spec/manifest.js";
 import type { ImageDestination } from "../../store/types.js";
 import { descriptorEdits } from "./descriptor-edits.js";
 import {
-  documentNodes,
   tooLarge,
   type ImageNode,
   type IndexNode,
   type ManifestNode,
+  type ImageTree,
 } from "./tree.js";
 
 /** New descriptors for parts of manifests. */
@@ -54,7 +54,7 @@ export interface RewrittenImage {
  * @throws {@link OcicryptError} as {@link rewriteManifests}
  */
 export async function rewriteImage(
-  root: ImageNode,
+  tree: ImageTree,
   changes: Changes,
   destination: ManifestWriter,
 ): Promise<RewrittenImage> {
@@ -65,8 +65,8 @@ export async function rewriteImage(
       return destination.writeManifest(bytes, after);
     },
   };
-  const image = await rewriteManifests(root, changes, writer);
-  const before = documentNodes(root).map(({ descriptor }) => descriptor.digest);
+  const image = await rewriteManifests(tree, changes, writer);
+  const before = tree.documents.map(({ descriptor }) => descriptor.digest);
   return { image, former: [...new Set(before)].filter((digest) => !written.has(digest)) };
 }
 
@@ -78,7 +78,7 @@ export async function rewriteImage(
  * @throws {@link OcicryptError} `MANIFEST_TOO_LARGE`, `DESTINATION_FULL`, `DESTINATION_UNWRITABLE`
  */
 export async function rewriteManifests(
-  root: ImageNode,
+  { root }: ImageTree,
   { parts: changed, types = new Map() }: Changes,
   destination: ManifestWriter,
 ): Promise<Descriptor> {

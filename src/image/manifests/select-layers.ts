@@ -2,13 +2,7 @@ import { OcicryptError, shown } from "../../errors.js";
 import { isEncryptedDescriptor, type Platform } from "../../spec/descriptor.js";
 import type { LocatedDescriptor } from "../../spec/manifest.js";
 import { plainMediaType } from "../../spec/media-types.js";
-import {
-  imageManifests,
-  isNowhere,
-  missingManifests,
-  type ImageNode,
-  type ManifestNode,
-} from "./tree.js";
+import { isNowhere, type ManifestNode, type ImageTree } from "./tree.js";
 
 /**
  * Selects layers of an image. Without selectors, all layers are selected. Otherwise, a layer must
@@ -85,8 +79,8 @@ export function selectLayers(
  *
  * @throws {@link OcicryptError} `BLOB_NOT_FOUND`
  */
-export function requirePresent(root: ImageNode, { platforms }: Selection): void {
-  const missing = missingManifests(root).find(
+export function requirePresent({ missing: entries }: ImageTree, { platforms }: Selection): void {
+  const missing = entries.find(
     ({ descriptor: { platform } }) =>
       platforms?.some((wanted) => matches(platform, wanted)) ?? !isNowhere(platform),
   );
@@ -101,9 +95,9 @@ export function requirePresent(root: ImageNode, { platforms }: Selection): void 
  *
  * @throws {@link OcicryptError} `NOTHING_SELECTED`; `NOT_ENCRYPTED` if no layer is encrypted
  */
-export function selectEncrypted(root: ImageNode, selection: Selection): SelectedLayer[] {
-  requirePresent(root, selection);
-  const manifests = imageManifests(root);
+export function selectEncrypted(tree: ImageTree, selection: Selection): SelectedLayer[] {
+  requirePresent(tree, selection);
+  const { manifests } = tree;
   const isEncrypted = ({ descriptor }: LocatedDescriptor): boolean =>
     isEncryptedDescriptor(descriptor);
   const selected = selectLayers(manifests, selection).filter(isEncrypted);

@@ -1,3 +1,4 @@
+import { collect } from "../../io/source.js";
 import { isOcicryptError, OcicryptError } from "../../errors.js";
 import { type Descriptor, DOCKER_REFERENCE_TYPE, type Platform } from "../../spec/descriptor.js";
 import { MAX_DESCRIPTORS, MAX_MANIFEST_SIZE } from "../../spec/limits.js";
@@ -53,6 +54,21 @@ export interface MissingNode {
   descriptor: Descriptor;
 }
 
+/** An image with its parts in lists. */
+export interface ImageTree {
+  root: ImageNode;
+  /** The manifests of images; those of attestations are left out. */
+  manifests: readonly ManifestNode[];
+  /** All manifests and indexes, those of attestations too. */
+  documents: readonly (ManifestNode | IndexNode)[];
+  /** The entries of indexes that are blobs and no manifests, as in BuildKit's caches. */
+  blobEntries: readonly OtherNode[];
+  /** The entries of indexes that are manifests of unknown types. */
+  unknown: readonly OtherNode[];
+  missing: readonly MissingNode[];
+  hasAttestations: boolean;
+}
+
 /** In practice, indexes are nested at most once. */
 const MAX_DEPTH = 8;
 const MAX_DOCUMENTS = 1000;
@@ -65,7 +81,7 @@ const MAX_TOTAL_SIZE = 16 * MAX_MANIFEST_SIZE;
  * @throws {@link OcicryptError} `MANIFEST_INVALID`, `MANIFEST_TOO_LARGE`, `MANIFEST_UNSUPPORTED`,
  *   `BLOB_NOT_FOUND`, `BLOB_SIZE_MISMATCH`, `BLOB_DIGEST_MISMATCH`, `SOURCE_UNREADABLE`
  */
-export async function readTree(
+async function readTree(
   source: ImageSource,
   root: Descriptor,
   signal?: AbortSignal,
@@ -139,11 +155,7 @@ export async function readDocument(
   signal?: AbortSignal,
 ): Promise<Uint8Array> {
   if (descriptor.size > MAX_MANIFEST_SIZE) throw tooLarge(`the manifest ${descriptor.digest} is`);
-  const chunks: Uint8Array[] = [];
-  for await (const chunk of verified(source.read(descriptor, { signal }), descriptor, signal)) {
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks);
+  return collect(verified(source.read(descriptor, { signal }), descriptor, signal));
 }
 
 /** Whether an entry has BuildKit's mark of attestations. */
@@ -166,43 +178,35 @@ export function isNowhere(platform: Platform | undefined): boolean {
 export async function readImage(
   source: ImageSource,
   options: { platforms?: readonly string[] | undefined; signal?: AbortSignal | undefined },
-): Promise<ImageNode> {
+): Promise<ImageTree> {
   const root = await readTree(source, await source.resolve(options), options.signal);
-  if (root.kind !== "manifest" || root.platform !== undefined) return root;
-  const { config } = root.document;
-  if (options.platforms === undefined || !isImageConfig(config)) return root;
-  const { platform } = parseImageConfig(await readDocument(source, config, options.signal));
-  return platform === undefined ? root : { ...root, configPlatform: platform };
+  const isAlone = root.kind === "manifest" && root.platform === undefined;
+  if (options.platforms !== undefined && isAlone && isImageConfig(root.document.config)) {
+    const config = await readDocument(source, root.document.config, options.signal);
+    const { platform } = parseImageConfig(config);
+    if (platform !== undefined) root.configPlatform = platform;
+  }
+  return listParts(root);
 }
 
-/** Returns the index entries whose manifests the source does not hold. */
-export function missingManifests(node: ImageNode): MissingNode[] {
-  if (node.kind === "index") return node.children.flatMap(missingManifests);
-  return node.kind === "missing" ? [node] : [];
+/** A tree with its parts in lists, each in the order of the indexes. */
+function listParts(root: ImageNode): ImageTree {
+  const nodes = nodesOf(root);
+  const others = nodes.filter((node) => node.kind === "other");
+  const manifests = nodes.filter((node) => node.kind === "manifest");
+  return {
+    root,
+    manifests: manifests.filter(({ isAttestation }) => !isAttestation),
+    documents: nodes.filter((node) => node.kind === "manifest" || node.kind === "index"),
+    blobEntries: others.filter(({ bytes }) => bytes === undefined),
+    unknown: others.filter(({ bytes }) => bytes !== undefined),
+    missing: nodes.filter((node) => node.kind === "missing"),
+    hasAttestations: manifests.some(({ isAttestation }) => isAttestation),
+  };
 }
 
-/** Returns the index entries that are blobs, not manifests, as in BuildKit's caches. */
-export function blobEntries(node: ImageNode): OtherNode[] {
-  if (node.kind === "index") return node.children.flatMap(blobEntries);
-  return node.kind === "other" && node.bytes === undefined ? [node] : [];
-}
-
-/** Returns the image manifests of a tree, without attestations, in the order of their indexes. */
-export function imageManifests(node: ImageNode): ManifestNode[] {
-  if (node.kind === "index") return node.children.flatMap(imageManifests);
-  return node.kind === "manifest" && !node.isAttestation ? [node] : [];
-}
-
-/** Returns all manifests and indexes of a tree. */
-export function documentNodes(node: ImageNode): (ManifestNode | IndexNode)[] {
-  if (node.kind === "other" || node.kind === "missing") return [];
-  return node.kind === "index" ? [node, ...node.children.flatMap(documentNodes)] : [node];
-}
-
-/** Whether a tree contains an attestation. */
-export function hasAttestations(node: ImageNode): boolean {
-  if (node.kind === "index") return node.children.some(hasAttestations);
-  return node.kind === "manifest" && node.isAttestation;
+function nodesOf(node: ImageNode): ImageNode[] {
+  return node.kind === "index" ? [node, ...node.children.flatMap(nodesOf)] : [node];
 }
 
 /** @param what the subject and verb of the message: `the manifest … is` */

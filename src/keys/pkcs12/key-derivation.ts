@@ -162,14 +162,13 @@ export const KDF_HASHES: ReadonlyMap<string, KdfHash> = /* @__PURE__ */ new Map(
 /** The number of hashes that are computed without a pause, which takes a few milliseconds. */
 const BATCH = 5000;
 
-/** The use of the derived bits: the ID of RFC 7292 appendix B.3. */
-export const KEY_MATERIAL = 1;
-export const INITIAL_VALUE = 2;
-export const MAC_KEY = 3;
+/** RFC 7292 appendix B.3. */
+const PURPOSES = { key: 1, iv: 2, mac: 3 } as const;
 
 export interface KdfInput {
   hash: KdfHash;
-  purpose: number;
+  /** The use of the derived bits. */
+  purpose: keyof typeof PURPOSES;
   /** As a BMPString, with its NULL. */
   password: Uint8Array;
   salt: Uint8Array;
@@ -189,7 +188,7 @@ export async function deriveBits(
 ): Promise<Buffer> {
   const { hash, purpose, password, salt, iterations } = input;
   const { blockSize } = hash;
-  const diversifier = Buffer.alloc(blockSize, purpose);
+  const diversifier = Buffer.alloc(blockSize, PURPOSES[purpose]);
   const state = Buffer.concat([fillBlocks(salt, blockSize), fillBlocks(password, blockSize)]);
   const derived = Buffer.alloc(Math.ceil(size / hash.size) * hash.size);
   for (let start = 0; start < size; start += hash.size) {

@@ -8,12 +8,9 @@ import {
   derivePbkdf2,
   readPbkdf2,
   deriveBits,
-  INITIAL_VALUE,
-  KEY_MATERIAL,
   SHA1,
   hmacHash,
   KDF_HASHES,
-  MAC_KEY,
   iterationsOf,
   readAlgorithm,
   unsupported,
@@ -193,8 +190,8 @@ async function deriveForPkcs12(
   };
   return {
     cipher,
-    key: await deriveBits({ ...input, purpose: KEY_MATERIAL }, cipher.keySize, signal),
-    iv: await deriveBits({ ...input, purpose: INITIAL_VALUE }, cipher.blockSize, signal),
+    key: await deriveBits({ ...input, purpose: "key" }, cipher.keySize, signal),
+    iv: await deriveBits({ ...input, purpose: "iv" }, cipher.blockSize, signal),
   };
 }
 
@@ -227,7 +224,7 @@ export function readMac(macData: Asn1Node): MacCheck {
   if (hash === undefined) throw unsupported(`its MAC is made with ${algorithm.id}`);
   const input = {
     hash,
-    purpose: MAC_KEY,
+    purpose: "mac" as const,
     salt: octetsOf(salt),
     iterations: iterations === undefined ? 1 : iterationsOf(iterations, MAX_PKCS12_ITERATIONS),
   };

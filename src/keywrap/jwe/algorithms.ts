@@ -1,6 +1,12 @@
-import { createDecipheriv, createHash, createPublicKey, diffieHellman } from "node:crypto";
-import type { JsonWebKey, KeyObject } from "node:crypto";
-import { OcicryptError } from "../../errors.js";
+import {
+  createDecipheriv,
+  createHash,
+  createPublicKey,
+  diffieHellman,
+  type JsonWebKey,
+  type KeyObject,
+} from "node:crypto";
+import { OcicryptError, shown } from "../../errors.js";
 import {
   curveOf,
   describeKey,
@@ -46,7 +52,7 @@ export function keyAlgorithm({ key, alg }: AsymmetricKey): string {
   // Go writes RSA-OAEP with SHA-1, and Rust reads no other RSA algorithm.
   if (alg === undefined) return isRsa(key) ? "RSA-OAEP" : "ECDH-ES+A256KW";
   if (fitting.includes(alg)) return alg;
-  const message = `the key's "alg" is ${JSON.stringify(alg.slice(0, 40))}, not one of ${fitting.join(", ")}`;
+  const message = `the key's "alg" is ${shown(alg)}, not one of ${fitting.join(", ")}`;
   throw new OcicryptError("KEY_UNSUPPORTED", message);
 }
 

@@ -5,7 +5,6 @@
  */
 export * as jwe from "./jwe.js";
 
-export type { JweKeyOptions } from "./key.js";
-export type { JweRecipientOptions } from "./key.js";
+export type { JweKeyOptions, JweRecipientOptions } from "./key.js";
 export type { Key, Recipient } from "../types.js";
 export type { KeyInput } from "../../keys/material.js";

@@ -1,6 +1,6 @@
 import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { OcicryptError } from "../../errors.js";
+import { OcicryptError, cannotRead } from "../../errors.js";
 import { MAX_KEY_FILE_SIZE, MAX_KEY_FILES } from "../../spec/limits.js";
 import type { Key } from "../types.js";
 import { readKeyFiles, type KeyFile, type KeysFromFilesOptions } from "./from-files.js";
@@ -79,7 +79,6 @@ async function reading<T>(path: string, read: () => Promise<T>): Promise<T> {
   try {
     return await read();
   } catch (cause) {
-    const code = cause instanceof Error && "code" in cause ? String(cause.code) : "unknown";
-    throw new OcicryptError("KEY_UNREADABLE", `${path} cannot be read (${code})`, { cause });
+    throw new OcicryptError("KEY_UNREADABLE", cannotRead(path, cause), { cause });
   }
 }

@@ -5,7 +5,6 @@
  */
 export * as pgp from "./pgp.js";
 
-export type { PgpKeyOptions } from "./key.js";
-export type { PgpRecipientOptions } from "./key.js";
+export type { PgpKeyOptions, PgpRecipientOptions } from "./key.js";
 export type { PgpKeyInput } from "./key-ring.js";
 export type { Key, Recipient } from "../types.js";

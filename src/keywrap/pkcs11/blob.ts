@@ -1,4 +1,4 @@
-import { OcicryptError } from "../../errors.js";
+import { OcicryptError, shown } from "../../errors.js";
 import { decodeBase64, encodeBase64 } from "../../spec/base64.js";
 import { MAX_WRAPPED_KEY_SIZE, MAX_WRAPPED_KEYS } from "../../spec/limits.js";
 import { ANY, parseJson, requireObject, struct, type JsonObject } from "../../text/json.js";
@@ -57,7 +57,7 @@ function readHash(hash: unknown): OaepHash {
   if (hash === undefined || hash === "") return "sha1";
   if (hash === "sha1" || hash === "sha256") return hash;
   if (typeof hash !== "string") throw invalid("a hash is not a string");
-  throw unsupported(`the hash ${JSON.stringify(hash.slice(0, 40))}`);
+  throw unsupported(`the hash ${shown(hash)}`);
 }
 
 function requireVersion(version: unknown): void {

@@ -2,7 +2,7 @@ import { readFile, readdir, stat } from "node:fs/promises";
 import { homedir } from "node:os";
 import { isAbsolute, join } from "node:path";
 import type { Stats } from "node:fs";
-import { OcicryptError } from "../../errors.js";
+import { OcicryptError, errno, cannotRead } from "../../errors.js";
 import { parseYamlMapping } from "./key-file.js";
 import type { Pkcs11Uri } from "./uri.js";
 
@@ -86,8 +86,8 @@ async function readConfigFile(path: string): Promise<Pkcs11Config | undefined> {
   try {
     text = await readFile(path, "utf8");
   } catch (cause) {
-    if (cause instanceof Error && "code" in cause && cause.code === "ENOENT") return undefined;
-    throw invalid(path, "cannot be read", cause);
+    if (errno(cause) === "ENOENT") return undefined;
+    throw invalid(path, cannotRead("it", cause), cause);
   }
   if (text.length > MAX_SIZE) throw invalid(path, "too large");
   return parseConfigFile(text, path);

@@ -1,4 +1,4 @@
-import { OcicryptError } from "../../errors.js";
+import { OcicryptError, errno } from "../../errors.js";
 import { findModule, loadConfig, type Pkcs11Config } from "./config.js";
 import type { Pkcs11Uri } from "./uri.js";
 
@@ -39,9 +39,8 @@ export async function importPkcs11js(
   try {
     return ((await load()) as { default: Pkcs11Js }).default;
   } catch (cause) {
-    const absent =
-      cause instanceof Error && "code" in cause && cause.code === "ERR_MODULE_NOT_FOUND";
-    const message = absent
+    const isAbsent = errno(cause) === "ERR_MODULE_NOT_FOUND";
+    const message = isAbsent
       ? "a key in a PKCS#11 token needs the package pkcs11js: npm install pkcs11js"
       : "the package pkcs11js cannot be loaded; its native part may not have been built: " +
         "npm rebuild pkcs11js, or remove it and npm install pkcs11js";

@@ -1,5 +1,5 @@
 import { constants, privateDecrypt, publicEncrypt, type KeyObject, createHash } from "node:crypto";
-import { OcicryptError } from "../../errors.js";
+import { OcicryptError, shown } from "../../errors.js";
 import type { AsymmetricKey } from "../../keys/asymmetric-key.js";
 
 /** The hash of RSA-OAEP, for both its (empty) label and its mask. */
@@ -65,7 +65,7 @@ export function requireRsa({ key, alg }: AsymmetricKey): KeyObject {
     throw unsupported(`a PKCS#11 recipient needs an RSA key, not one of type ${type}`);
   }
   if (alg !== undefined && !/^RSA-OAEP(?:-256)?$/.test(alg)) {
-    const named = JSON.stringify(alg.slice(0, 40));
+    const named = shown(alg);
     throw unsupported(`the JWK's "alg" is ${named}, not RSA-OAEP or RSA-OAEP-256`);
   }
   return key;

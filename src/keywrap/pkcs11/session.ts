@@ -1,7 +1,7 @@
 import { endianness } from "node:os";
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
-import { OcicryptError } from "../../errors.js";
+import { OcicryptError, shown, cannotRead } from "../../errors.js";
 import {
   call,
   CKF_OS_LOCKING_OK,
@@ -140,7 +140,7 @@ function isToken(info: TokenInfo, { token }: Pkcs11Uri): boolean {
 
 /** Describes the token of a URI, for messages. */
 export function describeToken({ token, slotId }: Pkcs11Uri): string {
-  const parts = [...token].map(([name, value]) => `${name} ${JSON.stringify(value.slice(0, 64))}`);
+  const parts = [...token].map(([name, value]) => `${name} ${shown(value)}`);
   if (slotId !== undefined) parts.push(`slot-id ${String(slotId)}`);
   return parts.join(", ");
 }
@@ -226,8 +226,7 @@ async function readPinFile(path: string): Promise<string> {
     bytes = await readFile(path);
   } catch (error) {
     // The path is not shown: anyone who mistakes pin-source for pin-value writes the PIN there.
-    const code = error instanceof Error && "code" in error ? String(error.code) : "unknown reason";
-    throw new OcicryptError("PIN_MISSING", `the file named by pin-source cannot be read: ${code}`);
+    throw new OcicryptError("PIN_MISSING", cannotRead("the file named by pin-source", error));
   }
   try {
     if (bytes.byteLength > MAX_SIZE) throw new RangeError();

@@ -1,5 +1,5 @@
 import { createPublicKey, type KeyObject } from "node:crypto";
-import { OcicryptError } from "../../errors.js";
+import { OcicryptError, shown } from "../../errors.js";
 import type { Pkcs11Recipient } from "./blob.js";
 import {
   type Attribute,
@@ -170,7 +170,7 @@ function readPublicKey(session: Session, uri: Pkcs11Uri): KeyObject {
 /** Describes a key by its names in the URI, for messages. */
 function describeKey(uri: Pkcs11Uri): string {
   const names = [
-    ...(uri.object ? [JSON.stringify(uri.object.slice(0, 64))] : []),
+    ...(uri.object ? [shown(uri.object)] : []),
     ...(uri.id?.byteLength ? [`id ${uri.id.toString("hex").slice(0, 64)}`] : []),
   ];
   return `the key ${names.join(", ")} in ${describeToken(uri)}`;

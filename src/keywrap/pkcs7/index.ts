@@ -7,7 +7,6 @@
 export * as pkcs7 from "./pkcs7.js";
 
 export type { CertificateInput } from "./certificate.js";
-export type { Pkcs7RecipientOptions } from "./key.js";
-export type { Pkcs7KeyOptions } from "./key.js";
+export type { Pkcs7KeyOptions, Pkcs7RecipientOptions } from "./key.js";
 export type { Key, Recipient } from "../types.js";
 export type { KeyInput } from "../../keys/material.js";

@@ -1,5 +1,5 @@
 import { spawn, type ChildProcessWithoutNullStreams } from "node:child_process";
-import { OcicryptError } from "../../errors.js";
+import { OcicryptError, errno } from "../../errors.js";
 import { printable, reasonOf } from "../../text/printable.js";
 import { redact } from "../../text/redact.js";
 import { invalidAnswer, MAX_MESSAGE_SIZE, MAX_WORDS } from "./messages.js";
@@ -88,9 +88,8 @@ function kill(child: ChildProcessWithoutNullStreams): void {
 }
 
 function cannotStart(error: unknown, { path }: Command, who: string): OcicryptError {
-  const isAbsent = error instanceof Error && "code" in error && error.code === "ENOENT";
   const program = JSON.stringify(printable(path, 300));
-  if (isAbsent) {
+  if (errno(error) === "ENOENT") {
     const message = `${who} cannot be started: program ${program} not found`;
     return new OcicryptError("PROVIDER_NOT_FOUND", message, { cause: error });
   }

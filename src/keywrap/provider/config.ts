@@ -1,9 +1,9 @@
 import { readFileSync, statSync } from "node:fs";
 import { isIPv4 } from "node:net";
-import { OcicryptError } from "../../errors.js";
+import { OcicryptError, cannotRead } from "../../errors.js";
 import { ANY, asObject, mapOf, struct, type JsonObject } from "../../text/json.js";
-import { parseObject } from "./messages.js";
 import { printable } from "../../text/printable.js";
+import { parseObject } from "./messages.js";
 
 /**
  * Key providers by name: the content of the configuration file that Go reads, see
@@ -113,8 +113,7 @@ function readFile(path: string, where: string): unknown {
     bytes = readFileSync(path);
   } catch (error) {
     if (error instanceof OcicryptError) throw error;
-    const code = error instanceof Error && "code" in error ? String(error.code) : "unknown reason";
-    throw invalid(where, `cannot be read (${code})`, error);
+    throw invalid(where, cannotRead("it", error), error);
   }
   const content = parseObject(bytes, CONFIG);
   if (content === undefined) throw invalid(where, "not a JSON object");

@@ -1,7 +1,7 @@
 import { X509Certificate } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import type { ChannelCredentials, ServiceError } from "@grpc/grpc-js";
-import { OcicryptError } from "../../errors.js";
+import { OcicryptError, errno } from "../../errors.js";
 import { printable, reasonOf } from "../../text/printable.js";
 import { invalidAnswer, MAX_MESSAGE_SIZE, type Operation } from "./messages.js";
 import type { ProviderTls } from "./config.js";
@@ -146,9 +146,7 @@ export async function loadGrpc(
   try {
     return await load();
   } catch (error) {
-    if (!(error instanceof Error && "code" in error && error.code === "ERR_MODULE_NOT_FOUND")) {
-      throw error;
-    }
+    if (errno(error) !== "ERR_MODULE_NOT_FOUND") throw error;
     const message =
       "key providers over gRPC need the package @grpc/grpc-js: npm install @grpc/grpc-js";
     throw new OcicryptError("PACKAGE_MISSING", message, { cause: error });

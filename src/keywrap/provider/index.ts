@@ -9,9 +9,12 @@ export { serveKeyProvider } from "./serve.js";
 
 export type { AnswerEncoding, KeyProvider, KeyProviderRequest } from "./messages.js";
 export type { ProviderConfig, ProviderEntry, ProviderTls } from "./config.js";
-export type { ProviderOptions } from "./provider.js";
-export type { ProviderKeyOptions } from "./provider.js";
-export type { ServeCommandOptions, ServeGrpcOptions } from "./serve.js";
-export type { ServeOptions } from "./serve.js";
-export type { KeyProviderServer, ServerTls } from "./serve.js";
+export type { ProviderKeyOptions, ProviderOptions } from "./provider.js";
+export type {
+  KeyProviderServer,
+  ServeCommandOptions,
+  ServeGrpcOptions,
+  ServeOptions,
+  ServerTls,
+} from "./serve.js";
 export type { Key, Recipient } from "../types.js";

@@ -1,4 +1,5 @@
 import { OcicryptError } from "../../errors.js";
+import { withDeadline } from "../../io/abort.js";
 import { printable, reasonOf } from "../../text/printable.js";
 import { redactError, redactOpaque } from "../../text/redact.js";
 import type { Recipient, Key } from "../types.js";
@@ -12,7 +13,6 @@ import {
   parseAnswer,
 } from "./messages.js";
 import { findProvider, type ProviderConfig, type Invocation } from "./config.js";
-import { withDeadline } from "./deadline.js";
 import { runCommand } from "./command.js";
 
 /**
@@ -111,6 +111,9 @@ function prepare(name: string, options: ProviderOptions): Ask {
   const who = `key provider ${JSON.stringify(name)}`;
   const provider = options.provider ?? remoteProvider(name, findProvider(configName, config), who);
 
+  const late = (): OcicryptError =>
+    new OcicryptError("PROVIDER_TIMEOUT", `${who} did not answer within ${String(timeout)} ms`);
+
   return (operation, bytes, signal) =>
     withDeadline(
       async (deadline) => {
@@ -118,7 +121,7 @@ function prepare(name: string, options: ProviderOptions): Ask {
         if (answer?.byteLength === 0) throw invalidAnswer(who, "it is empty");
         return answer;
       },
-      { timeout, signal, who },
+      { timeout, signal, late },
     );
 }
 

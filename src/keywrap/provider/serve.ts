@@ -2,6 +2,7 @@ import type { Readable, Writable } from "node:stream";
 import { chmod, lstat } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { handleUnaryCall, Server, ServerCredentials } from "@grpc/grpc-js";
+import { collect } from "../../io/source.js";
 import { type ErrorCode, isOcicryptError, OcicryptError } from "../../errors.js";
 import { printable, reasonOf } from "../../text/printable.js";
 import { redactError } from "../../text/redact.js";
@@ -143,17 +144,10 @@ export async function serveCommand(
   }
 }
 
-async function readAll(stdin: Readable): Promise<Buffer> {
-  const chunks: Buffer[] = [];
-  let size = 0;
-  for await (const chunk of stdin as AsyncIterable<Buffer>) {
-    size += chunk.byteLength;
-    if (size > MAX_MESSAGE_SIZE) {
-      throw new OcicryptError("PROVIDER_INVALID_REQUEST", "the request is too large");
-    }
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks);
+async function readAll(stdin: AsyncIterable<Buffer>): Promise<Buffer> {
+  return await collect(stdin, MAX_MESSAGE_SIZE, () => {
+    return new OcicryptError("PROVIDER_INVALID_REQUEST", "the request is too large");
+  });
 }
 
 /** The TLS identity of a server and the authority of its clients, as PEM. */

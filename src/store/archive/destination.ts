@@ -6,11 +6,12 @@ import type { Descriptor } from "../../spec/descriptor.js";
 import { MAX_MANIFEST_SIZE } from "../../spec/limits.js";
 import { single } from "../../io/source.js";
 import {
+  makeDirectories,
   readChunks,
+  removedOnFailure,
   syncDirectory,
   writeContent,
   writing,
-  makeDirectories,
 } from "../../io/files.js";
 import {
   blobName,
@@ -74,14 +75,11 @@ export async function archiveDestination(reference: Reference): Promise<ImageDes
     describe: () => Promise<{ digest: string }> | { digest: string },
   ): Promise<void> {
     const file = await writing(reference.path, stagedFile);
-    try {
+    await removedOnFailure(file, async () => {
       const size = await writeContent(file, content, reference.path, { flush: false });
       const name = blobName((await describe()).digest);
       staged.set(name, { name, size, content: takeFile(file) });
-    } catch (error) {
-      await rm(file, { force: true });
-      throw error;
-    }
+    });
   }
 
   return {

@@ -6,17 +6,18 @@ import { Readable, type Transform } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import * as zlib from "node:zlib";
 import { constants, open, stat, type FileHandle } from "node:fs/promises";
-import { OcicryptError } from "../../errors.js";
-import { invalid } from "./headers.js";
-import { scanHeaders, type FilePart } from "./scan.js";
-import { errno, readRange, writeFully } from "../../io/files.js";
+import { collect } from "../../io/source.js";
+import { OcicryptError, errno } from "../../errors.js";
+import { readRange, writeFully, readError, isAbsent } from "../../io/files.js";
 import type { Descriptor } from "../../spec/descriptor.js";
+import { MAX_UNPACKED_SIZE } from "../../spec/limits.js";
 import { blobName, findNamed, type ReadLayoutFile } from "../layout/format.js";
 import { readReferrers, resolveImage } from "../layout/source.js";
 import { makeStage, removeStage } from "../stage.js";
-import { MAX_UNPACKED_SIZE } from "../../spec/limits.js";
 import { placeOf, type Reference } from "../reference.js";
 import type { ImageSource } from "../types.js";
+import { invalid } from "./headers.js";
+import { scanHeaders, type FilePart } from "./scan.js";
 
 /** An archive with the positions of its files. */
 export interface Archive {
@@ -210,7 +211,7 @@ export async function statIfThere(path: string): Promise<Stats | undefined> {
   try {
     return await stat(path);
   } catch (error) {
-    if (errno(error) === "ENOENT" || errno(error) === "ENOTDIR") return undefined;
+    if (isAbsent(error)) return undefined;
     throw error;
   }
 }
@@ -220,11 +221,7 @@ async function reading<T>(path: string, step: () => Promise<T>): Promise<T> {
   try {
     return await step();
   } catch (error) {
-    const code = errno(error);
-    if (code === undefined || error instanceof OcicryptError) throw error;
-    throw new OcicryptError("SOURCE_UNREADABLE", `${path} cannot be read (${code})`, {
-      cause: error,
-    });
+    throw readError(error, path);
   }
 }
 
@@ -285,8 +282,6 @@ export function readIn(archive: Archive): ReadLayoutFile {
     if (part.size > limit) {
       throw invalid(`${name} in ${archive.path} is larger than ${String(limit)} bytes`);
     }
-    const chunks: Uint8Array[] = [];
-    for await (const chunk of readPart(archive, part)) chunks.push(chunk);
-    return Buffer.concat(chunks);
+    return collect(readPart(archive, part));
   };
 }

@@ -1,20 +1,20 @@
 import { randomBytes } from "node:crypto";
 import { readdir, rename, rm } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
-import { OcicryptError } from "../../errors.js";
+import { OcicryptError, errno } from "../../errors.js";
 import type { Descriptor } from "../../spec/descriptor.js";
 import { parseDigest } from "../../spec/digest.js";
 import { MAX_MANIFEST_SIZE } from "../../spec/limits.js";
 import { single } from "../../io/source.js";
 import {
-  errno,
   fileMatches,
+  makeDirectories,
   readSmallFile,
+  removedOnFailure,
   syncDirectory,
   writeContent,
   writeError,
   writing,
-  makeDirectories,
 } from "../../io/files.js";
 import { placeOf, type Reference } from "../reference.js";
 import { isStage, makeStage, removeStage, removeStaleStages, withLock } from "../stage.js";
@@ -116,7 +116,7 @@ export async function layoutDestination(reference: Reference): Promise<ImageDest
   ): Promise<void> {
     const staged = await writing(reference.path, stagedLayout);
     const file = join(dirname(staged), randomBytes(8).toString("hex"));
-    try {
+    await removedOnFailure(file, async () => {
       await writeContent(file, content, reference.path, { flush: true });
       const { digest } = await describe();
       const target = blobPath(staged, digest);
@@ -125,10 +125,7 @@ export async function layoutDestination(reference: Reference): Promise<ImageDest
         await rename(file, target);
       });
       digests.add(digest);
-    } catch (error) {
-      await rm(file, { force: true });
-      throw error;
-    }
+    });
   }
 
   return {

@@ -1,8 +1,8 @@
-import { OcicryptError, isOcicryptError } from "../../errors.js";
+import { cannotRead, errno, isOcicryptError, OcicryptError } from "../../errors.js";
 import type { Descriptor } from "../../spec/descriptor.js";
 import { MAX_MANIFEST_SIZE } from "../../spec/limits.js";
 import { isManifestType, mediaTypeOf, readSubject, type Subject } from "../../spec/manifest.js";
-import { errno, readChunks } from "../../io/files.js";
+import { readChunks } from "../../io/files.js";
 import {
   blobName,
   blobPath,
@@ -93,13 +93,13 @@ export async function* readBlobFile(
   try {
     yield* readChunks(file);
   } catch (error) {
-    const code = errno(error);
-    if (code === undefined) throw error;
-    if (code === "ENOENT") {
+    if (errno(error) === undefined) throw error;
+    if (errno(error) === "ENOENT") {
       const message = `${path} does not hold the blob ${digest}`;
       throw new OcicryptError("BLOB_NOT_FOUND", message, { cause: error });
     }
-    const message = `the blob ${digest} cannot be read (${code})`;
+    // Of a directory or a device too, whose own error does not name the blob.
+    const message = cannotRead(`the blob ${digest}`, error);
     throw new OcicryptError("SOURCE_UNREADABLE", message, { cause: error });
   }
 }
