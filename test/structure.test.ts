@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
 import ts from "typescript";
@@ -99,5 +99,21 @@ describe("size", () => {
 
   it.for(files)("of %s is at most 300 lines", (file) => {
     expect(read(file).split("\n").length - 1).toBeLessThanOrEqual(300);
+  });
+});
+
+describe("the guarantees of SECURITY.md", () => {
+  const [, text = ""] = /^## Guarantees\n(.*?)^## /ms.exec(read("SECURITY.md")) ?? [];
+  const guarantees = text.split(/^(?=\d+\. |- \*\*)/m).filter((each) => /^(?:\d|-)/.test(each));
+
+  it.for(guarantees)("name the tests that show them: %s", (guarantee) => {
+    const [, list = ""] = /\(tests:\s([^)]*)\)/.exec(guarantee) ?? [];
+    const named = [...list.matchAll(/`(test\/[^`]+)`/g)].map(([, file = ""]) => file);
+    expect(named).not.toEqual([]);
+    expect(named.filter((file) => !existsSync(new URL(`../${file}`, import.meta.url)))).toEqual([]);
+  });
+
+  it("are all found", () => {
+    expect(guarantees.length).toBeGreaterThanOrEqual(13);
   });
 });
