@@ -48,11 +48,11 @@ export interface ManifestAudit {
 export type AuditedRecipient = Omit<RecipientReport, "index">;
 
 /**
- * Reports which layers of an image are encrypted, for whom, and which keys open them. Only manifests are
- * read: no config and no layer.
+ * Reports which layers of an image are encrypted, who their recipients are, and which keys open
+ * them. Only manifests are read: no config and no layer.
  *
- * @throws {@link OcicryptError} those of the source as for `inspectImage`, and what a key throws that
- *   could not be compared with a recipient
+ * @throws {@link OcicryptError} the errors of the source as in `inspectImage`, and the errors of
+ *   keys that could not be compared with a recipient
  */
 export async function auditImage(
   source: ImageSource,

@@ -30,10 +30,10 @@ export interface FindImageOptions extends Selection {
 
 /**
  * Returns an image whose selected layers are encrypted for exactly these recipients, so that they
- * need not be replaced. No blob is read, and no key is needed.
+ * need not be replaced. This reads no blob, and needs no key.
  *
- * @returns `undefined` for any other image; for one that does not exist; and where the wrapped key of
- *   a recipient would not name its key, as with key providers and the `kid` `none`
+ * @returns `undefined` if the image does not exist or has other recipients, or if the wrapped key
+ *   of a recipient would not name its key, as with key providers and the `kid` `none`
  * @throws {@link OcicryptError} `NO_RECIPIENTS`, `NOTHING_SELECTED`, and those of the source
  */
 export async function findImageFor(

@@ -95,10 +95,10 @@ export function readOnly(bytes: Uint8Array, tag: number): Uint8Array {
 }
 
 /**
- * The elements of BER that follow one another in `bytes`, with definite lengths or indefinite ones
- * (X.690 section 8.1.3.6). Elements within them are read only where the length depends on them.
+ * Returns the consecutive elements of BER in `bytes`, with definite or indefinite lengths (X.690
+ * section 8.1.3.6). Nested elements are read only if the length depends on them.
  *
- * @param most how many are read at most; where there are more, one more is returned
+ * @param most the most elements that are read; if there are more, one more is returned
  * @throws {Error} when they are malformed or cut off
  */
 export function readBer(bytes: Uint8Array, most: number): DerElement[] {
@@ -116,7 +116,7 @@ export function readBer(bytes: Uint8Array, most: number): DerElement[] {
 export function berOctets({ tag, contents }: DerElement): Uint8Array {
   if ((tag & CONSTRUCTED) === 0) return contents;
   const parts = readBer(contents, MAX_ASN1_NODES);
-  // X.690 section 8.21.5 lets parts have parts again, which nobody writes.
+  // X.690 section 8.21.5 allows nested parts, but no program writes them.
   if (!parts.every((part) => part.tag === OCTET_STRING)) throw new Error(MALFORMED);
   return Buffer.concat(parts.map((part) => part.contents));
 }

@@ -185,10 +185,11 @@ function hasSameName(a: RecipientReport, b: RecipientReport): boolean {
 const SAMPLE_SIZE = 200;
 
 /**
- * Reports recipients as `listRecipients` will report their wrapped keys, before there are any.
+ * Reports recipients as `listRecipients` will report their wrapped keys, before anything is
+ * wrapped.
  *
- * @returns `undefined` where a recipient's wrapped key does not name its key; key providers are not
- *   asked
+ * @returns `undefined` if a recipient's wrapped key does not name its key. Key providers are not
+ *   called.
  */
 export async function namesOf(
   recipients: readonly Recipient[],

@@ -24,7 +24,10 @@ export interface RegistryRequest extends HttpRequest {
   scopes?: readonly string[] | undefined;
 }
 
-/** Sends requests about one repository: authorized, repeated and redirected where that is safe. */
+/**
+ * Sends requests to one repository. It authorizes them, and retries and redirects them if that is
+ * safe.
+ */
 export interface RegistryClient {
   /** The timeout in milliseconds. */
   readonly timeout: number;

@@ -34,8 +34,8 @@ const MAX_WARNINGS = 50;
 /**
  * Reads the configs of images, looks for secrets in them, and removes the history if requested.
  *
- * @throws {@link OcicryptError} with `redact`: `MANIFEST_INVALID`, `MANIFEST_TOO_LARGE`; and those
- *   of reading
+ * @throws {@link OcicryptError} with `redact`: `MANIFEST_INVALID`, `MANIFEST_TOO_LARGE`; and the
+ *   errors of reading
  */
 export async function readConfigs(
   source: ImageSource,

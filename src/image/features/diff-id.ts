@@ -120,7 +120,7 @@ export async function findWrongDiffId(
     await check();
     return [];
   } catch (error) {
-    // Whoever decrypts may have a newer Node.js.
+    // The recipient may have a newer Node.js.
     if (isOcicryptError(error, "DIFF_ID_UNCHECKED")) return [];
     if (!isOcicryptError(error, "DIFF_ID_MISMATCH")) throw error;
     return [`${nameOfLayer(layer)}: ${error.message}; ${REFUSED_LATER}`];

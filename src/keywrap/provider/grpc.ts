@@ -33,8 +33,8 @@ export async function callServer(
   const client = new grpc.Client(address, credentials, {
     "grpc.max_receive_message_length": MAX_MESSAGE_SIZE,
     "grpc.use_local_subchannel_pool": 1,
-    // grpc-js honours http_proxy, which would get the layer's key in clear text. Over TLS a proxy
-    // passes on what it cannot read.
+    // grpc-js uses http_proxy, and such a proxy could read the layer's key. Over TLS, a proxy
+    // cannot read it.
     ...(tls === undefined && { "grpc.enable_http_proxy": 0 }),
     ...(tls?.["server-name"] !== undefined && {
       "grpc.ssl_target_name_override": tls["server-name"],
