@@ -200,7 +200,7 @@ describe("docs/using-in-your-project.md", () => {
     ({ language }) => language !== "sh",
   );
 
-  it.for(code)("line $line is a file of a project that CI tries", ({ text }) => {
+  it.for(code)("line $line is a file of a project that CI runs", ({ text }) => {
     expect(files).toContain(text);
   });
 });

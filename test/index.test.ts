@@ -123,14 +123,14 @@ describe("what is loaded with", () => {
     expect(packages.filter((name) => !name.startsWith("node:"))).toEqual(expected);
   });
 
-  it("ocicrypt has no scheme in it", () => {
+  it("ocicrypt loads no scheme", () => {
     const { modules } = staticImports(new URL("../src/index.ts", import.meta.url));
     const schemes = modules.filter((name) => /^src\/keywrap\/[^/]+\//.test(name));
     expect(schemes).toEqual([]);
     expect(modules).toContain("src/layer/decrypt.ts");
   });
 
-  it("a path of the package exports is there in the sources", () => {
+  it("every path of the package exports exists in the sources", () => {
     const { exports } = JSON.parse(
       readFileSync(new URL("../package.json", import.meta.url), "utf8"),
     ) as { exports: Record<string, string | { types: string; default: string }> };

@@ -97,14 +97,14 @@ describe("prose", () => {
     expect(found.filter((hit) => !isAllowed(path, hit))).toEqual([]);
   });
 
-  it("is found wanting where a marker word is, across a line break too", () => {
+  it("is searched for marker words, also across line breaks", () => {
     expect(hits("The tag can\n * not move.")).toHaveLength(1);
     expect(hits("// Who has the key opens it.")).toHaveLength(1);
     expect(hits("Layers are shallow; nobody outstands.")).toEqual([]);
     expect(hits("## What is protected\n\nWho can read it?")).toEqual([]);
   });
 
-  it("has no exception that nothing needs any more", () => {
+  it("has no unused exception", () => {
     const unused = ALLOWED.filter(
       ({ path, text }) =>
         !hits(readFileSync(join(ROOT, path), "utf8")).some((hit) => hit.includes(text)),

@@ -57,7 +57,7 @@ describe("the table of docs/architecture.md", () => {
     expect(files.map(placeOf).filter((place) => place.endsWith("no row"))).toEqual([]);
   });
 
-  it.for(rows)("says what $place imports", ({ place, imports: stated }) => {
+  it.for(rows)("lists the imports of $place", ({ place, imports: stated }) => {
     expect([...stated].sort()).toEqual(placesImportedBy(place));
   });
 
@@ -72,7 +72,7 @@ describe("the table of docs/architecture.md", () => {
   });
 });
 
-it("no module imports itself through others, by types neither", () => {
+it("no module imports itself through others, not even by types", () => {
   const circles: string[] = [];
   const done = new Set<string>();
   function visit(file: string, path: readonly string[]): void {
@@ -85,7 +85,7 @@ it("no module imports itself through others, by types neither", () => {
   expect(circles).toEqual([]);
 });
 
-it("every import leads to a module", () => {
+it("every import resolves to a module", () => {
   const targets = [...imports.values()].flat();
   expect(targets.length).toBeGreaterThan(300);
   expect(targets.filter((target) => !imports.has(target))).toEqual([]);

@@ -53,7 +53,7 @@ describe.each(cipherVectors)("Go's vector $name", (vector) => {
     ["an empty one", () => Buffer.alloc(0)],
     ["a prefix", (right: Buffer) => right.subarray(0, 31)],
     ["a longer one", (right: Buffer) => Buffer.concat([right, Buffer.alloc(1)])],
-  ])("does not take %s for its HMAC", (_, change) => {
+  ])("rejects %s as its HMAC", (_, change) => {
     const decryptor = createDecryptor(secretOf(vector));
     const cipher = createCipheriv("aes-256-ctr", ...keyAndNonce(vector));
     decryptor.update(cipher.update(plaintext));
@@ -71,7 +71,7 @@ describe("cipher", () => {
     expect(CIPHER).toBe("AES_256_CTR_HMAC_SHA256");
   });
 
-  it("is AES-256-CTR with an HMAC of the ciphertext, however the plaintext is cut", () => {
+  it("is AES-256-CTR with an HMAC of the ciphertext, for chunks of any size", () => {
     fc.assert(
       fc.property(
         fc.uint8Array({ minLength: 32, maxLength: 32 }),
@@ -90,7 +90,7 @@ describe("cipher", () => {
     );
   });
 
-  it("keeps nothing of the caller's: key and nonce may be wiped at once", () => {
+  it("copies the key and nonce, so the caller may wipe them immediately", () => {
     const vector = cipherVectors.find(({ name }) => name === "plain-48")!;
     const secret = secretOf(vector);
     const encryptor = createEncryptor(secret);
@@ -112,7 +112,7 @@ describe("cipher", () => {
 });
 
 describe("generateSecret", () => {
-  it("gives a full key and nonce, new ones each time", () => {
+  it("creates a new key and nonce each time", () => {
     const secrets = Array.from({ length: 20 }, generateSecret);
     for (const { symkey, nonce } of secrets) {
       expect(symkey.byteLength).toBe(32);

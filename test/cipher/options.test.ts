@@ -127,18 +127,18 @@ describe("parsePrivateOptions", () => {
       { ...rightPrivateOptions, a: 1, A: 2 },
       "PRIVATE_OPTIONS_INVALID",
     ],
-  ])("refuses %s", async (_, options, code) => {
+  ])("rejects %s", async (_, options, code) => {
     const error = await expectCode(() => parsePrivateOptions(bytes(options)), code);
     expect(error.message).not.toContain(key.slice(0, 12));
     expect(error.cause).toBeUndefined();
   });
 
-  it("refuses bytes that are not UTF-8", async () => {
+  it("rejects bytes that are not UTF-8", async () => {
     const json = Buffer.concat([bytes(rightPrivateOptions).subarray(0, -1), Buffer.from([0xff])]);
     await expectCode(() => parsePrivateOptions(json), "PRIVATE_OPTIONS_INVALID");
   });
 
-  it("reads or refuses any JSON and any bytes, and fails in no other way", () => {
+  it("accepts or rejects any JSON and any bytes with a documented error", () => {
     const members = fc.record(
       {
         symkey: fc.oneof(fc.constant(key), fc.jsonValue({ maxDepth: 1 })),
@@ -176,7 +176,7 @@ describe("serializePrivateOptions", () => {
     expect(json).toHaveLength(193);
   });
 
-  it("is read back as it was", () => {
+  it("can be parsed again", () => {
     fc.assert(
       fc.property(
         fc.uint8Array({ minLength: 32, maxLength: 32 }),
@@ -203,7 +203,7 @@ describe("wipePrivateOptions", () => {
   });
 });
 
-it("refuses bytes that are not UTF-8 inside a string, where the JSON stays whole", async () => {
+it("rejects bytes that are not UTF-8 inside a string of valid JSON", async () => {
   const json = JSON.stringify({ ...rightPrivateOptions, digest: "@" });
   const [before = "", after = ""] = json.split("@");
   const invalid = Buffer.concat([Buffer.from(before), Buffer.of(0xff), Buffer.from(after)]);
@@ -320,7 +320,7 @@ describe("parsePublicOptions", () => {
       `{"__proto__":${JSON.stringify(rightPublic)}}`,
       "CIPHER_UNSUPPORTED",
     ],
-  ])("refuses %s", async (_, options, code) => {
+  ])("rejects %s", async (_, options, code) => {
     await expectCode(() => parsePublicOptions(withOptions(options)), code);
   });
 
@@ -335,15 +335,15 @@ describe("parsePublicOptions", () => {
     ["two of them", `${annotation},${annotation}`, "ANNOTATION_BASE64"],
     ["one over the limit", "A".repeat(1024 * 1024 + 4), "ANNOTATION_TOO_LARGE"],
     ["garbage up to the limit", "A".repeat(1024 * 1024), "PUBLIC_OPTIONS_INVALID"],
-  ])("refuses an annotation: %s", async (_, text, code) => {
+  ])("rejects an annotation: %s", async (_, text, code) => {
     await expectCode(() => parsePublicOptions(descriptor(text)), code);
   });
 
-  it("refuses a descriptor without annotations", async () => {
+  it("rejects a descriptor without annotations", async () => {
     await expectCode(() => parsePublicOptions({ mediaType: TAR }), "PUBLIC_OPTIONS_MISSING");
   });
 
-  it("names no more of an unknown cipher than fits a line", async () => {
+  it("shortens the name of an unknown cipher in the message", async () => {
     const options = { ...rightPublic, cipher: "x".repeat(500_000) };
     const error = await expectCode(
       () => parsePublicOptions(withOptions(options)),
@@ -352,7 +352,7 @@ describe("parsePublicOptions", () => {
     expect(error.message.length).toBeLessThan(300);
   });
 
-  it("reads or refuses any JSON, and fails in no other way", () => {
+  it("accepts or rejects any JSON with a documented error", () => {
     const value = fc.jsonValue({ maxDepth: 2 });
     const options = fc.record(
       {
@@ -376,7 +376,7 @@ describe("parsePublicOptions", () => {
 });
 
 describe("serializePublicOptions", () => {
-  it("writes Go's bytes, and {} where the Rust side needs it", () => {
+  it("writes Go's bytes, with {} where Rust requires it", () => {
     const annotation = serializePublicOptions({
       cipher: "AES_256_CTR_HMAC_SHA256",
       hmac: Buffer.from(hmac, "base64"),

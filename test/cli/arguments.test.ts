@@ -119,7 +119,7 @@ describe("a command line", () => {
     [["help", "inspect"], "inspect"],
     [["encrypt", "-h", "too", "many", "--layer", "1"], "encrypt"],
     [["recipients", "list", "--help"], "recipients list"],
-  ])("asks for help: %j", (args, command) => {
+  ])("requests help: %j", (args, command) => {
     expect(parseCommandLine(args)).toMatchObject({ help: true, command, topic: command });
   });
 
@@ -224,7 +224,7 @@ describe("a command line", () => {
     expect(parseCommandLine(["inspect", "--", "-a"]).images).toEqual(["-a"]);
   });
 
-  it("takes everything after -- as images", () => {
+  it("treats everything after -- as images", () => {
     const args = ["encrypt", "-r", "jwe:x", "--layer", "-1", "--", "--layer", "-2"];
     expect(parseCommandLine(args)).toMatchObject({ layers: [-1], images: ["--layer", "-2"] });
   });

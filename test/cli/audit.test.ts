@@ -61,7 +61,7 @@ async function audit(...args: string[]): Promise<{ status: number; text: string 
 }
 
 describe("audit", () => {
-  it("shows as a table which tags are encrypted, for whom, and which layers stayed plain", async () => {
+  it("prints a table of encrypted tags, their recipients and plain layers", async () => {
     await push("app", "v1", { recipients: [alice] });
     await push("app", "v2", { recipients: [alice, bob], layers: [-1] }, ["a", "b", "c"]);
     await push("app", "v3");
@@ -95,7 +95,7 @@ describe("audit", () => {
     expect(text).toMatch(/:v1 .*jwe:alice +\S*ec-p256\.pem\n.*:v2 .*jwe:bob .*\/ec-p384\.pem\n$/);
   });
 
-  it("finds the recipients that must go", async () => {
+  it("finds the recipients that must be removed", async () => {
     const named = jwe.recipient(vectorFile("keys/ec-p384.pub.pem"));
     await push("app", "v1", { recipients: [alice] });
     await push("app", "v2", { recipients: [alice, named] });
@@ -110,7 +110,7 @@ describe("audit", () => {
     expect((await audit(at("app"), "--recipient-id", "alice")).status).toBe(5);
   });
 
-  it("prints comma-separated values that no spreadsheet runs", async () => {
+  it("prints comma-separated values that a spreadsheet does not run as formulas", async () => {
     const hostile = jwe.recipient(vectorFile("keys/ec-p256.pub.pem"), { kid: '=1+1","' });
     await push("app", "v1", { recipients: [hostile] });
     const { text } = await audit(at("app"), "--csv");
@@ -137,7 +137,7 @@ describe("audit", () => {
     });
   });
 
-  it("takes several repositories, tags and layouts", async () => {
+  it("accepts several repositories, tags and layouts", async () => {
     await push("app", "v1", { recipients: [alice] });
     await push("app", "v2", { recipients: [alice] });
     await push("db", "v1", { recipients: [alice] });
@@ -161,7 +161,7 @@ describe("audit", () => {
     ]);
   });
 
-  it("fails with status 1 if an image cannot be read, and still shows the others", async () => {
+  it("fails with status 1 if an image cannot be read, but shows the other images", async () => {
     await push("app", "v1", { recipients: [alice] });
     registry.putManifest("app", "v2", "application/vnd.oci.image.manifest.v1+json", "{");
     const { status, text } = await audit(at("app"));
@@ -173,11 +173,11 @@ describe("audit", () => {
     ["audit", "takes <image>..., got none"],
     ["audit oci:a --csv --json", "exclude each other"],
     ["audit oci:a --all-tags", "has no option --all-tags"],
-  ])("is refused as %s", (command, message) => {
+  ])("is rejected as %s", (command, message) => {
     expect(() => parseCommandLine(command.split(" "))).toThrow(message);
   });
 
-  it("takes no positions of recipients", async () => {
+  it("rejects positions of recipients", async () => {
     await expect(audit(at("app"), "--recipient-id", "jwe:0")).rejects.toThrow(/in each image/);
   });
 });

@@ -93,7 +93,7 @@ describe("a destination on a full disk", () => {
     expect(result).toMatchObject({ status: 1, stdout: "" });
   });
 
-  it.for(["1m", "4m", "8m"])("of %s stays as it was", async (size, { skip }) => {
+  it.for(["1m", "4m", "8m"])("of %s is unchanged", async (size, { skip }) => {
     requireMounts(skip);
     const other = await otherLayout();
     const result = await encryptOnto(`size=${size}`, {
@@ -143,7 +143,7 @@ describe("a destination on a full disk", () => {
 });
 
 describe("a destination that cannot be written", () => {
-  it("is on a file system that is read-only", async ({ skip }) => {
+  it("is on a read-only file system", async ({ skip }) => {
     requireMounts(skip);
     const result = await encryptOnto("ro", { source: small, destination: "new" });
     expect(result.stderr).toContain("(DESTINATION_UNWRITABLE)");
@@ -205,7 +205,7 @@ describe("a destination that cannot be written", () => {
 });
 
 describe("a stage that another user left behind", () => {
-  it("is no obstacle in a directory for all", async ({ skip }) => {
+  it("does not prevent writing to a shared directory", async ({ skip }) => {
     if (process.getuid?.() !== 0) skip("only root can leave the stage of another user");
     const parent = directory();
     for (const each of [join(parent, ".."), small]) chmodSync(each, 0o755);

@@ -186,7 +186,7 @@ describe.each([
   const { args, signal } = job;
 
   it.each([...moments, ["just before the rename", RENAMING] as const])(
-    "is as it was after SIGKILL %s, and can be written then",
+    "is unchanged after SIGKILL %s, and can be written again",
     async (_, moment) => {
       const { parent, path } = await prepare(job);
       const before = await snapshot(parent);
@@ -199,7 +199,7 @@ describe.each([
     },
   );
 
-  it("is as it was after SIGKILL while the source is read", async () => {
+  it("is unchanged after SIGKILL while the source is read", async () => {
     const { parent, path } = await prepare(job);
     const before = await snapshot(parent);
     await kill(args(path), READING);
@@ -210,7 +210,7 @@ describe.each([
     ["while the source is read", READING] as const,
     ...moments,
     ["with all of the archive packed", { operation: "sync", path: STAGED, count: 1 }] as const,
-  ])(`is as it was, without a stage, after ${signal} %s`, async (_, moment) => {
+  ])(`is unchanged, without a stage, after ${signal} %s`, async (_, moment) => {
     const { parent, path } = await prepare(job);
     const before = await snapshot(parent);
     const held = await holdAtFile(args(path), moment);
@@ -230,7 +230,7 @@ describe.each([
 ])("%s", (_, job) => {
   const { args, digest, signal } = job;
 
-  it("is complete after SIGKILL behind the rename", async () => {
+  it("is complete after SIGKILL that follows the rename", async () => {
     const { parent, path } = await prepare(job);
     await kill(args(path), TIDYING);
     expect(await digest(path)).toBe(plainDigest);
@@ -241,7 +241,7 @@ describe.each([
   it.each([
     ["at the rename", RENAMING],
     ["behind the rename", TIDYING],
-  ])(`is complete, and said to be, after ${signal} %s`, async (_, moment) => {
+  ])(`is complete and reported as complete after ${signal} %s`, async (_, moment) => {
     const { parent, path } = await prepare(job);
     const held = await holdAtFile(args(path), moment);
     const { status, stdout, stderr } = await held.interrupt(signal);

@@ -61,7 +61,7 @@ describe.each([
 ] as const)("%s", (_, push, moments, unheard) => {
   const { signal } = push;
 
-  it.each(moments)("leaves the tag as it was, after SIGKILL %s", async (_, moment) => {
+  it.each(moments)("does not change the tag after SIGKILL %s", async (_, moment) => {
     const { outcome, before, after, again } = await interrupt(push, { moment, signal: "SIGKILL" });
     expect(outcome).toMatchObject({ status: null, signal: "SIGKILL" });
     expect(after).toEqual(before);
@@ -69,7 +69,7 @@ describe.each([
   });
 
   it.each([...moments, ...unheard])(
-    `leaves no upload either, after ${signal} %s`,
+    `also leaves no upload after ${signal} %s`,
     async (_, moment) => {
       const { outcome, before, after, ...result } = await interrupt(push, { moment, signal });
       expect(outcome).toMatchObject({ status: signal === "SIGINT" ? 130 : 143, stdout: "" });
@@ -99,7 +99,7 @@ describe("once the tag is stored", () => {
   });
 });
 
-it("a second signal ends it at once, though uploads are still being cancelled", async () => {
+it("a second signal ends the command immediately, even while uploads are being cancelled", async () => {
   const interruption = { moment: UPLOADING[1]![1], signal: "SIGINT", insist: CANCELLING } as const;
   const { outcome, before, after } = await interrupt(ENCRYPT, interruption);
   expect(outcome).toEqual({ status: 130, signal: null, stdout: "", stderr: "" });

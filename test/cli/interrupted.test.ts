@@ -127,7 +127,7 @@ async function names(path: string): Promise<(string | undefined)[]> {
 
 describe.each(DESTINATIONS)("SIGKILL, with a destination that is %s", (kind) => {
   it.each(MOMENTS)(
-    "at %i bytes leaves it as it was or complete",
+    "at %i bytes leaves it unchanged or complete",
     async (bytes) => {
       const { parent, path, reference } = await makeDestination(kind);
       const before = await visible(path);
@@ -160,7 +160,7 @@ describe.each([
   ["SIGTERM", 143],
 ] as const)("%s", (signal, expected) => {
   it.each(DESTINATIONS)(
-    "ends it with its status and no stage: %s",
+    "ends the command with its status and leaves no stage: %s",
     async (kind) => {
       const { parent, path, reference } = await makeDestination(kind);
       const before = await snapshot(path);
@@ -190,7 +190,7 @@ describe.each([
     if (kind === "layout") expect(await names(path)).toEqual(["other", "new"]);
   }
 
-  it("is as it was after SIGKILL", async () => {
+  it("is unchanged after SIGKILL", async () => {
     const destination = await makeDestination(kind);
     const { parent, path, reference } = destination;
     const before = await visible(path);
@@ -204,7 +204,7 @@ describe.each([
     await expectDone(destination);
   });
 
-  it("is complete after SIGINT, and said to be", async () => {
+  it("is complete and reported as complete after SIGINT", async () => {
     const destination = await makeDestination(kind);
     const held = await holdAtFile(
       command("decrypt", small.encrypted, destination.reference),

@@ -210,7 +210,7 @@ describe("a key's file", () => {
     await expectCode(readKeys([`${PEERS}${name}:Secret`]), "PASSWORD_WRONG");
   });
 
-  it("opens without the password that it does not need", async () => {
+  it("opens without the unneeded password", async () => {
     expect(await labels(`${files}/plain.pem:pass=any`)).toEqual([`${files}/plain.pem`]);
   });
 
@@ -245,7 +245,7 @@ describe("a key's file", () => {
     expect(message).not.toContain("s3cret");
   });
 
-  it("gives all of its keys", async () => {
+  it("returns all its keys", async () => {
     expect(await labels(`${files}/plain.pem`, `${VECTORS}rsa-2048.jwk`)).toEqual([
       `${files}/plain.pem`,
       `${VECTORS}rsa-2048.jwk`,
@@ -280,7 +280,7 @@ describe("a recipient", () => {
     ["is locked", () => `jwe:${strange}`, "KEY_IS_PRIVATE"],
     ["is not there", () => "jwe:/nonexistent", "KEY_UNREADABLE"],
     ["is for signing", () => `jwe:${PEERS}rsa2048.pub.RSA1_5.jwk`, "KEY_UNSUPPORTED"],
-  ])("cannot be a key that %s", async (_, text, code) => {
+  ])("cannot have a key that %s", async (_, text, code) => {
     const { message } = await expectCode(readRecipients(text(), options), code);
     expect(message).toContain(text().slice("jwe:".length));
   });
@@ -394,21 +394,24 @@ describe("a file", () => {
   ];
 
   // Messages end up in logs.
-  it.each(CONTENTS)("is not its content, which is not shown: key %#", async (content) => {
-    const attempts = [
-      readKeys([content]),
-      readKeys([`${content}:pass=pw`]),
-      readRecipients(content, options),
-      ...["jwe", "pkcs7", "pkcs11", "pgp"].map((scheme) =>
-        readRecipients(`${scheme}:${content}`, options),
-      ),
-    ];
-    for (const attempt of attempts) {
-      const { message } = await failed(attempt);
-      expect(message).toMatch(/not its content/);
-      expect(message.length).toBeLessThan(100);
-    }
-  });
+  it.each(CONTENTS)(
+    "is named and not passed as content, which is not shown: key %#",
+    async (content) => {
+      const attempts = [
+        readKeys([content]),
+        readKeys([`${content}:pass=pw`]),
+        readRecipients(content, options),
+        ...["jwe", "pkcs7", "pkcs11", "pgp"].map((scheme) =>
+          readRecipients(`${scheme}:${content}`, options),
+        ),
+      ];
+      for (const attempt of attempts) {
+        const { message } = await failed(attempt);
+        expect(message).toMatch(/not its content/);
+        expect(message.length).toBeLessThan(100);
+      }
+    },
+  );
 
   const der = privateKey.export({ type: "pkcs8", format: "der" });
 

@@ -66,7 +66,7 @@ async function expectFailure(
 }
 
 describe.concurrent("a success", () => {
-  it("of encrypt, inspect and decrypt is told on stdout", async () => {
+  it("of encrypt, inspect and decrypt is printed on stdout", async () => {
     const there = join(directory(), "there");
     const back = join(directory(), "back");
     const done = await expectDone(["encrypt", `oci:${plain}:v1`, `oci:${there}:v2`, "-r", `jwe:${PUBLIC}`]); // prettier-ignore
@@ -87,7 +87,7 @@ describe.concurrent("a success", () => {
     expect(await readEntries(back)).toEqual([tagged(image, "v3")]);
   });
 
-  it("is told with the platform where there is one", async () => {
+  it("is printed with the platform if there is one", async () => {
     const path = directory();
     await multiPlatform(path);
     const there = join(directory(), "there");
@@ -118,7 +118,7 @@ describe.concurrent("a success", () => {
     expect(stderr).toMatch(/^warning: [^\n]*1 plain layer [^\n]*\n$/);
   });
 
-  it("takes skopeo's names for options", async () => {
+  it("accepts skopeo's names for options", async () => {
     const there = join(directory(), "there");
     const encrypt = ["--encryption-key", `jwe:${PUBLIC}`, "--encrypt-layer", "-1"];
     await expectDone(["encrypt", `oci:${plain}`, `oci:${there}`, ...encrypt]);
@@ -226,7 +226,7 @@ describe.concurrent("an exit status", () => {
     expect(stderr).toContain("/nonexistent");
   });
 
-  it("of 1 names the tags that there are", async () => {
+  it("of 1 names the existing tags", async () => {
     const args = ["inspect", `oci:${plain}:v7`];
     expect(await expectFailure(args, 1, "IMAGE_NOT_FOUND")).toContain("v1");
   });
@@ -390,7 +390,7 @@ describe.concurrent("a password", () => {
     ["missing", "", "PASSWORD_MISSING", "FILE:file="],
     ["wrong", ":pass=wr0ng:one", "PASSWORD_WRONG", "file="],
     ["wrong, without form", ":wr0ng:one", "PASSWORD_WRONG", "file="],
-  ])("that is %s is not shown, but what to do", async (_, given, code, hint) => {
+  ])("that is %s is not shown, but the hint says what to do", async (_, given, code, hint) => {
     const { parent, result } = decrypt(given);
     const { status, stdout, stderr } = await result;
     expect({ status, stdout }).toEqual({ status: 1, stdout: "" });
@@ -414,7 +414,7 @@ describe.concurrent("a password", () => {
   });
 
   // The parts of the argument that no option takes are quoted in the message.
-  it("is not shown where the option of the key was forgotten", async () => {
+  it("is not shown if the option of the key was forgotten", async () => {
     const { stderr } = await run(["decrypt", "oci:a", `${key}:pass=${password}`, "-k", PRIVATE]);
     expect(stderr).not.toContain("pa55");
   });
@@ -437,7 +437,7 @@ describe.concurrent("a secret is not shown", () => {
     expect(stdout + stderr).not.toMatch(/MIG/);
   });
 
-  it("of who logs in, in the name of an image", async () => {
+  it("of a login in the name of an image", async () => {
     const args = ["inspect", "docker://alice:s3cret@127.0.0.1:1/enc/app:1", "--json"];
     const { status, stdout, stderr } = await run(args);
     expect(status).toBe(2);
@@ -467,7 +467,7 @@ describe.concurrent("a registry", () => {
   });
 
   it.each([["inspect"], ["recipients", "list"]])(
-    "that does not answer can be interrupted by who only reads: %s",
+    "that does not answer does not prevent an interrupt while reading: %s",
     async (...command) => {
       const { server, port } = await listening("");
       const asked = once(server, "connection");
@@ -489,7 +489,7 @@ describe.concurrent("a registry", () => {
 
 // Not beside others: the end of any of these would end the registry.
 describe("an image in a registry", () => {
-  it("gets a tag that is shown where none is typed, and not in JSON", async () => {
+  it("shows its default tag in text, but not in JSON", async () => {
     const { host } = await testRegistry();
     const [locked, opened, fresh] = ["locked", "opened", "fresh"].map(
       (name) => `docker://${host}/${name}`,
@@ -513,7 +513,7 @@ describe.concurrent("text of the image", () => {
   const EVIL = "\u001b]0;evil\u0007\u009b31m\r\u202e";
   const CONTROL = /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u2028-\u202e]/;
 
-  it("is shown without what a terminal would obey", async () => {
+  it("is shown without control characters", async () => {
     const path = await createLayout(directory());
     const jwk = JSON.parse(readFileSync(PUBLIC, "utf8")) as object;
     const file = join(directory(), "public.jwk");
@@ -546,7 +546,7 @@ describe.concurrent("a reader that has seen enough", () => {
 });
 
 describe.concurrent("progress", () => {
-  it("is for terminals only", async () => {
+  it("is shown only on terminals", async () => {
     const args = ["encrypt", `oci:${plain}`, `oci:${directory()}`, "-r", `jwe:${PUBLIC}`];
     const { stderr } = await run(args);
     expect(stderr).toBe("");
@@ -565,7 +565,7 @@ describe.concurrent("progress", () => {
     return stdout;
   }
 
-  it("is one line, which goes at the end", async ({ skip }) => {
+  it("is one line, which is removed at the end", async ({ skip }) => {
     const printed = await onTerminal(skip, "");
     expect(printed).toMatch(
       /^\r(encrypt|copy {3}) \[[#-]{24}\] +\d+% {2}[^\n]*\r\u001b\[Kencrypted 2 layers\r?\n/,

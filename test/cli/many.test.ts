@@ -78,7 +78,7 @@ const tagPuts = (repository: string): string[] =>
   registry.log().filter((each) => each.startsWith(`PUT /v2/${repository}/manifests/t`));
 
 describe("encrypt --all-tags", () => {
-  it("encrypts each tag in its place, and none again", async () => {
+  it("encrypts each tag in place, and no tag twice", async () => {
     await push("app", "t1", "t2", "t3");
     registry.pageSize = 2;
     registry.requests.length = 0;
@@ -101,7 +101,7 @@ describe("encrypt --all-tags", () => {
     expect(digests("app")).toEqual(encrypted);
   });
 
-  it("encrypts into another repository, and again only an image that changed", async () => {
+  it("encrypts into another repository, and later only images that have changed", async () => {
     await push("app", "t1", "t2");
     const args = ["encrypt", "--all-tags", at("app"), at("secret"), ...FOR_P256];
     expect(statuses(await many(args))).toEqual(["done", "done"]);
@@ -130,7 +130,7 @@ describe("encrypt --all-tags", () => {
     expect(statuses(await many([...args, ...FOR_P384, ...FOR_P256]))).toEqual(["skipped"]);
   });
 
-  it("fails for an image that is encrypted for others in its place", async () => {
+  it("fails for an image in place that is encrypted for others", async () => {
     await push("app", "t1");
     const args = ["encrypt", "--all-tags", at("app"), at("app")];
     await many([...args, ...FOR_P256]);
@@ -139,7 +139,7 @@ describe("encrypt --all-tags", () => {
     expect(lines).toMatchObject([{ status: "failed", error: { code: "ALREADY_ENCRYPTED" } }]);
   });
 
-  it("does the others when one fails", async () => {
+  it("continues with the other images when one fails", async () => {
     await push("app", "t1", "t2", "t3");
     registry.putManifest("app", "t2", "application/vnd.oci.image.manifest.v1+json", "{");
     const { status, lines, summary } = await many([
@@ -152,7 +152,7 @@ describe("encrypt --all-tags", () => {
     });
   });
 
-  it("leaves out the tags of signatures and lists of referrers", async () => {
+  it("skips the tags of signatures and lists of referrers", async () => {
     await push("app", "t1");
     const hex = "0".repeat(64);
     for (const tag of [`sha256-${hex}.sig`, `sha256-${hex}`]) await push("app", tag);
@@ -162,7 +162,7 @@ describe("encrypt --all-tags", () => {
     expect(summary).toMatchObject({ images: 1, done: 1, leftOut: 2 });
   });
 
-  it("stops at a signal, with each image whole as it was or as it becomes", async () => {
+  it("stops at a signal, with each image either unchanged or complete", async () => {
     const tags = Array.from({ length: 8 }, (_, i) => `t${String(i)}`);
     await push("app", ...tags);
     const before = digests("app");
@@ -187,7 +187,7 @@ describe("encrypt --all-tags", () => {
     expect(changed.every((name) => digests("app")[name] === after[name])).toBe(true);
   });
 
-  it("says what happened in words", async () => {
+  it("reports the results in words", async () => {
     await push("app", "t1", "t2");
     const printed: string[] = [];
     const args = ["encrypt", "--all-tags", at("app"), at("app"), ...FOR_P256];
@@ -232,7 +232,7 @@ describe("recipients of all tags", () => {
     expect(digests("app")).toEqual(after);
   });
 
-  it("remove changes each once, also where some lack the recipient", async () => {
+  it("remove changes each once, even if some lack the recipient", async () => {
     await many(["recipients", "add", "--all-tags", at("app"), ...FOR_P384, ...KEY]);
     await push("app", "t3");
     await many(["encrypt", "--all-tags", at("app"), at("app"), ...FOR_P256]);
@@ -243,7 +243,7 @@ describe("recipients of all tags", () => {
     expect(JSON.stringify(lines).match(/ECDH-ES/g)).toHaveLength(3);
   });
 
-  it("remove takes no positions, which differ from image to image", async () => {
+  it("remove rejects positions, which differ from image to image", async () => {
     const args = ["recipients", "remove", "--all-tags", at("app"), "--recipient-id", "jwe:0"];
     await expect(many(args)).rejects.toThrow(UsageError);
   });
@@ -278,7 +278,7 @@ describe("shards", () => {
       ({ image }) => image,
     );
 
-  it("have every image once, and keep theirs when the list grows", async () => {
+  it("contain every image once, and keep their images when the list grows", async () => {
     await push("app", ...tags.slice(0, 8));
     const before = [await imagesOf(["--shard", "0/3"]), await imagesOf(["--shard", "1/3"])];
     await push("app", ...tags.slice(8));
@@ -329,7 +329,7 @@ describe("images from standard input", () => {
     ],
     ["inspect - -k -", readFileSync(`${KEYS}ec-p256.pem`, "utf8"), "cannot both be standard input"],
     ["inspect -", "app:1\n", "REFERENCE_INVALID"],
-  ])("is refused before anything is done: %s", async (command, input, message) => {
+  ])("are rejected before any image is processed: %s", async (command, input, message) => {
     const args = command
       .replaceAll("KEY", `${KEYS}ec-p256.pem`)
       .replaceAll("PUBLIC", `${KEYS}ec-p256.pub.jwk`)
@@ -347,18 +347,18 @@ it.each([
   ["inspect docker://h/a --shard 0/2", "--shard is for many images"],
   ["inspect --all-tags docker://h/a --jobs 0", "is not a number of jobs"],
   ["decrypt --all-tags docker://h/a docker://h/b -k y", "decrypt has no option --all-tags"],
-])("%s is refused", (command, message) => {
+])("%s is rejected", (command, message) => {
   expect(() => parseCommandLine(command.split(" "))).toThrow(message);
 });
 
 it.each(["docker://h/a:1", "oci:layout", "docker://h/a@sha256:00"])(
-  "--all-tags refuses %s",
+  "--all-tags rejects %s",
   async (image) => {
     await expect(many(["inspect", "--all-tags", image])).rejects.toThrow(/without a tag/);
   },
 );
 
-it("a next page that does not end fails the list alone", async () => {
+it("an endless list of tags fails only this repository", async () => {
   registry.script = ({ target }, response) =>
     target.includes("/tags/list") &&
     reply(response, 200, { link: `<${target}>; rel="next"` }, '{"tags":["a"]}');
@@ -369,7 +369,7 @@ it("a next page that does not end fails the list alone", async () => {
   });
 });
 
-it("the example of an Indexed Job has a command of today, and one shard for each pod", () => {
+it("the example of an Indexed Job has a valid command, and one shard for each pod", () => {
   const file = new URL("../../examples/kubernetes/encrypt-all-tags.yaml", import.meta.url);
   const { spec } = parse(readFileSync(file, "utf8")) as Job;
   const [container] = spec.template.spec.containers;

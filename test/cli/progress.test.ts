@@ -42,7 +42,7 @@ describe("the progress bar", () => {
     expect(line.length).toBeLessThanOrEqual(width);
   });
 
-  it("shows hours that are left", () => {
+  it("shows the hours that are left", () => {
     const slow = { ...half, bytes: 1, size: 4000 };
     expect(progressLine(slow, 1, 100)).toMatch(/ 1 B\/s {2}1:06:39 left$/);
   });
@@ -67,7 +67,7 @@ describe("the progress bar", () => {
     return { stream: stream as unknown as NodeJS.WriteStream, written };
   }
 
-  it("is drawn at most ten times a second, on one line, and is removed", () => {
+  it("is drawn at most ten times a second on one line, and removed at the end", () => {
     const { stream, written } = terminal(40);
     let now = 5000;
     const bar = progressBar(stream, () => now);
@@ -81,7 +81,7 @@ describe("the progress bar", () => {
     expect(written.slice(3)).toEqual(["\r\u001b[K"]);
   });
 
-  it("has a line for each of several blobs, and takes all of them away", () => {
+  it("has a line for each of several blobs, and removes all lines", () => {
     const { stream, written } = terminal(100);
     let now = 0;
     const bar = progressBar(stream, () => now);
@@ -108,7 +108,7 @@ describe("the progress bar", () => {
     expect(written.at(-1)).toBe("trying again\n");
   });
 
-  it("is a line each ten seconds where there is no terminal", () => {
+  it("is a line every ten seconds without a terminal", () => {
     const { stream, written } = terminal(80);
     let now = 0;
     const lines = progressLines(stream, () => now);
@@ -118,7 +118,7 @@ describe("the progress bar", () => {
     expect(written[0]).toMatch(/^\w+: 5\.0 MiB of .*, 512\.0 KiB\/s, \d+:\d+ left\n$/);
   });
 
-  it("leaves no trace where it was never drawn", () => {
+  it("leaves no trace if it was never drawn", () => {
     const { stream, written } = terminal(80);
     progressBar(stream).clear();
     expect(written).toEqual([]);

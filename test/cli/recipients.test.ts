@@ -67,7 +67,7 @@ describe("--recipient-id", () => {
     }
   });
 
-  it("does not take what is in a key's file", async () => {
+  it("rejects the content of a key file", async () => {
     const pem = readFileSync(join(KEYS, "rsa2048.pub.pem"), "utf8");
     const refused = readRecipientIds([pem], []);
     await expect(refused).rejects.toBeInstanceOf(UsageError);
@@ -96,7 +96,7 @@ describe("--recipient-id", () => {
     expect(await readRecipientIds([`kid:${text}`], [])).toEqual([{ keyIds: [text] }]);
   });
 
-  it("rejects a private key in the place of a public key", async () => {
+  it("rejects a private key instead of a public key", async () => {
     const text = `jwe:${join(KEYS, "rsa2048.pkcs8.pem")}`;
     await expectCode(readRecipientIds([text], []), "KEY_IS_PRIVATE");
     await expectCode(readRecipientFiles([text]), "KEY_IS_PRIVATE");

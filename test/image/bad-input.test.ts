@@ -401,12 +401,12 @@ describe("an index", () => {
     await expectRefusal(encrypt, path, "MANIFEST_INVALID");
   });
 
-  it("with a manifest that is not there", async () => {
+  it("with a missing manifest", async () => {
     const path = await indexOf((_, manifest) => [manifest, { ...manifest, digest: SOME }]);
     await expectRefusal(encrypt, path, "BLOB_NOT_FOUND");
   });
 
-  it("with a manifest that it takes for one of Docker's format", async () => {
+  it("with a manifest that it describes as Docker's format", async () => {
     const path = await indexOf((_, manifest) => [{ ...manifest, mediaType: DOCKER_MANIFEST }]);
     await expectRefusal(encrypt, path, "MANIFEST_INVALID");
   });
@@ -523,7 +523,7 @@ const HOSTILE: readonly (readonly [string, Root, ErrorCode])[] = [
 ];
 
 describe.each(Object.entries(PLACES))("from %s", (_, kind) => {
-  it.each(HOSTILE)("%s is refused before anything is written", async (_, make, code) => {
+  it.each(HOSTILE)("%s is rejected before anything is written", async (_, make, code) => {
     const layout = await createLayout(directory());
     await writeIndex(layout, [await make(layout)]);
     const source = (await kind.of(layout, directory())).source();
@@ -533,7 +533,7 @@ describe.each(Object.entries(PLACES))("from %s", (_, kind) => {
     expect(await place.names()).toEqual([]);
   });
 
-  it("indexes nested 8 deep are none too many", async () => {
+  it("indexes nested 8 deep are accepted", async () => {
     const layout = await createLayout(directory());
     await writeIndex(layout, [await nestedIndexes(layout, 8)]);
     const source = (await kind.of(layout, directory())).source();
@@ -623,7 +623,7 @@ describe("decrypt: a config", () => {
     await expectRefusal(decrypt, path, "MANIFEST_TOO_LARGE");
   });
 
-  it("is looked at in Docker's type too", async () => {
+  it("is also checked with Docker's type", async () => {
     const type = "application/vnd.docker.container.image.v1+json";
     const path = await withConfig(imageConfig([SOME, SOME, SOME]).content, type);
     await expectRefusal(decrypt, path, "DIFF_ID_MISMATCH");

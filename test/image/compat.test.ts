@@ -101,7 +101,7 @@ async function unchanged(
 }
 
 describe.each(OPERATIONS)("compat of %s", (_, operation) => {
-  it.each(READABLE)("takes what all read: %s", async (__, recipient) => {
+  it.each(READABLE)("accepts what all readers support: %s", async (__, recipient) => {
     for (const profile of ["go", "coco"] as const) {
       await (
         await operation(TAR_GZIP, profile, recipient)
@@ -109,7 +109,7 @@ describe.each(OPERATIONS)("compat of %s", (_, operation) => {
     }
   });
 
-  it.each(UNREADABLE)("refuses %s for %s", async (__, profile, recipient, why) => {
+  it.each(UNREADABLE)("rejects %s for %s", async (__, profile, recipient, why) => {
     const error = await expectCode(await operation(TAR, profile, recipient), "PROFILE_IMPOSSIBLE");
     expect(error.message).toContain(why);
   });
@@ -119,7 +119,7 @@ describe.each(OPERATIONS)("compat of %s", (_, operation) => {
     [DOCKER_TAR_GZIP, true],
     [TAR_ZSTD, false],
     ["application/wasm", false],
-  ])("knows whether confidential containers open %s: %s", async (mediaType, isReadable) => {
+  ])("knows whether confidential containers can open %s: %s", async (mediaType, isReadable) => {
     const run = await operation(mediaType, "coco", jweRecipient("ec-p256"));
     if (isReadable) await run();
     else {
@@ -155,7 +155,7 @@ describe("compat of a layer whose type is not one that this library writes", () 
   const twice = `${TAR_GZIP}+encrypted+encrypted`;
 
   it.each(edits.flatMap((name) => [docker, TAR_GZIP, twice].map((type) => [name, type] as const)))(
-    "(%s) is as it stays: %s",
+    "(%s) does not change: %s",
     async (name, mediaType) => {
       const error = await expectCode(
         run(name, await typed(mediaType), "coco"),
@@ -165,14 +165,17 @@ describe("compat of a layer whose type is not one that this library writes", () 
     },
   );
 
-  it.each(edits)("(%s) is no matter to Go where it says that it is encrypted", async (name) => {
+  it.each(edits)("(%s) does not matter to Go if it says that it is encrypted", async (name) => {
     for (const mediaType of [docker, twice]) await run(name, await typed(mediaType), "go");
     await expectCode(run(name, await typed(TAR_GZIP), "go"), "PROFILE_IMPOSSIBLE");
   });
 
-  it.each([docker, TAR_GZIP])("is as it will be in a rotation: %s", async (mediaType) => {
-    for (const profile of ["go", "coco"] as const) {
-      await run("rotateImage", await typed(mediaType), profile);
-    }
-  });
+  it.each([docker, TAR_GZIP])(
+    "is checked as it will be after a rotation: %s",
+    async (mediaType) => {
+      for (const profile of ["go", "coco"] as const) {
+        await run("rotateImage", await typed(mediaType), profile);
+      }
+    },
+  );
 });

@@ -165,7 +165,7 @@ describe("decryption without success", () => {
     await expectRefusal(path, code);
   });
 
-  it("of layers whose blobs were exchanged", async () => {
+  it("of layers whose blobs were swapped", async () => {
     const path = await encrypted(await some(2));
     await changeLayers(path, ([a, b]) => {
       const [{ digest, size }] = [a!];
@@ -190,7 +190,7 @@ describe("decryption without success", () => {
     await expectRefusal(unbound, "DIFF_ID_MISMATCH");
   });
 
-  it("of a layer that was taken away", async () => {
+  it("of a layer that was removed", async () => {
     const path = await encrypted(await some(2));
     await changeLayers(path, (layers) => layers.pop());
     await expectRefusal(path, "DIFF_ID_MISMATCH");
@@ -245,7 +245,7 @@ describe("the check of diffIDs", () => {
     ["of several members", Buffer.concat([members, more])],
     ["padded with zeros", Buffer.concat([members, more, Buffer.alloc(512)])],
     ["padded with many zeros", Buffer.concat([members, more, Buffer.alloc(600_000)])],
-  ])("knows gzip %s", async (_, blob) => {
+  ])("recognises gzip %s", async (_, blob) => {
     const entry = { mediaType: TAR_GZIP, digest: digestOf(blob), size: blob.byteLength };
     const path = await encrypted([{ descriptor: entry, blob, diffId: digestOf("one two") }]);
     const { layers } = await decrypt(path, directory());
@@ -262,13 +262,13 @@ describe("the check of diffIDs", () => {
     ["no rootfs", TAR, { config: { mediaType: CONFIG, content: '{"rootfs":null}' } }, "skipped: the config has no diffIDs"], // prettier-ignore
     ["an artifact", TAR, { config: { mediaType: EMPTY, content: "{}" } }, "skipped: the config has no diffIDs"], // prettier-ignore
     ["a config that is no JSON and of another type", TAR, { config: { mediaType: "text/plain", content: "x" } }, "skipped: the config has no diffIDs"], // prettier-ignore
-  ])("says of %s what it did", async (_, mediaType, options, expected) => {
+  ])("reports the result for %s", async (_, mediaType, options, expected) => {
     const path = await encrypted([await layer("a", { mediaType })], options);
     const { layers } = await decrypt(path, directory());
     expect(layers.map(({ diffId }) => diffId)).toEqual([expected]);
   });
 
-  it("of zstd is made where Node.js has zstd, and needs the caller's word elsewhere", async () => {
+  it("of zstd is made if Node.js supports zstd, and otherwise needs allowUnverified", async () => {
     const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
     const isThere = (major === 22 && minor >= 15) || (major === 23 && minor >= 8) || major > 23;
     const path = await encrypted([await layer("a", { mediaType: TAR_ZSTD })]);
@@ -279,7 +279,7 @@ describe("the check of diffIDs", () => {
     expect(warnings).toEqual(isThere ? [] : [`layer 0 is ${reason}`]);
   });
 
-  it("goes by the content and not by the media type", async () => {
+  it("depends on the content and not on the media type", async () => {
     const wanted = await layer("a", { mediaType: TAR_GZIP });
     for (const mediaType of [TAR, TAR_ZSTD, DOCKER_TAR_GZIP, "application/vnd.example"]) {
       const good = await encrypted([describedAs(wanted, { mediaType })]);
@@ -291,7 +291,7 @@ describe("the check of diffIDs", () => {
     }
   });
 
-  it("goes by the content of the config and not by its media type", async () => {
+  it("depends on the content of the config and not on its media type", async () => {
     const { content } = imageConfig([digestOf("another")]);
     const path = await encrypted([await layer("a")], { config: { mediaType: EMPTY, content } });
     await expectRefusal(path, "DIFF_ID_MISMATCH");
@@ -302,7 +302,7 @@ describe("the check of diffIDs", () => {
     ["no diffID", imageConfig([]).content, "0 diffIDs for 1 layers"],
     ["malformed diffIDs", imageConfig(["a"]).content, "malformed"],
     ["no JSON", "", "is not JSON"],
-  ])("lets a layer pass on the caller's word: a config with %s", async (_, content, reason) => {
+  ])("accepts a layer with allowUnverified: a config with %s", async (_, content, reason) => {
     const plain = directory();
     const { descriptor } = await layoutOf(plain, [await layer("a")], {
       config: { mediaType: CONFIG, content },
@@ -317,7 +317,7 @@ describe("the check of diffIDs", () => {
     expect(warnings).toEqual([`layer 0 is ${layers[0]!.diffId}`]);
   });
 
-  it("has nothing to warn of when the config is right", async () => {
+  it("gives no warning if the config is right", async () => {
     const plain = directory();
     await layoutOf(plain, [await layer("a"), await layer("b", { mediaType: TAR })]);
     expect((await encrypt(plain, directory())).warnings).toEqual([]);
@@ -333,7 +333,7 @@ describe("the check of diffIDs", () => {
     await expectRefusal(await encrypted([{ ...good, descriptor, blob }]), "DIFF_ID_MISMATCH");
   });
 
-  it("is of the layers in their places", async () => {
+  it("compares each layer in its position", async () => {
     const [plain, path] = [directory(), directory()];
     await layoutOf(plain, await some(4));
     await encrypt(plain, path, { layers: [1, 3] });
@@ -344,7 +344,7 @@ describe("the check of diffIDs", () => {
     ]);
   });
 
-  it("knows Docker's types", async () => {
+  it("supports Docker's types", async () => {
     const path = await encrypted([await layer("a")]);
     await changeLayers(path, ([entry]) =>
       Object.assign(entry!, { mediaType: `${DOCKER_TAR_GZIP}+encrypted` }),
@@ -354,7 +354,7 @@ describe("the check of diffIDs", () => {
   });
 
   // https://github.com/opencontainers/image-spec/blob/main/descriptor.md#registered-algorithms
-  it("knows sha512", async () => {
+  it("supports sha512", async () => {
     const one = await layer("a", { mediaType: TAR });
     const { content } = imageConfig([digestOf(one.blob, "sha512")]);
     const path = await encrypted([one], { config: { mediaType: CONFIG, content } });
@@ -389,7 +389,7 @@ describe("decryption of a part", () => {
 });
 
 describe("decryption", () => {
-  it("needs no source of what the destination holds", async () => {
+  it("does not read blobs that the destination holds", async () => {
     const path = await encrypted([await layer("a"), await layer("b")]);
     const { config } = await readManifest(path, (await readEntries(path))[0]!);
     const there = await createLayout(directory());
@@ -399,7 +399,7 @@ describe("decryption", () => {
     expect(await readBlob(there, config)).toEqual(content);
   });
 
-  it("reports progress of what it decrypts and copies", async () => {
+  it("reports the progress of decrypted and copied blobs", async () => {
     const [plain, path] = [directory(), directory()];
     const layers = await some(2);
     await layoutOf(plain, layers);

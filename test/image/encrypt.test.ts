@@ -119,7 +119,7 @@ describe("which layers are encrypted", () => {
     ["half a layer", { layers: [0.5] }],
     ["no number", { layers: [NaN] }],
     ["a platform that the image is not for", { platforms: ["linux/riscv64"] }],
-  ])("refuses %s", async (_, selection) => {
+  ])("rejects %s", async (_, selection) => {
     const { path } = await plainLayout(4);
     const parent = directory();
     await expectCode(encrypt(path, `${parent}/new`, selection), "NOTHING_SELECTED");
@@ -133,7 +133,7 @@ describe("which layers are encrypted", () => {
     ["no platform", { platforms: [""] }, "linux/amd64"],
     ["an attestation's platform", { platforms: ["unknown/unknown"] }, "linux/amd64"],
     ["a layer that the platform has not", { platforms: ["linux/amd64"], layers: [2] }, "layer"],
-  ])("refuses %s", async (_, selection, said) => {
+  ])("rejects %s", async (_, selection, said) => {
     const [path, parent] = [directory(), directory()];
     await multiPlatform(path);
     const error = await expectCode(encrypt(path, `${parent}/new`, selection), "NOTHING_SELECTED");
@@ -158,7 +158,7 @@ describe("which layers are encrypted", () => {
 });
 
 describe("an image in an index", () => {
-  it("shares encrypted layers as it shared the plain ones", async () => {
+  it("shares encrypted layers as it shared the plain layers", async () => {
     const [path, destination] = [directory(), directory()];
     const { amd64 } = await multiPlatform(path);
     let wrapped = 0;
@@ -183,7 +183,7 @@ describe("an image in an index", () => {
     expect(first![1]!.digest).not.toBe(second![1]!.digest);
   });
 
-  it("keeps attestations, and lets them follow what they are about", async () => {
+  it("keeps attestations, and updates the digests that they refer to", async () => {
     const [path, destination] = [directory(), directory()];
     const { index } = await multiPlatform(path);
     const { image } = await encrypt(path, destination);
@@ -216,7 +216,7 @@ describe("an image in an index", () => {
     expect((await decrypt(destination, again)).image).toEqual(outer);
   });
 
-  it("keeps entries of types that it does not know", async () => {
+  it("keeps entries of unknown types", async () => {
     const [path, destination, again] = [await createLayout(directory()), directory(), directory()];
     const { descriptor } = await putManifest(path, await some(1));
     const unknown = await putText(path, "anything", "application/vnd.example");
@@ -245,7 +245,7 @@ describe("an image that cannot be encrypted", () => {
     expect(await snapshot(parent)).toEqual({});
   });
 
-  it("is encrypted already", async () => {
+  it("is already encrypted", async () => {
     const { path } = await plainLayout(2);
     const [encrypted, parent] = [directory(), directory()];
     await encrypt(path, encrypted);
@@ -254,7 +254,7 @@ describe("an image that cannot be encrypted", () => {
     expect(await snapshot(parent)).toEqual({});
   });
 
-  it("is encrypted in part, unless the rest is chosen", async () => {
+  it("is partly encrypted, unless only plain layers are selected", async () => {
     const { path, descriptor } = await plainLayout(3);
     const [part, whole, again, parent] = [directory(), directory(), directory(), directory()];
     await encrypt(path, part, { layers: [1] });
@@ -268,7 +268,7 @@ describe("an image that cannot be encrypted", () => {
   });
 
   // The type alone does not tell, and a second encryption would lose the first key.
-  it("carries wrapped keys under a plain type", async () => {
+  it("has wrapped keys under a plain type", async () => {
     const path = directory();
     const annotations = { "org.opencontainers.image.enc.keys.unknown": "e30=" };
     await layoutOf(path, [await layer("a", { annotations })]);
@@ -298,7 +298,7 @@ describe("an image that cannot be encrypted", () => {
     await expectCode(encrypt(path, `${directory()}/new`), "NOTHING_TO_ENCRYPT");
   });
 
-  it("gets a manifest that is too large", async () => {
+  it("would get a manifest that is too large", async () => {
     const [path, parent] = [directory(), directory()];
     const layers = await some(1);
     const { text } = await layoutOf(path, layers, { extra: { x: "" } });
@@ -327,7 +327,7 @@ describe("an image that cannot be encrypted", () => {
 });
 
 describe("warnings", () => {
-  it("are none where nothing stays in plain", async () => {
+  it("are absent if nothing stays plain", async () => {
     const { path } = await plainLayout(2);
     expect((await encrypt(path, directory())).warnings).toEqual([]);
   });
@@ -352,14 +352,14 @@ describe("warnings", () => {
   it.each([
     [1, "1 plain layer;"],
     [3, "3 plain layers;"],
-  ])("count the blobs that an encryption in place leaves: %i", async (count, said) => {
+  ])("count the plain blobs that encryption in place leaves: %i", async (count, said) => {
     const { path } = await plainLayout(count);
     const { warnings } = await encrypt(path, path);
     expect(warnings).toHaveLength(1);
     expect(warnings[0]).toContain(said);
   });
 
-  it("are none of a second encryption into the same place", async () => {
+  it("are absent for a second encryption into the same place", async () => {
     const { path } = await plainLayout(2);
     const destination = directory();
     await encrypt(path, destination);
@@ -418,7 +418,7 @@ describe("the destination", () => {
     expect(entries[1]!.digest).toBe(image.digest);
   });
 
-  it("takes the name of the source where it gets none", async () => {
+  it("uses the name of the source if it has none", async () => {
     const path = directory();
     const { descriptor } = await layoutOf(path, await some(1));
     await writeIndex(path, [tagged(descriptor, "one"), tagged(descriptor, "two")]);
@@ -429,7 +429,7 @@ describe("the destination", () => {
     expect(more).toEqual([]);
   });
 
-  it("has one place for an image without a name", async () => {
+  it("replaces the only image without a name", async () => {
     const { path } = await plainLayout(1);
     const destination = directory();
     await encrypt(path, destination);
@@ -465,7 +465,7 @@ describe("the destination", () => {
     expect(files.sort()).toEqual(wanted.sort());
   });
 
-  it("gets a blob anew that it holds damaged", async () => {
+  it("gets a blob again if its own copy is damaged", async () => {
     const { path, descriptor } = await plainLayout(2);
     const { config } = await readManifest(path, descriptor);
     const destination = await createLayout(directory());
@@ -474,7 +474,7 @@ describe("the destination", () => {
     expect(await readBlob(destination, config)).toEqual(await readBlob(path, config));
   });
 
-  it("leaves blobs alone that it holds", async () => {
+  it("does not rewrite blobs that it holds", async () => {
     const { path, descriptor } = await plainLayout(1);
     const { config } = await readManifest(path, descriptor);
     const destination = await createLayout(directory());
@@ -508,7 +508,7 @@ describe("sha512", () => {
 });
 
 describe("progress", () => {
-  it("counts every blob once and ends at the size of all", async () => {
+  it("counts every blob once and ends at the total size", async () => {
     const [path, destination] = [directory(), directory()];
     const content = Buffer.alloc(700_000, "x");
     const layers = [await layer("a", { mediaType: TAR, content }), await layer("b")];
@@ -546,7 +546,7 @@ describe("progress", () => {
 });
 
 describe("an aborted operation", () => {
-  it("does nothing when it was aborted before", async () => {
+  it("does nothing if it was aborted before", async () => {
     const { path } = await plainLayout(2);
     const parent = directory();
     const reason = new Error("changed my mind");
@@ -613,7 +613,7 @@ describe("the number of layers at once", () => {
 });
 
 describe("manifests", () => {
-  it("keep their other members and the order of all", async () => {
+  it("keep their other members and their order", async () => {
     const [path, destination] = [directory(), directory()];
     const annotations = { a: "b" };
     const extra = { annotations, subject: null, "x/y": 1.0 };
@@ -659,7 +659,7 @@ describe("recipients that are there twice", async () => {
       { pkcs11: 2 },
     ],
     ["nothing that tells", [plainRecipient("a"), plainRecipient("a")], { a: 2 }],
-  ])("are one by their key and algorithm: %s", async (_, recipients, expected) => {
+  ])("are one recipient if key and algorithm are equal: %s", async (_, recipients, expected) => {
     const [{ path }, to] = [await plainLayout(1), directory()];
     const { image } = await encrypt(path, to, { recipients });
     const [encrypted] = (await readManifest(to, image)).layers;

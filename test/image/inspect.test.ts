@@ -49,7 +49,7 @@ describe("inspectImage", () => {
     });
   });
 
-  it("tells whom an image is encrypted for, by algorithm and kid", async () => {
+  it("reports the recipients by algorithm and kid", async () => {
     const [plain, path] = [directory(), directory()];
     await layoutOf(plain, [await layer("a")]);
     const recipients = ["ec-p256.pub.jwk", "rsa-2048.pub.pem"].map((file) =>
@@ -68,7 +68,7 @@ describe("inspectImage", () => {
     });
   });
 
-  it("knows that nobody decrypts what is of a plain type", async () => {
+  it("reports no reader for a layer of a plain type", async () => {
     const [plain, encrypted, path] = [directory(), directory(), directory()];
     await layoutOf(plain, [await layer("a")]);
     const recipients = [jwe.recipient(vectorFile("keys/rsa-2048.pub.pem"))];

@@ -62,7 +62,7 @@ describe("an image of 10,000 different layers", () => {
     secret = await encryptImage(source, to, { recipients: [recipient], layers });
   }, 60_000);
 
-  it("has no room for a recipient of all, which leaves nothing at the destination", async () => {
+  it("has no room for a recipient of all layers, which leaves nothing at the destination", async () => {
     expect(image.size).toBeLessThan(LIMIT);
     const parent = directory();
     const destination = await layoutDestination({ path: `${parent}/new` });
@@ -75,7 +75,7 @@ describe("an image of 10,000 different layers", () => {
     expect(await snapshot(parent)).toEqual({});
   });
 
-  it("is encrypted in part, and comes back", async () => {
+  it("can be partly encrypted and decrypted again", async () => {
     expect(secret.layers.map(({ index }) => index)).toEqual(places);
     const { layers: after } = await readManifest(path, secret.image);
     expect(new Set(after.map(({ digest }) => digest)).size).toBe(COUNT);
@@ -85,7 +85,7 @@ describe("an image of 10,000 different layers", () => {
     expect(back.layers.every(({ diffId }) => diffId === "verified")).toBe(true);
   });
 
-  it("is inspected whole", async () => {
+  it("is inspected completely", async () => {
     const source = layoutSource({ path, tag: "secret" });
     const { manifests } = await inspectImage(source, { keys: [key] });
     const { layers: all } = manifests[0]!;
@@ -95,7 +95,7 @@ describe("an image of 10,000 different layers", () => {
     expect(encrypted.every(({ keys }) => keys[0]!.opens)).toBe(true);
   });
 
-  it("is shown whole by the command", async () => {
+  it("is shown completely by the command", async () => {
     const reference = `oci:${path}:secret`;
     const inspected = await run(["inspect", reference, "--json"]);
     expect([inspected.status, inspected.stderr]).toEqual([0, ""]);
@@ -116,7 +116,7 @@ describe("an image of 2000 layers", () => {
     wrap: (secret) => Promise.resolve(Buffer.concat([secret, Buffer.alloc(600, " ")])),
   };
 
-  it("has room for one recipient of all and not for two, which is said", async () => {
+  it("has room for one recipient of all layers but not for two, and the error says so", async () => {
     const source = memoryImage();
     const image = await fill(source, small(2000));
     const to = memoryImage();

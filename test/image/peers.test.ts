@@ -99,7 +99,7 @@ describe("images of peers", () => {
   });
 
   it.each([...Object.keys(OPENS_WITH), ...WITHOUT_JWE])(
-    "%s does not open with a key of nobody",
+    "%s does not open with an unrelated key",
     async (layout) => {
       const parent = directory();
       const keys = [jwe.key(vectorFile("keys/rsa-2048.pem")), jwe.key(vectorFile("keys/ec-p256.jwk"))]; // prettier-ignore

@@ -134,7 +134,7 @@ describe("an edit in place", () => {
     },
   );
 
-  it("lets attestations follow", async () => {
+  it("updates the digests in attestations", async () => {
     const path = await twoPlatforms();
     const { image } = await add(path);
     expect((await readEntries(path))[0]!.digest).toBe(image.digest);
@@ -143,7 +143,7 @@ describe("an edit in place", () => {
     expect(about).toEqual([entries[2]!.digest, undefined, undefined, entries[1]!.digest]);
   });
 
-  it("keeps what manifests share shared", async () => {
+  it("keeps shared layers shared", async () => {
     const path = await twoPlatforms();
     await add(path);
     const [amd64, arm64] = [await layersOf(path, "amd64"), await layersOf(path, "arm64")];
@@ -151,7 +151,7 @@ describe("an edit in place", () => {
     expect(amd64[1]).not.toEqual(arm64[1]);
   });
 
-  it("keeps the own annotations of layers that share their recipients", async () => {
+  it("keeps the other annotations of layers that share their recipients", async () => {
     const [plain, path] = [directory(), directory()];
     const once = await layer("a");
     const twin = describedAs(once, { annotations: { twin: "yes" } });
@@ -232,7 +232,7 @@ describe("an edit in place", () => {
 });
 
 describe("addImageRecipients", () => {
-  it("lets the new ones in beside the old ones", async () => {
+  it("adds the new recipients and keeps the old ones", async () => {
     const path = await twoPlatforms();
     const result = await add(path, { recipients: [bob.recipient, carol.recipient] });
     expect(result).toMatchObject({ changed: true, warnings: [] });
@@ -273,7 +273,7 @@ describe("addImageRecipients", () => {
     ]);
   });
 
-  it("writes nothing when all are there already, and says so", async () => {
+  it("writes nothing and says so if all recipients are present", async () => {
     const path = await twoPlatforms();
     await add(path);
     const before = await snapshot(path);
@@ -292,7 +292,7 @@ describe("addImageRecipients", () => {
     expect(await snapshot(path)).toEqual(before);
   });
 
-  it("adds where one is missing", async () => {
+  it("adds a recipient only where it is missing", async () => {
     const path = await twoPlatforms();
     await add(path, { platforms: ["linux/amd64"] });
     const { layers, changed } = await add(path);
@@ -309,7 +309,7 @@ describe("addImageRecipients", () => {
     ]);
   });
 
-  it("leaves plain layers alone", async () => {
+  it("does not change plain layers", async () => {
     const [plain, path] = [directory(), directory()];
     await layoutOf(plain, [await layer("a"), await layer("b")]);
     await encrypt(plain, path, { recipients: [alice.recipient], layers: [1] });
@@ -319,7 +319,7 @@ describe("addImageRecipients", () => {
     expect((await layersOf(path))[0]).toEqual(before);
   });
 
-  it("tells apart what is not encrypted and what is not selected", async () => {
+  it("distinguishes layers that are not encrypted from layers that are not selected", async () => {
     const [plain, path] = [directory(), directory()];
     await layoutOf(plain, [await layer("a"), await layer("b")]);
     const none = await expectCode(add(plain), "NOT_ENCRYPTED");
@@ -335,7 +335,7 @@ describe("addImageRecipients", () => {
     }
   });
 
-  it("refuses a manifest that gets too large, and tells how many there is room for", async () => {
+  it("rejects a manifest that would be too large, and says how many recipients fit", async () => {
     const path = await twoPlatforms();
     const before = await snapshot(path);
     // 933 334 characters in base64, four of them in the lists of one layer keep below 4 MiB.
@@ -368,7 +368,7 @@ describe("addImageRecipients", () => {
       { recipients: [{ scheme: "x", wrap: () => Promise.reject(new Error("no")) }] },
       "WRAP_FAILED",
     ],
-  ])("refuses %s and changes nothing", async (_, options, code) => {
+  ])("rejects %s and changes nothing", async (_, options, code) => {
     const path = await twoPlatforms();
     const before = await snapshot(path);
     await expectCode(add(path, options), code);
@@ -384,7 +384,7 @@ describe("addImageRecipients", () => {
     expect(await snapshot(path)).toEqual(before);
   });
 
-  it("refuses a plain image", async () => {
+  it("rejects a plain image", async () => {
     const path = directory();
     await layoutOf(path, [await layer("a")]);
     await expectCode(add(path), "NOT_ENCRYPTED");
@@ -408,7 +408,7 @@ describe("addImageRecipients", () => {
 });
 
 describe("removeImageRecipients", () => {
-  it("shuts out those removed, from the manifests", async () => {
+  it("removes the recipients from the manifests", async () => {
     const path = await twoPlatforms();
     await add(path);
     const result = await remove(path);
@@ -423,7 +423,7 @@ describe("removeImageRecipients", () => {
     await expectCode(decrypt(path, directory(), { keys: [bob.key] }), "NO_MATCHING_KEY");
   });
 
-  it("removes the annotation of a provider, and a list that gets empty", async () => {
+  it("removes the annotation of a provider, and lists that become empty", async () => {
     const path = await twoPlatforms();
     await add(path, { recipients: [plainRecipient()] });
     await remove(path, { recipients: [{ scheme: "provider.unknown" }, { keys: [alice.key] }] });
@@ -432,7 +432,7 @@ describe("removeImageRecipients", () => {
     }
   });
 
-  it("finds each in one layer at least", async () => {
+  it("requires each recipient in at least one layer", async () => {
     const path = await twoPlatforms();
     await add(path, { platforms: ["linux/arm64"], layers: [1] });
     const before = await layersOf(path, "amd64");
@@ -441,7 +441,7 @@ describe("removeImageRecipients", () => {
     expect(await layersOf(path, "amd64")).toEqual(before);
   });
 
-  it("warns of what could not be tried", async () => {
+  it("warns about keys that could not be tried", async () => {
     const path = await twoPlatforms();
     const moody: Key = {
       scheme: "provider.unknown",
@@ -473,7 +473,7 @@ describe("removeImageRecipients", () => {
 });
 
 describe("replaceImageRecipients", () => {
-  it("leaves the given ones and those it does not know", async () => {
+  it("leaves only the given recipients and unknown ones", async () => {
     const path = await twoPlatforms();
     const result = await replace(path);
     expect(result.warnings).toEqual([
@@ -494,7 +494,7 @@ describe("replaceImageRecipients", () => {
     ["no recipients", { recipients: [] }, "NO_RECIPIENTS"],
     ["no keys", { keys: [] }, "NO_KEYS"],
     ["a foreign key", { keys: [bob.key] }, "NO_MATCHING_KEY"],
-  ])("refuses %s and changes nothing", async (_, options, code) => {
+  ])("rejects %s and changes nothing", async (_, options, code) => {
     const path = await twoPlatforms();
     const before = await snapshot(path);
     await expectCode(replace(path, options), code);
@@ -503,7 +503,7 @@ describe("replaceImageRecipients", () => {
 });
 
 describe("listImageRecipients", () => {
-  it("tells the recipients of the encrypted layers, without any blob", async () => {
+  it("returns the recipients of the encrypted layers without reading a blob", async () => {
     const path = await twoPlatforms();
     await removeBlobs(path);
     const { digest, layers } = await listImageRecipients(
@@ -527,7 +527,7 @@ describe("listImageRecipients", () => {
     );
   });
 
-  it("has none of a plain image", async () => {
+  it("returns nothing for a plain image", async () => {
     const path = directory();
     const { descriptor } = await layoutOf(path, [await layer("a")]);
     const source = layoutSource(parseReference(`oci:${path}`));

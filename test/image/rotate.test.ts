@@ -80,7 +80,7 @@ function secretOf({ annotations }: Entry, scheme: string): Secret {
 }
 
 describe("rotateImage", () => {
-  it("gives each layer a new key, and says of the plain one what was said", async () => {
+  it("gives each layer a new key, and keeps the recorded digest", async () => {
     const [path, other] = [await partlyEncrypted(), directory()];
     const result = await rotate(path, other);
     expect(result.warnings).toEqual([]);
@@ -112,7 +112,7 @@ describe("rotateImage", () => {
     expect(await readBlob(other, after[0]!)).toEqual(await readBlob(path, before[0]!));
   });
 
-  it("lets in the new recipients and nobody else", async () => {
+  it("opens only for the new recipients", async () => {
     const [plain, path, other] = [directory(), directory(), directory()];
     const { descriptor } = await layoutOf(plain, [await layer("a"), await layer("b")]);
     const jwk = (name: string): Recipient => jwe.recipient(vectorFile(`keys/${name}.pub.jwk`));
@@ -130,7 +130,7 @@ describe("rotateImage", () => {
     await expectCode(decrypt(other, directory(), { keys: old }), "NO_MATCHING_KEY");
   });
 
-  it("keeps what manifests share shared, whoever the wrapped keys are for", async () => {
+  it("keeps shared layers shared, for whichever recipients", async () => {
     const [plain, path, other] = [directory(), directory(), directory()];
     const { index } = await multiPlatform(plain);
     await encrypt(plain, path);
@@ -150,7 +150,7 @@ describe("rotateImage", () => {
     expect(back.image.digest).toBe(index.digest);
   });
 
-  it("takes the digest over that was recorded, though it is not that of the layer", async () => {
+  it("keeps the recorded digest, even if it is not the digest of the layer", async () => {
     const path = join(PEERS, "layouts", "skopeo-1.9.3", "jwe-rsa2048-pem");
     const keys = [jwe.key(vectorFile("peers/keys/rsa2048.pkcs8.pem"))];
     const [other, back] = [directory(), directory()];
@@ -163,7 +163,7 @@ describe("rotateImage", () => {
     expect(recorded.map((digest, i) => digest === actual[i])).toEqual([true, true, false, true]);
   });
 
-  it("rotates in place, and warns of what stays there", async () => {
+  it("rotates in place, and warns about the old blobs", async () => {
     const path = await partlyEncrypted();
     const { image, warnings } = await rotate(path, path);
     expect((await readEntries(path)).map(({ digest }) => digest)).toEqual([image.digest]);
@@ -173,7 +173,7 @@ describe("rotateImage", () => {
     await decrypt(path, directory(), { keys: [openKey("new")] });
   });
 
-  it("rotates what is selected, and warns of its twin that is not", async () => {
+  it("rotates the selected layers, and warns about equal layers that are not selected", async () => {
     const [plain, path, other] = [directory(), directory(), directory()];
     const once = await layer("a");
     await layoutOf(plain, [once, await layer("b"), once]);
@@ -194,7 +194,7 @@ describe("rotateImage", () => {
     expect(reports.at(-1)!.bytes).toBe(reports.at(-1)!.size);
   });
 
-  it("works on a stream, never holding much of a layer", async () => {
+  it("streams layers and keeps little of them in memory", async () => {
     const SIZE = 32 * 1024 * 1024;
     const [plain, path] = [directory(), directory()];
     await layoutOf(plain, [layerOf(randomBytes(SIZE), { mediaType: TAR })]);
@@ -286,7 +286,7 @@ describe("rotateImage publishes nothing", () => {
     await expectRefusal(await partlyEncrypted(), code, options);
   });
 
-  it("of what is encrypted within what is encrypted", async () => {
+  it("of a layer whose content is itself encrypted", async () => {
     const path = await partlyEncrypted();
     const manifest = await readManifest(path, (await readEntries(path))[0]!);
     manifest.layers[1]!.mediaType += "+encrypted";

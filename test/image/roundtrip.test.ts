@@ -214,7 +214,7 @@ describe("encryption and decryption of an image", () => {
     }
   });
 
-  it("gives back indexes in an index, and entries without a platform", async () => {
+  it("restores indexes in an index, and entries without a platform", async () => {
     const [path, encrypted, again] = [directory(), directory(), directory()];
     const { index, amd64 } = await multiPlatform(path);
     const bare = await putManifest(path, [await layer("bare")]);
@@ -259,7 +259,7 @@ describe("encryption and decryption of an image", () => {
     }
   });
 
-  it("makes OCI layers of Docker's", async () => {
+  it("converts Docker's layers to OCI layers", async () => {
     const docker = "application/vnd.docker.image.rootfs.diff.tar";
     const types = [docker, DOCKER_TAR_GZIP, `${docker}.zstd`];
     const layers = await Promise.all(types.map((mediaType) => layer("a", { mediaType })));
@@ -280,7 +280,7 @@ describe("encryption and decryption of an image", () => {
   });
 
   // c/image writes these types into OCI manifests.
-  it("gives Docker's types back where a peer encrypted them under those", async () => {
+  it("restores Docker's types if a peer encrypted them under these types", async () => {
     const [plain, peers] = [directory(), directory()];
     await layoutOf(plain, [await layer("a")]);
     const there = await encrypt(plain, peers);
@@ -293,7 +293,7 @@ describe("encryption and decryption of an image", () => {
     ]);
   });
 
-  it("keeps the meaning where the type of a layer is written with escaped slashes", async () => {
+  it("supports media types that are written with escaped slashes", async () => {
     const [plain, encrypted, again] = [directory(), directory(), directory()];
     const style = (value: unknown): string => compact(value).replaceAll("/", "\\/");
     const { descriptor } = await layoutOf(plain, await some(2), { style });
@@ -302,7 +302,7 @@ describe("encryption and decryption of an image", () => {
     expect(await readManifest(again, back.image)).toEqual(await readManifest(plain, descriptor));
   });
 
-  it("drops data and urls, which hold or point to the plain layer", async () => {
+  it("removes data and urls, which contain the plain layer or point to it", async () => {
     const [plain, encrypted, again] = [directory(), directory(), directory()];
     const [first, second] = await some(2);
     const layers = [
@@ -374,7 +374,7 @@ async function wholeOf(place: Place): Promise<Part[]> {
 }
 
 describe.each(Object.entries(PLACES))("from %s to another and back", (_, kind) => {
-  it.each(EVERYWHERE)("all digests are what they were: %s", async (_, make) => {
+  it.each(EVERYWHERE)("all digests are restored: %s", async (_, make) => {
     const layout = directory();
     const descriptor = await make(layout);
     const plain = await kind.of(layout, directory());
@@ -394,7 +394,7 @@ describe.each(Object.entries(PLACES))("from %s to another and back", (_, kind) =
     expect(await wholeOf(again)).toEqual(await wholeOf(plain));
   });
 
-  it("layers of one digest are encrypted once, and stay one blob", async () => {
+  it("layers with the same digest are encrypted once and stay one blob", async () => {
     const layout = directory();
     const [once, other] = await some(2);
     const twice = describedAs(once!, { annotations: { twin: "yes" } });
@@ -413,7 +413,7 @@ describe.each(Object.entries(PLACES))("from %s to another and back", (_, kind) =
   });
 
   // Docker's format cannot contain encrypted layers, so its digests cannot be restored.
-  it("images of Docker's format come back as OCI's, with the digests of all blobs", async () => {
+  it("images of Docker's format are restored as OCI images with the same blobs", async () => {
     const layout = await createLayout(directory());
     const inDocker = { mediaType: DOCKER_TAR_GZIP };
     const base = await layer("base", inDocker);

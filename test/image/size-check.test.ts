@@ -50,12 +50,12 @@ async function twoLayers(): Promise<string> {
   return path;
 }
 
-describe("recipients that there is no room for are refused before any layer is read", () => {
+describe("recipients that there is no room for are rejected before any layer is read", () => {
   /** In base64, one takes up 9868 characters and a comma in each of two layers. */
   const FIT = 212;
   const recipients = Array.from({ length: 250 }, (_, i) => large(`p${String(i % 4)}`, 7400));
 
-  it("by encryption, with the number that there is room for", async () => {
+  it("by encryption, with the number of recipients that fit", async () => {
     const path = await twoLayers();
     const before = await snapshot(path);
     const { source, destination, calls } = await watchedLayout(path);
@@ -85,7 +85,7 @@ describe("recipients that there is no room for are refused before any layer is r
     expect(written).toEqual([]);
   });
 
-  it("by the length of one list, too", async () => {
+  it("also because of the length of one list", async () => {
     const path = await twoLayers();
     const { source, destination, calls } = await watchedLayout(path);
     const many = Array.from({ length: 1025 }, () => plainRecipient());
@@ -96,14 +96,14 @@ describe("recipients that there is no room for are refused before any layer is r
 });
 
 describe("a wrapped key only to see its size", () => {
-  it("is not asked for where there is room in any case", async () => {
+  it("is not needed if there is room in any case", async () => {
     const path = await twoLayers();
     const calls: string[] = [];
     await encrypt(path, directory(), { recipients: [large("counted", 1000, calls)] });
     expect(calls).toHaveLength(2);
   });
 
-  it("is of no layer's key", async () => {
+  it("does not contain the key of a layer", async () => {
     const [path, to] = [await twoLayers(), directory()];
     const calls: string[] = [];
     const small = Array.from({ length: 250 }, (_, i) =>
@@ -158,7 +158,7 @@ function usual(count: number, onWrap: () => void = () => undefined): Recipient[]
 }
 
 describe("the question whether there is room", () => {
-  it("is answered for more wrapped keys than any text holds", async () => {
+  it("is answered for more wrapped keys than a string can hold", async () => {
     const image = await manyLayers(25_000, 1);
     const error = await expectCode(
       encryptImage(image, image, { recipients: usual(40) }),
@@ -167,7 +167,7 @@ describe("the question whether there is room", () => {
     expect(error.message).toContain("there is room for 0 of the 40 recipients");
   });
 
-  it("is not slow for many layers and recipients, and can be given up", async () => {
+  it("is answered fast for many layers and recipients, and can be aborted", async () => {
     const image = await manyLayers(100, 100);
     const abort = new AbortController();
     const recipients = usual(1000, () => setImmediate(() => { abort.abort(new Error("enough")); })); // prettier-ignore
@@ -237,7 +237,7 @@ describe("a manifest that is to be exactly as large as it may be", () => {
   it.each<[string, Write, Partial<EncryptImageOptions>]>([
     ["of Docker's format", writeDocker, { layers: [0] }],
     ["with its config's history", writeHistory, { redactHistory: true }],
-  ])("and is larger before, %s", async (_, write, options) => {
+  ])("is accepted although it was larger before, %s", async (_, write, options) => {
     const path = await createLayout(directory());
     await write(path, "");
     const { image } = await encrypt(path, directory(), { recipients, ...options });
@@ -280,7 +280,7 @@ describe("the digest in a key that is wrapped only to see its size", () => {
     expect(new Set(digests.slice(0, 40))).toEqual(new Set([layers[1]!.descriptor.digest]));
   });
 
-  it("is of the usual length in a rotation, where recipients may refuse that", async () => {
+  it("has the usual length in a rotation, in which recipients may reject it", async () => {
     const usual = `sha256:${"0".repeat(64)}`;
     const [plain, path, to] = [directory(), directory(), directory()];
     const secret = layerOf(randomBytes(1000));

@@ -57,7 +57,7 @@ const found = async (options: Partial<EncryptImageOptions> = {}): Promise<string
   (await findEncrypted(from, there, { recipients: [alice], ...options }))?.digest;
 
 describe("findEncrypted", () => {
-  it("finds an image of several platforms, and nothing before there is one", async () => {
+  it("finds an image of several platforms, once it exists", async () => {
     expect(await found()).toBeUndefined();
     const digest = await encrypt();
     expect(await found()).toBe(digest);
@@ -95,7 +95,7 @@ describe("findEncrypted", () => {
     await writeIndex(plain, [await putIndex(plain, [forPlatform(descriptor, platform)])]);
   }
 
-  it("finds what Docker's format became", async () => {
+  it("finds an image that was converted from Docker's format", async () => {
     const layers = [await layer("a", { mediaType: DOCKER_TAR_GZIP })];
     await createLayout(plain);
     const { descriptor } = await putManifest(plain, layers, {
@@ -106,7 +106,7 @@ describe("findEncrypted", () => {
     expect(await found()).toBe(digest);
   });
 
-  it("does not trust a config without diffIDs: a layer of the same size can be another one", async () => {
+  it("does not trust a config without diffIDs, because another layer may have the same size", async () => {
     const config = { mediaType: "application/vnd.example.config", content: "{}" };
     const other = (): Promise<unknown> =>
       layoutOf(plain, [layerOf(randomBytes(100), { mediaType: TAR })], { config });
@@ -116,7 +116,7 @@ describe("findEncrypted", () => {
     expect(await found()).toBeUndefined();
   });
 
-  it("does not find an image that others can open too", async () => {
+  it("does not find an image that others can also open", async () => {
     await encrypt();
     const to = await layoutDestination({ path: secret });
     await addImageRecipients(there, to, { recipients: [bob], keys });
@@ -130,7 +130,7 @@ describe("findEncrypted", () => {
     expect(await found()).toBeUndefined();
   });
 
-  it("finds an image that is encrypted in its place", async () => {
+  it("finds an image that was encrypted in place", async () => {
     from = there;
     await multiPlatform(secret);
     expect(await found()).toBeUndefined();

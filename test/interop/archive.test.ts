@@ -57,7 +57,7 @@ describe("skopeo of Debian", () => {
     expect(layoutLayers(decrypted)).toEqual(layoutLayers(plainLayout));
   });
 
-  it("reads what was encrypted and decrypted in an archive in place", async (context) => {
+  it("reads an archive that was encrypted and decrypted in place", async (context) => {
     requirePeer(context, "skopeo", isThere);
     const path = join(directory, "in-place.tar");
     await succeed("skopeo", "copy", "-q", `oci:${plainLayout}`, `oci-archive:${path}:app`);
@@ -78,7 +78,7 @@ describe("skopeo of Debian", () => {
     expect(layoutLayers(after)).toEqual(layoutLayers(before));
   });
 
-  it("encrypts into an archive what opens here", async (context) => {
+  it("encrypts into an archive that opens here", async (context) => {
     requirePeer(context, "skopeo", isThere);
     const [encrypted, path] = [join(directory, "theirs.tar"), join(directory, "theirs-plain.tar")];
     await succeed(
@@ -93,7 +93,7 @@ describe("skopeo of Debian", () => {
     await succeed("skopeo", "inspect", `oci-archive:${path}`);
   });
 
-  it("writes archives that are not replaced when they hold another image", async (context) => {
+  it("writes archives that are not replaced if they hold another image", async (context) => {
     requirePeer(context, "skopeo", isThere);
     const path = join(directory, "other.tar");
     await succeed("skopeo", "copy", "-q", `oci:${plainLayout}`, `oci-archive:${path}:other`);
@@ -136,7 +136,7 @@ describe("tar", () => {
     ["ustar", "."],
     ["pax", "."],
     ["pax", "--pax-option=globexthdr.name=g,comment=all", "."],
-  ])("packs what opens here: --format=%s %s", async ([format = "", ...args], context) => {
+  ])("packs archives that open here: --format=%s %s", async ([format = "", ...args], context) => {
     requirePeer(context, "GNU tar", isGnu);
     const layout = join(directory, "packed");
     await succeed("rm", "-rf", layout);
@@ -154,7 +154,7 @@ describe("tar", () => {
     expect(image.digest).toBe(plainDigest);
   });
 
-  it("packs sparse files, which are refused", async (context) => {
+  it("packs sparse files, which are rejected", async (context) => {
     requirePeer(context, "GNU tar", isGnu);
     const layout = join(directory, "sparse");
     await succeed("cp", "-r", plainLayout, layout);

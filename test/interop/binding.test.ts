@@ -133,7 +133,7 @@ describe("an image whose layers are bound to it", () => {
 });
 
 describe("a bound layer that was moved into another image", () => {
-  it("is refused here", async () => {
+  it("is rejected here", async () => {
     await expectCode(decryptHere(MOVED, "moved-here"), "BINDING_MISMATCH");
   });
 

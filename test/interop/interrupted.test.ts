@@ -68,7 +68,7 @@ describe.each([
 ] as const)("%s, into Docker's registry", (_, push, moments) => {
   const { signal } = push;
 
-  it.for(moments)("leaves the tag as it was, after SIGKILL %s", async ([, moment], context) => {
+  it.for(moments)("does not change the tag after SIGKILL %s", async ([, moment], context) => {
     requirePeer(context, "docker-registry", hasRegistry);
     const interruption = { moment, signal: "SIGKILL" } as const;
     const { outcome, before, after, again } = await interrupt(push, interruption);
@@ -77,7 +77,7 @@ describe.each([
     await again();
   });
 
-  it.for(moments)(`leaves no upload either, after ${signal} %s`, async ([, moment], context) => {
+  it.for(moments)(`also leaves no upload after ${signal} %s`, async ([, moment], context) => {
     requirePeer(context, "docker-registry", hasRegistry);
     const result = await interrupt(push, { moment, signal });
     const { outcome, before, after, forgotten, uploads, broken, again } = result;

@@ -36,22 +36,25 @@ const PAIRS = [
 describe("skopeo of Debian (ocicrypt 1.0.3)", () => {
   const isThere = hasProgram("skopeo", "--version");
 
-  it.for(PAIRS)("opens what was encrypted for %s", async ([publicKey, privateKey], context) => {
-    requirePeer(context, "skopeo", isThere);
-    const encrypted = join(directory, `ours-${publicKey}`);
-    const result = await ocicrypt([
-      ...["encrypt", `oci:${plainLayout}:latest`, `oci:${encrypted}:latest`],
-      ...["-r", `jwe:${join(keys, publicKey)}`],
-    ]);
-    expect(result.stderr).toBe("");
-    const decrypted = join(directory, `skopeo-${publicKey}`);
-    const copy = await run("skopeo", [
-      ...["copy", "--quiet", "--decryption-key", join(keys, privateKey)],
-      ...[`oci:${encrypted}:latest`, `oci:${decrypted}:latest`],
-    ]);
-    expect(copy).toMatchObject({ status: 0, stderr: "" });
-    expect(layoutLayers(decrypted)).toEqual(layoutLayers(plainLayout));
-  });
+  it.for(PAIRS)(
+    "opens a layer that was encrypted for %s",
+    async ([publicKey, privateKey], context) => {
+      requirePeer(context, "skopeo", isThere);
+      const encrypted = join(directory, `ours-${publicKey}`);
+      const result = await ocicrypt([
+        ...["encrypt", `oci:${plainLayout}:latest`, `oci:${encrypted}:latest`],
+        ...["-r", `jwe:${join(keys, publicKey)}`],
+      ]);
+      expect(result.stderr).toBe("");
+      const decrypted = join(directory, `skopeo-${publicKey}`);
+      const copy = await run("skopeo", [
+        ...["copy", "--quiet", "--decryption-key", join(keys, privateKey)],
+        ...[`oci:${encrypted}:latest`, `oci:${decrypted}:latest`],
+      ]);
+      expect(copy).toMatchObject({ status: 0, stderr: "" });
+      expect(layoutLayers(decrypted)).toEqual(layoutLayers(plainLayout));
+    },
+  );
 
   it("opens a layer with each of several recipients", async (context) => {
     requirePeer(context, "skopeo", isThere);
@@ -72,7 +75,7 @@ describe("skopeo of Debian (ocicrypt 1.0.3)", () => {
 
   // Version 1.0.3 knows nothing of a JWK's "alg" and fails on EC ones.
   it.for(PAIRS.filter(([file]) => file.endsWith(".pem")))(
-    "encrypts for %s what opens here",
+    "encrypts for %s, and the layer opens here",
     async ([publicKey, privateKey], context) => {
       requirePeer(context, "skopeo", isThere);
       const encrypted = join(directory, `theirs-${publicKey}`);
@@ -113,39 +116,51 @@ describe("the Go implementation (ocicrypt 1.3.2)", () => {
     size: blob.byteLength,
   };
 
-  it.for(PAIRS)("opens what was encrypted for %s", async ([publicKey, privateKey], context) => {
-    requirePeer(context, "go", program !== undefined);
-    const layer = encryptLayer(blob, {
-      descriptor,
-      recipients: [jwe.recipient(readFileSync(join(keys, publicKey)))],
-    });
-    const input = await collect(layer.stream);
-    const { annotations } = await layer.finalize();
-    const file = join(directory, `${publicKey}.json`);
-    writeFileSync(file, JSON.stringify(annotations));
-    const args = ["decrypt", "-key", join(keys, privateKey), "-annotations", file];
-    const result = await run(program ?? "go", args, { input });
-    expect(result).toMatchObject({ status: 0, stderr: "" });
-    expect(result.stdout.equals(blob)).toBe(true);
-  });
+  it.for(PAIRS)(
+    "opens a layer that was encrypted for %s",
+    async ([publicKey, privateKey], context) => {
+      requirePeer(context, "go", program !== undefined);
+      const layer = encryptLayer(blob, {
+        descriptor,
+        recipients: [jwe.recipient(readFileSync(join(keys, publicKey)))],
+      });
+      const input = await collect(layer.stream);
+      const { annotations } = await layer.finalize();
+      const file = join(directory, `${publicKey}.json`);
+      writeFileSync(file, JSON.stringify(annotations));
+      const args = ["decrypt", "-key", join(keys, privateKey), "-annotations", file];
+      const result = await run(program ?? "go", args, { input });
+      expect(result).toMatchObject({ status: 0, stderr: "" });
+      expect(result.stdout.equals(blob)).toBe(true);
+    },
+  );
 
-  it.for(PAIRS)("encrypts for %s what opens here", async ([publicKey, privateKey], context) => {
-    requirePeer(context, "go", program !== undefined);
-    const file = join(directory, `go-${publicKey}.json`);
-    const { stdout } = await run(
-      program ?? "go",
-      [
-        ...["encrypt", "-recipient", `jwe:${join(keys, publicKey)}`, "-digest", descriptor.digest],
-        ...["-mediatype", descriptor.mediaType, "-annotations", file],
-      ],
-      { input: blob },
-    );
-    const annotations = JSON.parse(readFileSync(file, "utf8")) as Record<string, string>;
-    const layer = await decryptLayer(stdout, {
-      descriptor: { mediaType: `${descriptor.mediaType}+encrypted`, annotations },
-      keys: [jwe.key(readFileSync(join(keys, privateKey)))],
-    });
-    expect((await collect(layer.stream)).equals(blob)).toBe(true);
-    expect(layer.recordedDigest).toBe(descriptor.digest);
-  });
+  it.for(PAIRS)(
+    "encrypts for %s, and the layer opens here",
+    async ([publicKey, privateKey], context) => {
+      requirePeer(context, "go", program !== undefined);
+      const file = join(directory, `go-${publicKey}.json`);
+      const { stdout } = await run(
+        program ?? "go",
+        [
+          ...[
+            "encrypt",
+            "-recipient",
+            `jwe:${join(keys, publicKey)}`,
+            "-digest",
+            descriptor.digest,
+          ],
+          ...["-mediatype", descriptor.mediaType, "-annotations", file],
+        ],
+        { input: blob },
+      );
+      const annotations = JSON.parse(readFileSync(file, "utf8")) as Record<string, string>;
+      const layer = await decryptLayer(stdout, {
+        descriptor: { mediaType: `${descriptor.mediaType}+encrypted`, annotations },
+        keys: [jwe.key(readFileSync(join(keys, privateKey)))],
+      });
+      expect((await collect(layer.stream)).equals(blob)).toBe(true);
+      expect(layer.recordedDigest).toBe(descriptor.digest);
+    },
+  );
 });

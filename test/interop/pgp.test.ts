@@ -109,20 +109,20 @@ describe("GnuPG", () => {
     requirePeer(context, "gpg", hasGpg);
   };
 
-  it.for(names)("reads what was wrapped for its %s key", async (name, context) => {
+  it.for(names)("reads a message that was wrapped for its %s key", async (name, context) => {
     needs(context);
     const wrapped = await inHome(allHome, () => pgp.recipient(`${name}@example.org`).wrap(SECRET));
     expect(await gpg(allHome, ["--decrypt"], wrapped)).toEqual(SECRET);
   });
 
-  it.for(names)("writes for its %s key what opens here", async (name, context) => {
+  it.for(names)("writes a message for its %s key that opens here", async (name, context) => {
     needs(context);
     const wrapped = await gpg(allHome, ["--encrypt", "-r", `${name}@example.org`], SECRET);
     const opened = await secretKey(name).unwrap(wrapped);
     expect(opened && Buffer.from(opened)).toEqual(SECRET);
   });
 
-  it.for(names)("writes for its %s key, hidden, what opens here", async (name, context) => {
+  it.for(names)("writes a message for its hidden %s key that opens here", async (name, context) => {
     needs(context);
     const wrapped = await gpg(allHome, ["--encrypt", "-R", `${name}@example.org`], SECRET);
     const opened = await secretKey(name).unwrap(wrapped);
@@ -131,7 +131,7 @@ describe("GnuPG", () => {
     expect(await other.unwrap(wrapped)).toBeNull();
   });
 
-  it("writes for several of its keys what each of them opens here", async (context) => {
+  it("writes a message for several keys that each of them opens here", async (context) => {
     needs(context);
     const recipients = names.flatMap((name) => ["-r", `${name}@example.org`]);
     const wrapped = await gpg(allHome, ["--encrypt", ...recipients], SECRET);
@@ -141,7 +141,7 @@ describe("GnuPG", () => {
     }
   });
 
-  it("finds its keys by what they may be called", async (context) => {
+  it("finds its keys by each of their names", async (context) => {
     needs(context);
     const home = join(directory, "odd");
     mkdirSync(home, { mode: 0o700 });
@@ -171,7 +171,7 @@ describe("GnuPG", () => {
     }
   });
 
-  it("refuses keys as this does, once they are revoked", async (context) => {
+  it("rejects revoked keys, as this library does", async (context) => {
     needs(context);
     const home = join(directory, "revoked");
     mkdirSync(home, { mode: 0o700 });
@@ -214,7 +214,7 @@ describe("ocicrypt 1.3.2", () => {
     return goProgram ?? "";
   };
 
-  it.for(names)("opens what was wrapped for a %s key", async (name, context) => {
+  it.for(names)("opens a layer that was wrapped for a %s key", async (name, context) => {
     const program = needs(context);
     const { annotations, ciphertext } = await inHome(allHome, async () => {
       const layer = encryptLayer(plain, {
@@ -234,7 +234,7 @@ describe("ocicrypt 1.3.2", () => {
     expect(result.stdout.equals(plain)).toBe(true);
   });
 
-  it.for(names)("wraps for a %s key what opens here", async (name, context) => {
+  it.for(names)("wraps for a %s key, and the layer opens here", async (name, context) => {
     const program = needs(context);
     const file = join(directory, `theirs-${name}.json`);
     const about = ["-digest", digest, "-mediatype", TAR, "-annotations", file];
@@ -249,7 +249,7 @@ describe("ocicrypt 1.3.2", () => {
     expect(Buffer.from(await collect(stream)).equals(plain)).toBe(true);
   });
 
-  it("wraps for all keys at once what each opens here", async (context) => {
+  it("wraps for all keys at once, and each of them opens the layer here", async (context) => {
     const program = needs(context);
     const file = join(directory, "theirs-all.json");
     const recipients = names.flatMap((name) => ["-recipient", `pgp:${name}@example.org`]);
@@ -280,7 +280,7 @@ describe("skopeo of Debian (ocicrypt 1.0.3)", () => {
     expect(result).toMatchObject({ status: 0 });
   };
 
-  it.for(OLD_KINDS)("opens what was encrypted for a %s key", async (name, context) => {
+  it.for(OLD_KINDS)("opens a layer that was encrypted for a %s key", async (name, context) => {
     needs(context);
     const encrypted = join(directory, `skopeo-ours-${name}`);
     await inHome(oldHome, async () =>
@@ -293,7 +293,7 @@ describe("skopeo of Debian (ocicrypt 1.0.3)", () => {
     expect(layoutLayers(decrypted)).toEqual(layoutLayers(plainLayout));
   });
 
-  it.for(OLD_KINDS)("encrypts for a %s key what opens here", async (name, context) => {
+  it.for(OLD_KINDS)("encrypts for a %s key, and the layer opens here", async (name, context) => {
     needs(context);
     const encrypted = join(directory, `skopeo-theirs-${name}`);
     await copy(plainLayout, encrypted, "--encryption-key", `pgp:${name}@example.org`);

@@ -105,7 +105,7 @@ describe("ocicrypt in Go with SoftHSM", () => {
     { what: "a key file", recipient: () => keyFile("object=rsa2048") },
     { what: "a key file without a PIN", recipient: () => keyFile("object=rsa2048", "unused=1") },
     { what: "the public key", recipient: () => publicKey("rsa2048") },
-  ])("opens what is encrypted here for $what", async ({ recipient }) => {
+  ])("opens a layer that is encrypted here for $what", async ({ recipient }) => {
     const layer = await encrypt([await pkcs11.recipient(recipient(), { pkcs11js })]);
     expect(await goDecrypt(keyFile("object=rsa2048"), layer)).toEqual(PLAIN);
     await expect(goDecrypt(keyFile("id=%04"), layer)).rejects.toThrow("exit status 1");
@@ -114,13 +114,13 @@ describe("ocicrypt in Go with SoftHSM", () => {
   it.each([
     { what: "a key file", recipient: () => keyFile("object=rsa2048") },
     { what: "the public key", recipient: () => publicKey("rsa2048") },
-  ])("has what it encrypts for $what opened here", async ({ recipient }) => {
+  ])("encrypts for $what, and the layer opens here", async ({ recipient }) => {
     const layer = await goEncrypt([recipient()]);
     expect(await decrypt(layer, [await key("object=rsa2048")])).toEqual(PLAIN);
     await expectCode(decrypt(layer, [await key("id=%04")]), "NO_MATCHING_KEY");
   });
 
-  it("puts several recipients into one blob, which each of them opens here", async () => {
+  it("puts several recipients into one blob, which opens here for each", async () => {
     const layer = await goEncrypt([publicKey("rsa3072"), keyFile("id=%04"), publicKey("rsa2048")]);
     expect(layer.annotations["org.opencontainers.image.enc.keys.pkcs11"]).not.toContain(",");
     for (const path of ["object=rsa3072", "object=twin;id=%04", "object=rsa2048"]) {
@@ -139,13 +139,13 @@ describe("ocicrypt in Go with SoftHSM", () => {
     }
   });
 
-  it("opens in software here what it encrypts by the token", async () => {
+  it("encrypts with the token a layer that opens in software here", async () => {
     const layer = await goEncrypt([keyFile("object=imported-rsa2048")]);
     const software = await pkcs11.key(vectorFile("peers/layers/keys/rsa2048.pem"));
     expect(await decrypt(layer, [software])).toEqual(PLAIN);
   });
 
-  it("encrypts with SHA-256 what SoftHSM opens only here, by raw RSA", async () => {
+  it("encrypts with SHA-256 a layer that SoftHSM opens only here, with raw RSA", async () => {
     vi.stubEnv("OCICRYPT_OAEP_HASHALG", "sha256");
     const layer = await goEncrypt([publicKey("rsa3072")]);
     expect(await decrypt(layer, [await key("object=rsa3072")])).toEqual(PLAIN);
@@ -239,7 +239,7 @@ describe("SoftHSM", () => {
     await expectCode(decrypt(layers[0]!, [other]), "OBJECT_NOT_FOUND");
   });
 
-  it("shares a module with another part of the program, and leaves that logged in", async () => {
+  it("shares a module with another part of the program, and leaves it logged in", async () => {
     const layer = await encrypt([await pkcs11.recipient(publicKey("rsa2048"))]);
     vi.stubEnv("SOFTHSM2_CONF", join(directory, "tokens", "softhsm2.conf"));
     const cryptoki = new pkcs11js!.PKCS11();
@@ -258,7 +258,7 @@ describe("SoftHSM", () => {
     }
   });
 
-  it("is not asked again with a PIN that it has refused, and is with the right one", async () => {
+  it("does not get a rejected PIN again, but gets the right PIN", async () => {
     const layer = await encrypt([await pkcs11.recipient(publicKey("rsa2048"))]);
     const file = keyFile("object=rsa2048", "pin-value=wr0ng-pin");
     for (const message of ["the token rejected the PIN", "does not try it again"]) {
@@ -332,7 +332,7 @@ describe("SoftHSM", () => {
 });
 
 describe("NSS softoken, which has OAEP with SHA-256", () => {
-  it("unwraps by OAEP in the token, with both hashes", async (context) => {
+  it("unwraps with OAEP in the token, with both hashes", async (context) => {
     requirePeer(context, "libsoftokn3.so", SOFTOKEN !== undefined);
     const module = softoken(join(directory, "nss"));
     makeSoftokenKey(module);

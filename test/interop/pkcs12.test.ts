@@ -106,7 +106,7 @@ describe("openssl pkcs12", () => {
     ["a MAC with MD5", [...PAIR, "-macalg", "md5"], "KEY_UNSUPPORTED"],
     ["1000001 iterations", [...PAIR, "-iter", "1000001"], "KEY_UNSUPPORTED"],
     ["certificates only", ["-nokeys", "-in", CERTIFICATE], "KEY_IS_PUBLIC"],
-  ])("is refused: %s", async ([, args, code], context) => {
+  ])("is rejected: %s", async ([, args, code], context) => {
     requirePeer(context, "openssl", isThere);
     const bytes = readFileSync(await exportFile(PASSWORD, args));
     await expectCode(readPkcs12(bytes, { password: PASSWORD }), code);

@@ -93,7 +93,7 @@ describe("the Go implementation (ocicrypt 1.3.2)", () => {
     return { cipher: result.stdout, annotations };
   }
 
-  it.for(PAIRS)("opens what was encrypted for %s", async (pair, context) => {
+  it.for(PAIRS)("opens a layer that was encrypted for %s", async (pair, context) => {
     requirePeer(context, "go", program !== "");
     const [certificate, privateKey] = pair;
     const layer = await encryptHere([recipientOf(certificate)]);
@@ -102,7 +102,7 @@ describe("the Go implementation (ocicrypt 1.3.2)", () => {
     expect(result.stdout.equals(blob)).toBe(true);
   });
 
-  it("opens for each of several recipients, each alone and in a group", async (context) => {
+  it("opens for each of several recipients, alone and in a group", async (context) => {
     requirePeer(context, "go", program !== "");
     const certificates = DISTINCT.map(([certificate]) => readFileSync(certificate));
     for (const recipients of [
@@ -121,7 +121,7 @@ describe("the Go implementation (ocicrypt 1.3.2)", () => {
     }
   });
 
-  it.for(PAIRS)("encrypts for %s what opens here", async (pair, context) => {
+  it.for(PAIRS)("encrypts for %s, and the layer opens here", async (pair, context) => {
     requirePeer(context, "go", program !== "");
     const [certificate, privateKey] = pair;
     const { cipher, annotations } = await encryptThere(certificate);
@@ -134,7 +134,7 @@ describe("the Go implementation (ocicrypt 1.3.2)", () => {
     }
   });
 
-  it("encrypts for several what opens here with each of them", async (context) => {
+  it("encrypts for several recipients, and the layer opens here with each", async (context) => {
     requirePeer(context, "go", program !== "");
     const certificates = DISTINCT.map(([certificate]) => certificate);
     const { cipher, annotations } = await encryptThere(...certificates);
@@ -198,7 +198,7 @@ describe("skopeo of Debian (ocicrypt 1.0.3)", () => {
     }
   });
 
-  it("encrypts what opens here with each key", async (context) => {
+  it("encrypts layers that open here with each key", async (context) => {
     requirePeer(context, "skopeo", isThere);
     const encrypted = newLayout();
     const pairs = [...DISTINCT, PAIRS[4]];

@@ -125,7 +125,7 @@ describe("the Go implementation (ocicrypt 1.3.2) opens a layer", () => {
   /** The first layer of each of these images, which were made of one. */
   const plain = layoutLayers(join(LAYOUTS, "plain"))[0]!.bytes;
 
-  it("for those who were there and those who were added, and not for those removed", async (context) => {
+  it("for existing and added recipients, but not for removed recipients", async (context) => {
     requirePeer(context, "go", program !== "");
     const { path, source, destination } = await copyOf(
       "ocicrypt-1.3.2/jwe-rsa2048-jwk-RSA-OAEP-256",
@@ -169,7 +169,7 @@ describe("the Go implementation (ocicrypt 1.3.2) opens a layer", () => {
     },
   );
 
-  it("that was rotated, for the new recipients only", async (context) => {
+  it("that was rotated, only for the new recipients", async (context) => {
     requirePeer(context, "go", program !== "");
     const { source } = await copyOf("skopeo-1.9.3/mixed-jwe-pkcs7-pgp");
     const { path, destination } = await place(join(directory, "rotated"));
@@ -179,7 +179,7 @@ describe("the Go implementation (ocicrypt 1.3.2) opens a layer", () => {
   });
 });
 
-it("a recipient that Go wrote is known by its kid or its certificate", async () => {
+it("a recipient that Go wrote is recognised by its kid or certificate", async () => {
   const images: [string, Person][] = [
     ["ocicrypt-1.3.2/jwe-rsa2048-jwk-RSA-OAEP-256", rsaJwk()],
     ["ocicrypt-1.3.2/pkcs7-rsa3072", CERTIFICATE],

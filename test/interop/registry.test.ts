@@ -110,7 +110,7 @@ describe("Docker's registry and skopeo", () => {
     await push(`${plainLayout}:latest`, registry.at("plain"));
   });
 
-  it("open what was encrypted from registry to registry", async (context) => {
+  it("open an image that was encrypted from registry to registry", async (context) => {
     requireBoth(context);
     const to = registry.at("secret", "v1");
     const digest = await encrypt(registry.at("plain"), to);
@@ -122,7 +122,7 @@ describe("Docker's registry and skopeo", () => {
     expect(registry.uploads("secret")).toEqual([]);
   });
 
-  it("store what was decrypted from registry to registry as it was", async (context) => {
+  it("store the original image after decryption from registry to registry", async (context) => {
     requireBoth(context);
     await encrypt(registry.at("plain"), registry.at("there"));
     const digest = await decrypt(registry.at("there"), registry.at("back", "v2"));
@@ -132,7 +132,7 @@ describe("Docker's registry and skopeo", () => {
     expect(diffIds(layout)).toEqual(diffIds(plainLayout));
   });
 
-  it("encrypt what is decrypted here", async (context) => {
+  it("encrypt an image that is decrypted here", async (context) => {
     requireBoth(context);
     const publicKey = `jwe:${keyFile("ec256.pub.pem")}`;
     await push(`${plainLayout}:latest`, registry.at("theirs"), "--encryption-key", publicKey);
@@ -175,7 +175,7 @@ describe("Docker's registry and skopeo", () => {
     expect(registry.uploads("mounted")).toEqual([]);
   });
 
-  it("have nothing open when an image fails", async (context) => {
+  it("have no open upload after an image fails", async (context) => {
     requireBoth(context);
     const destination = await registryDestination(registry.at("failed"), {
       ...nobody,
@@ -191,7 +191,7 @@ describe("Docker's registry and skopeo", () => {
     await expectCode(registrySource(registry.at("failed"), nobody).resolve(), "IMAGE_NOT_FOUND");
   });
 
-  it("take a blob in several chunks, and not by another digest", async (context) => {
+  it("accept a blob in several chunks, but not with another digest", async (context) => {
     requireBoth(context);
     const bytes = randomBytes(55_555);
     const options = { ...nobody, chunkSize: 10_000 };
@@ -224,7 +224,7 @@ describe("Docker's registry and skopeo", () => {
     expect(await listReferrers(registry.at("plain"), subject, nobody)).toEqual([]);
   });
 
-  it("go on with a download that was cut", async (context) => {
+  it("resume a download that was interrupted", async (context) => {
     requireBoth(context);
     const bytes = randomBytes(5_000_000);
     const destination = await registryDestination(registry.at("cut"), nobody);
@@ -239,7 +239,7 @@ describe("Docker's registry and skopeo", () => {
     expect(proxy.connections).toBeLessThanOrEqual(3);
   });
 
-  it("go on with an upload that was cut in its first chunk", async (context) => {
+  it("resume an upload that was interrupted in its first chunk", async (context) => {
     requireBoth(context);
     const bytes = randomBytes(5_000_000);
     const proxy = await cuttingProxy(registry.host, { sent: 1_500_000 });
@@ -278,7 +278,7 @@ describe("a registry with a password", () => {
   const PASSWORD = "U*U";
   const HASH = "$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW";
 
-  it("opens with what skopeo login left", async (context) => {
+  it("opens with the credentials of skopeo login", async (context) => {
     requireBoth(context);
     const file = join(directory, "htpasswd");
     writeFileSync(file, `user:${HASH}\n`);
@@ -309,7 +309,7 @@ describe("logging in", () => {
   const PASSWORD = "U*U";
   const HASH = "$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW";
 
-  it("is read by skopeo, and skopeo's by the command, which also logs out of it", async (context) => {
+  it("is read by skopeo, and the command reads and removes skopeo's login", async (context) => {
     requireBoth(context);
     const file = join(directory, "login-htpasswd");
     writeFileSync(file, `user:${HASH}\n`);
@@ -352,7 +352,7 @@ describe("logging in", () => {
 });
 
 describe("a registry with a token service", () => {
-  it("opens with tokens for what is done", async (context) => {
+  it("opens with tokens for each operation", async (context) => {
     requireBoth(context);
     const user = { username: "user", password: "pass:word" };
     const service = await tokenService(directory, user);
@@ -385,7 +385,7 @@ describe("a registry with a token service", () => {
 });
 
 describe("a registry with TLS", () => {
-  it("is trusted by its own authority only", async (context) => {
+  it("is trusted only with its own authority", async (context) => {
     requireBoth(context);
     const certificate = makeCertificate(directory, "tls");
     const registry = await dockerRegistry(directory, { tls: certificate });

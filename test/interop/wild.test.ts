@@ -86,7 +86,7 @@ async function registryLayers(repository: string, tag: string): Promise<string[]
 }
 
 describe("an image in Docker's registry", () => {
-  it("gets one new layer where one of five has changed, with --reuse", async (context) => {
+  it("gets one new layer if one of five has changed, with --reuse", async (context) => {
     requireRegistry(context);
     const layers = await Promise.all(
       ["a", "b", "c", "d", "e"].map((name) => layer(name, { content: randomBytes(200_000) })),
@@ -116,7 +116,7 @@ describe("an image in Docker's registry", () => {
     expect(back.image.digest).toBe(descriptor.digest);
   });
 
-  it("comes back with the digests of its platforms and attestations", async (context) => {
+  it("is restored with the digests of its platforms and attestations", async (context) => {
     requireRegistry(context);
     const layout = newDirectory();
     const { index } = await multiPlatform(layout);
@@ -142,7 +142,7 @@ describe("an image in Docker's registry", () => {
 });
 
 describe("what is no image, in Docker's registry", () => {
-  it.for(ARTIFACTS)("comes back as it was: $name", async ({ name, layers, options }, context) => {
+  it.for(ARTIFACTS)("is restored unchanged: $name", async ({ name, layers, options }, context) => {
     requireRegistry(context);
     const layout = newDirectory();
     const { descriptor } = await layoutOf(layout, layers, options);
@@ -259,19 +259,22 @@ describe("images of other tools", () => {
     expect(diffIds(layout)).toEqual(diffIds(PLAIN));
   });
 
-  it.for(TOOLS)("$program encrypts into a registry what we open", async (peer, context) => {
-    requireRegistry(context);
-    requirePeer(context, peer.program, peer.isThere);
-    if (peer === podman && !isPodmanOf44) context.skip("podman encrypts from 4.4 on");
-    const image = `${registry.host}/of-${peer.program}:1`;
-    await peer.encrypt(PLAIN, image);
-    const layout = newDirectory();
-    const { layers } = await decrypt(`docker://${image}`, `oci:${layout}`);
-    expect(layers).toHaveLength(diffIds(PLAIN).length);
-    expect(diffIds(layout)).toEqual(diffIds(PLAIN));
-  });
+  it.for(TOOLS)(
+    "$program encrypts into a registry an image that we open",
+    async (peer, context) => {
+      requireRegistry(context);
+      requirePeer(context, peer.program, peer.isThere);
+      if (peer === podman && !isPodmanOf44) context.skip("podman encrypts from 4.4 on");
+      const image = `${registry.host}/of-${peer.program}:1`;
+      await peer.encrypt(PLAIN, image);
+      const layout = newDirectory();
+      const { layers } = await decrypt(`docker://${image}`, `oci:${layout}`);
+      expect(layers).toHaveLength(diffIds(PLAIN).length);
+      expect(diffIds(layout)).toEqual(diffIds(PLAIN));
+    },
+  );
 
-  it("an image that buildah built comes back as it was", async (context) => {
+  it("an image that buildah built is restored unchanged", async (context) => {
     requirePeer(context, "buildah", hasBuildah);
     const files = newDirectory();
     writeFileSync(join(files, "secret.txt"), "the recipe\n");
@@ -284,7 +287,7 @@ describe("images of other tools", () => {
     expect(image.digest).toBe((await readEntries(built))[0]?.digest);
   });
 
-  it("umoci unpacks what we decrypted", async (context) => {
+  it("umoci unpacks an image that we decrypted", async (context) => {
     requirePeer(context, "umoci", hasProgram("umoci", "--version"));
     const layout = newDirectory();
     const secret = randomBytes(70_000);

@@ -117,7 +117,7 @@ function watching(): { fetch: Fetch; seen: string[] } {
 }
 
 describe("zot and skopeo", () => {
-  it("open what was encrypted from a layout", async (context) => {
+  it("open an image that was encrypted from a layout", async (context) => {
     requireBoth(context);
     const { image } = await encryptImage(plain, await to("secret", "v1"), alice);
     expect(digestOf(await raw(url("secret", "v1")))).toBe(image.digest);
@@ -130,7 +130,7 @@ describe("zot and skopeo", () => {
     expect(zot.uploads("secret")).toEqual([]);
   });
 
-  it("store what was decrypted from registry to registry as it was", async (context) => {
+  it("store the original image after decryption from registry to registry", async (context) => {
     requireBoth(context);
     await encryptInto("there");
     const { image } = await decryptImage(from("there"), await to("back", "v2"), alice);
@@ -141,7 +141,7 @@ describe("zot and skopeo", () => {
     expect(diffIds(layout)).toEqual(diffIds(plainLayout));
   });
 
-  it("encrypt what is decrypted here", async (context) => {
+  it("encrypt an image that is decrypted here", async (context) => {
     requireBoth(context);
     const encryption = ["--encryption-key", `jwe:${keyFile("ec256.pub.pem")}`];
     const push = ["copy", "-q", "--dest-tls-verify=false", ...encryption];
@@ -155,7 +155,7 @@ describe("zot and skopeo", () => {
     expect(diffIds(layout)).toEqual(diffIds(plainLayout));
   });
 
-  it("know the platforms and attestations of an index", async (context) => {
+  it("support the platforms and attestations of an index", async (context) => {
     requireBoth(context);
     const path = newLayout();
     const { index, arm64 } = await multiPlatform(path);
@@ -187,7 +187,7 @@ describe("zot and skopeo", () => {
 });
 
 describe("an image in zot", () => {
-  it("gets and loses recipients where it is", async (context) => {
+  it("gets and loses recipients in place", async (context) => {
     requireZot(context);
     const layers = await encryptInto("edited");
     const here = await from("edited").resolve();
@@ -240,7 +240,7 @@ describe("an image in zot", () => {
     await expectCode(again, "NO_MATCHING_KEY");
   });
 
-  it("keeps the layers of an earlier one", async (context) => {
+  it("keeps the layers of an earlier image", async (context) => {
     requireZot(context);
     const before = await encryptInto("kept", "1");
     const { fetch, seen } = watching();
@@ -276,7 +276,7 @@ describe("an image in zot", () => {
     }
   });
 
-  it("takes over the config that another repository has", async (context) => {
+  it("mounts the config that another repository has", async (context) => {
     requireZot(context);
     const layers = await encryptInto("first-place");
     const { fetch, seen } = watching();
@@ -331,14 +331,14 @@ describe("an image in zot", () => {
     expect(await listReferrers(zot.at("not/there"), opened.image.digest, nobody)).toEqual([]);
   });
 
-  it("is not found where it is not", async (context) => {
+  it("is not found in another place", async (context) => {
     requireZot(context);
     await encryptInto("found");
     await expectCode(from("found", "other").resolve(), "IMAGE_NOT_FOUND");
     await expectCode(from("never/pushed").resolve(), "IMAGE_NOT_FOUND");
   });
 
-  it("has a manifest of 4 MiB, and not more", async (context) => {
+  it("has a manifest of at most 4 MiB", async (context) => {
     requireZot(context);
     const destination = await to("sizes");
     const write = async (size: number): Promise<string> => {
@@ -366,7 +366,7 @@ describe("a blob in zot", () => {
     ["of one byte more", 10_001],
     ["of a single byte", 1],
     ["without bytes", 0],
-  ] as const)("goes there %s", async ([, size], context) => {
+  ] as const)("is uploaded %s", async ([, size], context) => {
     requireZot(context);
     const bytes = randomBytes(size);
     const blob = blobOf(bytes);
@@ -383,7 +383,7 @@ describe("a blob in zot", () => {
     expect(zot.uploads("chunks")).toEqual([]);
   });
 
-  it("does not go there by another digest", async (context) => {
+  it("is not uploaded with another digest", async (context) => {
     requireZot(context);
     const bytes = randomBytes(55_555);
     const wrong = { ...blobOf(bytes), digest: digestOf("wrong") };
@@ -408,7 +408,7 @@ describe("a blob in zot", () => {
     await expectCode(from("failed").resolve(), "IMAGE_NOT_FOUND");
   });
 
-  it("goes on with a download that was cut", async (context) => {
+  it("is resumed after an interrupted download", async (context) => {
     requireZot(context);
     const bytes = randomBytes(5_000_000);
     const blob = blobOf(bytes);
@@ -422,7 +422,7 @@ describe("a blob in zot", () => {
     expect(proxy.connections).toBeLessThanOrEqual(3);
   });
 
-  it("goes there again when its first chunk was cut", async (context) => {
+  it("is uploaded again when its first chunk was interrupted", async (context) => {
     requireZot(context);
     const bytes = randomBytes(5_000_000);
     const blob = blobOf(bytes);
@@ -435,7 +435,7 @@ describe("a blob in zot", () => {
     expect(zot.uploads("cut-first")).toEqual([]);
   });
 
-  it("is given up when a later chunk was cut, since zot drops the upload", async (context) => {
+  it("fails when a later chunk was interrupted, because zot drops the upload", async (context) => {
     requireZot(context);
     const bytes = randomBytes(5_000_000);
     const blob = blobOf(bytes);
@@ -449,7 +449,7 @@ describe("a blob in zot", () => {
     expect(zot.uploads("cut-later")).toEqual([]);
   });
 
-  it("is sent from its start, as part of an image, when a later chunk was cut", async (context) => {
+  it("is sent again from its start, as part of an image, when a later chunk was interrupted", async (context) => {
     requireZot(context);
     const layout = newLayout();
     const large = layerOf(randomBytes(3_000_000), { mediaType: TAR });
@@ -470,7 +470,7 @@ describe("a zot with a password", () => {
   const PASSWORD = "U*U";
   const HASH = "$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW";
 
-  it("opens with what skopeo login left", async (context) => {
+  it("opens with the credentials of skopeo login", async (context) => {
     requireBoth(context);
     const htpasswd = join(directory, "htpasswd");
     writeFileSync(htpasswd, `user:${HASH}\n`);

@@ -19,7 +19,7 @@ describe("verified", () => {
     ["both", { size, digest }],
     ["an empty digest", { size, digest: "" }],
     ["sha512", { digest: `sha512:${createHash("sha512").update(bytes).digest("hex")}` }],
-  ])("passes content through that is what is expected: %s", async (_, expected) => {
+  ])("passes expected content through: %s", async (_, expected) => {
     expect((await collect(verified(bytes, expected))).equals(bytes)).toBe(true);
     expect((await collect(verified(chunked(bytes, 999), expected))).equals(bytes)).toBe(true);
   });
@@ -42,11 +42,11 @@ describe("verified", () => {
     ["a size above 2^53", { size: 2 ** 53 }, "DESCRIPTOR_INVALID"],
     ["what is not a digest", { digest: "sha256:abc" }, "DESCRIPTOR_INVALID"],
     ["an unknown digest", { digest: `md5:${"0".repeat(32)}` }, "DESCRIPTOR_INVALID"],
-  ] as const)("refuses content when %s is expected", async (_, expected, code) => {
+  ] as const)("rejects content when %s is expected", async (_, expected, code) => {
     await expectCode(collect(verified(bytes, expected)), code);
   });
 
-  it("gives no byte beyond the size, and does not read on", async () => {
+  it("emits no byte beyond the size, and stops reading", async () => {
     const source = watched(Array.from({ length: 9 }, () => Buffer.alloc(64 * 1024)));
     const { bytes: seen, error } = await drain(verified(source, { size: 100_000 }));
     await expectCode(() => rethrow(error), "BLOB_SIZE_MISMATCH");
@@ -66,7 +66,7 @@ describe("verified", () => {
 });
 
 describe("checkContent", () => {
-  it("reports too much at once, and too little at the end", async () => {
+  it("reports excess content immediately, and missing content at the end", async () => {
     const check = checkContent({ size: 3 });
     check.update(Buffer.from("ab"));
     await expectCode(() => {

@@ -52,7 +52,7 @@ describe("parts", () => {
     ["a Node stream", () => Readable.from([bytes.subarray(0, 9), bytes.subarray(9)])],
     ["a web stream", () => new Blob([bytes]).stream()],
     ["a fetch body", () => new Response(bytes).body!],
-  ])("gives all of %s", async (_, source) => {
+  ])("yields all of %s", async (_, source) => {
     expect((await collect(parts(source()))).equals(bytes)).toBe(true);
   });
 
@@ -78,7 +78,7 @@ describe("parts", () => {
     expect(found).toEqual(expected);
   });
 
-  it("never gives an empty part", async () => {
+  it("never yields an empty part", async () => {
     expect(await sizes(watched([new Uint8Array(0), new Uint8Array(100 * KIB)]))).toEqual([
       100 * KIB,
     ]);
@@ -111,13 +111,13 @@ describe("parts", () => {
     [{}],
     [7],
   ];
-  it.each(WRONG)("refuses a source that yields %s, and closes it", expectRefused);
+  it.each(WRONG)("rejects a source that yields %s, and closes it", expectRefused);
   it.each<[unknown]>([[undefined], [null]])(
-    "refuses a source that yields %s, and closes it",
+    "rejects a source that yields %s, and closes it",
     expectRefused,
   );
 
-  it("passes on what the source throws", async () => {
+  it("passes on the source's error", async () => {
     const reason = new Error("network");
     async function* failing(): AsyncGenerator<Uint8Array> {
       yield* chunked(pattern(10), 5);
@@ -140,7 +140,7 @@ describe("parts", () => {
     it.each([
       ["bytes", pattern(3)],
       ["a source", watched([pattern(3)])],
-    ])("that is aborted already, takes nothing from %s", async (_, source) => {
+    ])("that is already aborted, reads nothing from %s", async (_, source) => {
       const reason = new Error("enough");
       await expect(collect(parts(source, AbortSignal.abort(reason)))).rejects.toBe(reason);
       if ("pulled" in source) expect(source.pulled).toBe(0);
@@ -217,7 +217,7 @@ describe("toReadableStream", () => {
     }
   }
 
-  it("gives what the generator yields", async () => {
+  it("emits what the generator yields", async () => {
     expect(await collect(toReadableStream(numbers))).toEqual(Buffer.from([0, 1, 2]));
   });
 
@@ -240,7 +240,7 @@ describe("toReadableStream", () => {
     await reader.cancel();
   });
 
-  it("fails with what the generator throws", async () => {
+  it("fails with the generator's error", async () => {
     const reason = new Error("broken");
     const stream = toReadableStream(async function* () {
       yield* numbers();

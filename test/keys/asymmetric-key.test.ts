@@ -49,7 +49,7 @@ describe("public keys that protect nothing are rejected", () => {
     );
   });
 
-  it("EC with parameters of its own", async () => {
+  it("EC with its own parameters", async () => {
     const { publicKey } = generateKeyPairSync("ec", {
       namedCurve: "P-256",
       paramEncoding: "explicit",

@@ -41,7 +41,7 @@ describe("derKind", () => {
     expect(derKind(privateKey.export({ type: "sec1", format: "der" }))).toBe("sec1");
   });
 
-  it.each(FILES)("%s, cut or with something behind it, is nothing", (_, bytes) => {
+  it.each(FILES)("%s, cut off or followed by other bytes, is not recognised", (_, bytes) => {
     for (const size of [0, 1, 2, 3, 4, 10, bytes.length >> 1, bytes.length - 1]) {
       expect(derKind(bytes.subarray(0, size))).toBeUndefined();
     }
@@ -60,11 +60,11 @@ describe("derKind", () => {
     ["a length that is cut", [0x30, 0x84, 0xff]],
     ["a member beyond the end", [0x30, 4, 0x02, 0x7f, 0, 0]],
     ["an algorithm and an integer", [0x30, 8, 0x30, 3, 0x06, 1, 0, 0x02, 1, 0]],
-  ])("%s is nothing", (_, bytes) => {
+  ])("%s is not recognised", (_, bytes) => {
     expect(derKind(Uint8Array.from(bytes))).toBeUndefined();
   });
 
-  it("takes any bytes without throwing", () => {
+  it("accepts any bytes without throwing", () => {
     const random = fc.uint8Array({ maxLength: 80 });
     const sequence = random.map((bytes) => Uint8Array.from([0x30, bytes.length, ...bytes]));
     fc.assert(

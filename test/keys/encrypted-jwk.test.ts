@@ -18,7 +18,7 @@ const withHeader = (members: object): Record<string, unknown> => ({
 });
 
 describe.each(["flattened.json", "compact.txt"])("the encrypted JWK %s", (name) => {
-  it("opens with its password only", async () => {
+  it("opens only with its password", async () => {
     expect(recognizeKeyFile(fixture(name))).toBe("private key");
     const expected = createPrivateKey(vectorFile("keys/ec-p256.pem"));
     for (const input of [fixture(name), fixture(name).toString()]) {

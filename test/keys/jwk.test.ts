@@ -131,7 +131,7 @@ describe("readJwks", () => {
     ["a set with one private key", { keys: [EC.public, RSA.private] }, "public", "KEY_IS_PRIVATE"],
     ["a set of public keys as private", { keys: [EC.public] }, "private", "KEY_IS_PUBLIC"],
     ["a set in a set", { keys: [{ keys: [EC.public] }] }, "public", "KEY_UNSUPPORTED"],
-  ])("refuses %s", async (_, jwk, half, code) => {
+  ])("rejects %s", async (_, jwk, half, code) => {
     const error = await expectCode(() => readJwks(deepFreeze(jwk), half), code);
     expect(error.message.length).toBeLessThan(300);
     expect(error.cause).toBeUndefined();
@@ -152,12 +152,12 @@ describe("readJwks", () => {
     expect(readJwks({ keys: privateKeys }, "private").map(({ kid }) => kid)).toEqual(["ec-p256"]);
   });
 
-  it("takes alg and kid only where they are text", () => {
+  it("uses alg and kid only if they are text", () => {
     const [read] = readJwks({ ...EC.public, alg: 7, kid: { a: 1 } }, "public");
     expect(Object.keys(read!)).toEqual(["key"]);
   });
 
-  it("imports the key that it was given", () => {
+  it("imports the given key", () => {
     const { privateKey } = ecPair("P-521");
     const [read] = readJwks(privateKey.export({ format: "jwk" }), "private");
     const der = { type: "pkcs8", format: "der" } as const;
@@ -166,7 +166,7 @@ describe("readJwks", () => {
     expect(readJwks(RSA.private, "private")[0]!.key.export(der)).toEqual(pem.export(der));
   });
 
-  it("is not led astray by inherited members", async () => {
+  it("ignores inherited members", async () => {
     const inherited = Object.create(EC.public) as Jwk;
     await expectCode(() => readJwks({ ...inherited }, "public"), "KEY_UNSUPPORTED");
     const text = `{"__proto__":${JSON.stringify(EC.public)}}`;

@@ -22,13 +22,13 @@ describe("readKeyMaterial", () => {
     ["a JWK", JWK, "jwk"],
     ["a JWK with a byte order mark", `\uFEFF${JWK}`, "jwk"],
     ["a JWK with space around", `\r\n\t ${JWK} \n`, "jwk"],
-  ])("tells %s, as text and as bytes", (_, text, form) => {
+  ])("recognises %s, as text and as bytes", (_, text, form) => {
     expect(readKeyMaterial(text).form).toBe(form);
     expect(readKeyMaterial(Buffer.from(text)).form).toBe(form);
     expect(readKeyMaterial(Uint8Array.from(Buffer.from(text))).form).toBe(form);
   });
 
-  it("tells DER, as bytes and not as text", async () => {
+  it("recognises DER as bytes, but not as text", async () => {
     expect(readKeyMaterial(DER)).toEqual({ form: "der", kind: "spki", bytes: DER });
     await expectCode(() => readKeyMaterial(DER.toString("latin1")), "KEY_UNRECOGNIZED");
     expect(readKeyMaterial(DER.toString("base64"))).toEqual({
@@ -38,7 +38,7 @@ describe("readKeyMaterial", () => {
     });
   });
 
-  it("takes an object for a JWK", () => {
+  it("treats an object as a JWK", () => {
     const value = JSON.parse(JWK) as Record<string, unknown>;
     expect(readKeyMaterial(value)).toEqual({ form: "jwk", value });
   });
@@ -61,7 +61,7 @@ describe("readKeyMaterial", () => {
     ["too much text", PEM.padEnd(MIB + 1, " "), /larger/],
     ["too many bytes", new Uint8Array(MIB + 1), /larger/],
     ["an endless JWK", `{"a":"${"x".repeat(2 * MIB)}"}`, /larger/],
-  ])("refuses %s", async (_, input, reason) => {
+  ])("rejects %s", async (_, input, reason) => {
     const error = await expectCode(() => readKeyMaterial(input), "KEY_UNRECOGNIZED");
     expect(error.message).toMatch(reason);
   });
@@ -152,14 +152,14 @@ describe("recoverKeyFile", () => {
   });
 
   it.each(["x".repeat(64), "hunter2", "correct horse battery staple ".repeat(9), ""])(
-    "leaves other text alone: %j",
+    "does not change other text: %j",
     (text) => {
       expect(recoverKeyFile(text)).toBe(text.trim());
       expect(recoverKeyFile(Buffer.from(text))).toBe(text.trim());
     },
   );
 
-  it("does not unwrap base64 without end", async () => {
+  it("limits the layers of base64", async () => {
     let text = PRIVATE_PEM;
     for (let i = 0; i < 10; i++) text = Buffer.from(text).toString("base64");
     await expectCode(() => recognizeKeyFile(text), "KEY_UNRECOGNIZED");
@@ -203,7 +203,7 @@ describe("other programs' files are rejected by name, with the command that conv
   });
 });
 
-it("rejects a megabyte of blank lines at once", async () => {
+it("rejects a megabyte of blank lines fast", async () => {
   const start = performance.now();
   for (const text of ["\n".repeat(1_000_000), " \n".repeat(500_000), "\t".repeat(1_000_000)]) {
     await expectCode(() => recognizeKeyFile(Buffer.from(`${text}x`)), "KEY_UNRECOGNIZED");

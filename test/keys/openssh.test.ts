@@ -73,7 +73,7 @@ describe("OpenSSH private keys", () => {
     expect(Buffer.from((await jwe.key(file(name)).unwrap(wrapped)) ?? [])).toEqual(secret);
   });
 
-  it.each(LOCKED)("opens %s with its password only", async (name) => {
+  it.each(LOCKED)("opens %s only with its password", async (name) => {
     const [read] = await readPrivateKeys(file(name), { password: "secret" });
     expect(createPublicKey(read!.key).export({ type: "spki", format: "der" })).toEqual(spki(name));
     await expectCode(readPrivateKeys(file(name)), "PASSWORD_MISSING");
@@ -130,7 +130,7 @@ describe("OpenSSH private keys", () => {
     await expectCode(readPrivateKeys(pem), "KEY_UNRECOGNIZED");
   });
 
-  it("reads what ssh-keygen makes of PKCS#8, too", async () => {
+  it("reads keys that ssh-keygen converted from PKCS#8", async () => {
     const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
     const pem = privateKey.export({ type: "sec1", format: "pem" });
     const [read] = await readPrivateKeys(pem);

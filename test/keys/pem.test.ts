@@ -30,7 +30,7 @@ describe("pemBlocks", () => {
     ]);
   });
 
-  it("finds whatever was put into a file, in its order", () => {
+  it("finds all blocks of a file in order", () => {
     const label = fc.stringMatching(/^[A-Z0-9 ]{1,12}$/);
     const body = fc.base64String({ maxLength: 64 });
     const between = fc.stringMatching(/^[a-z:. \n]{0,20}$/);

@@ -93,7 +93,7 @@ describe("readPkcs12", () => {
     ["pbmac1", PASSWORD, ...ec],
     ["pbmac1-unicode", "Zürich, пароль", ...ec],
     ["ber", PASSWORD, ...ec],
-  ])("opens %s.p12 with its password only", async (name, password, keys, certificates) => {
+  ])("opens %s.p12 only with its password", async (name, password, keys, certificates) => {
     const bytes = fixture(name);
     const before = Buffer.from(bytes);
     await expectContents(bytes, password, keys, certificates);
@@ -108,7 +108,7 @@ describe("readPkcs12", () => {
     }
   });
 
-  it("reads a key that no scheme here has use for", async () => {
+  it("reads a key that no scheme supports", async () => {
     const { privateKeys } = await readPkcs12(fixture("ed25519"), { password: PASSWORD });
     expect(privateKeys.map(({ asymmetricKeyType }) => asymmetricKeyType)).toEqual(["ed25519"]);
   });
@@ -118,7 +118,7 @@ describe("readPkcs12", () => {
     ["rc4-key", "KEY_UNSUPPORTED"],
     ["key-iterations", "KEY_UNSUPPORTED"],
     ["certificate-only", "KEY_IS_PUBLIC"],
-  ])("refuses %s.p12 once its password is right", async (name, code) => {
+  ])("rejects %s.p12 if the password is right", async (name, code) => {
     await expectCode(readPkcs12(fixture(name), { password: PASSWORD }), code);
     // Nothing of what the file says is looked at before its MAC is right.
     await expectCode(readPkcs12(fixture(name), { password: "wrong" }), "PASSWORD_WRONG");
@@ -126,7 +126,7 @@ describe("readPkcs12", () => {
   });
 
   it.each(["no-mac", "plain-no-mac", "mac-md5", "mac-iterations"])(
-    "refuses %s.p12 whatever the password",
+    "rejects %s.p12 whatever the password",
     async (name) => {
       for (const password of [PASSWORD, "wrong", undefined]) {
         await expectCode(readPkcs12(fixture(name), { password }), "KEY_UNSUPPORTED");
@@ -143,7 +143,7 @@ describe("readPkcs12", () => {
   });
 });
 
-describe("the structure of a PKCS #12 file", () => {
+describe("the structure of a PKCS#12 file", () => {
   const otherPart = sequence(oid("1.2.840.113549.1.7.3"), tagged(sequence(integer(2))));
   const nested = (depth: number): Uint8Array =>
     depth === 0 ? keyBag(EC) : bag(6, sequence(nested(depth - 1)));
@@ -384,12 +384,12 @@ describe("the structure of a PKCS #12 file", () => {
       file([plainSafe(shroudedBag(half, algorithm("1.2.840.113549.1.5.13")))]),
       "KEY_UNRECOGNIZED",
     ],
-  ])("%s is refused", async (_, bytes, code) => {
+  ])("%s is rejected", async (_, bytes, code) => {
     const error = await expectCode(readPkcs12(bytes, { password: PASSWORD }), code);
     expect(error.message.length).toBeLessThan(200);
   });
 
-  it("refuses a file that is cut, wherever", async () => {
+  it("rejects a file that is cut off anywhere", async () => {
     for (let size = 0; size < good.byteLength; size++) {
       await expectCode(
         readPkcs12(good.subarray(0, size), { password: PASSWORD }),
@@ -398,7 +398,7 @@ describe("the structure of a PKCS #12 file", () => {
     }
   });
 
-  it("gives the right key or none, whatever byte is changed", async () => {
+  it("returns the right key or none, whichever byte is changed", async () => {
     const bytes = fixture("one-iteration");
     const from = bytes.indexOf(Buffer.from("2a864886f70d010701", "hex")) + 18; // the contents
     const codes: string[] = [];
@@ -417,7 +417,7 @@ describe("the structure of a PKCS #12 file", () => {
     expect(codes.filter((code) => !possible.includes(code))).toEqual([]);
   });
 
-  it("puts neither key nor password into what it throws", async () => {
+  it("puts neither key nor password into its errors", async () => {
     const password = "correct horse battery staple";
     const damaged = der(EC).fill(0x55, 8, 24); // the identifiers of its kind
     const cases: [Uint8Array, string, ErrorCode][] = [

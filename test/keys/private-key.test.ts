@@ -54,7 +54,7 @@ describe("readPrivateKeys", () => {
   });
 
   it.each(files.filter(([name]) => isPublic(name)))(
-    "refuses %s, no private key",
+    "rejects %s, no private key",
     async (_, bytes) => {
       await expectCode(() => readPrivateKeys(bytes), "KEY_IS_PUBLIC");
       await expectCode(() => readPrivateKeys(bytes, { password: PASSWORD }), "KEY_IS_PUBLIC");
@@ -86,7 +86,7 @@ describe("readPrivateKeys", () => {
   });
 
   // A wrong password makes right padding out of every 256th garbage, and OpenSSL fails elsewhere.
-  it("calls a wrong password wrong, however decryption fails", async () => {
+  it("reports a wrong password, however decryption fails", async () => {
     const pem = ecPair()
       .privateKey.export({
         type: "sec1",
@@ -153,7 +153,7 @@ describe("readPrivateKeys", () => {
     );
   });
 
-  it("reads scrypt, and a key behind its parameters", async () => {
+  it("reads scrypt, and a key after its parameters", async () => {
     const expected = pkcs8(createPrivateKey(fixture("with-parameters.pem")));
     expect(pkcs8((await readPrivateKeys(fixture("with-parameters.pem")))[0]!.key)).toEqual(
       expected,
@@ -166,7 +166,7 @@ describe("readPrivateKeys", () => {
   });
 
   it.each(["dek-info-des.pem", "pbe-md5-des.pem", "pbe-sha1-rc2.der"])(
-    "refuses the cipher of %s, whatever the password",
+    "rejects the cipher of %s, whatever the password",
     async (name) => {
       for (const password of [PASSWORD, "wrong"]) {
         await expectCode(() => readPrivateKeys(fixture(name), { password }), "KEY_UNSUPPORTED");
@@ -215,12 +215,12 @@ describe("readPrivateKeys", () => {
       ["as a JWK", { ...jwk, d: long.toString("base64url") }],
       ["as SEC1", longer],
       ["as PEM", pem],
-    ] as [string, KeyInput][])("is refused %s", async (_, input) => {
+    ] as [string, KeyInput][])("is rejected %s", async (_, input) => {
       await expectCode(() => readPrivateKeys(input), "KEY_UNRECOGNIZED");
     });
   });
 
-  it("reads keys that JWE cannot use, for other schemes to judge", async () => {
+  it("reads keys that JWE cannot use but other schemes may", async () => {
     for (const [name, make] of Object.entries(UNFIT_PAIRS)) {
       if (name.startsWith("RSA of")) continue;
       const { privateKey } = make();
@@ -254,12 +254,12 @@ describe("readPrivateKeys", () => {
     ["DER that is cut", expected.subarray(0, 50), "KEY_UNRECOGNIZED"],
     ["DER that is damaged", damaged, "KEY_UNRECOGNIZED"],
     ["a huge file", new Uint8Array(1024 * 1024 + 1), "KEY_UNRECOGNIZED"],
-  ])("refuses %s", async (_, input, code) => {
+  ])("rejects %s", async (_, input, code) => {
     const error = await expectCode(() => readPrivateKeys(input, { password: PASSWORD }), code);
     expect(error.message.length).toBeLessThan(300);
   });
 
-  it("refuses a header that says encrypted and a body that is not", async () => {
+  it("rejects a plain body with a header for encryption", async () => {
     const header = "Proc-Type: 4,ENCRYPTED\nDEK-Info: DES-CBC,0011223344556677\n\n";
     const text = asPem("RSA PRIVATE KEY", peer("rsa2048.pkcs1.der")).replace("\n", `\n${header}`);
     await expectCode(() => readPrivateKeys(text), "PASSWORD_MISSING");

@@ -46,14 +46,14 @@ describe("readPublicKeys", () => {
   });
 
   it.each(files.filter(([name]) => !isPublic(name)))(
-    "refuses %s, a private key",
+    "rejects %s, a private key",
     async (_, bytes) => {
       await expectCode(() => readPublicKeys(bytes), "KEY_IS_PRIVATE");
       await expectCode(() => readPublicKeys(Uint8Array.from(bytes)), "KEY_IS_PRIVATE");
     },
   );
 
-  it("takes alg and kid of a JWK, and of nothing else", () => {
+  it("uses the alg and kid of a JWK only", () => {
     const [read] = readPublicKeys(vectorFile("keys/rsa-2048.pub.jwk"));
     expect([read!.alg, read!.kid]).toEqual(["RSA-OAEP-256", "rsa-2048"]);
     const [pem] = readPublicKeys(vectorFile("keys/rsa-2048.pub.pem"));
@@ -74,7 +74,7 @@ describe("readPublicKeys", () => {
     expect(spki(readPublicKeys(Buffer.from(text))[0]!.key)).toEqual(expected);
   });
 
-  it("reads all public keys of a file, and of a chain of certificates the first", () => {
+  it("reads all public keys of a file, but only the first certificate of a chain", () => {
     const rsa = vectorFile("keys/rsa-2048.pub.pem").toString();
     expect(readPublicKeys(`${PEM}${rsa}`).map(({ key }) => spki(key))).toEqual([
       expected,
@@ -86,7 +86,7 @@ describe("readPublicKeys", () => {
     ]);
   });
 
-  it("reads keys that JWE has no use for, for other schemes to judge", () => {
+  it("reads keys that JWE cannot use but other schemes may", () => {
     for (const [name, make] of Object.entries(UNFIT_PAIRS)) {
       if (name.startsWith("RSA of")) continue;
       const { publicKey } = make();
@@ -131,7 +131,7 @@ describe("readPublicKeys", () => {
     ["an OpenSSH private key", asPem("OPENSSH PRIVATE KEY", Buffer.alloc(9)), "KEY_IS_PRIVATE"],
     ["an encrypted private key as DER", fixture("pbe-sha1-rc2.der"), "KEY_IS_PRIVATE"],
     ["a huge file", "x".repeat(1024 * 1024 + 1), "KEY_UNRECOGNIZED"],
-  ])("refuses %s", async (_, input, code) => {
+  ])("rejects %s", async (_, input, code) => {
     const error = await expectCode(() => readPublicKeys(input), code);
     expect(error.message.length).toBeLessThan(300);
   });

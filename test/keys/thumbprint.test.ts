@@ -19,7 +19,7 @@ it("is that of RFC 7638", () => {
 });
 
 it.each(["rsa-2048", "rsa-4096", "ec-p256", "ec-p384", "ec-p521"])(
-  "is the same for both halves of %s, and as jose has it",
+  "is the same for both halves of %s, and equals jose's",
   async (name) => {
     const jwk = JSON.parse(vectorFile(`keys/${name}.pub.jwk`).toString()) as object;
     const expected = await calculateJwkThumbprint(jwk);

@@ -208,11 +208,11 @@ function summary(times: readonly number[]): string {
 }
 
 describe.each(SCHEMES)("$name", ({ name, key: makeKey, good, bad }) => {
-  it("opens what is padded rightly", async () => {
+  it("opens wrapped keys with correct padding", async () => {
     expect((await attempt(await makeKey(), good())).outcome).toBe("opened");
   });
 
-  it("ends alike whatever is wrong with the padding", async () => {
+  it("has the same outcome for every wrong padding", async () => {
     const key = await makeKey();
     const outcomes = new Set<string>();
     const times: Record<string, number[]> = {};

@@ -103,7 +103,7 @@ describe("a layer that was changed", () => {
     await expectStreamError(Buffer.alloc(0), descriptor, "HMAC_MISMATCH");
   });
 
-  it("holds back what its name says", () => {
+  it("holds back as many bytes as HELD_BACK says", () => {
     expect(HELD_BACK).toBe(65536);
   });
 
@@ -123,7 +123,7 @@ describe("a layer that was changed", () => {
     }
   });
 
-  it("does not read on after more than the descriptor's size", async () => {
+  it("stops reading after the descriptor's size", async () => {
     const { ciphertext, descriptor } = craftLayer(pattern(10), { checked: true });
     const endless = watched(Array.from({ length: 1000 }, () => Buffer.alloc(64 * KIB)));
     await expectStreamError(endless, descriptor, "BLOB_SIZE_MISMATCH");
@@ -135,7 +135,7 @@ describe("a layer that was changed", () => {
 
 describe("decryptLayer", () => {
   it.each([0, 1, 16, 65535, 65536, 65537, 131072, 131073, MIB + 1])(
-    "gives back a layer of %i bytes, however it is cut",
+    "restores a layer of %i bytes from chunks of any size",
     async (size) => {
       const { plaintext, ciphertext, descriptor } = craftLayer(pattern(size), { checked: true });
       for (const chunk of [7919, 64 * KIB - 1, 64 * KIB, 64 * KIB + 1, 256 * KIB]) {
@@ -157,7 +157,7 @@ describe("decryptLayer", () => {
     expect((await collect(layer.stream)).equals(plaintext)).toBe(true);
   });
 
-  it("gives the descriptor of the plain layer, without what would leak or lie", async () => {
+  it("returns the descriptor of the plain layer, without members that would leak or be wrong", async () => {
     const crafted = craftLayer(pattern(10), { checked: true });
     const descriptor = deepFreeze({
       ...crafted.descriptor,
@@ -182,14 +182,14 @@ describe("decryptLayer", () => {
     expect(descriptor).toEqual(before);
   });
 
-  it("leaves no annotations where there were none", async () => {
+  it("returns no annotations if there were none", async () => {
     const { ciphertext, descriptor } = craftLayer(pattern(10));
     const layer = await decryptLayer(ciphertext, { descriptor, keys });
     await collect(layer.stream);
     expect("annotations" in (await layer.finalize())).toBe(false);
   });
 
-  it("tells the digest that was recorded, and does not check it", async () => {
+  it("returns the recorded digest without checking it", async () => {
     const privateOptions = { ...rightPrivateOptions, digest: DIGEST };
     const { ciphertext, descriptor } = craftLayer(pattern(10), { privateOptions });
     const layer = await decryptLayer(ciphertext, { descriptor, keys });
@@ -198,7 +198,7 @@ describe("decryptLayer", () => {
     expect((await layer.finalize()).digest).toBe(sha256(pattern(10)));
   });
 
-  it("has finished only when its stream has", async () => {
+  it("finishes only after its stream", async () => {
     const { ciphertext, descriptor } = craftLayer(pattern(200_000));
     const layer = await decryptLayer(chunked(ciphertext, 64 * KIB), { descriptor, keys });
     await expectCode(layer.finalize(), "NOT_FINISHED");
@@ -209,7 +209,7 @@ describe("decryptLayer", () => {
     await expectCode(layer.finalize(), "NOT_FINISHED");
   });
 
-  it("takes the media type alone, or the annotations alone, for encryption", async () => {
+  it("accepts the media type alone, or the annotations alone, as encrypted", async () => {
     const { plaintext, ciphertext, descriptor } = craftLayer(pattern(10));
     const layer = await decryptLayer(ciphertext, {
       descriptor: { ...descriptor, mediaType: TAR },
@@ -219,7 +219,7 @@ describe("decryptLayer", () => {
     expect((await layer.finalize()).mediaType).toBe(TAR);
   });
 
-  describe("refuses before it reads", () => {
+  describe("rejects before it reads", () => {
     const nonce = (bytes: Buffer): unknown => ({ nonce: base64(bytes) });
     const craft = (change: Craft): CraftedDescriptor => craftLayer(pattern(10), change).descriptor;
     const publicOptions = rightPublicOptions(craftLayer(pattern(10)).ciphertext);
@@ -289,7 +289,7 @@ describe("decryptLayer", () => {
       expect(source.pulled).toBe(0);
     });
 
-    it("no key, and none that fits", async () => {
+    it("no key, and no matching key", async () => {
       const source = watched([]);
       await expectCode(decryptLayer(source, { descriptor: right, keys: [] }), "NO_KEYS");
       const foreign = [foreignKey(), openKey("other")];
@@ -301,7 +301,7 @@ describe("decryptLayer", () => {
     });
   });
 
-  it("reports the bytes decrypted, in order and up to the last", async () => {
+  it("reports the decrypted bytes in order up to the last", async () => {
     const { ciphertext, descriptor } = craftLayer(pattern(200_000));
     const reported: number[] = [];
     const onProgress = (bytes: number): void => {
@@ -312,7 +312,7 @@ describe("decryptLayer", () => {
     expect(reported).toEqual([40_000, 80_000, 120_000, 160_000, 200_000]);
   });
 
-  it("fails with what onProgress throws, and closes the source", async () => {
+  it("fails with the error of onProgress, and closes the source", async () => {
     const { ciphertext, descriptor } = craftLayer(pattern(200_000));
     const source = watched([ciphertext.subarray(0, 100_000), ciphertext.subarray(100_000)]);
     const reason = new Error("progress bar");
@@ -324,7 +324,7 @@ describe("decryptLayer", () => {
     expect(source.closed).toBe(true);
   });
 
-  it("fails with what the source throws", async () => {
+  it("fails with the source's error", async () => {
     const { ciphertext, descriptor } = craftLayer(pattern(200_000));
     const reason = new Error("network");
     async function* failing(): AsyncGenerator<Uint8Array> {
@@ -338,7 +338,7 @@ describe("decryptLayer", () => {
     await expectCode(layer.finalize(), "NOT_FINISHED");
   });
 
-  it("reads no further ahead of its reader than it must to hold back 64 KiB", async () => {
+  it("reads only as far ahead as needed to hold back 64 KiB", async () => {
     const { ciphertext, descriptor } = craftLayer(pattern(2 * MIB));
     const chunk = 32 * KIB;
     const source = watched(
@@ -357,7 +357,7 @@ describe("decryptLayer", () => {
     expect(source.closed).toBe(true);
   });
 
-  it("leaves the caller's ciphertext as it is", async () => {
+  it("does not change the caller's ciphertext", async () => {
     const { ciphertext, descriptor } = craftLayer(pattern(100_000));
     const before = Buffer.from(ciphertext);
     const layer = await decryptLayer(ciphertext, { descriptor, keys });
@@ -402,7 +402,7 @@ describe("decryptLayer, aborted", () => {
     await expectCode(layer.finalize(), "NOT_FINISHED");
   });
 
-  it("while a key unwraps, rejects with the reason and not with the key's error", async () => {
+  it("while a key unwraps, rejects with the reason instead of the key's error", async () => {
     const { descriptor } = craftLayer(pattern(10));
     const controller = new AbortController();
     const key = {
@@ -418,7 +418,7 @@ describe("decryptLayer, aborted", () => {
     );
   });
 
-  it("cancelled while the source stalls, answers and closes the source", async () => {
+  it("cancelled while the source stalls, resolves and closes the source", async () => {
     const { ciphertext, descriptor } = craftLayer(pattern(200_000));
     const source = stalling([ciphertext.subarray(0, 70_000)]);
     const layer = await decryptLayer(source, { descriptor, keys });

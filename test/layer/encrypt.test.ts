@@ -53,7 +53,7 @@ function readWritten(descriptor: DescriptorLike, scheme = "test"): Written {
 
 describe("encryptLayer", () => {
   it.each([0, 1, 15, 16, 17, 65535, 65536, 65537, 256 * KIB, 1024 * KIB + 1])(
-    "encrypts %i bytes as the format has it, however they are cut",
+    "encrypts %i bytes in the documented format, from chunks of any size",
     async (size) => {
       const plaintext = pattern(size);
       const descriptor = deepFreeze({ mediaType: TAR, digest: sha256(plaintext), size });
@@ -94,7 +94,7 @@ describe("encryptLayer", () => {
     );
   });
 
-  it.each([[undefined], [""]])("records no digest where the descriptor has %j", async (digest) => {
+  it.each([[undefined], [""]])("records no digest if the descriptor has %j", async (digest) => {
     const layer = encryptLayer(Buffer.from("x"), {
       descriptor: { mediaType: TAR, digest },
       recipients,
@@ -105,7 +105,7 @@ describe("encryptLayer", () => {
     expect(written.privateText).toHaveLength(122);
   });
 
-  it("takes a new key and nonce for each layer", async () => {
+  it("uses a new key and nonce for each layer", async () => {
     const values: string[] = [];
     for (let i = 0; i < 10; i++) {
       const layer = encryptLayer(Buffer.alloc(64), { descriptor: { mediaType: TAR }, recipients });
@@ -128,7 +128,7 @@ describe("encryptLayer", () => {
     expect(annotations![`${ENC}keys.b`]).toBe(`${one},${one}`);
   });
 
-  it("keeps all else of the descriptor, and changes nothing of the caller's", async () => {
+  it("keeps the other members of the descriptor, and does not change the caller's", async () => {
     const plaintext = pattern(10);
     const descriptor = deepFreeze({
       mediaType: "application/vnd.docker.image.rootfs.diff.tar.gzip",
@@ -161,7 +161,7 @@ describe("encryptLayer", () => {
     expect(plaintext.equals(copy)).toBe(true);
   });
 
-  it("gives the same descriptor each time it is asked", async () => {
+  it("returns the same descriptor each time", async () => {
     const layer = encryptLayer(pattern(5), { descriptor: { mediaType: TAR }, recipients });
     await collect(layer.stream);
     const first = await layer.finalize();
@@ -195,19 +195,19 @@ describe("encryptLayer", () => {
     ],
     ["an invalid digest", { mediaType: TAR, digest: "sha256:" }, "DESCRIPTOR_INVALID"],
     ["half a size", { mediaType: TAR, size: 0.5 }, "DESCRIPTOR_INVALID"],
-  ])("refuses %s at once", async (_, descriptor, code) => {
+  ])("rejects %s immediately", async (_, descriptor, code) => {
     const source = watched([]);
     await expectCode(() => encryptLayer(source, { descriptor, recipients }), code);
     expect(source.pulled).toBe(0);
   });
 
-  it("refuses to encrypt for nobody", async () => {
+  it("rejects an empty list of recipients", async () => {
     const options = { descriptor: { mediaType: TAR }, recipients: [] };
     await expectCode(() => encryptLayer(Buffer.alloc(1), options), "NO_RECIPIENTS");
   });
 
   it.each(["", "JWE", "provider.a b", "a,b", "a.", ".a", "a/b", "jwe\n"])(
-    "refuses %j as the name of a scheme",
+    "rejects %j as the name of a scheme",
     (scheme) => {
       const options = { descriptor: { mediaType: TAR }, recipients: [plainRecipient(scheme)] };
       expect(() => encryptLayer(Buffer.alloc(1), options)).toThrow(TypeError);
@@ -219,13 +219,13 @@ describe("encryptLayer", () => {
     ["another digest", { mediaType: TAR, digest: sha256(pattern(1)) }, "BLOB_DIGEST_MISMATCH"],
     ["a larger size", { mediaType: TAR, size: 100_001 }, "BLOB_SIZE_MISMATCH"],
     ["a smaller size", { mediaType: TAR, size: 99_999 }, "BLOB_SIZE_MISMATCH"],
-  ])("fails when the source is not what it should be: %s", async (_, descriptor, code) => {
+  ])("fails if the source does not match its descriptor: %s", async (_, descriptor, code) => {
     const layer = encryptLayer(chunked(plaintext, 30_000), { descriptor, recipients });
     await expectCode(collect(layer.stream), code);
     await expectCode(layer.finalize(), "NOT_FINISHED");
   });
 
-  it("has finished only when its stream has", async () => {
+  it("finishes only after its stream", async () => {
     const layer = encryptLayer(plaintext, { descriptor: { mediaType: TAR }, recipients });
     await expectCode(layer.finalize(), "NOT_FINISHED");
     const reader = layer.stream.getReader();
@@ -235,7 +235,7 @@ describe("encryptLayer", () => {
     await expectCode(layer.finalize(), "NOT_FINISHED");
   });
 
-  it("fails with what the source throws", async () => {
+  it("fails with the source's error", async () => {
     const reason = new Error("disk");
     async function* failing(): AsyncGenerator<Uint8Array> {
       yield* chunked(plaintext, 50_000);
@@ -246,7 +246,7 @@ describe("encryptLayer", () => {
     await expectCode(layer.finalize(), "NOT_FINISHED");
   });
 
-  it("reports the bytes encrypted, in order and up to the last", async () => {
+  it("reports the encrypted bytes in order up to the last", async () => {
     const reported: number[] = [];
     const layer = encryptLayer(chunked(plaintext, 40_000), {
       descriptor: { mediaType: TAR },
@@ -257,7 +257,7 @@ describe("encryptLayer", () => {
     expect(reported).toEqual([40_000, 80_000, 100_000]);
   });
 
-  it("reads no further than its reader does", async () => {
+  it("reads only as far as its reader", async () => {
     const source = watched(Array.from({ length: 50 }, () => pattern(64 * KIB)));
     const layer = encryptLayer(source, { descriptor: { mediaType: TAR }, recipients });
     await turn();
@@ -284,7 +284,7 @@ describe("encryptLayer, when a recipient fails", () => {
     ["an error of its own", new Error("no network"), "WRAP_FAILED"],
     ["no error at all", "just text", "WRAP_FAILED"],
     ["an error of the library", new OcicryptError("KEY_EXPIRED", "too late"), "KEY_EXPIRED"],
-  ])("lets out no byte: %s", async (_, reason, code) => {
+  ])("emits no byte: %s", async (_, reason, code) => {
     const source = watched([pattern(10)]);
     const layer = encryptLayer(source, {
       descriptor: { mediaType: TAR },
@@ -299,7 +299,7 @@ describe("encryptLayer, when a recipient fails", () => {
   });
 
   it.each(["utf8", "base64", "hex"] as const)(
-    "shows nothing of the secret that the error quotes in %s",
+    "hides the secret that the error quotes in %s",
     async (encoding) => {
       let secret = "";
       const recipient: Recipient = {
@@ -319,7 +319,7 @@ describe("encryptLayer, when a recipient fails", () => {
     },
   );
 
-  it("lets out no byte when it throws instead of rejecting", async () => {
+  it("emits no byte if it throws instead of rejecting", async () => {
     const recipient: Recipient = {
       scheme: "test",
       wrap: () => {
@@ -330,13 +330,13 @@ describe("encryptLayer, when a recipient fails", () => {
     await expectCode(collect(encryptLayer(pattern(1), options).stream), "WRAP_FAILED");
   });
 
-  it("lets out no byte for an empty wrapped key", async () => {
+  it("emits no byte for an empty wrapped key", async () => {
     const recipient = { scheme: "test", wrap: () => Promise.resolve(new Uint8Array(0)) };
     const options = { descriptor: { mediaType: TAR }, recipients: [plainRecipient(), recipient] };
     await expectCode(collect(encryptLayer(pattern(1), options).stream), "WRAP_FAILED");
   });
 
-  it("lets no other recipient keep the secret", async () => {
+  it("does not leave the secret with other recipients", async () => {
     const kept: Uint8Array[] = [];
     const keeping: Recipient = {
       scheme: "test",
@@ -361,7 +361,7 @@ describe("encryptLayer, aborted", () => {
   const reason = new Error("enough");
   const descriptor = { mediaType: TAR };
 
-  it("before the start, takes nothing", async () => {
+  it("before the start, reads nothing", async () => {
     const source = watched([pattern(1)]);
     const signal = AbortSignal.abort(reason);
     const layer = encryptLayer(source, { descriptor, recipients, signal });
@@ -383,7 +383,7 @@ describe("encryptLayer, aborted", () => {
     expect(source.closed).toBe(true);
   });
 
-  it("hands its recipients a signal", async () => {
+  it("passes a signal to its recipients", async () => {
     const controller = new AbortController();
     const waiting: Recipient = {
       scheme: "test",
@@ -405,7 +405,7 @@ describe("encryptLayer, aborted", () => {
   it.each([
     ["Node's AbortError", new DOMException("The operation was aborted", "AbortError")],
     ["an error of the library", new OcicryptError("PROVIDER_FAILED", "it was killed")],
-  ])("rejects with the reason although a recipient says %s", async (_, thrown) => {
+  ])("rejects with the reason although a recipient throws %s", async (_, thrown) => {
     const controller = new AbortController();
     const recipient: Recipient = {
       scheme: "test",
@@ -419,7 +419,7 @@ describe("encryptLayer, aborted", () => {
     await expect(collect(layer.stream)).rejects.toBe(reason);
   });
 
-  it("cancelled while the source stalls, answers and closes the source", async () => {
+  it("cancelled while the source stalls, resolves and closes the source", async () => {
     const source = stalling([]);
     const reader = encryptLayer(source, { descriptor, recipients }).stream.getReader();
     const read = reader.read();
@@ -461,13 +461,13 @@ describe("secrets", () => {
     expect(sizes).toEqual(expect.arrayContaining([32, 16]));
   });
 
-  it("are wiped as JSON too: with a binding, without it, and the recipient's own copy", async () => {
+  it("are also wiped as JSON: with a binding, without it, and in the recipient's copy", async () => {
     const sizes = await wipedSizes(() => drain(encryptLayer(pattern(9), options).stream));
     expect(sizes.filter((size) => size > 100)).toHaveLength(3);
   });
 });
 
-it("hands recipients a signal", async () => {
+it("passes a signal to recipients", async () => {
   const recipient = plainRecipient();
   const wrap = vi.spyOn(recipient, "wrap");
   const { signal } = new AbortController();

@@ -20,7 +20,7 @@ function withLists(lists: Record<string, string>): {
 }
 
 describe("listRecipients", () => {
-  it("tells algorithm and kid of each recipient of a JWE", async () => {
+  it("reports the algorithm and kid of each recipient of a JWE", async () => {
     const recipients = await listRecipients(encryptedDescriptor(jweVector("recipients-2-jwk")));
     expect(recipients).toEqual([
       { scheme: "jwe", index: 0, algorithm: "RSA-OAEP-256", keyId: "rsa-2048" },
@@ -37,7 +37,7 @@ describe("listRecipients", () => {
     ]);
   });
 
-  it("names schemes that it does not know, and problems, instead of throwing", async () => {
+  it("reports unknown schemes and problems instead of throwing", async () => {
     const recipients = await listRecipients(
       withLists({ unknown: RIGHT, jwe: `,!,${base64("x")},${base64("{}")}`, "": "" }),
     );
@@ -53,11 +53,11 @@ describe("listRecipients", () => {
     for (const { problem } of recipients.slice(1)) expect(problem).toMatch(/\w+ \w+/);
   });
 
-  it("has nothing to tell of a plain layer", async () => {
+  it("returns nothing for a plain layer", async () => {
     expect(await listRecipients({ mediaType: TAR })).toEqual([]);
   });
 
-  it("finds no scheme by a name that every object has", async () => {
+  it("finds no scheme with the name of an inherited member", async () => {
     const names = ["constructor", "__proto__", "toString", "hasOwnProperty"];
     const recipients = await listRecipients(
       withLists(Object.fromEntries(names.map((name) => [name, RIGHT]))),
@@ -128,21 +128,21 @@ describe("explainKey", () => {
     ["keys/rsa-2048.pem", "pem-ec-p256", /ECDH-ES\+A256KW on P-256.*RSA-2048/],
     ["keys/ec-p384.pem", "pem-ec-p256", /ECDH-ES\+A256KW on P-256.*EC P-384/],
     ["keys/rsa-2048.jwk", "jwk-rsa-oaep", /kid "rsa-3072".*"rsa-2048"/],
-  ])("says of %s why it does not open %s", async (path, name, reason) => {
+  ])("says why %s does not open %s", async (path, name, reason) => {
     const key = jwe.key(vectorFile(path));
     const report = await explainKey(encryptedDescriptor(jweVector(name)), { key });
     expect(report.opens).toBe(false);
     expect(report.reasons).toEqual([expect.stringMatching(reason)]);
   });
 
-  it("wipes what the key unwrapped", async () => {
+  it("wipes the unwrapped bytes", async () => {
     const secret = Buffer.from(JSON.stringify(rightPrivateOptions));
     const key: Key = { scheme: "test", unwrap: () => Promise.resolve(secret) };
     await explainKey(withLists({ test: RIGHT }), { key });
     expect(secret.every((byte) => byte === 0)).toBe(true);
   });
 
-  it("wipes what the key unwrapped, although it is of no use", async () => {
+  it("wipes unwrapped bytes that are not valid", async () => {
     const secret = Buffer.from(JSON.stringify({ ...rightPrivateOptions, cipheroptions: null }));
     const key: Key = { scheme: "test", unwrap: () => Promise.resolve(secret) };
     await explainKey(withLists({ test: RIGHT }), { key });

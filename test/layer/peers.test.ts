@@ -87,7 +87,7 @@ describe.each(Object.entries(LAYERS))("%s, made with ocicrypt 1.1.10", (name, fa
     expect(opening.key).toBe(keys.at(-1));
   });
 
-  it("has the recipients that it has", async () => {
+  it("reports all its recipients", async () => {
     const recipients = (await listRecipients(descriptor)).filter(({ scheme }) => scheme === "jwe");
     expect(recipients.map(({ algorithm }) => algorithm)).toEqual(facts.recipients);
   });

@@ -111,7 +111,7 @@ describe("a recipient with", () => {
       () => pkcs7.recipient(vectorFile("peers/keys/cert-rsa3072.pem")),
     ],
     ["an OpenPGP key", "pgp", () => ring("rsa2048"), () => ring("rsa4096")],
-  ])("%s that is there", async (_, scheme, same, other) => {
+  ])("%s that is present", async (_, scheme, same, other) => {
     const first = await add(crafted(), [same()]);
     const again = await planAddition(first, { recipients: [same(), other()], keys: [openKey()] });
     expect(again.present).toMatchObject([
@@ -121,7 +121,7 @@ describe("a recipient with", () => {
     expect(again.added[0]!.keyId).not.toBe(again.present[0]!.keyId);
   });
 
-  it("an RSA key for PKCS #11 that is there and at hand", async () => {
+  it("an RSA key for PKCS#11 that is present and whose private key is given", async () => {
     const recipient = await pkcs11.recipient(vectorFile("keys/rsa-3072.pub.pem"));
     const opens = await pkcs11.key(vectorFile("keys/rsa-3072.pem"));
     const first = await add(crafted(), [recipient]);
@@ -138,7 +138,7 @@ describe("a recipient with", () => {
     return pgp.recipient(`${name}@example.org`, { keyRing });
   }
 
-  it("several certificates in one, all of them there", async () => {
+  it("several certificates in one wrapped key, all of them present", async () => {
     const certificates = ["2048", "3072"].map((size) =>
       vectorFile(`peers/keys/cert-rsa${size}.pem`),
     );
@@ -153,14 +153,14 @@ describe("a recipient with", () => {
     expect(applyChange(both, fully)).toEqual(both);
   });
 
-  it("nothing that tells, such as a key provider's, is added again", async () => {
+  it("no recognisable id, such as a key provider's, is added again", async () => {
     const recipients = [plainRecipient("provider.kms")];
     const first = await add(crafted(), recipients);
     const again = await planAddition(first, { recipients, keys: [openKey()] });
     expect(again.added).toMatchObject([{ scheme: "provider.kms", index: 1 }]);
   });
 
-  it("the same key as another new one is added once", async () => {
+  it("the same key as another new recipient is added once", async () => {
     const recipients = [pem("ec-p256"), jwk("ec-p521"), pem("ec-p256"), jwk("ec-p521")];
     const change = await planAddition(crafted(), { recipients, keys: [openKey()] });
     expect(change.added.map(({ index }) => index)).toEqual([0, 1]);
@@ -183,7 +183,7 @@ describe("a recipient with", () => {
     expect(change.added).toEqual([{ scheme: "test", index: 1 }]);
   });
 
-  it("an algorithm that only its wrapped key tells", async () => {
+  it("an algorithm that only its wrapped key shows", async () => {
     const keys = [{ ...openKey(), thumbprint: "t" }];
     const recipients = [{ ...plainRecipient(), thumbprint: "t" }];
     const change = await planAddition(crafted(), { recipients, keys });
@@ -205,7 +205,7 @@ describe("planAddition", () => {
   const { descriptor } = craftLayer(Buffer.from("x"));
   const other: Recipient = { ...plainRecipient("other") };
 
-  it("adds two recipients about which nothing is known", async () => {
+  it("adds two recipients that cannot be recognised", async () => {
     const change = await planAddition(descriptor, {
       recipients: [other, { ...other }],
       keys: [openKey()],
@@ -213,7 +213,7 @@ describe("planAddition", () => {
     expect(change.added).toHaveLength(2);
   });
 
-  it("tries no key on wrapped keys whose thumbprint no new recipient has", async () => {
+  it("tries no key on wrapped keys with the thumbprint of no new recipient", async () => {
     const key = { ...openKey(), thumbprint: "another" };
     const unwrap = vi.spyOn(key, "unwrap");
     const recipients = [{ ...plainRecipient(), thumbprint: "new" }];
@@ -222,7 +222,7 @@ describe("planAddition", () => {
     expect(unwrap).toHaveBeenCalledTimes(1);
   });
 
-  it("wipes what new recipients are wrapped from", async () => {
+  it("wipes the secret after wrapping it for new recipients", async () => {
     const options = { recipients: [other], keys: [openKey()] };
     const sizes = await wipedSizes(() => planAddition(descriptor, options));
     expect(sizes).toEqual(expect.arrayContaining([32, 16]));

@@ -157,7 +157,7 @@ describe("removeRecipients", () => {
     return (JSON.parse(text) as Lists)[`${ENC}keys.${scheme}`]!;
   }
 
-  it("leaves the others able to open, and those removed not", async () => {
+  it("lets the other recipients open the layer, but not the removed ones", async () => {
     const vector = jweVector("added");
     const descriptor = deepFreeze(encryptedDescriptor(vector));
     const [gone, ...stay] = vector.opensWith
@@ -220,13 +220,13 @@ describe("removeRecipients", () => {
     await expectCode(removeRecipients(withLists(lists), { recipients }), code);
   });
 
-  it("refuses a plain layer", async () => {
+  it("rejects a plain layer", async () => {
     const plain = { ...DESCRIPTOR, mediaType: TAR };
     const recipients = [{ scheme: "jwe" }];
     await expectCode(removeRecipients(plain, { recipients }), "NOT_ENCRYPTED");
   });
 
-  it("tells what could not be tried beside what was found", async () => {
+  it("reports keys that could not be tried, next to the recipients that were found", async () => {
     const moody = keyOf("b", {
       unwrap: (bytes) =>
         bytes[0] === 0x61 ? Promise.reject(damaged) : Promise.resolve(Uint8Array.of(1)),
@@ -237,7 +237,7 @@ describe("removeRecipients", () => {
     expect(failed).toEqual([{ selector, key: moody, scheme: "test", index: 0, error: damaged }]);
   });
 
-  it("looks for those named in all layers before it asks who is left", async () => {
+  it("finds all named recipients before it checks who is left", async () => {
     const recipients = [{ scheme: "test", index: 0 }, { keyIds: ["nobody"] }];
     const only = { test: base64("a") };
     const removals = [
@@ -254,19 +254,19 @@ describe("removeRecipients", () => {
     expect(message).toContain(DESCRIPTOR.digest);
   });
 
-  it("says nothing of a layer without recipients from which none is taken", async () => {
+  it("accepts a layer without recipients from which none is removed", async () => {
     const recipients = [{ scheme: "test", index: 0 }];
     const removal = await planRemoval(withLists({ jwe: "!" }), { recipients });
     expect(removal.left).toBe(0);
     requireLeft([removal]);
   });
 
-  it("asks of a single layer first who is left", async () => {
+  it("checks first who is left in a single layer", async () => {
     const recipients = [{ scheme: "test" }, { keyIds: ["nobody"] }];
     await expectCode(removeRecipients(withLists(AB), { recipients }), "LAST_RECIPIENT");
   });
 
-  it("wipes what a key unwrapped", async () => {
+  it("wipes the bytes that a key unwrapped", async () => {
     const secret = Buffer.from("secret");
     const keys = [
       keyOf("a", { unwrap: (bytes) => Promise.resolve(bytes[0] === 0x61 ? secret : null) }),
@@ -281,7 +281,7 @@ describe("removeRecipients", () => {
     await expect(removeRecipients(withLists(AB), options)).rejects.toBe(signal.reason);
   });
 
-  it("removes by place in two schemes at once", async () => {
+  it("removes by position in two schemes at once", async () => {
     const descriptor = withLists({
       test: `${base64("a")},${base64("b")}`,
       "provider.x": `${base64("c")},${base64("d")}`,

@@ -36,7 +36,7 @@ describe("replaceRecipients", () => {
   });
   const options = { recipients: [recipient("ec-p521")], keys: [key("rsa-2048")] };
 
-  it("lets the new ones in, and the old ones no more", async () => {
+  it("adds the new recipients and removes the old ones", async () => {
     const after = await replaceRecipients(descriptor, options);
     const keys = [key("ec-p521")];
     const layer = await decryptLayer(vectorCiphertext(vector), { descriptor: after, keys });
@@ -46,7 +46,7 @@ describe("replaceRecipients", () => {
     }
   });
 
-  it("keeps everything that is not a recipient of a known kind", async () => {
+  it("keeps everything except recipients of known schemes", async () => {
     const after = await replaceRecipients(descriptor, options);
     const list = after.annotations[`${ENC}keys.jwe`]!;
     expect(list).not.toContain(",");
@@ -57,7 +57,7 @@ describe("replaceRecipients", () => {
     expect(after).toEqual({ ...descriptor, annotations });
   });
 
-  it("says what went and what stays", async () => {
+  it("reports the removed and the kept recipients", async () => {
     const { removed, kept, added, present } = await planReplacement(descriptor, options);
     expect(removed.map(({ scheme }) => scheme)).toEqual([...Array<string>(6).fill("jwe"), "pgp"]);
     expect(kept.map(({ scheme, index }) => `${scheme}:${String(index)}`)).toEqual([
@@ -74,7 +74,7 @@ describe("replaceRecipients", () => {
   it.each([
     ["a new recipient", [plainRecipient("provider.kms")], [key("rsa-2048")]],
     ["a key", [recipient("ec-p256")], [foreignKey("provider.kms"), key("rsa-2048")]],
-  ])("takes a provider for known that %s is of", async (_, recipients, keys) => {
+  ])("treats the provider of %s as known", async (_, recipients, keys) => {
     const { kept, annotations } = await planReplacement(descriptor, { recipients, keys });
     expect(kept).toEqual([{ scheme: "unknown", index: 0, problem: expect.any(String) as string }]);
     expect(annotations).not.toHaveProperty([`${ENC}keys.provider.kms`]);
@@ -101,7 +101,7 @@ describe("replaceRecipients", () => {
       ],
       "WRAP_FAILED",
     ],
-  ])("refuses %s", async (_, [descriptor, options], code) => {
+  ])("rejects %s", async (_, [descriptor, options], code) => {
     await expectCode(replaceRecipients(deepFreeze(descriptor), options), code);
   });
 });

@@ -45,7 +45,7 @@ describe("addRecipients", () => {
     "com.example.unknown": { deep: [1] },
   });
 
-  it("lets the new ones in, and the old ones stay", async () => {
+  it("adds the new recipients and keeps the old ones", async () => {
     const recipients = deepFreeze([recipient("ec-p521"), recipient("rsa-3072")]);
     const after = await addRecipients(descriptor, { recipients, keys: [key("ec-p256")] });
     for (const name of ["rsa-2048", "ec-p256", "ec-p521", "rsa-3072"]) {
@@ -58,7 +58,7 @@ describe("addRecipients", () => {
     }
   });
 
-  it("changes the lists of the new ones and nothing else", async () => {
+  it("changes only the lists of the new recipients", async () => {
     const before = structuredClone(descriptor);
     const recipients = [recipient("ec-p521"), plainRecipient("provider.kms")];
     const after = await addRecipients(descriptor, { recipients, keys: [key("rsa-2048")] });
@@ -80,7 +80,7 @@ describe("addRecipients", () => {
     expect(wrapped).toBe(vector.privateOptions);
   });
 
-  it("writes the whole secret anew where the old one lacked members", async () => {
+  it("writes the complete secret if the old one lacked members", async () => {
     const { symkey, cipheroptions } = rightPrivateOptions;
     const crafted = craftLayer(Buffer.from("x"), { privateOptions: { symkey, cipheroptions } });
     const after = await addRecipients(crafted.descriptor, {
@@ -91,7 +91,7 @@ describe("addRecipients", () => {
     expect(text).toBe(JSON.stringify(rightPrivateOptions));
   });
 
-  it("can be repeated, which changes nothing more", async () => {
+  it("changes nothing if it is repeated", async () => {
     const options = { recipients: [recipient("ec-p521")], keys: [key("rsa-2048")] };
     const once = await addRecipients(descriptor, options);
     expect(once.annotations[`${ENC}keys.jwe`]!.split(",")).toHaveLength(2);
@@ -109,7 +109,7 @@ describe("addRecipients", () => {
     expect(await addRecipients(thrice, { ...unnamed, keys })).toEqual(thrice);
   });
 
-  it("adds to a layer of our own", async () => {
+  it("adds recipients to a layer of this library", async () => {
     const layer = encryptLayer(Buffer.from("content"), {
       descriptor: { mediaType: TAR },
       recipients: [recipient("ec-p384")],
@@ -186,7 +186,7 @@ describe("addRecipients", () => {
       ],
       "SYMKEY_INVALID",
     ],
-  ])("refuses %s", async (_, [descriptor, options], code) => {
+  ])("rejects %s", async (_, [descriptor, options], code) => {
     await expectCode(addRecipients(deepFreeze(descriptor), options), code);
   });
 

@@ -51,7 +51,7 @@ function keyFor(text: string): Key {
 }
 
 describe("unwrapOnly", () => {
-  it("tells which key opened which wrapped key", async () => {
+  it("reports which key opened which wrapped key", async () => {
     const right = keyFor("b");
     const keys = [openKey("other"), foreignKey(), keyFor("z"), right];
     const descriptor = withLists({ test: ["a", "b", "b"].map(base64).join(",") });
@@ -101,7 +101,7 @@ describe("unwrapOnly", () => {
     ],
     ["returns garbage", { scheme: "test", unwrap: () => Promise.resolve(Buffer.from("garbage")) }],
     ["returns nothing", { scheme: "test", unwrap: () => Promise.resolve(new Uint8Array(0)) }],
-  ])("is not kept from opening by a key that %s", async (_, bad) => {
+  ])("opens in spite of a key that %s", async (_, bad) => {
     const right = openKey();
     const opening = await unwrapOnly(withLists({ test: RIGHT }), { keys: [bad, right] });
     expect(opening.key).toBe(right);
@@ -167,7 +167,7 @@ describe("unwrapOnly", () => {
     await expectCode(unwrapOnly(withLists(lists), { keys: deepFreeze(keys) }), code);
   });
 
-  it("gives all failures as the cause where no key matches", async () => {
+  it("has all failures as the cause if no key matches", async () => {
     const first = new Error("ECONNREFUSED");
     const second = new OcicryptError("PIN_WRONG", "no");
     const keys = [failingKey(first), failingKey(second), foreignKey()];
@@ -181,7 +181,7 @@ describe("unwrapOnly", () => {
   it.each<[string, Record<string, string>, ErrorCode]>([
     ["does not open the layer", { test: RIGHT }, "NO_MATCHING_KEY"],
     ["the layer has no wrapped key", {}, "ANNOTATION_EMPTY"],
-  ])("names the layer where it has a name: %s", async (what, lists, code) => {
+  ])("names the layer if it has a digest: %s", async (what, lists, code) => {
     const digest = `sha256:${"a".repeat(64)}`;
     const keys = [foreignKey()];
     const plain = await expectCode(unwrapOnly(withLists(lists), { keys }), code);
@@ -190,7 +190,7 @@ describe("unwrapOnly", () => {
     expect(named.message).toBe(plain.message.replace("the layer", `the layer "${digest}"`));
   });
 
-  it("has no cause where nothing failed", async () => {
+  it("has no cause if nothing failed", async () => {
     const keys = [foreignKey()];
     const error = await expectCode(
       unwrapOnly(withLists({ test: RIGHT }), { keys }),
@@ -199,11 +199,11 @@ describe("unwrapOnly", () => {
     expect(error.cause).toBeUndefined();
   });
 
-  it("refuses a plain layer before it looks at the keys", async () => {
+  it("rejects a plain layer before it checks the keys", async () => {
     await expectCode(unwrapOnly({ mediaType: TAR }, { keys: [] }), "NOT_ENCRYPTED");
   });
 
-  it("wipes what keys unwrapped, be it of use or not", async () => {
+  it("wipes the unwrapped bytes, whether valid or not", async () => {
     for (const text of [JSON.stringify(rightPrivateOptions), "garbage", "{}"]) {
       const secret = Buffer.from(text);
       const key: Key = { scheme: "test", unwrap: () => Promise.resolve(secret) };
@@ -212,7 +212,7 @@ describe("unwrapOnly", () => {
     }
   });
 
-  it("asks no key for what its scheme did not wrap", async () => {
+  it("tries keys only on wrapped keys of their scheme", async () => {
     const asked: string[] = [];
     const asking = (scheme: string): Key => ({
       scheme,
@@ -231,7 +231,7 @@ describe("unwrapOnly", () => {
     expect(asked.sort()).toEqual(["a: 1", "a: 2", "b: 3"]);
   });
 
-  it("does not try on once it is aborted", async () => {
+  it("stops trying once it is aborted", async () => {
     const controller = new AbortController();
     let tried = 0;
     const key: Key = {
@@ -248,7 +248,7 @@ describe("unwrapOnly", () => {
     expect(tried).toBe(1);
   });
 
-  it("hears that it is aborted while keys refuse a thousand wrapped keys at once", async () => {
+  it("notices an abort while keys reject a thousand wrapped keys", async () => {
     const controller = new AbortController();
     const reason = new Error("enough");
     let tried = 0;
@@ -265,13 +265,13 @@ describe("unwrapOnly", () => {
     expect(tried).toBeLessThan(10);
   });
 
-  it("puts no more of the schemes' names into its message than people read", async () => {
+  it("shortens the names of schemes in its message", async () => {
     const descriptor = withLists({ ["x".repeat(1_000_000)]: RIGHT });
     const failed = unwrapOnly(descriptor, { keys: [openKey()] });
     expect((await expectCode(failed, "NO_MATCHING_KEY")).message.length).toBeLessThan(2000);
   });
 
-  it("puts no more of a media type into its message than people read", async () => {
+  it("shortens a media type in its message", async () => {
     const failed = unwrapOnly({ mediaType: "x".repeat(1_000_000) }, { keys: [openKey()] });
     expect((await expectCode(failed, "NOT_ENCRYPTED")).message.length).toBeLessThan(2000);
   });
@@ -292,7 +292,7 @@ describe("unwrapOnly", () => {
     ]);
   });
 
-  it("gives back nothing secret", async () => {
+  it("returns nothing secret", async () => {
     const { descriptor } = craftLayer(Buffer.alloc(1));
     const key = openKey();
     const opening = await unwrapOnly(descriptor, { keys: [key] });
@@ -300,14 +300,14 @@ describe("unwrapOnly", () => {
   });
 });
 
-it("passes over a key that unwraps to something other than bytes", async () => {
+it("skips a key that unwraps to something other than bytes", async () => {
   const key = { scheme: "test", unwrap: () => Promise.resolve("text" as unknown as Uint8Array) };
   const annotations = { [`${ENC}keys.test`]: base64("a") };
   const descriptor = { mediaType: `${TAR}+encrypted`, annotations };
   await expectCode(unwrapOnly(descriptor, { keys: [key] }), "NO_MATCHING_KEY");
 });
 
-it("wipes the secret that it found", async () => {
+it("wipes the unwrapped secret", async () => {
   const { descriptor } = craftLayer(Buffer.from("x"));
   const sizes = await wipedSizes(() => unwrapOnly(descriptor, { keys: [openKey()] }));
   expect(sizes).toEqual(expect.arrayContaining([32, 16]));

@@ -31,7 +31,7 @@ const privateKeys = new Map<string, Key>(
 const KIB = 1024;
 const CHUNKS = [64 * KIB - 1, 64 * KIB, 64 * KIB + 1, 256 * KIB];
 
-it("there are vectors, and keys of each kind", () => {
+it("vectors and keys of each kind exist", () => {
   expect(jweVectors.length).toBeGreaterThan(25);
   expect(privateKeys.size).toBe(12);
 });
@@ -73,7 +73,7 @@ describe.each(jweVectors)("Go's layer $name", (vector) => {
     await expectCode(unwrapOnly(descriptor, { keys: [key] }), "NO_MATCHING_KEY");
   });
 
-  it("gives back Go's bytes of the private and of the public options", () => {
+  it("writes Go's bytes of the private and public options", () => {
     const json = Buffer.from(vector.privateOptions, "base64");
     const privateOptions = parsePrivateOptions(json);
     const { symkey, digest, cipheroptions } = JSON.parse(json.toString()) as {

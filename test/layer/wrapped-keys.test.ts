@@ -39,7 +39,7 @@ describe("readWrappedKeys", () => {
     expect(read({ [JWE]: list })).toEqual(expected);
   });
 
-  it("reads all schemes in their order, or those that are asked for in theirs", () => {
+  it("reads all schemes in their order, or the requested schemes in the requested order", () => {
     const annotations = { [`${ENC}keys.pgp`]: a, other: a, [JWE]: b, [`${ENC}keys.provider.x`]: a };
     expect(read(annotations)).toEqual(["pgp[0] a", "jwe[0] b", "provider.x[0] a"]);
     expect(read(annotations, ["jwe", "pgp"])).toEqual(["jwe[0] b", "pgp[0] a"]);
@@ -47,7 +47,7 @@ describe("readWrappedKeys", () => {
     expect(readWrappedKeys({ mediaType: TAR }, ["jwe"])).toEqual([]);
   });
 
-  it("reads no list over a limit, without a look at its parts", () => {
+  it("rejects a list over the limit without reading its parts", () => {
     expect(read({ [JWE]: "A".repeat(MIB) })).toHaveLength(1);
     expect(read({ [JWE]: `${"A".repeat(MIB)}AAAA` })).toEqual(["jwe[0] ANNOTATION_TOO_LARGE"]);
     expect(read({ [JWE]: Array(1024).fill(a).join(",") })).toHaveLength(1024);
@@ -55,14 +55,14 @@ describe("readWrappedKeys", () => {
     expect(read({ [JWE]: ",".repeat(MIB) })).toEqual(["jwe[0] ANNOTATION_TOO_LARGE"]);
   });
 
-  it("one list over a limit does not hide the other schemes", () => {
+  it("reads the other schemes if one list is over the limit", () => {
     expect(read({ [JWE]: ",".repeat(2000), [`${ENC}keys.pgp`]: a })).toEqual([
       "jwe[0] ANNOTATION_TOO_LARGE",
       "pgp[0] a",
     ]);
   });
 
-  it("never throws, and counts the elements as they stand", () => {
+  it("never throws, and counts all elements", () => {
     const element = fc.oneof(
       fc.constantFrom("", a, "A", " "),
       fc.string().filter((s) => !s.includes(",")),
@@ -86,7 +86,7 @@ describe("appendWrappedKeys", () => {
     bytes: Buffer.from(text),
   });
 
-  it("puts keys behind those that are there, and touches nothing else", () => {
+  it("appends keys, and changes nothing else", () => {
     const before = deepFreeze({ a: "b", [JWE]: "YQ==,!", [`${ENC}keys.provider.x`]: "not base64" });
     const after = appendWrappedKeys(before, [
       wrapped("jwe", "b"),
@@ -102,11 +102,11 @@ describe("appendWrappedKeys", () => {
     expect(Object.keys(after)).toEqual([...Object.keys(before), `${ENC}keys.pgp`]);
   });
 
-  it("writes no empty element where the list was empty", () => {
+  it("writes no empty element if the list was empty", () => {
     expect(appendWrappedKeys({ [JWE]: "" }, [wrapped("jwe", "a")])).toEqual({ [JWE]: "YQ==" });
   });
 
-  it("keeps an annotation that is called __proto__", () => {
+  it("keeps an annotation named __proto__", () => {
     const before = JSON.parse('{"__proto__":"x"}') as Record<string, string>;
     const after = appendWrappedKeys(before, [wrapped("jwe", "a")]);
     expect(Object.entries(after)).toEqual([
@@ -126,20 +126,20 @@ describe("appendWrappedKeys", () => {
     );
   });
 
-  it("refuses to write a list of more keys than are read", async () => {
+  it("refuses to write a list of more keys than it reads", async () => {
     const many = Array.from({ length: 1025 }, () => wrapped("jwe", "a"));
     expect(read(appendWrappedKeys({}, many.slice(1)))).toHaveLength(1024);
     await expectCode(() => appendWrappedKeys({}, many), "ANNOTATION_TOO_LARGE");
   });
 
-  it("counts the keys that are there", async () => {
+  it("counts the existing keys", async () => {
     const before = { [JWE]: Array(1023).fill("YQ==").join(",") };
     const one = wrapped("jwe", "a");
     expect(read(appendWrappedKeys(before, [one]))).toHaveLength(1024);
     await expectCode(() => appendWrappedKeys(before, [one, one]), "ANNOTATION_TOO_LARGE");
   });
 
-  it("is not slow for many keys", () => {
+  it("is fast for many keys", () => {
     const many = Array.from({ length: 1000 }, () => ({ scheme: "jwe", bytes: Buffer.alloc(700) }));
     // The processor's time: others may be using the machine.
     const start = process.cpuUsage();

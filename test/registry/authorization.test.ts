@@ -62,7 +62,7 @@ async function withTokens(
 const token = (value: unknown): string => JSON.stringify(value);
 
 describe("basic", () => {
-  it("is sent when it is asked for, and from then on", async () => {
+  it("is sent once it has been requested", async () => {
     const registry = await withImage();
     const blob = { mediaType: "a/b", ...registry.putBlob("app", numbered(10)) };
     registry.script = ({ headers }, response) =>
@@ -74,7 +74,7 @@ describe("basic", () => {
     expect(authorizations(registry)).toEqual([undefined, BASIC, BASIC]);
   });
 
-  it("is not tried again and again when it is wrong", async () => {
+  it("is not tried repeatedly if it is wrong", async () => {
     const registry = await withImage();
     const challenge = { "www-authenticate": 'Basic realm="r"' };
     registry.script = (_, response) => reply(response, 401, challenge);
@@ -85,7 +85,7 @@ describe("basic", () => {
     expect(authorizations(registry)).toEqual([undefined, BASIC, BASIC]);
   });
 
-  it("is looked up for the host and the repository, only when it is asked for", async () => {
+  it("is looked up for the host and the repository, only when it is requested", async () => {
     const registry = await withImage();
     const asked: unknown[] = [];
     const credentials = (request: unknown): Promise<Credentials> => {
@@ -125,7 +125,7 @@ describe("basic", () => {
 });
 
 describe("tokens", () => {
-  it("are got with the password, for what is to be done", async () => {
+  it("are requested with the password, for the needed actions", async () => {
     const { registry, tokens, accept } = await withTokens((_, response) => {
       accept("t1");
       return reply(response, 200, {}, token({ token: "t1", expires_in: 300 }));
@@ -144,7 +144,7 @@ describe("tokens", () => {
     expect(headers.authorization).toBe(BASIC);
   });
 
-  it("are got by anybody where there are no credentials", async () => {
+  it("are requested anonymously if there are no credentials", async () => {
     const { registry, tokens, accept } = await withTokens((_, response) => {
       accept("t1");
       return reply(response, 200, {}, token({ access_token: "t1" }));
@@ -154,7 +154,7 @@ describe("tokens", () => {
     expect(tokens.requests[0]!.target).not.toContain("account");
   });
 
-  it("are got for an identity token by OAuth 2", async () => {
+  it("are requested for an identity token with OAuth 2", async () => {
     const { registry, tokens, accept } = await withTokens((_, response) => {
       accept("t1");
       return reply(response, 200, {}, token({ access_token: "t1", refresh_token: "t2" }));
@@ -171,7 +171,7 @@ describe("tokens", () => {
     });
   });
 
-  it("are used again for the same, and got anew for more", async () => {
+  it("are reused for the same actions, and requested again for more", async () => {
     const scopes: string[] = [];
     const { registry, tokens, accept } = await withTokens(({ target }, response) => {
       scopes.push(new URL(target, "http://t").searchParams.getAll("scope").join(" "));
@@ -192,7 +192,7 @@ describe("tokens", () => {
     expect(tokens.requests).toHaveLength(2);
   });
 
-  it("are got once for requests at the same time", async () => {
+  it("are requested once for simultaneous requests", async () => {
     let count = 0;
     const { registry, tokens, accept } = await withTokens((_, response) => {
       count++;
@@ -208,7 +208,7 @@ describe("tokens", () => {
     expect(tokens.requests).toHaveLength(1);
   });
 
-  it("are renewed once when they are refused, and all goes on", async () => {
+  it("are renewed once when they are rejected", async () => {
     let count = 0;
     const { registry, tokens, accept } = await withTokens((_, response) => {
       const value = `t${String(++count)}`;
@@ -223,7 +223,7 @@ describe("tokens", () => {
     expect(authorizations(registry)).toEqual([undefined, "Bearer t1", "Bearer t1", "Bearer t2"]);
   });
 
-  it("are not waited for when that is aborted", async () => {
+  it("are not waited for after an abort", async () => {
     const { registry } = await withTokens(() => true);
     const controller = new AbortController();
     const reason = new Error("enough");
@@ -234,7 +234,7 @@ describe("tokens", () => {
     await expect(source.resolve({ signal: controller.signal })).rejects.toBe(reason);
   });
 
-  it("that are refused for ever end it", async () => {
+  it("that are always rejected end the request", async () => {
     let count = 0;
     const { registry, tokens } = await withTokens((_, response) =>
       reply(response, 200, {}, token({ token: `t${String(++count)}` })),
@@ -247,7 +247,7 @@ describe("tokens", () => {
     expect([registry.requests.length, tokens.requests.length]).toEqual([4, 2]);
   });
 
-  it("are asked for again when the service is busy", async () => {
+  it("are requested again when the service is busy", async () => {
     let count = 0;
     const { registry, accept } = await withTokens((_, response) => {
       accept("t");
@@ -308,7 +308,7 @@ describe("tokens", () => {
     ["one without TLS on another host", () => 'Bearer realm="http://192.0.2.1/token"'],
     ["one with a password", (realm) => `Bearer realm="${realm.replace("//", "//a:b@")}"`],
     ["a file", () => 'Bearer realm="file:///token"'],
-  ])("where the registry names %s", async (_, challenge) => {
+  ])("are not requested if the registry names %s", async (_, challenge) => {
     const { registry, tokens } = await withTokens(
       (_request, r) => reply(r, 200, {}, "{}"),
       challenge,
@@ -318,7 +318,7 @@ describe("tokens", () => {
   });
 });
 
-it("asks for no password where Basic is not offered", async () => {
+it("looks up no password if Basic is not offered", async () => {
   const registry = await withImage();
   registry.script = (_, response) => reply(response, 401, { "www-authenticate": "Negotiate" });
   let asked = 0;

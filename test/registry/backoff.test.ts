@@ -30,14 +30,14 @@ describe("pauses before a retry", () => {
     expect(pauseBefore(0, policy, asked)).toBe(expected);
   });
 
-  it("end after so many", async () => {
+  it("end after the last retry", async () => {
     const pauses = backoff({ retries: 3, retryDelay: 0 });
     const again = [];
     for (let i = 0; i < 5; i++) again.push(await pauses.again("busy", undefined));
     expect(again).toEqual([true, true, true, false, false]);
   });
 
-  it("end at once where there are none", async () => {
+  it("end immediately without retries", async () => {
     expect(await backoff({ retries: 0, retryDelay: 60_000 }).again("busy", undefined)).toBe(false);
   });
 });

@@ -104,7 +104,7 @@ describe("which entry of a file is taken", () => {
 describe("which file is taken", () => {
   const at = (name: string): unknown => ({ auths: { "r.example": auth(name) } });
 
-  it("the first that has some, in skopeo's order", async () => {
+  it("the first that has credentials, in skopeo's order", async () => {
     const home = newHome();
     expect(await home.find("r.example")).toBeUndefined();
     home.write(DOCKER, at("docker"));
@@ -117,7 +117,7 @@ describe("which file is taken", () => {
     if (process.platform === "linux") expect(await home.find("r.example")).toEqual(user("runtime"));
   });
 
-  it("the one of REGISTRY_AUTH_FILE and no other", async () => {
+  it("only the file of REGISTRY_AUTH_FILE", async () => {
     const home = newHome();
     home.write(DOCKER, at("docker"));
     home.write("mine.json", { auths: {} });
@@ -127,7 +127,7 @@ describe("which file is taken", () => {
     expect(await home.find("r.example")).toEqual(user("mine"));
   });
 
-  it("those in DOCKER_CONFIG and XDG_CONFIG_HOME in place of the usual", async () => {
+  it("the files in DOCKER_CONFIG and XDG_CONFIG_HOME instead of the usual files", async () => {
     const home = newHome();
     home.write(DOCKER, at("usual"));
     home.write("d/config.json", at("docker"));
@@ -138,7 +138,7 @@ describe("which file is taken", () => {
     expect(await home.find("r.example")).toEqual(user("config"));
   });
 
-  it("DOCKER_AUTH_CONFIG before files, with these as a fallback", async () => {
+  it("DOCKER_AUTH_CONFIG before the files, which are the fallback", async () => {
     const home = newHome();
     home.write("run/containers/auth.json", at("runtime"));
     home.write(DOCKER, { auths: { "r.example": auth("docker"), "f.example": auth("file") } });
@@ -197,7 +197,7 @@ describe("what an entry holds", () => {
     ["no colon", { auths: { "r.example": { auth: Buffer.from("hunter2").toString("base64") } } }],
     ["no name", { auths: { "r.example": auth("", "hunter2") } }],
     ["far too much", `{"auths":{}, "x": "${"hunter2".repeat(200_000)}"}`],
-  ])("%s cannot be used, and nothing of it is shown", async (_, content) => {
+  ])("%s cannot be used and is not shown", async (_, content) => {
     const home = newHome();
     home.write(DOCKER, content);
     const error = await expectCode(home.find("r.example"), "CREDENTIALS_INVALID");
@@ -216,7 +216,7 @@ describe.skipIf(process.platform === "win32")("credential helpers", () => {
   const answer = (username: string, secret: string): string =>
     `read host; printf '{"ServerURL":"%s","Username":"${username}","Secret":"%s"}' "$host" "$1:${secret}:$host"`;
 
-  it("are asked for exactly the host", async () => {
+  it("are called with exactly the host", async () => {
     const home = newHome();
     home.helper("test", answer("u", "s"));
     home.write(DOCKER, { credHelpers: { "r.example": "test" }, auths: { "r.example": auth("x") } });
@@ -224,14 +224,14 @@ describe.skipIf(process.platform === "win32")("credential helpers", () => {
     expect(await home.find("r.example.evil")).toBeUndefined();
   });
 
-  it("are asked for Docker Hub by its old URL", async () => {
+  it("are called for Docker Hub with its old URL", async () => {
     const home = newHome();
     home.helper("test", answer("u", "s"));
     home.write(DOCKER, { credHelpers: { "docker.io": "test" } });
     expect(await home.find("docker.io")).toEqual(user("u", "get:s:https://index.docker.io/v1/"));
   });
 
-  it("keep what a file has empty entries for", async () => {
+  it("are called for empty entries of a file", async () => {
     const home = newHome();
     home.helper("store", answer("u", "s"));
     home.write(DOCKER, { credsStore: "store", auths: { "r.example": {}, "f.example": auth("f") } });
@@ -239,14 +239,14 @@ describe.skipIf(process.platform === "win32")("credential helpers", () => {
     expect(await home.find("f.example")).toEqual(user("f"));
   });
 
-  it("can give an identity token", async () => {
+  it("can return an identity token", async () => {
     const home = newHome();
     home.helper("test", answer("<token>", "s"));
     home.write(DOCKER, { credsStore: "test" });
     expect(await home.find("r.example")).toEqual({ identityToken: "get:s:r.example" });
   });
 
-  it("can have nothing", async () => {
+  it("can have no credentials", async () => {
     const home = newHome();
     home.helper("test", "echo 'credentials not found in native keychain'; exit 1");
     home.write("run/containers/auth.json", { credHelpers: { "r.example": "test" } });

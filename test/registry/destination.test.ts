@@ -82,7 +82,7 @@ function takePart(
 }
 
 describe("uploads", () => {
-  it("go in chunks", async () => {
+  it("are sent in chunks", async () => {
     const registry = await testRegistry();
     await write(registry);
     expectStored(registry);
@@ -101,14 +101,14 @@ describe("uploads", () => {
     expect(patches(registry)).toHaveLength(Math.ceil(size / 10_000));
   });
 
-  it("go through the global fetch", async () => {
+  it("work with the global fetch", async () => {
     const registry = await testRegistry();
     await write(registry, { ...SMALL, fetch: globalThis.fetch });
     expectStored(registry);
     expect(registry.requests.at(-1)!.headers["content-length"]).toBe("0");
   });
 
-  it("go in larger chunks where the registry asks for that", async () => {
+  it("use larger chunks if the registry asks for them", async () => {
     const registry = await testRegistry();
     intercept(registry, "POST", (_, __, response) => {
       response.setHeader("oci-chunk-min-length", "15000");
@@ -119,18 +119,21 @@ describe("uploads", () => {
     expect(patches(registry)).toEqual(["0-14999", "15000-24999"]);
   });
 
-  it.each([0, 1, 5000, 9999])("go on behind %s bytes after a break", async (arrived) => {
-    const registry = await testRegistry();
-    intercept(registry, "PATCH", (count, request, response) => {
-      if (count !== 1) return false;
-      return takePart(registry, request, arrived, response);
-    });
-    await write(registry);
-    expectStored(registry);
-    expect(methods(registry)).toContain("GET");
-  });
+  it.each([0, 1, 5000, 9999])(
+    "resume after %s bytes when the connection breaks",
+    async (arrived) => {
+      const registry = await testRegistry();
+      intercept(registry, "PATCH", (count, request, response) => {
+        if (count !== 1) return false;
+        return takePart(registry, request, arrived, response);
+      });
+      await write(registry);
+      expectStored(registry);
+      expect(methods(registry)).toContain("GET");
+    },
+  );
 
-  it("go on when all arrived and only the answer was lost", async () => {
+  it("resume when everything arrived and only the answer was lost", async () => {
     const registry = await testRegistry();
     intercept(
       registry,
@@ -142,7 +145,7 @@ describe("uploads", () => {
     expect(patches(registry)).toEqual(["0-9999", "10000-19999", "20000-24999"]);
   });
 
-  it.each([429, 503, 416])("go on after %s", async (status) => {
+  it.each([429, 503, 416])("resume after %s", async (status) => {
     const registry = await testRegistry();
     intercept(registry, "PATCH", (count, _, response) => count === 2 && reply(response, status));
     await write(registry);
@@ -161,7 +164,7 @@ describe("uploads", () => {
     expect(patches(registry)).toEqual(["0-9999", "10000-19999", "20000-24999"]);
   });
 
-  it("are given up when the registry takes them by single bytes", async () => {
+  it("fail if the registry accepts only single bytes", async () => {
     const registry = await testRegistry();
     intercept(registry, "PATCH", (_, { body }, response) => {
       const [id, content] = upload(registry);
@@ -176,7 +179,7 @@ describe("uploads", () => {
     expect(patches(registry)).toHaveLength(4);
   });
 
-  it("go on as long as the registry takes half of what it is sent", async () => {
+  it("continue as long as the registry accepts half of the data", async () => {
     const registry = await testRegistry();
     intercept(registry, "PATCH", (_, { body }, response) => {
       const [id, content] = upload(registry);
@@ -189,7 +192,7 @@ describe("uploads", () => {
     expect(patches(registry).length).toBeGreaterThan(20);
   });
 
-  it("go on where the registry took less than it was sent", async () => {
+  it("resume where the registry stopped accepting data", async () => {
     const registry = await testRegistry();
     intercept(registry, "PATCH", (count, { body }, response) => {
       if (count !== 1) return false;
@@ -203,7 +206,7 @@ describe("uploads", () => {
   });
 
   it.each([0, 1, 4000])(
-    "begin anew while all is still here (%s bytes arrived)",
+    "start again while all data is kept (%s bytes arrived)",
     async (arrived) => {
       const registry = await testRegistry();
       intercept(registry, "PATCH", (count, request, response) => {
@@ -218,7 +221,7 @@ describe("uploads", () => {
     },
   );
 
-  it("fail when the registry lost what is not here any more", async () => {
+  it("fail if the registry lost data that is no longer kept", async () => {
     const registry = await testRegistry();
     intercept(registry, "PATCH", (count, _, response) => {
       if (count !== 1) return false;
@@ -230,7 +233,7 @@ describe("uploads", () => {
     expect(registry.blobs.size).toBe(0);
   });
 
-  it("fail when the registry lost a part of what is not here any more", async () => {
+  it("fail if the registry lost a part of the data that is no longer kept", async () => {
     const registry = await testRegistry();
     intercept(registry, "PATCH", (count, _, response) => {
       if (count !== 1) return false;
@@ -248,7 +251,7 @@ describe("uploads", () => {
     [416, "REGISTRY_UPLOAD_LOST"],
     [403, "REGISTRY_DENIED"],
     [500, "REGISTRY_FAILED"],
-  ])("fail when the registry answers %s to what there is: %s", async (status, code) => {
+  ])("fail if the registry answers %s to the status request: %s", async (status, code) => {
     const registry = await testRegistry();
     registry.script = ({ method }, response) => {
       if (method === "GET") return reply(response, status);
@@ -260,7 +263,7 @@ describe("uploads", () => {
     expect(registry.blobs.size).toBe(0);
   });
 
-  it("are left when the registry refuses them before it has read them", async () => {
+  it("end when the registry rejects them before it has read them", async () => {
     let isClosed = false;
     let refused: Socket | undefined;
     const server = createServer((socket) => {
@@ -287,7 +290,7 @@ describe("uploads", () => {
     server.close();
   });
 
-  it("are finished when only the answer to that was lost", async () => {
+  it("are finished if only the last answer was lost", async () => {
     const registry = await testRegistry();
     intercept(registry, "PUT", (count, _, response) => {
       if (count !== 0) return false;
@@ -395,7 +398,7 @@ describe("uploads", () => {
     expect(registry.uploads.size).toBe(0);
   });
 
-  it("are cancelled where their last chunk has got to", async () => {
+  it("are cancelled at the URL of their last chunk", async () => {
     const registry = await testRegistry();
     const controller = new AbortController();
     let goOn: (() => void) | undefined;
@@ -417,14 +420,14 @@ describe("uploads", () => {
     expect(registry.uploads.size).toBe(0);
   });
 
-  it("stop when the registry takes nothing more", async () => {
+  it("stop when the registry accepts no more data", async () => {
     const registry = await testRegistry();
     intercept(registry, "PATCH", () => true);
     const options = { ...SMALL, timeout: 100, retries: 1 };
     await expectCode(write(registry, options), "REGISTRY_UNREACHABLE");
   });
 
-  it("get no credentials to another host", async () => {
+  it("send no credentials to another host", async () => {
     const registry = await testRegistry();
     const parts: Buffer[] = [];
     const other = await testServer(({ method, body }, response) => {
@@ -443,7 +446,7 @@ describe("uploads", () => {
 });
 
 describe("streamed uploads", () => {
-  it("go in one request without a range", async () => {
+  it("are sent in one request without a range", async () => {
     const registry = await testRegistry();
     await write(registry, QUICK);
     expectStored(registry);
@@ -452,7 +455,7 @@ describe("streamed uploads", () => {
     expect(patches(registry)).toEqual([undefined]);
   });
 
-  it("are resumed where the connection was closed", async () => {
+  it("are resumed after the connection was closed", async () => {
     const registry = await testRegistry();
     intercept(registry, "PATCH", (count, request, response) => {
       return count === 0 && takePart(registry, request, 9000, response);
@@ -464,7 +467,7 @@ describe("streamed uploads", () => {
 });
 
 describe("contains", () => {
-  it.each([400, 403, 405, 501])("asks by GET where HEAD is answered %s", async (status) => {
+  it.each([400, 403, 405, 501])("sends GET if HEAD is answered with %s", async (status) => {
     const registry = await testRegistry();
     const { digest, size } = registry.putBlob("app", BLOB);
     registry.script = ({ method }, response) => method === "HEAD" && reply(response, status);
@@ -523,7 +526,7 @@ describe("exposes", () => {
 describe("mount", () => {
   const blob = { mediaType: "a/b", digest: DIGEST, size: BLOB.byteLength };
 
-  it("takes a blob over from another repository", async () => {
+  it("mounts a blob from another repository", async () => {
     const registry = await testRegistry();
     registry.putBlob("base/image", BLOB);
     const mountFrom = at(registry, "base/image");
@@ -542,7 +545,7 @@ describe("mount", () => {
     ["wants more than there is", (r) => reply(r, 401, { "www-authenticate": "Basic" })],
     ["does not know it", (r) => refuse(r, 405, "UNSUPPORTED")],
     ["says so and it is not there", (r) => reply(r, 201)],
-  ])("is not done where the registry %s", async (_, script) => {
+  ])("is not done if the registry %s", async (_, script) => {
     const registry = await testRegistry();
     intercept(registry, "POST", (_count, _request, response) => script(response));
     const mountFrom = at(registry, "base");
@@ -561,7 +564,7 @@ describe("mount", () => {
     expect(registry.requests).toEqual([]);
   });
 
-  it("is never done by a mere question", async () => {
+  it("is never done by contains", async () => {
     const registry = await testRegistry();
     registry.putBlob("base", BLOB);
     const mountFrom = at(registry, "base");
@@ -597,7 +600,7 @@ describe("a tag whose request", () => {
   it.each<[string, (response: ServerResponse) => unknown]>([
     ["breaks off", (response) => response.destroy()],
     ["ends with 502", (response) => reply(response, 502)],
-  ])("%s is there if the registry has it", async (_, fail) => {
+  ])("%s is written if the registry has it", async (_, fail) => {
     const registry = await testRegistry();
     await commit(registry, true, fail);
     expect(registry.manifests.get("app:v1")!.bytes.toString()).toBe(text);
@@ -607,13 +610,13 @@ describe("a tag whose request", () => {
     ["breaks off", "REGISTRY_UNREACHABLE", (response) => response.destroy()],
     ["ends with 502", "REGISTRY_FAILED", (response) => reply(response, 502)],
     ["is denied", "REGISTRY_DENIED", (response) => reply(response, 403)],
-  ])("%s is not there if the registry has it not: %s", async (_, code, fail) => {
+  ])("%s is not written if the registry does not have it: %s", async (_, code, fail) => {
     const registry = await testRegistry();
     const { message } = await expectCode(commit(registry, false, fail), code);
     expect(message).not.toContain("not known");
   });
 
-  it.each([400, 429])("is refused with %s says so, whatever can be read", async (status) => {
+  it.each([400, 429])("is rejected with %s reports that, whatever can be read", async (status) => {
     const registry = await testRegistry();
     const result = commit(registry, false, (response) => {
       registry.script = (_, other) => reply(other, 403);
@@ -623,7 +626,7 @@ describe("a tag whose request", () => {
     expect(message).toContain(`/manifests/v1 was answered ${String(status)}`);
   });
 
-  it("breaks off and cannot be checked may be there or not", async () => {
+  it("is interrupted and cannot be checked is reported as unknown", async () => {
     const registry = await testRegistry();
     const result = commit(registry, true, (response) => {
       registry.script = (_, other) => reply(other, 500);
@@ -633,7 +636,7 @@ describe("a tag whose request", () => {
     expect(message).toContain("it is unknown whether the tag v1 names the new image");
   });
 
-  it("is aborted once the registry has it is there", async () => {
+  it("is reported as written if the abort arrives after the registry stored it", async () => {
     const registry = await testRegistry();
     const controller = new AbortController();
     registry.script = ({ method, target }) => {
@@ -667,7 +670,7 @@ describe("manifests", () => {
     ]);
   });
 
-  it("are there by their digests only without a tag", async () => {
+  it("can only be read by their digests without a tag", async () => {
     const registry = await testRegistry();
     const destination = await registryDestination(at(registry, "app"), SMALL);
     await destination.writeManifest(MANIFEST_BYTES, IMAGE);
@@ -684,14 +687,14 @@ describe("manifests", () => {
       "REGISTRY_INVALID_RESPONSE",
       (r) => reply(r, 201, { "docker-content-digest": digestOf("other") }),
     ],
-  ])("fail where the registry %s", async (_, code, script) => {
+  ])("fail if the registry %s", async (_, code, script) => {
     const registry = await testRegistry();
     registry.script = (_request, response) => script(response);
     const destination = await registryDestination(at(registry, "app", "v1"), SMALL);
     await expectCode(destination.writeManifest(MANIFEST_BYTES, IMAGE), code);
   });
 
-  it("have to be written before the image is", async () => {
+  it("must be written before the image", async () => {
     const registry = await testRegistry();
     const destination = await registryDestination(at(registry, "app", "v1"), SMALL);
     await expect(destination.commit(IMAGE)).rejects.toThrow(TypeError);
@@ -705,12 +708,12 @@ describe("destinations", () => {
     await expectCode(registryDestination(reference), "REFERENCE_INVALID");
   });
 
-  it("need chunks of some size", async () => {
+  it("need a valid size of chunks", async () => {
     const reference = { host: "127.0.0.1:1", repository: "app" };
     await expect(registryDestination(reference, { chunkSize: 0 })).rejects.toThrow(RangeError);
   });
 
-  it("that are discarded cancel what is open", async () => {
+  it("that are discarded cancel open uploads", async () => {
     const registry = await testRegistry();
     const destination = await registryDestination(at(registry, "app"), SMALL);
     let release: (() => void) | undefined;

@@ -68,7 +68,7 @@ async function decrypt(registry: TestRegistry): Promise<string> {
 }
 
 describe("an image", () => {
-  it("goes from registry to registry and back, with the tag as the last request", async () => {
+  it("is copied from registry to registry and back, with the tag as the last request", async () => {
     const { registry, digest } = await withImage();
     const encrypted = await encrypt(registry);
     expect(registry.log().at(-1)).toBe("PUT /v2/secret/manifests/v1");
@@ -137,7 +137,7 @@ describe("an image", () => {
     expect(await decrypt(registry)).toBe(before);
   });
 
-  it("may have blobs whose types sound like those of manifests, such as SOCI's", async () => {
+  it("may have blobs with types like those of manifests, such as SOCI's", async () => {
     const registry = await testRegistry();
     const soci = "application/vnd.amazon.soci.index.v2+json";
     const { descriptor, blob } = await layer("a", { mediaType: TAR_GZIP });
@@ -152,7 +152,7 @@ describe("an image", () => {
     expect(await decrypt(registry)).toBe(digest);
   });
 
-  it("is told to lie in plain where it was encrypted in place", async () => {
+  it("causes a warning about plain blobs if it was encrypted in place", async () => {
     const { registry } = await withImage();
     const place = at(registry, "plain", "v1");
     const { warnings } = await encryptImage(
@@ -165,7 +165,7 @@ describe("an image", () => {
     ]);
   });
 
-  it("is there though nobody can tell whether its plain layers are there too", async () => {
+  it("is written even if it is unknown whether its plain layers still exist", async () => {
     const { registry } = await withImage();
     registry.script = ({ method, target }, response) =>
       method === "GET" && target.startsWith("/v2/secret/blobs/sha256") && reply(response, 403);
@@ -216,7 +216,7 @@ describe("an upload that the registry lost", () => {
     };
   }
 
-  it.each(Object.entries(MOMENTS))("is begun again, with another key: %s", async (_, isMoment) => {
+  it.each(Object.entries(MOMENTS))("is started again with another key: %s", async (_, isMoment) => {
     const { registry, digest } = await withImage();
     losing(registry, 2, isMoment);
     const wrapped = new Set<string>();
@@ -245,7 +245,7 @@ describe("an upload that the registry lost", () => {
     expect(registry.uploads.size).toBe(0);
   });
 
-  it("is given up after some times", async () => {
+  it("fails after several attempts", async () => {
     const { registry } = await withImage();
     losing(registry, 3);
     await expectCode(encrypt(registry), "REGISTRY_UPLOAD_LOST");
@@ -254,7 +254,7 @@ describe("an upload that the registry lost", () => {
   });
 });
 
-it("an image stops on its way into a registry that asks for patience", async () => {
+it("an upload to a registry that asks to wait can be aborted", async () => {
   const { registry } = await withImage();
   const controller = new AbortController();
   registry.script = ({ method }, response) => {
@@ -346,7 +346,7 @@ const FAULTS: readonly [string, ErrorCode, Fault][] = [
   ],
 ];
 
-describe("encrypting fails, and leaves the tag as it was, when", () => {
+describe("encryption fails and does not change the tag when", () => {
   it.each(FAULTS)("%s", async (_, code, fault) => {
     const image = await withImage();
     const { registry } = image;

@@ -74,7 +74,7 @@ describe("storing credentials", () => {
     expect(statSync(join(home, DOCKER)).mode & 0o777).toBe(0o600);
   });
 
-  it("replaces an entry where it counts, however the host is written", async () => {
+  it("replaces the entry that is used, however the host is written", async () => {
     write(RUNTIME, { auths: { "https://r.example/v2/": { auth: "eDp5" } } });
     expect(await store("r.example")).toBe(join(home, RUNTIME));
     expect(read(RUNTIME)).toEqual({ auths: { "r.example": { auth: ALICE_AUTH } } });
@@ -82,7 +82,7 @@ describe("storing credentials", () => {
   });
 
   it.each(["docker.io", "index.docker.io", "registry-1.docker.io"])(
-    "calls Docker Hub as Docker does, for %s",
+    "names Docker Hub as Docker does, for %s",
     async (host) => {
       write(DOCKER, { auths: { "docker.io": { auth: "eDp5" } } });
       await store(host);
@@ -93,7 +93,7 @@ describe("storing credentials", () => {
     },
   );
 
-  it("uses the named file, or that of REGISTRY_AUTH_FILE, and no other one", async () => {
+  it("uses only the named file, or that of REGISTRY_AUTH_FILE", async () => {
     write(RUNTIME, { auths: { "r.example": { auth: "eDp5" } } });
     expect(await store("r.example", join(home, "own.json"))).toBe(join(home, "own.json"));
     env.REGISTRY_AUTH_FILE = join(home, "variable.json");
@@ -101,7 +101,7 @@ describe("storing credentials", () => {
     expect(read(RUNTIME)).toEqual({ auths: { "r.example": { auth: "eDp5" } } });
   });
 
-  it("changes the file behind a link", async () => {
+  it("changes the target of a link", async () => {
     write("real.json", {});
     mkdirSync(join(home, ".docker"));
     symlinkSync(join(home, "real.json"), join(home, DOCKER));
@@ -113,7 +113,7 @@ describe("storing credentials", () => {
   it.each([
     ["credHelpers", { credHelpers: { "r.example": "test" } }],
     ["credsStore", { credsStore: "test" }],
-  ])("tells the helper of %s, and leaves no password in the file", async (_, config) => {
+  ])("stores the password in the helper of %s, and not in the file", async (_, config) => {
     helper("test");
     write(DOCKER, { ...config, auths: { "r.example": { auth: "eDp5" } } });
     expect(await store("r.example")).toBe("docker-credential-test");
@@ -125,7 +125,7 @@ describe("storing credentials", () => {
     expect(await remove("r.example")).toEqual([]);
   });
 
-  it("leaves a file that is not JSON as it is", async () => {
+  it("does not change a file that is not JSON", async () => {
     write(DOCKER, "{ broken");
     await expectCode(store("r.example"), "CREDENTIALS_INVALID");
     expect(readFileSync(join(home, DOCKER), "utf8")).toBe("{ broken");
@@ -136,7 +136,7 @@ describe("storing credentials", () => {
   });
 });
 
-it("removing credentials clears every file that has some, and keeps those of repositories", async () => {
+it("removing credentials clears every file, and keeps the entries of repositories", async () => {
   write(RUNTIME, { auths: { "r.example": { auth: "eDp5" }, "r.example/team": { auth: "eDp5" } } });
   write(DOCKER, { auths: { "https://r.example/v1/": {} }, x: 1 });
   expect(await remove("r.example")).toEqual([join(home, RUNTIME), join(home, DOCKER)]);

@@ -123,7 +123,7 @@ describe("the tag of an image that is edited in place", () => {
     expect(named(registry)).toBe(digestOf(OTHER));
   });
 
-  it("stays away when it was deleted meanwhile", async () => {
+  it("is not written if it was deleted in the meantime", async () => {
     const { registry, edit } = await prepare();
     registry.script = ({ method }) => {
       if (method === "PUT") registry.manifests.delete("app:v1");
@@ -141,7 +141,7 @@ describe("the tag of an image that is edited in place", () => {
     expect(registry.requests.at(-1)!.headers).not.toHaveProperty("if-match");
   });
 
-  it("is kept by a registry that compares its ETag when it moves after that", async () => {
+  it("is kept by a registry that compares its ETag if it moves later", async () => {
     const { registry, edit } = await prepare();
     registry.etag = (digest) => `"${digest}"`;
     const before = named(registry);
@@ -156,7 +156,7 @@ describe("the tag of an image that is edited in place", () => {
     expect(named(registry)).toBe(digestOf(OTHER));
   });
 
-  it("is written once where the answer to the request is lost", async () => {
+  it("is written once if the answer to the request is lost", async () => {
     const { registry, edit } = await prepare();
     registry.etag = (digest) => `"${digest}"`;
     const before = named(registry);
@@ -171,14 +171,14 @@ describe("the tag of an image that is edited in place", () => {
     expect(named(registry)).not.toBe(before);
   });
 
-  it("is written without If-Match where its ETag is weak", async () => {
+  it("is written without If-Match if its ETag is weak", async () => {
     const { registry, edit } = await prepare();
     registry.etag = (digest) => `W/"${digest}"`;
     await edit(EDITS["removing recipients"]!);
     expect(registry.requests.at(-1)!.headers).not.toHaveProperty("if-match");
   });
 
-  it("that cannot be changed is not said to have moved", async () => {
+  it("that cannot be changed is not reported as moved", async () => {
     const { registry, edit } = await prepare();
     registry.etag = (digest) => `"${digest}"`;
     registry.script = ({ method, target }, response) =>
@@ -188,7 +188,7 @@ describe("the tag of an image that is edited in place", () => {
   });
 });
 
-it("a tag that another image gets is written whatever it named", async () => {
+it("a tag of another image is written whatever it named before", async () => {
   const registry = await testRegistry();
   const plain = directory();
   await layoutOf(plain, [await layer("a")]);

@@ -89,14 +89,14 @@ describe("references", () => {
     "docker://alice:s3cret/x@r.example/app",
     "docker://alice:s3@cret@r.example/app:1",
     `docker://alice:s3cret@r.example/app@${DIGEST}`,
-  ])("%s is refused without the password", async (text) => {
+  ])("%s is rejected without the password", async (text) => {
     const { message } = await expectCode(() => parseRegistryReference(text), "REFERENCE_INVALID");
     expect(message).toContain("credentials do not go into the name of an image");
     expect(message).not.toMatch(/alice|s3|cret/);
   });
 
   it.each(["docker://alice:s3cret@r.example", "https://alice:s3cret@r.example/app"])(
-    "%s is refused without the password, too",
+    "%s is also rejected without the password",
     async (text) => {
       const { message } = await expectCode(() => parseRegistryReference(text), "REFERENCE_INVALID");
       expect(message).toContain("…@r.example");
@@ -104,19 +104,19 @@ describe("references", () => {
     },
   );
 
-  it("are quoted where they name a digest", async () => {
+  it("are quoted if they name a digest", async () => {
     const text = `docker://r.example/App@${DIGEST}`;
     const { message } = await expectCode(() => parseRegistryReference(text), "REFERENCE_INVALID");
     expect(message).toBe(`"${text}" is not an image: its repository must be lowercase`);
   });
 
-  it("are quoted where they name a digest that is mistyped", async () => {
+  it("are quoted if they name a mistyped digest", async () => {
     const text = "docker://r.example:5000/app@sha256:abc";
     const { message } = await expectCode(() => parseRegistryReference(text), "REFERENCE_INVALID");
     expect(message).toBe(`"${text}" is not an image: its digest is not valid`);
   });
 
-  it("have no credentials in code either", async () => {
+  it("cannot contain credentials in code", async () => {
     const reference = { host: "alice:s3cret@r.example", repository: "app", tag: "1" };
     const { message } = await expectCode(() => registrySource(reference), "REFERENCE_INVALID");
     expect(message).toContain("credentials do not go");
@@ -129,7 +129,7 @@ describe("references", () => {
     ["a host with a name before it", { host: "user@r.example" }],
     ["a tag that is a path", { tag: "../x" }],
     ["an invalid digest", { digest: "latest" }],
-  ])("%s is refused in code too", async (_, part) => {
+  ])("%s is also rejected in code", async (_, part) => {
     const reference = { host: "r.example", repository: "app", ...part };
     await expectCode(() => registrySource(reference), "REFERENCE_INVALID");
   });

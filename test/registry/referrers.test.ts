@@ -18,7 +18,7 @@ const index = (...names: string[]): string =>
 const typed = { "content-type": INDEX };
 
 describe("referrers", () => {
-  it("come page by page", async () => {
+  it("are read page by page", async () => {
     const registry = await testRegistry();
     registry.script = ({ target }, response) =>
       target.includes("last=a")
@@ -30,7 +30,7 @@ describe("referrers", () => {
     expect(registry.log()[0]).toBe(`GET /v2/app/referrers/${SUBJECT}`);
   });
 
-  it("come from an image source, too", async () => {
+  it("are also returned by an image source", async () => {
     const registry = await testRegistry();
     registry.script = (_, response) => reply(response, 200, typed, index("a"));
     const source = registrySource(at(registry, "app"), QUICK);
@@ -43,13 +43,13 @@ describe("referrers", () => {
   it.each<[string, string, string]>([
     ["sha256", SUBJECT, `sha256-${SUBJECT.slice(7)}`],
     ["sha512", digestOf("s", "sha512"), `sha512-${digestOf("s", "sha512").slice(7, 71)}`],
-  ])("of a %s digest come from the tag where there is no list", async (_, digest, tag) => {
+  ])("of a %s digest are read from the tag if there is no list", async (_, digest, tag) => {
     const registry = await testRegistry();
     registry.putManifest("app", tag, INDEX, index("a"));
     expect(await listReferrers(at(registry, "app"), digest, QUICK)).toEqual([referrer("a")]);
   });
 
-  it("are none where there is neither", async () => {
+  it("are empty if there is neither", async () => {
     const registry = await testRegistry();
     expect(await listReferrers(at(registry, "app"), SUBJECT, QUICK)).toEqual([]);
     expect(registry.requests).toHaveLength(2);
@@ -66,7 +66,7 @@ describe("referrers", () => {
       (r) => reply(r, 200, { ...typed, link: "<?x>; rel=next" }, index()),
     ],
     ["403", "REGISTRY_DENIED", (r) => refuse(r, 403, "DENIED")],
-  ])("fail when the registry sends %s", async (_, code, script) => {
+  ])("fail if the registry sends %s", async (_, code, script) => {
     const registry = await testRegistry();
     registry.script = (_request, response) => script(response);
     await expectCode(listReferrers(at(registry, "app"), SUBJECT, QUICK), code);

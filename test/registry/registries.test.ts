@@ -84,7 +84,7 @@ describe.each(Object.entries(TRAITS))("%s", (_, trait) => {
     ["in the usual way", undefined],
     ["in chunks of 1 MiB", MIB],
     ["in chunks of 5 MiB", 5 * MIB],
-  ])("takes a blob %s", async (_way, chunkSize) => {
+  ])("accepts a blob %s", async (_way, chunkSize) => {
     const registry = await testRegistry();
     registry.script = (request, response) => trait(request, response, registry);
     const options = { ...QUICK, retries: 1, ...(chunkSize !== undefined && { chunkSize }) };

@@ -65,13 +65,13 @@ function breakOff(response: ServerResponse, part: Uint8Array, status = 200, head
 const LENGTH = { "content-length": String(BLOB.byteLength) };
 
 describe("blobs", () => {
-  it("are read whole", async () => {
+  it("are read completely", async () => {
     const { registry, blob } = await withBlob();
     expectBlob(await read(registry, blob));
     expect(registry.log()).toEqual([`GET /v2/app/blobs/${blob.digest}`]);
   });
 
-  it.each([0, 1])("of %s bytes are read too", async (size) => {
+  it.each([0, 1])("of %s bytes are also read", async (size) => {
     const { registry } = await withBlob();
     const blob = { mediaType: LAYER, ...registry.putBlob("app", numbered(size)) };
     expect(await read(registry, blob)).toEqual(numbered(size));
@@ -97,7 +97,7 @@ describe("blobs", () => {
     ]);
   });
 
-  it("go on where a connection broke off, with nothing twice and nothing left out", async () => {
+  it("resume where a connection broke, without repeated or missing bytes", async () => {
     const { registry, blob } = await withBlob();
     let count = 0;
     registry.script = (request, response) => {
@@ -118,7 +118,7 @@ describe("blobs", () => {
     expect(ranges).toEqual([undefined, "bytes=100001-", "bytes=200002-"]);
   });
 
-  it("go on behind what is there where the registry knows no ranges", async () => {
+  it("resume after the received bytes if the registry does not support ranges", async () => {
     const { registry, blob } = await withBlob();
     let count = 0;
     registry.script = (_, response) =>
@@ -129,7 +129,7 @@ describe("blobs", () => {
     expect(registry.requests[1]!.headers.range).toBe("bytes=150000-");
   });
 
-  it("end where nothing is missing, however the connection ends", async () => {
+  it("end when nothing is missing, however the connection ends", async () => {
     const { registry, blob } = await withBlob();
     registry.script = (_, response) =>
       breakOff(response, BLOB, 200, { "transfer-encoding": "chunked" });
@@ -145,7 +145,7 @@ describe("blobs", () => {
     ["several ranges", 206, "bytes 0-1/300000, 5-6/300000"],
     ["nothing to send", 416, "bytes */300000"],
     ["no content", 204, ""],
-  ])("are refused when the rest is %s", async (_, status, range) => {
+  ])("are rejected if the rest is %s", async (_, status, range) => {
     const { registry, blob } = await withBlob();
     let count = 0;
     registry.script = (_, response) =>
@@ -160,7 +160,7 @@ describe("blobs", () => {
     await expectCode(read(registry, blob), "REGISTRY_INVALID_RESPONSE");
   });
 
-  it("are given up after some tries without progress", async () => {
+  it("fail after several tries without progress", async () => {
     const { registry, blob } = await withBlob();
     registry.script = (request, response) => {
       const isFirst = request.headers.range === undefined;
@@ -193,13 +193,13 @@ describe("blobs", () => {
     ["503 for ever", "REGISTRY_FAILED", (r) => reply(r, 503)],
     ["no HTTP", "REGISTRY_INVALID_RESPONSE", (r) => (r.socket!.end("SSH-2.0-x\r\n\r\n"), true)],
     ["nothing at all", "REGISTRY_UNREACHABLE", (r) => (r.destroy(), true)],
-  ])("are refused when the registry sends %s", async (_, code, script) => {
+  ])("are rejected if the registry sends %s", async (_, code, script) => {
     const { registry, blob } = await withBlob();
     registry.script = (_request, response) => script(response);
     await expectCode(read(registry, blob), code);
   });
 
-  it("without end are left soon after their size", async () => {
+  it("without end are closed soon after their size", async () => {
     const { registry, blob } = await withBlob();
     let sent = 0;
     registry.script = (_, response) => {
@@ -218,7 +218,7 @@ describe("blobs", () => {
     expect(sent).toBeLessThan(40 * BLOB.byteLength);
   });
 
-  it("that come by drops are given up", async () => {
+  it("that arrive too slowly fail", async () => {
     const { registry, blob } = await withBlob();
     registry.script = (_, response) => {
       response.writeHead(200, LENGTH);
@@ -247,7 +247,7 @@ describe("blobs", () => {
     expect(registry.requests).toHaveLength(1);
   });
 
-  it("that are left early leave no connection", async () => {
+  it("that are not read to their end leave no connection", async () => {
     const { registry, blob } = await withBlob();
     let isClosed = false;
     registry.script = (_, response) => {
@@ -306,7 +306,7 @@ describe("redirects", () => {
     ]);
   });
 
-  it("to another host that wants credentials get none", async () => {
+  it("to another host that asks for credentials send none", async () => {
     const { registry, blob } = await withBlob();
     const challenge = { "www-authenticate": 'Basic realm="r"' };
     const other = await testServer((_, response) => reply(response, 401, challenge));
@@ -343,7 +343,7 @@ describe("redirects", () => {
     expect(error.message).not.toContain("password");
   });
 
-  it("that go on and on are left", async () => {
+  it("without end are rejected", async () => {
     const { registry, blob } = await withBlob();
     registry.script = ({ target }, response) => reply(response, 302, { location: `${target}x` });
     await expectCode(read(registry, blob), "REGISTRY_INVALID_RESPONSE");
@@ -366,7 +366,7 @@ it("reports retries", async () => {
 });
 
 describe("busy registries", () => {
-  it.each([429, 502, 503, 504])("are asked again after %s", async (status) => {
+  it.each([429, 502, 503, 504])("are retried after %s", async (status) => {
     const { registry, blob } = await withBlob();
     let count = 0;
     registry.script = (_, response) => count++ < 2 && refuse(response, status, "TOOMANYREQUESTS");
@@ -376,7 +376,7 @@ describe("busy registries", () => {
   it.each<[string, () => string]>([
     ["seconds", () => "1"],
     ["a date", () => new Date(Date.now() + 2000).toUTCString()],
-  ])("are left alone as long as they ask for in %s", async (_, value) => {
+  ])("are not asked for as long as they request in %s", async (_, value) => {
     const { registry, blob } = await withBlob();
     let count = 0;
     registry.script = (_request, response) =>
@@ -386,7 +386,7 @@ describe("busy registries", () => {
     expect(performance.now() - start).toBeGreaterThan(950);
   });
 
-  it("stop to be waited for when that is aborted", async () => {
+  it("are not waited for after an abort", async () => {
     const { registry, blob } = await withBlob();
     registry.script = (_request, response) => reply(response, 429, { "retry-after": "50" });
     const reason = new Error("enough");
@@ -445,7 +445,7 @@ describe("manifests", () => {
   });
 
   it.each(["application/json", "text/plain; charset=utf-8", ""])(
-    "are read by their own type where the registry sends %j",
+    "are read by their own type if the registry sends %j",
     async (type) => {
       const registry = await testRegistry();
       const text = JSON.stringify({ schemaVersion: 2, mediaType: INDEX, manifests: [] });
@@ -475,20 +475,20 @@ describe("manifests", () => {
       "REGISTRY_INVALID_RESPONSE",
       (r) => reply(r, 200, { ...typed, "docker-content-digest": "x" }, TEXT),
     ],
-  ])("are refused when the registry sends %s", async (_, code, script) => {
+  ])("are rejected if the registry sends %s", async (_, code, script) => {
     const registry = await testRegistry();
     registry.script = (_request, response) => script(response);
     await expectCode(registrySource(at(registry, "app", "v1"), QUICK).resolve(), code);
   });
 
-  it("are refused when they are not what the reference's digest says", async () => {
+  it("are rejected if they do not match the reference's digest", async () => {
     const registry = await testRegistry();
     registry.script = (_, response) => reply(response, 200, typed, TEXT);
     const source = registrySource({ ...at(registry, "app"), digest: digestOf("other") }, QUICK);
     await expectCode(source.resolve(), "BLOB_DIGEST_MISMATCH");
   });
 
-  it("may have parameters in their type, and as many bytes as any registry takes", async () => {
+  it("may have parameters in their type, and the largest size", async () => {
     const registry = await testRegistry();
     const text = TEXT.padEnd(4194304);
     registry.script = (_, response) =>
@@ -499,7 +499,7 @@ describe("manifests", () => {
 });
 
 describe("messages", () => {
-  it("show what the registry says, and nothing else of it", async () => {
+  it("show the registry's message, and nothing else of its answer", async () => {
     const registry = await testRegistry();
     const message = `quota \u001b[31mexceeded\r\n${"x".repeat(400)}`;
     registry.script = (_, response) => refuse(response, 403, "DENIED", message);
@@ -517,7 +517,7 @@ describe("messages", () => {
     ["a huge page", "hunter2".repeat(100_000)],
     ["other JSON", '{"errors":"hunter2"}'],
     ["errors of another kind", '{"errors":[null,1,{"code":["hunter2"]}]}'],
-  ])("show nothing of %s", async (_, body) => {
+  ])("do not show %s", async (_, body) => {
     const registry = await testRegistry();
     registry.script = (_request, response) => reply(response, 400, {}, body);
     const error = await expectCode(
@@ -528,7 +528,7 @@ describe("messages", () => {
     expect(error.message).not.toContain("hunter2");
   });
 
-  it("leave out the query of a URL", async () => {
+  it("omit the query of a URL", async () => {
     const { registry, blob } = await withBlob();
     const other = await testServer((_, response) => reply(response, 403));
     registry.script = (_, response) =>
@@ -537,7 +537,7 @@ describe("messages", () => {
     expect(error.message).not.toContain("hunter2");
   });
 
-  it("of a registry that is not there", async () => {
+  it("report a registry that cannot be reached", async () => {
     const reference = { host: "127.0.0.1:1", repository: "app", tag: "v1" };
     const start = performance.now();
     const error = await expectCode(
@@ -548,7 +548,7 @@ describe("messages", () => {
     expect(performance.now() - start).toBeLessThan(2000);
   });
 
-  it("of one that speaks no TLS", async () => {
+  it("report a registry without TLS", async () => {
     const registry = await testRegistry();
     const source = registrySource(at(registry, "app", "v1"), { ...QUICK, insecure: false });
     await expectCode(source.resolve(), "REGISTRY_UNREACHABLE");
@@ -615,7 +615,7 @@ describe("a proxy", () => {
     "http://alice:100%sure@proxy",
     "socks5://alice:s3cr@proxy",
     "HTTP://alice:s3cr@proxy",
-  ])("that cannot be used is not shown, and not bypassed: %s", async (proxy) => {
+  ])("that cannot be used is neither shown nor bypassed: %s", async (proxy) => {
     process.env.http_proxy = process.env.HTTP_PROXY = proxy;
     process.env.no_proxy = process.env.NO_PROXY = "";
     const at = (host: string): RegistryReference => ({ host, repository: "app", tag: "v1" });
@@ -628,7 +628,7 @@ describe("a proxy", () => {
     await expectCode(registrySource(at(registry.host), options).resolve(), "IMAGE_NOT_FOUND");
   });
 
-  it("is not used for what NO_PROXY names", async () => {
+  it("is not used for hosts in NO_PROXY", async () => {
     expect(await asked("registry.invalid", "other,.invalid")).toEqual([[], "REGISTRY_UNREACHABLE"]);
   });
 });

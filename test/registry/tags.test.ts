@@ -15,7 +15,7 @@ describe("listTags", () => {
     expect(registry.requests).toHaveLength(Math.ceil(5 / pageSize));
   });
 
-  it("is empty where a registry sends null for it", async () => {
+  it("is empty if a registry sends null", async () => {
     const registry = await testRegistry();
     registry.script = (_, response) => reply(response, 200, {}, '{"name":"app","tags":null}');
     expect(await listTags(at(registry, "app"), QUICK)).toEqual([]);
@@ -55,7 +55,7 @@ describe("listTags", () => {
       "REGISTRY_INVALID_RESPONSE",
       (r) => reply(r, 200, {}, page("a") + " ".repeat(32 * 1024 * 1024)),
     ],
-  ])("refuses %s", async (_, code, answer) => {
+  ])("rejects %s", async (_, code, answer) => {
     const registry = await testRegistry();
     registry.script = (_request, response) => answer(response);
     await expectCode(listTags(at(registry, "app"), QUICK), code);

@@ -67,7 +67,7 @@ async function* empty(): AsyncGenerator<Uint8Array> {
   yield Buffer.from("{}");
 }
 
-it("HTTPS is used on this machine where the registry speaks it, and verified", async () => {
+it("HTTPS is used and verified on this machine if the registry speaks it", async () => {
   const { host, clients } = await secureRegistry();
   await resolve(host, { ca: readFileSync(own.cert) });
   expect(clients).toHaveLength(1);
@@ -84,7 +84,7 @@ it("a registry on this machine is asked once whether it speaks TLS, however many
   expect(connections()).toBe(1);
 });
 
-it("a registry that is not there yet is asked again", async () => {
+it("a registry that is not yet running is asked again", async () => {
   const { host } = await secureRegistry();
   const port = host.split(":")[1]!;
   await new Promise((closed) => running.pop()!.close(closed));
@@ -126,7 +126,7 @@ it("the certificates in the registry's directory are trusted and presented", asy
   expect(clients).toEqual([{ CN: "ocicrypt test" }]);
 });
 
-it("a client certificate goes to the registry alone", async () => {
+it("a client certificate is sent only to the registry", async () => {
   const parent = directory();
   mkdirSync(join(parent, "r.example:5000"));
   for (const [name, file] of Object.entries({ "a.cert": own.cert, "a.key": own.key })) {
@@ -139,7 +139,7 @@ it("a client certificate goes to the registry alone", async () => {
   expect(tls.presented(new URL("https://other.example:5000/"))).toBeUndefined();
 });
 
-it("the first directory that belongs to the host is taken, the user's own before the system's", async () => {
+it("the first directory for the host is used, the user's own before the system's", async () => {
   expect(certificateDirectories({ XDG_CONFIG_HOME: "/x" })).toEqual([
     "/x/containers/certs.d",
     ...(process.platform === "win32" ? [] : ["/etc/containers/certs.d", "/etc/docker/certs.d"]),

@@ -78,7 +78,7 @@ describe("verifyBlob", () => {
     }
   });
 
-  it("rejects certificates outside their time, and what is not an RSA certificate", async () => {
+  it("rejects certificates outside their dates, and certificates without RSA keys", async () => {
     const signature = signatures["the longest salt"]!;
     const check = (text: string, at?: Date): Promise<void> =>
       verifyBlob(CONTENT, signature, text, { at });

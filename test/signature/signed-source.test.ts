@@ -73,7 +73,7 @@ describe("an image that cosign signed", () => {
       { tag: true },
       createPublicKey(signed.keys.cosign).export({ type: "spki", format: "der" }),
     ],
-  ])("is given by %s", async (_, place, keys) => {
+  ])("is returned by %s", async (_, place, keys) => {
     expect(await resolve(place, keys)).toMatchObject({ digest: signed.image });
   });
 
@@ -86,7 +86,7 @@ describe("an image that cosign signed", () => {
   });
 });
 
-describe("an image is refused", () => {
+describe("an image is rejected", () => {
   const other = `sha256:${"0".repeat(64)}`;
 
   it.each<[string, Place]>([
@@ -129,7 +129,7 @@ describe("an image is refused", () => {
     await expectCode(() => signedSource(sourceOf({}), signed.keys.ed), "KEY_UNSUPPORTED");
   });
 
-  it("for keys that are no public keys", async () => {
+  it("for keys that are not public keys", async () => {
     const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
     const pem = privateKey.export({ type: "pkcs8", format: "pem" });
     for (const key of ["", "x", pem, createPrivateKey(pem), Buffer.from("30", "hex")]) {

@@ -39,11 +39,11 @@ describe("decodeBase64", () => {
     ["a comma", "Zm9v,Zm9v"],
     ["a character outside ASCII", "Zm9ü"],
     ["a NUL", "Zm9\0"],
-  ])("refuses %s", (_, text) => {
+  ])("rejects %s", (_, text) => {
     expect(decodeBase64(text)).toBeNull();
   });
 
-  it("takes back what was encoded, wherever it lies in its memory", () => {
+  it("decodes encoded bytes, wherever they are in their buffer", () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 200 }), fc.nat(20), (bytes, offset) => {
         const view = bytes.subarray(offset);
@@ -55,7 +55,7 @@ describe("decodeBase64", () => {
     );
   });
 
-  it("refuses base64 with one character that does not belong there", () => {
+  it("rejects base64 with one wrong character", () => {
     const wrong = fc.constantFrom(" ", "-", "_", ",", ".", "\t", "\0", "é", "\u2028", "\ufeff");
     fc.assert(
       fc.property(

@@ -57,7 +57,7 @@ describe("encryptionSchemes and isEncryptedDescriptor", () => {
 });
 
 describe("foreignAnnotations", () => {
-  it("leaves out those of encryption and nothing else", () => {
+  it("removes only the annotations of encryption", () => {
     const annotations = deepFreeze({
       "org.opencontainers.image.encoding": "kept",
       [`${ENC}keys.jwe`]: "gone",
@@ -72,7 +72,7 @@ describe("foreignAnnotations", () => {
     expect(foreignAnnotations({ mediaType: TAR })).toEqual({});
   });
 
-  it("keeps an annotation that is called __proto__ an annotation", () => {
+  it("keeps an annotation named __proto__", () => {
     const annotations = JSON.parse('{"__proto__":"a","b":"c"}') as Record<string, string>;
     const kept = foreignAnnotations({ mediaType: TAR, annotations });
     expect(Object.keys(kept)).toEqual(["__proto__", "b"]);
@@ -94,7 +94,7 @@ describe("replaceContent", () => {
   });
   const content = { mediaType: "text/y", digest: `sha256:${"1".repeat(64)}`, size: 6 };
 
-  it("keeps what is not about the content, in its place", () => {
+  it("keeps members that do not depend on the content, in order", () => {
     const result = replaceContent(old, { ...content, annotations: { new: "" } });
     expect(result).toEqual({
       ...content,
@@ -114,7 +114,7 @@ describe("replaceContent", () => {
     expect("annotations" in replaceContent(old, { ...content, ...annotations })).toBe(false);
   });
 
-  it("gives no descriptor another prototype", () => {
+  it("does not change the prototype of a descriptor", () => {
     const hostile = JSON.parse(
       `{"mediaType":"${TAR}","__proto__":{"polluted":true},"constructor":1}`,
     ) as DescriptorLike;

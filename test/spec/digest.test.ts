@@ -27,7 +27,7 @@ describe("parseDigest", () => {
     ["a leading space", ` sha256:${HEX}`],
     ["a path", `sha256:../../../${HEX.slice(9)}`],
     ["a name of every object", "constructor:00"],
-  ])("refuses %s", async (_, digest) => {
+  ])("rejects %s", async (_, digest) => {
     await expectCode(() => parseDigest(digest), "DESCRIPTOR_INVALID");
   });
 

@@ -52,7 +52,7 @@ describe("parseDocument", () => {
     expect(document.manifests.map(({ descriptor }) => descriptor)).toEqual([entry]);
   });
 
-  it("takes a document without layers, and one that does not say its type", () => {
+  it("accepts a document without layers, and a document without its type", () => {
     const untyped = { ...right, mediaType: undefined, layers: [] };
     expect(parseDocument(bytes(untyped), MANIFEST).kind).toBe("manifest");
     expect(parseDocument(bytes({ manifests: [] }), INDEX).kind).toBe("index");
@@ -92,11 +92,11 @@ describe("parseDocument", () => {
     ["a member twice", JSON.stringify(right).replace("{", '{"layers":[],')],
     ["a nested member twice", JSON.stringify(right).replace('"size":3', '"size":3,"size":3')],
     ["deep nesting", JSON.stringify(right).replace("2,", `${"[".repeat(99)}${"]".repeat(99)},`)],
-  ])("refuses %s", async (_, document, mediaType = MANIFEST) => {
+  ])("rejects %s", async (_, document, mediaType = MANIFEST) => {
     await expectCode(() => parseDocument(bytes(document), mediaType), "MANIFEST_INVALID");
   });
 
-  it("refuses bytes that are not UTF-8", async () => {
+  it("rejects bytes that are not UTF-8", async () => {
     const text = Buffer.concat([bytes('{"a":"'), Buffer.from([0xff]), bytes('"}')]);
     await expectCode(() => parseDocument(text, MANIFEST), "MANIFEST_INVALID");
   });
@@ -106,7 +106,7 @@ describe("parseDocument", () => {
     await expectCode(() => parseDocument(bytes(document), MANIFEST), "DESCRIPTOR_INVALID");
   });
 
-  it("reads those of Docker's format, which say their type", async () => {
+  it("reads documents of Docker's format, which name their type", async () => {
     const manifest = bytes({ ...right, mediaType: DOCKER_MANIFEST });
     expect(parseDocument(manifest, DOCKER_MANIFEST).kind).toBe("manifest");
     const list = bytes({ schemaVersion: 2, mediaType: DOCKER_LIST, manifests: [] });
@@ -116,7 +116,7 @@ describe("parseDocument", () => {
     await expectCode(() => parseDocument(list, INDEX), "MANIFEST_INVALID");
   });
 
-  it("reads what a manifest is about", async () => {
+  it("reads the subject of a manifest", async () => {
     const subject = { mediaType: MANIFEST, digest: DIGEST, size: 9 };
     expect(parseDocument(bytes({ ...right, subject }), MANIFEST)).toHaveProperty(
       "subject",
@@ -132,7 +132,7 @@ describe("parseDocument", () => {
     }
   });
 
-  it("takes members that are null for absent", () => {
+  it("treats null members as absent", () => {
     const nulls = { annotations: null, platform: null, urls: null, data: null, artifactType: null };
     const document = { ...right, annotations: null, config: { ...config, ...nulls }, layers: [{ ...layer, ...nulls }] };
     const bare: Partial<typeof layer> = { ...layer };
@@ -152,7 +152,7 @@ describe("parseDocument", () => {
     ["the size of a config", '"config":{"\u017fize":1}'],
     ["a platform", '"layers":[{"platform":{"o\u017f":"linux"}}]'],
     ["the digest of a subject", '"subject":{"Digest":"x"}'],
-  ])("refuses another spelling of a member: %s", async (_, member) => {
+  ])("rejects another spelling of a member: %s", async (_, member) => {
     const text = JSON.stringify(right);
     const escaped = member.replace(/\u017f/g, "\\u017f");
     for (const extra of [member, escaped]) {
@@ -162,26 +162,26 @@ describe("parseDocument", () => {
     }
   }); // prettier-ignore
 
-  it("keeps annotations whose names differ in case only, as Go does", () => {
+  it("keeps annotations whose names differ only in case, as Go does", () => {
     const annotations = { Name: "a", name: "b" };
     const document = parseDocument(bytes({ ...right, layers: [{ ...layer, annotations }] }), MANIFEST);
     expect(document).toMatchObject({ layers: [{ descriptor: { annotations } }] });
   }); // prettier-ignore
 
-  it("refuses a media type nested deeply, by its code", async () => {
+  it("rejects a media type nested deeply, by its code", async () => {
     const deep = "[".repeat(200_000) + "]".repeat(200_000);
     const document = bytes(`{"mediaType":${deep},"layers":[]}`);
     await expectCode(() => parseDocument(document, MANIFEST), "MANIFEST_INVALID");
   });
 
-  it("is not led to other members by __proto__", async () => {
+  it("finds no other members through __proto__", async () => {
     const text = `{"__proto__":${JSON.stringify(right)}}`;
     await expectCode(() => parseDocument(bytes(text), MANIFEST), "MANIFEST_INVALID");
   });
 });
 
 describe("readManifestObject", () => {
-  it("returns the members of a document of any type, and refuses anything but an object", async () => {
+  it("returns the members of a document of any type, and rejects anything but an object", async () => {
     expect(readManifestObject(bytes(' {"a":1}'))).toEqual({ a: 1 });
     for (const text of ["[", "[]", "1", '{"LAYERS":[]}']) {
       await expectCode(() => readManifestObject(bytes(text)), "MANIFEST_INVALID");

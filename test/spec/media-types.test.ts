@@ -25,7 +25,7 @@ const SUFFIXED = [
 ];
 
 describe("media types", () => {
-  it.each(SUFFIXED)("encrypted, %s has a suffix, and loses it again", (plain) => {
+  it.each(SUFFIXED)("%s gets a suffix when it is encrypted, and loses it again", (plain) => {
     expect(encryptedMediaType(plain)).toBe(`${plain}+encrypted`);
     expect(plainMediaType(`${plain}+encrypted`)).toBe(plain);
     expect(isEncryptedMediaType(`${plain}+encrypted`)).toBe(true);
@@ -49,11 +49,11 @@ describe("media types", () => {
     ...SUFFIXED,
     `${DOCKER}.diff.tar.gzip+encrypted`,
     "application/vnd.docker.plugin.v1+json",
-  ])("%s has no other name in OCI", (mediaType) => {
+  ])("%s has no OCI equivalent", (mediaType) => {
     expect(ociMediaType(mediaType)).toBe(mediaType);
   });
 
-  it("what c/image wrote for Docker's type goes back to it", () => {
+  it("the type that c/image writes for Docker's type is converted back", () => {
     expect(plainMediaType(`${DOCKER}.diff.tar.gzip+encrypted`)).toBe(`${DOCKER}.diff.tar.gzip`);
   });
 

@@ -60,12 +60,12 @@ describe("parseReference", () => {
     [`oci:app@${SHA256.toUpperCase().replace("SHA", "sha")}`, "digest"],
     [`oci:app@${SHA256}0`, "digest"],
     [`oci:app@${SHA256.replace("256", "512")}`, "digest"],
-  ])("refuses %j", async (text, said) => {
+  ])("rejects %j", async (text, said) => {
     const { message } = await expectCode(() => parseReference(text), "REFERENCE_INVALID");
     expect(message).toContain(said);
   });
 
-  it("accepts or refuses any text, and gives back its parts", () => {
+  it("accepts or rejects any text, and returns its parts", () => {
     const part = fc.oneof(
       fc.constantFrom("oci:", ":", "@", "@sha256:", SHA256, SHA512, "a", "/"),
       fc.string({ unit: "binary" }),

@@ -9,13 +9,13 @@ const directory = temporaryDirectories();
 const PID = 4_194_304;
 const NAME = `.ocicrypt-${host()}-${String(PID)}-0123456789abcdef`;
 
-it("takes only the whole name of a stage for one", () => {
+it("recognises only complete names of stages", () => {
   expect(isStage(NAME)).toBe(true);
   expect(isStage(`mine${NAME}`)).toBe(false);
   expect(isStage(`${NAME}.bak`)).toBe(false);
 });
 
-it("leaves the stage of a living process of another user", async () => {
+it("keeps the stage of a running process of another user", async () => {
   const parent = directory();
   await mkdir(join(parent, NAME), { mode: 0o700 });
   const kill = vi.spyOn(process, "kill").mockImplementation(() => {

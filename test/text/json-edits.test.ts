@@ -84,7 +84,7 @@ describe("locate", () => {
     await expectCode(() => locate(text), "MANIFEST_INVALID");
   });
 
-  it("takes one name in different objects, and in different case", () => {
+  it("accepts one name in different objects, and in different case", () => {
     const text = '{"a":{"a":1},"A":[{"a":2},{"a":3}]}';
     expect(slice(text, member(member(locate(text), "a"), "a"))).toBe("1");
   });
@@ -92,7 +92,7 @@ describe("locate", () => {
   it.each([
     ["[", "]"],
     ['{"a":', "}"],
-  ])("refuses absurd nesting of %s", async (open, close) => {
+  ])("rejects deep nesting of %s", async (open, close) => {
     const nested = (depth: number): string =>
       `${open.repeat(depth)}${open === "[" ? "" : "1"}${close.repeat(depth)}`;
     expect(() => locate(nested(30))).not.toThrow();
@@ -102,7 +102,7 @@ describe("locate", () => {
 });
 
 describe("member", () => {
-  it("finds nothing in nothing, and nothing that is inherited", () => {
+  it("finds nothing in `undefined`, and no inherited member", () => {
     expect(member(undefined, "a")).toBeUndefined();
     expect(member(locate("[1]"), "length")).toBeUndefined();
     expect(member(locate("{}"), "constructor")).toBeUndefined();
@@ -110,7 +110,7 @@ describe("member", () => {
 });
 
 describe("edits", () => {
-  it("applies in any order, and leaves all else as it is", () => {
+  it("are applied in any order, and change nothing else", () => {
     const text = "one two three";
     const edits = [
       { start: 8, end: 13, text: "3" },
@@ -149,7 +149,7 @@ describe("edits", () => {
     expect(applyEdits(text, edits)).toBe(expected);
   });
 
-  it("inserts members behind the others", () => {
+  it("inserts members after the others", () => {
     fc.assert(
       fc.property(object, space, fc.jsonValue({ maxDepth: 1 }), (value, s, added) => {
         const text = spaced(value, s);

@@ -23,7 +23,7 @@ const read = (text: string | Uint8Array, shape?: Shape): unknown =>
   parseJson(text, { refuse, maxSize: 8 * 1024 * 1024, ...(shape && { shape }) });
 
 describe("parseJson", () => {
-  it("reads what JSON.parse reads, or refuses", () => {
+  it("reads what JSON.parse reads, or rejects it", () => {
     fc.assert(
       fc.property(fc.json(), (text) => {
         let value: unknown;
@@ -38,7 +38,7 @@ describe("parseJson", () => {
     );
   });
 
-  it("refuses what JSON.parse refuses", () => {
+  it("rejects what JSON.parse rejects", () => {
     const character = fc.constantFrom(
       ...Array.from('{}[]:,"\\ \n\t0123-+.eEaftnulsrbdx/\u0001\u00a0é'),
     );
@@ -76,18 +76,18 @@ describe("parseJson", () => {
     ["a long s", '{"layers":1,"layer\u017f":1}', "the same to some readers"],
     ["a kelvin sign", '{"key":1,"\u212aey":1}', "the same to some readers"],
     ["letters outside ASCII", '{"\u00b5":1,"\u03bc":1}', "the same to some readers"],
-  ])("refuses %s", (_, text, why) => {
+  ])("rejects %s", (_, text, why) => {
     expect(() => read(text)).toThrow(why);
   });
 
-  it("refuses bytes that are not UTF-8", () => {
+  it("rejects bytes that are not UTF-8", () => {
     for (const wrong of [[0xff], [0xc0, 0x80], [0xed, 0xa0, 0x80], [0xf4, 0x90, 0x80, 0x80]]) {
       expect(() => read(Uint8Array.from([0x22, ...wrong, 0x22]))).toThrow("not UTF-8");
     }
     expect(read(Buffer.from('"é😀"'))).toBe("é😀");
   });
 
-  it("bounds size, nesting and the number of values", () => {
+  it("limits size, nesting and the number of values", () => {
     const options = { refuse, maxSize: 4 };
     expect(parseJson("1234", options)).toBe(1234);
     expect(() => parseJson("12345", options)).toThrow("larger than 4 bytes");
@@ -103,14 +103,14 @@ describe("parseJson", () => {
     expect(() => read(members(MAX_JSON_MEMBERS + 1))).toThrow("too many values");
   });
 
-  it.each([1, 7, 8, 9, 10, 100])("finds a name that comes again behind %i others", (count) => {
+  it.each([1, 7, 8, 9, 10, 100])("finds a repeated name after %i others", (count) => {
     const names = Array.from({ length: count }, (_, i) => `"a${String(i)}":0,`).join("");
     expect(() => read(`{"ab":1,${names}"aB":1}`)).toThrow("the same to some readers");
     expect(() => read(`{${names}"ab":1,"aB":1}`)).toThrow("the same to some readers");
     expect(read(`{"ab":1,${names}"cd":1}`)).toHaveProperty("cd", 1);
   });
 
-  it("takes fields that are null for absent, and nothing else", () => {
+  it("treats only fields that are null as absent", () => {
     const shape = struct({ a: ANY, map: MAP });
     expect(read('{"a":null,"b":null,"map":{"c":null},"list":[null]}', shape)).toEqual({
       map: { c: null },
@@ -119,7 +119,7 @@ describe("parseJson", () => {
     expect(read("null")).toBeNull();
   });
 
-  it("knows fields by their exact names, at every level", () => {
+  it("recognises fields by their exact names, at every level", () => {
     const inner = struct({ symkey: ANY });
     const shape = struct({ size: ANY, inner, items: inner, map: mapOf(inner), free: MAP });
     const right = '{"size":1,"other":{"Size":2},"free":{"Size":3,"SIZE":{"Size":4,"sIZE":5}}}';
@@ -135,7 +135,7 @@ describe("parseJson", () => {
     }
   });
 
-  it("gives fields their own names where any spelling is taken", () => {
+  it("gives fields their own names if any case is accepted", () => {
     const shape = struct({ symkey: ANY, nested: MAP }, true);
     expect(read('{"SYM\u212aEY":1,"Nested":{"a":1,"A":2}}', shape)).toEqual({
       symkey: 1,
@@ -191,7 +191,7 @@ describe("foldName", () => {
 });
 
 describe("guards", () => {
-  it("tell objects from all else", () => {
+  it("distinguish objects from everything else", () => {
     const object = { a: "b", c: 1 };
     expect(asObject(object)).toBe(object);
     expect(requireObject(object, () => new Error("x"))).toBe(object);

@@ -88,7 +88,7 @@ describe("redact", () => {
     },
   );
 
-  it("removes a short secret where it is whole", () => {
+  it("removes a short secret if it is complete", () => {
     expect(redact("the PIN 47110 is wrong", [Buffer.from("47110")])).toBe(
       "the PIN [redacted] is wrong",
     );
@@ -115,7 +115,7 @@ describe("redactOpaque", () => {
 });
 
 describe("redactError", () => {
-  it("returns an error without secrets as it is", () => {
+  it("returns an error without secrets unchanged", () => {
     const error = new Error("no network", { cause: new Error("ENETDOWN") });
     expect(redactError(error, [privateOptions])).toBe(error);
   });

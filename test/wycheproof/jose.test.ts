@@ -32,7 +32,7 @@ describe("JSON Web Encryption", () => {
   const isRead = ({ private: { kty, alg = "" } }: JweGroup): boolean =>
     kty !== "oct" && !UNREAD.test(alg);
 
-  it("opens what is valid, and nothing else", async () => {
+  it("opens only valid messages", async () => {
     const failures: string[] = [];
     const opened: number[] = [];
     for (const group of groups.filter(isRead)) {
@@ -48,7 +48,7 @@ describe("JSON Web Encryption", () => {
     expect(opened.length).toBeGreaterThan(30);
   });
 
-  it("refuses symmetric keys, RSA1_5 and ECDH-ES without key wrapping", async () => {
+  it("rejects symmetric keys, RSA1_5 and ECDH-ES without key wrapping", async () => {
     const codes = new Set<unknown>();
     for (const group of groups.filter((each) => !isRead(each))) {
       for (const test of group.tests) codes.add(await openJwe(group.private, test.jwe));
@@ -64,7 +64,7 @@ describe("JSON Web Keys", () => {
     private: Jwk;
   }
   /** All these keys are for signing, which is what they are refused for here. */
-  it("none of the keys for signing or of symmetric keys is taken as a recipient", () => {
+  it("no key for signing and no symmetric key is accepted as a recipient", () => {
     const taken = groupsOf<KeyGroup>("json_web_key").filter((group) => {
       try {
         jwe.recipients(group.public ?? group.private);
@@ -77,7 +77,7 @@ describe("JSON Web Keys", () => {
     expect(taken.map(({ comment }) => comment)).toEqual([]);
   });
 
-  it("with another use, weak and wrong keys are refused", () => {
+  it("with another use, weak and wrong keys are rejected", () => {
     const wrong = ["keysize_too_small", "exponentOne", "invalid_point", "wrong_curve", "wrong_kty"];
     const taken = groupsOf<KeyGroup>("json_web_key")
       .filter(({ comment, public: given }) => wrong.includes(comment) && given !== undefined)

@@ -97,7 +97,7 @@ async function refuse(
 }
 
 describe("a base image that is given", () => {
-  it("keeps its layers plain, and decryption gives back the image", async () => {
+  it("keeps its layers plain, and decryption restores the image", async () => {
     const [one, two, three, four] = await some("1", "2", "3", "4");
     const base = await image([one!, two!]);
     const app = await image([one!, two!, three!, four!]);
@@ -110,7 +110,7 @@ describe("a base image that is given", () => {
     expect(decrypted.image).toEqual(await layoutSource({ path: app }).resolve());
   }); // prettier-ignore
 
-  it("has more layers than the image shares with it: warns", async () => {
+  it("warns if the image does not have all its layers", async () => {
     const [one, two, three, four] = await some("1", "2", "3", "4");
     const base = layoutSource({ path: await image([one!, two!, three!]) });
     const result = await skipping(await image([one!, four!, three!]), base);
@@ -120,7 +120,7 @@ describe("a base image that is given", () => {
     expect(result.warnings).toEqual([expect.stringContaining("only 1 of the 3 layers")]);
   });
 
-  it("is found by its diffIDs where layers were compressed again", async () => {
+  it("is found by its diffIDs if layers were compressed again", async () => {
     const [one, two, three] = await some("1", "2", "3");
     const again = recompressed(two!, gunzipSync(two!.blob));
     expect(again.descriptor.digest).not.toBe(two!.descriptor.digest);
@@ -141,7 +141,7 @@ describe("a base image that is given", () => {
     expect(result.encrypted).toEqual([1, 2]);
   });
 
-  it("leaves no layer plain that is encrypted in it", async () => {
+  it("leaves no layer plain that it encrypts", async () => {
     const [one, two, three] = await some("1", "2", "3");
     const base = directory();
     await encrypt(await image([one!, two!]), base, { layers: [1] });
@@ -150,7 +150,7 @@ describe("a base image that is given", () => {
     expect(result.encrypted).toEqual([1, 2]);
   });
 
-  it("may hold encrypted layers that the image has from it", async () => {
+  it("may contain encrypted layers that the image shares", async () => {
     const [one, two] = await some("1", "2");
     const base = directory();
     const { image: entry } = await encrypt(await image([one!]), base);
@@ -165,7 +165,7 @@ describe("a base image that is given", () => {
     expect(result.encrypted).toEqual([0, 1]);
   });
 
-  it("may be of Docker's format, with an index or without", async () => {
+  it("may have Docker's format, with or without an index", async () => {
     const [one, two] = await some("1", "2");
     for (const withList of [false, true]) {
       const path = await createLayout(directory());
@@ -219,7 +219,7 @@ describe("a base image that is given", () => {
     expect(result.warnings).toEqual([expect.stringContaining(c!.descriptor.digest)]);
   });
 
-  it("is one variant where there are several", async () => {
+  it("is one variant if there are several", async () => {
     const [a, b, c] = await some("a", "b", "c");
     const base = await createLayout(directory());
     const entries = [
@@ -249,7 +249,7 @@ describe("a base image that is given", () => {
     expect(result.layers.map(({ index }) => index)).toEqual([1]);
   });
 
-  it("fails when it is of no such platform", async () => {
+  it("fails if it has no such platform", async () => {
     const [a, b] = await some("a", "b");
     const base = await createLayout(directory());
     const { descriptor } = await putManifest(base, [a!]);
@@ -265,18 +265,18 @@ describe("a base image that is given", () => {
     ["another image", ["x", "y"]],
     ["an image with the layers in another order", ["b", "a"]],
     ["an image without layers", []],
-  ])("fails when it is %s", async (_, names) => {
+  ])("fails if it is %s", async (_, names) => {
     const base = layoutSource({ path: await image(await some(...names)) });
     await refuse(await image(await some("a", "b")), base, "BASE_MISMATCH");
   });
 
-  it("fails when it is all that there is", async () => {
+  it("fails if the image has no other layers", async () => {
     const layers = await some("a", "b");
     const base = layoutSource({ path: await image(layers) });
     await refuse(await image(layers), base, "NOTHING_SELECTED");
   });
 
-  it("fails when a layer of it is asked for", async () => {
+  it("fails if one of its layers is selected", async () => {
     const [a, b, c] = await some("a", "b", "c");
     const base = layoutSource({ path: await image([a!, b!]) });
     const app = await image([a!, b!, c!]);
@@ -284,7 +284,7 @@ describe("a base image that is given", () => {
     expect((await skipping(app, base, { layers: [-1] })).encrypted).toEqual([2]);
   });
 
-  it("that nests without end fails", async () => {
+  it("that is nested without end fails", async () => {
     const path = await createLayout(directory());
     let entry = forPlatform((await putManifest(path, await some("a"))).descriptor, "linux/amd64");
     for (let i = 0; i < 3; i++) {
@@ -310,14 +310,14 @@ describe("a base image that the image names", () => {
     return path;
   }
 
-  it("is found beside the image, as manifest", async () => {
+  it("is found next to the image, as a manifest", async () => {
     const [a, b] = await some("a", "b");
     const put = async (path: string): Promise<Entry> => (await putManifest(path, [a!])).descriptor;
     const result = await skipping(await named(put, [a!, b!]), true);
     expect(result.encrypted).toEqual([1]);
   });
 
-  it("is found as index, as it says itself or not", async () => {
+  it("is found as an index, with or without its own media type", async () => {
     const [a, b] = await some("a", "b");
     for (const mediaType of [INDEX, undefined]) {
       const put = async (path: string): Promise<Entry> => {
@@ -329,7 +329,7 @@ describe("a base image that the image names", () => {
     }
   });
 
-  it("may stand in the entry of an index", async () => {
+  it("may be named in the entry of an index", async () => {
     const [a, b] = await some("a", "b");
     const path = await createLayout(directory());
     const base = await putManifest(path, [a!]);
@@ -341,7 +341,7 @@ describe("a base image that the image names", () => {
     expect(layers.map(({ index }) => index)).toEqual([1]);
   });
 
-  it("is asked for as every type of a source that holds to types, as registries do", async () => {
+  it("is requested with each media type, as registries require", async () => {
     const [a, b] = await some("a", "b");
     const put = async (path: string): Promise<Entry> => {
       const { descriptor } = await putManifest(path, [a!]);
@@ -385,7 +385,7 @@ describe("a base image that the image names", () => {
     await refuse(path, true, "BASE_NOT_FOUND");
   });
 
-  it("fails when it has no end", async () => {
+  it("fails if it has no end", async () => {
     const [a, b] = await some("a", "b");
     const put = (): Promise<{ digest: string }> => Promise.resolve({ digest: digestOf("endless") });
     const inner = layoutSource({ path: await named(put, [a!, b!]) });
@@ -402,7 +402,7 @@ describe("a base image that the image names", () => {
     await expectCode(encryptImage(source, to, options), "MANIFEST_TOO_LARGE");
   });
 
-  it("fails when it is not what its digest says", async () => {
+  it("fails if it does not match its digest", async () => {
     const [a, b] = await some("a", "b");
     const put = async (path: string): Promise<{ digest: string }> => {
       const { text } = await putManifest(path, [a!]);

@@ -91,7 +91,7 @@ async function expectRefusal(path: string, code: ErrorCode, options = {}): Promi
 }
 
 describe("the binding of an encrypted layer", () => {
-  it("is a version and the hash of its place, beside the nonce", async () => {
+  it("is a version and the hash of its place, next to the nonce", async () => {
     const { path } = await twoLayers();
     const { config, layers } = await manifestOf(path);
     const bytes = await readBlob(path, config);
@@ -124,7 +124,7 @@ describe("the binding of an encrypted layer", () => {
     expect(bindingsOf(layers[0]!)).toEqual([base64(Buffer.concat([Buffer.from([1]), ...sorted]))]);
   });
 
-  it("is absent where it is not wanted, and for recipients without room", async () => {
+  it("is absent if it is not wanted, and for recipients without room", async () => {
     const [plain, path, short] = [directory(), directory(), directory()];
     await layoutOf(plain, [await layer("a")]);
     await encrypt(plain, path, { bind: false });
@@ -140,7 +140,7 @@ describe("the binding of an encrypted layer", () => {
     await expectRefusal(short, "POLICY_VIOLATION", { requireBound: true, keys: [openKey("tight")] }); // prettier-ignore
   });
 
-  it("is absent where the config does not name the layers", async () => {
+  it("is absent if the config does not name the layers", async () => {
     const [plain, path] = [directory(), directory()];
     await layoutOf(plain, [await layer("a")], { config: { mediaType: CONFIG, content: "{}" } });
     await encrypt(plain, path);
@@ -190,7 +190,7 @@ describe("the binding of an encrypted layer", () => {
   });
 });
 
-describe("a layer of another image is refused", () => {
+describe("a layer of another image is rejected", () => {
   /** An image whose config names the layers of the other one, and another entrypoint. */
   async function stolen(): Promise<string> {
     const { path } = await twoLayers();
@@ -221,7 +221,7 @@ describe("a layer of another image is refused", () => {
     await expectRefusal(path, "BINDING_MISMATCH");
   });
 
-  it("by rotation, too, which would bind it to its new place", async () => {
+  it("also by rotation, which would bind it to its new place", async () => {
     const path = await stolen();
     const to = directory();
     const rotated = rotateImage(layoutSource({ path }), await layoutDestination({ path: to }), {
@@ -266,7 +266,7 @@ describe("a layer of another image is refused", () => {
   });
 });
 
-describe("a binding that cannot be read is refused", () => {
+describe("a binding that cannot be read is rejected", () => {
   it.each<[string, unknown]>([
     ["of another version", base64(Buffer.concat([Buffer.from([2]), Buffer.alloc(32)]))],
     ["without a hash", base64(Buffer.from([1]))],

@@ -118,7 +118,7 @@ describe("lintConfig: a secret by its name", () => {
   }); // prettier-ignore
 
   it.each(["", "true", "False", "yes", "no", "null", "$OTHER", "${OTHER}"])(
-    "is not with the value %j",
+    "is not reported for the value %j",
     (value) => {
       expect(lintEnv(`MYSQL_ALLOW_EMPTY_PASSWORD=${value}`)).toEqual([]);
     },
@@ -196,7 +196,7 @@ describe("lintConfig", () => {
     ["other types", { config: { Env: "A=b", Labels: ["a"] }, history: { a: 1 } }],
     ["texts", { config: "x", history: "x" }],
     ["lists of others", { config: { Env: [1, null, { a: 1 }], Labels: null }, history: [] }],
-  ])("takes %s for nothing", (_, members) => {
+  ])("ignores %s", (_, members) => {
     const nothing = { env: [], labels: [], history: 0, findings: [] };
     expect(lintConfig(configOf(members))).toEqual(nothing);
   });
@@ -210,11 +210,11 @@ describe("lintConfig", () => {
     expect(proto.findings).toEqual([{ where: "label", name: "TOKEN", kind: "secret-name" }]);
   });
 
-  it.each(["", "x", "[]", "1", "\u{feff}{}"])("refuses %j", async (text) => {
+  it.each(["", "x", "[]", "1", "\u{feff}{}"])("rejects %j", async (text) => {
     await expectCode(() => lintConfig(Buffer.from(text)), "MANIFEST_INVALID");
   });
 
-  it("never tells a value", () => {
+  it("never shows a value", () => {
     const values = [...Object.values(SECRETS), "hunter2"];
     const named = values.map((value, i) => `TOKEN_${String(i)}=${value}`);
     const report = lintConfig(
@@ -289,7 +289,7 @@ describe("redactHistory", () => {
     '{"history":[{"comment":"x","comment":"y"}]}',
     '{"history":[{"Created_By":"x"}]}',
     '{"History":[{"comment":"x"}]}',
-  ])("refuses %s", async (text) => {
+  ])("rejects %s", async (text) => {
     await expectCode(() => redactHistory(Buffer.from(text)), "MANIFEST_INVALID");
   });
 });
@@ -322,12 +322,12 @@ const ENV_WARNING =
 const STEP_WARNING = 'the config stays readable: history entry 0 "TOKEN" has the name of a secret';
 
 describe("encryptImage", () => {
-  it("warns of each secret in the config, and never tells it", async () => {
+  it("warns about each secret in the config, and never shows it", async () => {
     const { warnings } = await encrypt(await withSecrets(), directory());
     expect(warnings).toEqual([ENV_WARNING, STEP_WARNING]);
   });
 
-  it("warns once of what several configs have", async () => {
+  it("warns once about a secret in several configs", async () => {
     const path = await createLayout(directory());
     const layers = [await layer("a")];
     const config = imageConfig(layers);
@@ -344,7 +344,7 @@ describe("encryptImage", () => {
     expect(warnings.filter((warning) => warning.includes("DB_PASSWORD"))).toEqual([ENV_WARNING]);
   });
 
-  it("does not warn of secrets without end", async () => {
+  it("limits the number of warnings about secrets", async () => {
     const path = directory();
     const Env = Array.from({ length: 1000 }, (_, i) => `TOKEN_${String(i)}=x`);
     const config = { mediaType: CONFIG, content: JSON.stringify({ config: { Env } }) };
@@ -367,7 +367,7 @@ describe("encryptImage", () => {
     expect((await readBlob(destination, config)).toString()).toBe(content);
   }); // prettier-ignore
 
-  it("takes the history out, and nothing else", async () => {
+  it("removes only the history", async () => {
     const [path, destination] = [await withSecrets(), directory()];
     const { image, warnings } = await encrypt(path, destination, { redactHistory: true });
     const before = (await readManifest(path, (await readEntries(path))[0]!)).config;
@@ -390,7 +390,7 @@ describe("encryptImage", () => {
     expect(decrypted.image.digest).not.toBe((await readEntries(path))[0]!.digest);
   });
 
-  it("takes the history out of every platform, with data that is in the manifest", async () => {
+  it("removes the history from every platform, and data from the manifest", async () => {
     const [path, destination] = [await createLayout(directory()), directory()];
     const layers = [await layer("a")];
     const { mediaType, content } = imageConfig(layers);
@@ -422,13 +422,13 @@ describe("encryptImage", () => {
     expect((await decrypt(destination, directory())).layers).toHaveLength(2);
   });
 
-  it("warns of a config that was there before", async () => {
+  it("warns about a former config that still exists", async () => {
     const path = await withSecrets();
     const { warnings } = await encrypt(path, path, { redactHistory: true });
     expect(warnings).toContainEqual(expect.stringContaining("still holds the config"));
   });
 
-  it("leaves a config alone that has nothing to redact", async () => {
+  it("does not change a config that has nothing to redact", async () => {
     const path = directory();
     const { descriptor } = await layoutOf(path, [await layer("a")]);
     const destination = directory();
@@ -448,7 +448,7 @@ describe("encryptImage", () => {
 });
 
 describe("inspectImage", () => {
-  it("tells what a config reveals, if it is asked", async () => {
+  it("reports what a config reveals, if requested", async () => {
     const path = await withSecrets();
     const source = layoutSource({ path });
     expect((await inspectImage(source)).manifests[0]).not.toHaveProperty("config");
@@ -463,7 +463,7 @@ describe("inspectImage", () => {
     });
   });
 
-  it("has nothing to tell of the config of an artifact", async () => {
+  it("reports nothing for the config of an artifact", async () => {
     const path = directory();
     await layoutOf(path, [await layer("a")], { config: { mediaType: EMPTY, content: "{}" } });
     const report = await inspectImage(layoutSource({ path }), { config: true });

@@ -68,7 +68,7 @@ async function refuse(
 }
 
 describe("requireEncrypted", () => {
-  it("allows an image that is encrypted as a whole", async () => {
+  it("allows an entirely encrypted image", async () => {
     expect(await allow(await partly([0, 1, 2]), { requireEncrypted: true })).toBe(3);
   });
 
@@ -79,7 +79,7 @@ describe("requireEncrypted", () => {
     expect(await allow(await partly([1, 2]), { requireEncrypted })).toBe(2);
   });
 
-  it("does not mind what is decrypted", async () => {
+  it("does not depend on the layers to decrypt", async () => {
     const path = await partly([0, 1, 2]);
     expect(await allow(path, { requireEncrypted: true, layers: [1] })).toBe(1);
     const other = await partly([0, 1]);
@@ -96,17 +96,17 @@ describe("requireEncrypted", () => {
     ["one of those that are named", { layers: [1, 0] }, "layer 0"],
     ["one of a range", { layers: [{ from: 0, to: -1 }] }, "layer 0"],
     ["one of a type", { mediaTypes: [TAR_GZIP] }, "layer 0"],
-  ])("refuses a plain layer: %s", async (_, requireEncrypted, said) => {
+  ])("rejects a plain layer: %s", async (_, requireEncrypted, said) => {
     await refuse(await partly([1, 2]), { requireEncrypted }, said);
   });
 
-  it("refuses an image that is plain", async () => {
+  it("rejects a plain image", async () => {
     const path = directory();
     await layoutOf(path, await some(1));
     await refuse(path, { requireEncrypted: true }, "layer 0 is not encrypted");
   });
 
-  it("refuses an image without the layers that it names", async () => {
+  it("rejects an image without the layers that it names", async () => {
     const path = await partly([0, 1, 2]);
     const run = decrypt(path, directory(), { requireEncrypted: { layers: [3] } });
     await expectCode(run, "NOTHING_SELECTED");
@@ -114,7 +114,7 @@ describe("requireEncrypted", () => {
     await expectCode(nothing, "NOTHING_SELECTED");
   });
 
-  it.each([true, {}])("refuses an image without layers: %j", async (requireEncrypted) => {
+  it.each([true, {}])("rejects an image without layers: %j", async (requireEncrypted) => {
     const path = directory();
     await layoutOf(path, []);
     await refuse(path, { requireEncrypted }, "no layers");
@@ -128,7 +128,7 @@ describe("requireEncrypted", () => {
     ["has the type of an encrypted one", (entry) => {
       for (const name of Object.keys(entry.annotations!)) if (name.startsWith(`${ENC}keys.`)) Reflect.deleteProperty(entry.annotations!, name);
     }],
-  ])("refuses a layer that only %s", async (_, change) => {
+  ])("rejects a layer that only %s", async (_, change) => {
     const path = await partly([0, 1, 2]);
     const [entry] = await readEntries(path);
     const manifest = await readManifest(path, entry!);
@@ -161,7 +161,7 @@ describe("requireEncrypted", () => {
       expect(await allow(path, { requireEncrypted: true })).toBe(4);
     });
 
-    it("refuses a plain platform, unless another is named", async () => {
+    it("rejects a plain platform, unless another is named", async () => {
       const [plain, path] = [directory(), directory()];
       await multiPlatform(plain);
       await encrypt(plain, path, { platforms: ["linux/amd64"] });
@@ -172,7 +172,7 @@ describe("requireEncrypted", () => {
     });
 
     it.each([true, { platforms: ["linux/amd64"] }])(
-      "refuses a plain image that is marked as attestation: %j",
+      "rejects a plain image that is marked as attestation: %j",
       async (requireEncrypted) => {
         const path = await withEntries(async (at, entries) => {
           const { annotations } = await putAttestation(at, entries[1]!);
@@ -182,7 +182,7 @@ describe("requireEncrypted", () => {
       },
     );
 
-    it("refuses a plain image that is marked as attestation and is of no platform", async () => {
+    it("rejects a plain image that is marked as attestation and is of no platform", async () => {
       const path = await withEntries(async (at, entries) => {
         const { annotations } = await putAttestation(at, entries[1]!);
         const { descriptor } = await putManifest(at, [await layer("evil")]);
@@ -191,7 +191,7 @@ describe("requireEncrypted", () => {
       await refuse(path, { requireEncrypted: true }, "layer 0");
     });
 
-    it("refuses an entry of a type that is not known", async () => {
+    it("rejects an entry of an unknown type", async () => {
       const path = await withEntries(async (at, entries) => {
         entries.unshift(await putText(at, "{}", "application/vnd.example"));
       });
@@ -199,7 +199,7 @@ describe("requireEncrypted", () => {
       expect(await allow(path, { requireEncrypted: { platforms: ["linux/amd64"] } })).toBe(4);
     });
 
-    it("refuses a manifest without layers", async () => {
+    it("rejects a manifest without layers", async () => {
       const path = await withEntries(async (at, entries) => {
         const { descriptor } = await putManifest(at, []);
         entries.push(forPlatform(descriptor, "linux/s390x"));
@@ -243,7 +243,7 @@ describe("requireRecipients", () => {
     ["an algorithm", ["ECDH-ES+A128KW"], '"ECDH-ES+A128KW"'],
     ["nothing", [""], '""'],
     ["one that only another layer has", ["provider.team"], "layer 0"],
-  ])("refuses %s", async (_, requireRecipients, said) => {
+  ])("rejects %s", async (_, requireRecipients, said) => {
     await refuse(await forTwo(), { requireRecipients }, said);
   });
 
@@ -258,7 +258,7 @@ describe("requireRecipients", () => {
     await expectCode(found, "PUBLIC_OPTIONS_MISSING");
   });
 
-  it("is about the layers that are decrypted, and not about plain ones", async () => {
+  it("applies to the layers to decrypt, and not to plain layers", async () => {
     const path = await partly([2]);
     expect(await allow(path, { requireRecipients: ["test"] })).toBe(1);
   });

@@ -72,31 +72,34 @@ async function asOci(path: string, entry: Entry): Promise<string> {
 }
 
 describe("a manifest of Docker's format", () => {
-  it.each(STYLES)("becomes OCI's, unchanged except for media types: %s", async (_, style) => {
-    const [plain, encrypted, again] = [directory(), directory(), directory()];
-    await createLayout(plain);
-    const image = await putDocker(plain, [await dockerLayer("a"), await dockerLayer("b")], style);
-    await writeIndex(plain, [image]);
+  it.each(STYLES)(
+    "becomes an OCI manifest, unchanged except for media types: %s",
+    async (_, style) => {
+      const [plain, encrypted, again] = [directory(), directory(), directory()];
+      await createLayout(plain);
+      const image = await putDocker(plain, [await dockerLayer("a"), await dockerLayer("b")], style);
+      await writeIndex(plain, [image]);
 
-    const there = await encrypt(plain, encrypted);
-    expect(there.warnings).toEqual([WARNING]);
-    expect(there.image.mediaType).toBe(MANIFEST);
-    expect(await readEntries(encrypted)).toEqual([there.image]);
-    const manifest = await readManifest(encrypted, there.image);
-    expect(manifest.mediaType).toBe(MANIFEST);
-    expect(manifest.config.mediaType).toBe(CONFIG);
-    expect(manifest.layers.map(({ mediaType }) => mediaType)).toEqual(
-      [TAR_GZIP, TAR_GZIP].map((type) => `${type}+encrypted`),
-    );
+      const there = await encrypt(plain, encrypted);
+      expect(there.warnings).toEqual([WARNING]);
+      expect(there.image.mediaType).toBe(MANIFEST);
+      expect(await readEntries(encrypted)).toEqual([there.image]);
+      const manifest = await readManifest(encrypted, there.image);
+      expect(manifest.mediaType).toBe(MANIFEST);
+      expect(manifest.config.mediaType).toBe(CONFIG);
+      expect(manifest.layers.map(({ mediaType }) => mediaType)).toEqual(
+        [TAR_GZIP, TAR_GZIP].map((type) => `${type}+encrypted`),
+      );
 
-    const back = await decrypt(encrypted, again);
-    expect(back.warnings).toEqual([]);
-    expect(back.layers.map(({ diffId }) => diffId)).toEqual(["verified", "verified"]);
-    const text = (await readBlob(again, back.image)).toString();
-    expect(text).toBe(await asOci(plain, image));
-  });
+      const back = await decrypt(encrypted, again);
+      expect(back.warnings).toEqual([]);
+      expect(back.layers.map(({ diffId }) => diffId)).toEqual(["verified", "verified"]);
+      const text = (await readBlob(again, back.image)).toString();
+      expect(text).toBe(await asOci(plain, image));
+    },
+  );
 
-  it("has its plain layers converted, too, and layers from elsewhere", async () => {
+  it("also has its plain layers and foreign layers converted", async () => {
     const [plain, encrypted, again] = [directory(), directory(), directory()];
     await createLayout(plain);
     const urls = ["https://elsewhere.example/"];
@@ -140,7 +143,7 @@ describe("a manifest of Docker's format", () => {
     expect((await readBlob(encrypted, manifest.config)).toString()).toContain('"history":[{}]');
   });
 
-  it("that does not name its type gets no member more", async () => {
+  it("that does not name its type gets no new member", async () => {
     const [plain, encrypted] = [directory(), directory()];
     await createLayout(plain);
     const { descriptor } = await putManifest(plain, [await dockerLayer("a")], {
@@ -195,7 +198,7 @@ describe("a manifest list of Docker's format", () => {
 });
 
 describe("an OCI index with a manifest of Docker's format", () => {
-  it("has it converted when anything is encrypted, and otherwise not", async () => {
+  it("has it converted only if something is encrypted", async () => {
     const [plain, encrypted, again] = [directory(), directory(), directory()];
     await createLayout(plain);
     const docker = await putDocker(plain, [await dockerLayer("docker")]);

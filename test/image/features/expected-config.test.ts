@@ -29,6 +29,6 @@ it("compares every layer that is not compressed", () => {
   expect(compared([[TAR, 900 * MIB], [GZIP, 64 * MIB], [TAR, 1]])).toEqual([0, 1, 2]); // prettier-ignore
 });
 
-it("compares nothing where the config has another number of diffIDs", () => {
+it("compares nothing if the config has another number of diffIDs", () => {
   expect(compared([[GZIP, 1], [GZIP, 1]], 1)).toEqual([]); // prettier-ignore
 });

@@ -45,7 +45,7 @@ async function indexWith(
   return { path, index };
 }
 
-describe("a selected layer that would stay plain is refused", () => {
+describe("a selected layer that would stay plain is rejected", () => {
   it.each<[string, (path: string, manifest: StoredManifest) => Promise<Entry[]>]>([
     ["as an entry of the index", (_, { layers }) => Promise.resolve([layers[0]!.descriptor])],
     [
@@ -86,7 +86,7 @@ describe("what stays plain", () => {
     ]);
   });
 
-  it("is nothing that is only marked as an attestation", async () => {
+  it("includes entries that are only marked as attestations", async () => {
     const { path } = await indexWith(async (layout, { descriptor }) => {
       const { descriptor: other } = await putManifest(layout, [await layer("other")]);
       const { annotations } = await putAttestation(layout, descriptor);
@@ -105,7 +105,7 @@ describe("descriptors that do not come back", () => {
       { annotations: { "containerd.io/snapshot/stargz/toc.digest": digestOf("toc") } },
       "keeps annotations for lazy pulling",
     ],
-  ])("are warned of: %s", async (_, members, text) => {
+  ])("cause a warning: %s", async (_, members, text) => {
     const path = directory();
     await layoutOf(path, [describedAs(await layer("a"), members)]);
     const there = directory();
@@ -134,7 +134,7 @@ describe("an index with blobs of only one platform", () => {
     expect((await decrypt(there, back, { platforms })).image.digest).toBe(index.digest);
   });
 
-  it.each([undefined, ["linux/arm64"]])("is refused otherwise: %s", async (platforms) => {
+  it.each([undefined, ["linux/arm64"]])("is rejected otherwise: %s", async (platforms) => {
     const { path } = await sparse();
     await expectCode(encrypt(path, directory(), { platforms }), "BLOB_NOT_FOUND");
     await expectCode(decrypt(path, directory(), { platforms }), "BLOB_NOT_FOUND");
@@ -157,7 +157,7 @@ describe("a layer that is only named by a URL", () => {
     return { path, image: descriptor };
   }
 
-  it("stays as it is while others are encrypted and decrypted", async () => {
+  it("is kept while other layers are encrypted and decrypted", async () => {
     const { path, image } = await windows();
     const [there, back] = [directory(), directory()];
     await encrypt(path, there, { layers: [-1] });
@@ -166,7 +166,7 @@ describe("a layer that is only named by a URL", () => {
     expect((await readManifest(back, entry!)).layers).toHaveLength(2);
   });
 
-  it("is refused when it is selected, with the reason", async () => {
+  it("is rejected when it is selected, with the reason", async () => {
     const { path } = await windows();
     const error = await expectCode(encrypt(path, directory()), "BLOB_NOT_FOUND");
     expect(error.message).toContain("layer 0 is named by a URL");
@@ -188,7 +188,7 @@ describe("a platform of an image without an index", () => {
 });
 
 describe("names that cosign makes from a digest", () => {
-  it.each(["sig", "att", "sbom"])("are warned of in a layout: .%s", async (suffix) => {
+  it.each(["sig", "att", "sbom"])("cause a warning in a layout: .%s", async (suffix) => {
     const path = directory();
     const { descriptor } = await layoutOf(path, [await layer("a")]);
     const { descriptor: other } = await putManifest(path, [await layer("b")]);

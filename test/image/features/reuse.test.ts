@@ -150,7 +150,7 @@ const allOf = (written: readonly Written[]): Buffer =>
   Buffer.concat(written.flatMap(({ chunks }) => chunks));
 
 describe("a layer that has not changed", () => {
-  it("keeps its blob, which is not written again where it is", async () => {
+  it("keeps its blob, which is not written again in the same place", async () => {
     const [a, b, c] = [await layer("a"), bytes(3_000_000), await layer("c")];
     const before = await encrypted([a, b]);
     const path = await image([a, c, b]);
@@ -166,7 +166,7 @@ describe("a layer that has not changed", () => {
     expect((await decrypt(before.path, again)).image.digest).toBe((await readEntries(path))[0]!.digest);
   }); // prettier-ignore
 
-  it("is written with the same digest where it is not", async () => {
+  it("is written with the same digest in another place", async () => {
     const sizes = [0, 1, 1024 * 1024, 1024 * 1024 + 1, 2_500_000];
     const layers = sizes.map(bytes);
     const before = await encrypted(layers);
@@ -177,7 +177,7 @@ describe("a layer that has not changed", () => {
     expect((await decrypt(result.path, directory())).image.digest).toBe((await readEntries(path))[0]!.digest);
   }); // prettier-ignore
 
-  it("is seen to be compared, and a changed one to be encrypted then", async () => {
+  it("is reported as compared, and a changed layer as encrypted", async () => {
     const [same, before, now] = [bytes(5000), bytes(6000), bytes(6000)];
     const first = await encryptAgain(await image([same, before]), {});
     const path = await image([same, now]);
@@ -232,7 +232,7 @@ describe("a layer that has not changed", () => {
     expect(result.layers.map(({ after }) => after.digest)).toEqual(before.layers.map(({ digest }) => digest).reverse());
   }); // prettier-ignore
 
-  it("is found though another digest was recorded for it, or none", async () => {
+  it("is found even if another digest, or none, was recorded", async () => {
     const [a, b] = [await layer("a"), bytes(100)];
     const before = await encrypted([a, b]);
     await changeLayers(before.path, (layers) => {
@@ -247,7 +247,7 @@ describe("a layer that has not changed", () => {
     expect(layers.map((each) => secretOf(each).digest)).toEqual([a, b].map(({ descriptor }) => descriptor.digest));
   }); // prettier-ignore
 
-  it("is found by the type that Docker's has when it is encrypted", async () => {
+  it("is found by the OCI type that Docker's type becomes", async () => {
     const docker = describedAs(await layer("a"), { mediaType: DOCKER_TAR_GZIP });
     const before = await encrypted([docker]);
     const { layers } = await encryptAgain(await image([docker]), { earlier: before.path });
@@ -258,7 +258,7 @@ describe("a layer that has not changed", () => {
     expect(again.layers).toMatchObject([{ reused: true, after: { mediaType: layers[0]!.after.mediaType } }]);
   }); // prettier-ignore
 
-  it("is shared by platforms as it was", async () => {
+  it("is still shared by platforms", async () => {
     const [plain, destination] = [directory(), directory()];
     await multiPlatform(plain);
     const first = await encryptAgain(plain, { destination });
@@ -268,7 +268,7 @@ describe("a layer that has not changed", () => {
   });
 });
 
-describe("an earlier image that is not what it says", () => {
+describe("an earlier image that lies", () => {
   /** Encrypts the layer with an earlier image whose only layer was changed. */
   async function withChanged(
     plain: Layer,
@@ -296,12 +296,12 @@ describe("an earlier image that is not what it says", () => {
     expect(allOf(result.written).includes(leak.subarray(0, 64))).toBe(false);
   }
 
-  it("has another layer of the same size, whose key is not used again", async () => {
+  it("with another layer of the same size does not get its key reused", async () => {
     const plain = bytes(5000);
     expectNewKey(await withChanged(plain, bytes(5000)), plain);
   });
 
-  it("has another layer that says it is the same, whose key is not used again", async () => {
+  it("with another layer that claims to be the same does not get its key reused", async () => {
     const plain = bytes(5000);
     const found = await withChanged(plain, bytes(5000), ([each]) => {
       const secret = { ...secretOf(each!), digest: plain.descriptor.digest };
@@ -395,7 +395,7 @@ describe("a source that changes between two readings", () => {
     ["to less than a block", (blob) => blob.subarray(0, BLOCK - 1), 0],
     ["to more", (blob) => Buffer.concat([blob, Buffer.alloc(BLOCK)]), 2 * BLOCK],
     ["to nothing", () => Buffer.alloc(0), 0],
-  ])("%s gets nothing out that was not out before", async (_, change, safe) => {
+  ])("%s emits nothing that was not emitted before", async (_, change, safe) => {
     const plain = bytes(size);
     const before = await encrypted([plain]);
     const earlier = await readBlob(before.path, before.layers[0]!);

@@ -99,7 +99,7 @@ describe("artifacts that refer to an image", () => {
     ]);
   });
 
-  it("are looked for at the manifests that change, and counted once", async () => {
+  it("are searched for at the manifests that change, and counted once", async () => {
     const path = directory();
     const { index, amd64, arm64 } = await multiPlatform(path);
     const many = Array.from({ length: 7 }, (_, i) => artifact(String(i)));
@@ -120,7 +120,7 @@ describe("artifacts that refer to an image", () => {
     expect(found[0]).toContain(`, ${many[1].digest},`);
   });
 
-  it("are looked for at a limited number of manifests", async () => {
+  it("are searched for at a limited number of manifests", async () => {
     const path = await createLayout(directory());
     const entries: Entry[] = [];
     for (let i = 0; i < 20; i++) {
@@ -136,7 +136,7 @@ describe("artifacts that refer to an image", () => {
     ]);
   });
 
-  it("do not matter where the source fails to tell", async () => {
+  it("do not matter if the source cannot list them", async () => {
     const path = directory();
     await layoutOf(path, [await layer("a")]);
     const failing = (error: Error): ImageSource => ({
@@ -153,7 +153,7 @@ describe("artifacts that refer to an image", () => {
     await expect(result).rejects.toBe(defect);
   });
 
-  it("stop nobody from stopping", async () => {
+  it("do not delay an abort", async () => {
     const path = directory();
     await layoutOf(path, [await layer("a")]);
     const controller = new AbortController();
@@ -200,7 +200,7 @@ describe("an artifact in the index of what it is about", () => {
     expect(back.warnings).toEqual([]);
   });
 
-  it("is encrypted where it has an image's config: it can be run", async () => {
+  it("is encrypted if it has an image's config, because it can be run", async () => {
     const path = await createLayout(directory());
     const image = await putManifest(path, [await layer("a")]);
     const other = await putManifest(path, [await layer("b")], {
@@ -256,7 +256,7 @@ describe("artifacts beside an image in its layout", () => {
     expect(await readBlob(path, signature)).not.toHaveLength(0);
   });
 
-  it("are not looked for in more than any real layout has", async () => {
+  it("are searched for in a limited number of manifests", async () => {
     const path = directory();
     const { image } = await signed(path);
     const large = Array.from({ length: 17 }, (_, i) => ({

@@ -145,7 +145,7 @@ function decrypted(text: string) {
 }
 
 describe("descriptorEdits", () => {
-  it("makes what the descriptors say, and back the same text", () => {
+  it("writes the new descriptors, and restores the same text", () => {
     fc.assert(
       fc.property(manifest, spaces, (members, gaps) => {
         const text = write(objectOf(members), gaps);
@@ -174,7 +174,7 @@ describe("descriptorEdits", () => {
     ["data and urls around", `{ "urls":[],${base},"data":""}`, `{ ${base}}`],
     ["both before", `{"urls":[], "data":"" ,\n${base}}`, `{${base}}`],
     ["annotations between", `{"data":"","annotations":{"a":"b"},${base}}`, `{"annotations":{"a":"b"},${base}}`], // prettier-ignore
-  ])("drops the old content for good: %s", (_, before, after) => {
+  ])("removes the old content: %s", (_, before, after) => {
     const there = rewrite(frame(before), (layer) => {
       return without(encrypted(layer), ["data", "urls"]) as unknown as Descriptor;
     });
@@ -188,7 +188,7 @@ describe("descriptorEdits", () => {
     [`{"x":"2", "${PREFIX}a":"1"}`, `{"x":"2"}`],
     [`{ "${PREFIX}a":"1", "x":"2" ,"${PREFIX}b":"3", "y":"4"\n}`, `{ "x":"2", "y":"4"\n}`],
     [`{"${PREFIX}a":"1","${PREFIX}b":"2","x":"3","${PREFIX}c":"4"}`, `{"x":"3"}`],
-  ])("takes a peer's annotations out of %s", (before, after) => {
+  ])("removes a peer's annotations from %s", (before, after) => {
     const text = frame(`{${base},"annotations":${before}}`);
     const expected = frame(`{${base},"annotations":${after}}`);
     expect(rewrite(text, decrypted(expected))).toBe(expected);
@@ -197,11 +197,11 @@ describe("descriptorEdits", () => {
   it.each([
     [`{${base},"annotations":{"${PREFIX}a":"1"}}`, `{${base}}`],
     [`{"annotations":\n{ "${PREFIX}a":"1" }, ${base}}`, `{${base}}`],
-  ])("takes annotations away that are all a peer's: %s", (before, after) => {
+  ])("removes annotations that only a peer wrote: %s", (before, after) => {
     expect(rewrite(frame(before), decrypted(frame(after)))).toBe(frame(after));
   });
 
-  it.each(["{ }", "{\n}", "{\t}", "{\t\t }"])("gives back empty annotations: %j", (empty) => {
+  it.each(["{ }", "{\n}", "{\t}", "{\t\t }"])("restores empty annotations: %j", (empty) => {
     const text = frame(`{${base},"annotations":${empty},"x":1}`);
     expect(rewrite(rewrite(text, encrypted), decrypted(text))).toBe(text);
   });

@@ -129,12 +129,12 @@ describe("selectLayers", () => {
     ["a type that another kind leaves out", { mediaTypes: [TAR, TAR_ZSTD], layers: [1] }, "zstd"],
     ["a digest of another platform", { platforms: ["linux/arm64"], digests: [digestOf("a")] }, digestOf("a")],
     ["kinds that have nothing in common", { layers: [0], mediaTypes: [TAR] }, "no layer 0"],
-  ])("refuses %s", async (_, selection, said) => {
+  ])("rejects %s", async (_, selection, said) => {
     const error = await expectCode(() => select(selection), "NOTHING_SELECTED");
     expect(error.message).toContain(said);
   }); // prettier-ignore
 
-  it("reports an image without an index that there is no platform to choose", async () => {
+  it("reports that an image without an index has no platforms to select", async () => {
     const [single, other] = [manifest({ layers: [] }), manifest({ layers: [] })];
     const refused = async (...manifests: ManifestNode[]): Promise<string> => {
       const select = (): unknown => selectLayers(manifests, { platforms: ["linux/arm64"] });
@@ -149,7 +149,7 @@ describe("selectLayers", () => {
     expect(await refused(AMD64, S390X)).toBe(`${what}it has linux/amd64, linux/s390x`);
   });
 
-  it("tells the places of the only manifest", async () => {
+  it("names the positions in the only manifest", async () => {
     const single = manifest({ layers: [["a", TAR, 1], ["b", TAR, 1]] }); // prettier-ignore
     for (const [image, there] of [
       [single, "its manifest has layers 0..1"],
@@ -160,7 +160,7 @@ describe("selectLayers", () => {
     }
   });
 
-  it("leaves out layers of a base image", () => {
+  it("omits the layers of a base image", () => {
     const base = new Map([[AMD64, 2], [ARM64, 1], [S390X, 1]]); // prettier-ignore
     expect(select({}, base)).toEqual([[2, 3], [1], []]);
     expect(select({ layers: [{ from: 0, to: -1 }] }, base)).toEqual([[2, 3], [1], []]);
@@ -175,13 +175,13 @@ describe("selectLayers", () => {
       { layers: [-1], platforms: ["linux/s390x"] },
       "has no layer -1",
     ],
-  ])("refuses %s", async (_, selection, said) => {
+  ])("rejects %s", async (_, selection, said) => {
     const base = new Map([[AMD64, 2], [ARM64, 1], [S390X, 1]]); // prettier-ignore
     const error = await expectCode(() => select(selection, base), "NOTHING_SELECTED");
     expect(error.message).toContain(said);
   });
 
-  it("has nothing to say of an image without layers", () => {
+  it("does not fail for an image without layers", () => {
     expect(selectLayers([manifest({ layers: [] })], {})).toEqual([]);
   });
 });
@@ -200,7 +200,7 @@ describe("parseLayerRange", () => {
   });
 
   it.each(["", "-", "a", "1.", "1.2", "1...2", "1..", "..2", "1..2..3", " 1", "1 ", "1\n", "+1", "1e3", "0x1", "--1", "1..+2", "1234567890", "١"])(
-    "does not read %j",
+    "rejects %j",
     (text) => {
       expect(parseLayerRange(text)).toBeUndefined();
     },
@@ -208,7 +208,7 @@ describe("parseLayerRange", () => {
 });
 
 describe("selectors in an image", () => {
-  it("choose what is encrypted, and what is decrypted", async () => {
+  it("select the layers to encrypt and to decrypt", async () => {
     const [plain, path, again] = [directory(), directory(), directory()];
     const layers = [
       await layer("a"),

@@ -36,7 +36,7 @@ describe("the attempts on a JWE", () => {
     expect(await jwe.key(key.privateKey).unwrap(short, { attempts })).toBeNull();
   });
 
-  it("end when none is left, and count over several messages", async () => {
+  it("end when no attempt is left, and count over several messages", async () => {
     const one = (): Uint8Array =>
       general({ alg: "ECDH-ES+A256KW", epk: epk() }, [{ encrypted_key: FOREIGN }]);
     const attempts = { left: 2 };
@@ -63,7 +63,7 @@ describe("the attempts on a JWE", () => {
     await expectCode(jwe.key(key.privateKey).unwrap(message, { attempts }), "ANNOTATION_TOO_LARGE");
   });
 
-  it("stop at a signal", async () => {
+  it("stop when a signal aborts", async () => {
     const abort = new AbortController();
     const recipients = Array.from({ length: 200 }, () => ({
       header: { alg: "ECDH-ES+A256KW", epk: epk() },
@@ -78,7 +78,7 @@ describe("the attempts on a JWE", () => {
     await expect(unwrapped).rejects.toThrow("enough");
   });
 
-  it("do not follow an ephemeral key that is not on the curve", async () => {
+  it("reject an ephemeral key that is not on the curve", async () => {
     const { x, ...rest } = generateKeyPairSync("ec", { namedCurve: "P-256" }).publicKey.export({
       format: "jwk",
     });

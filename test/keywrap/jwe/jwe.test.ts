@@ -101,7 +101,7 @@ describe("jwe.recipient", () => {
     expect(() => jwe.recipient(example, { kid: "x".repeat(257) })).toThrow(TypeError);
   });
 
-  it("wraps each time with new secrets", async () => {
+  it("wraps with new secrets each time", async () => {
     const parts = ["encrypted_key", "iv", "ciphertext", "tag"] as const;
     const messages = await Promise.all(
       Array.from({ length: 5 }, async () => (await wrap(spkiPem(p256.publicKey))).message),
@@ -110,13 +110,13 @@ describe("jwe.recipient", () => {
       expect(new Set(messages.map((message) => message[part])).size).toBe(5);
   });
 
-  it("leaves what it wraps as it is", async () => {
+  it("does not change its input", async () => {
     const secret = Buffer.from(SECRET);
     await jwe.recipient(spkiPem(rsa.publicKey)).wrap(secret);
     expect(secret).toEqual(SECRET);
   });
 
-  it.each(Object.keys(UNFIT_PAIRS))("refuses %s", async (name) => {
+  it.each(Object.keys(UNFIT_PAIRS))("rejects %s", async (name) => {
     const { publicKey } = UNFIT_PAIRS[name]!();
     await expectCode(() => jwe.recipient(spkiPem(publicKey)), "KEY_UNSUPPORTED");
     const der = publicKey.export({ type: "spki", format: "der" });
@@ -144,12 +144,12 @@ describe("jwe.recipient", () => {
     ],
     ["garbage", "garbage", "KEY_UNRECOGNIZED"],
     ["nothing", "", "KEY_UNRECOGNIZED"],
-  ])("refuses %s", async (_, input, code) => {
+  ])("rejects %s", async (_, input, code) => {
     await expectCode(() => jwe.recipient(input), code);
     await expectCode(() => jwe.recipients(input), code);
   });
 
-  it("takes one key, jwe.recipients all of them", async () => {
+  it("accepts one key, whereas jwe.recipients accepts several", async () => {
     const text = spkiPem(p256.publicKey) + spkiPem(rsa.publicKey);
     expect(() => jwe.recipient(text)).toThrow(TypeError);
     const set = { keys: [jwkOf(p256.publicKey), jwkOf(rsa.publicKey)] };
@@ -170,7 +170,7 @@ describe("jwe.recipient", () => {
   it.each([
     ["for signing by its alg", rsa.publicKey, { alg: "RS256" }],
     ["on a curve that is not read", UNFIT_PAIRS["EC on secp256k1"]!().publicKey, {}],
-  ])("passes over a key of a set that is %s", (_, other, members) => {
+  ])("skips a key of a set that is %s", (_, other, members) => {
     const set = { keys: [jwkOf(other, members), jwkOf(p256.publicKey)] };
     expect(jwe.recipients(set)).toHaveLength(1);
   });
@@ -182,7 +182,7 @@ it.each([
   ["an alg that is not written", rsaPair().publicKey, { alg: "RSA-OAEP-512" }],
   ["Ed25519", UNFIT_PAIRS.Ed25519!().publicKey, {}],
   ["EC on secp256k1", UNFIT_PAIRS["EC on secp256k1"]!().publicKey, {}],
-])("refuses a JWK Set whose only key is unusable: %s", async (_, key, members) => {
+])("rejects a JWK Set whose only key is unusable: %s", async (_, key, members) => {
   const set = { keys: [{ ...key.export({ format: "jwk" }), ...members }] };
   const error = await expectRefusal(() => jwe.recipients(set));
   expect(error.code).toMatch(/^KEY_(?:UNSUPPORTED|USE_FORBIDDEN)$/);

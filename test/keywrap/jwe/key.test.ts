@@ -46,7 +46,7 @@ describe("a JWE of each algorithm", () => {
     ]),
   ];
   it.each(pairs)(
-    "%s with %s opens in each form, for its key only",
+    "%s with %s opens in each form, only for its key",
     async (_, alg, right, wrong) => {
       const header = { alg, enc: "A256GCM" };
       const forms = [
@@ -115,7 +115,7 @@ describe("the parts of a JWE", () => {
     await expectForeign(key(p256), { ...form, aad: Buffer.from("other").toString("base64url") });
   });
 
-  it("may have members that nobody knows, and space around", async () => {
+  it("may have unknown members and surrounding space", async () => {
     const form = await flattened(rsa.publicKey, { alg, enc });
     await expectOpens(key(rsa), { ...form, unknown: { a: 1 }, "": null });
     await expectOpens(key(rsa), `\n ${JSON.stringify(form, null, 2)}\n`);
@@ -151,7 +151,7 @@ describe("the parts of a JWE", () => {
     await expectForeign(key(p384), { ...form, tag: form.tag!.slice(0, 16) });
   });
 
-  it("must not demand what is not understood", async () => {
+  it("must not require unknown extensions", async () => {
     await expectOpens(key(rsa), crafted(rsa.publicKey, { exp: 1 }));
     await expectForeign(key(rsa), crafted(rsa.publicKey, { exp: 1, crit: ["exp"] }));
     await expectForeign(key(rsa), crafted(rsa.publicKey, { zip: "BR" }));
@@ -165,7 +165,7 @@ describe("a JWE of several recipients", () => {
     { alg, ...(kid !== undefined && { kid }) },
   ];
 
-  it("opens for each of them, and for nobody else", async () => {
+  it("opens only for these recipients", async () => {
     const message = await general([
       to(rsa, "RSA-OAEP"),
       to(rsa3072, "RSA-OAEP-256"),
@@ -176,13 +176,13 @@ describe("a JWE of several recipients", () => {
     for (const pair of [p256b, p384, rsaPair()]) await expectForeign(key(pair), message);
   });
 
-  it("opens behind foreign ones of the same algorithm and curve", async () => {
+  it("opens after other recipients with the same algorithm and curve", async () => {
     const others = Array.from({ length: 5 }, () => to(ecPair(), "ECDH-ES+A256KW"));
     const message = await general([...others, to(p256, "ECDH-ES+A256KW")]);
     await expectOpens(key(p256), message);
   });
 
-  it("has an encrypted_key too many when go-jose wrote it", async () => {
+  it("has a surplus encrypted_key if go-jose wrote it", async () => {
     const message = await general([to(rsa, "RSA-OAEP"), to(p256, "ECDH-ES+A256KW")]);
     const stray = { ...message, encrypted_key: message.recipients[0]!.encrypted_key };
     await expectOpens(key(rsa), stray);
@@ -190,7 +190,7 @@ describe("a JWE of several recipients", () => {
     await expectForeign(key(p384), stray);
   });
 
-  it("opens although others have algorithms that are not read, or not known", async () => {
+  it("opens although others have unsupported or unknown algorithms", async () => {
     const message = await general([to(rsa, "RSA-OAEP"), to(p256, "ECDH-ES+A256KW")]);
     const [first, second] = message.recipients;
     const foreign = [
@@ -213,7 +213,7 @@ describe("a JWE of several recipients", () => {
     ["another one", "a", "b"],
     ["none", "a", undefined],
     ["one that is not for the key", undefined, "b"],
-  ])("does not go by kid: %s", async (_, mine, theirs) => {
+  ])("does not depend on kid: %s", async (_, mine, theirs) => {
     const jwk = { ...p256.privateKey.export({ format: "jwk" }), ...(mine && { kid: mine }) };
     const message = await general([
       to(p256b, "ECDH-ES+A256KW", mine),
@@ -240,7 +240,7 @@ describe("a JWE of several recipients", () => {
   });
 });
 
-describe("a JWE that is refused", () => {
+describe("a JWE that is rejected", () => {
   const protect = (header: object): string =>
     Buffer.from(JSON.stringify(header)).toString("base64url");
   const withHeader = (header: object): object => ({
@@ -276,13 +276,13 @@ describe("a JWE that is refused", () => {
     }
   });
 
-  it("names no more of a huge algorithm than fits a line", async () => {
+  it("shortens a huge algorithm in the message", async () => {
     const message = bytes(withHeader({ alg: "x".repeat(10_000) }));
     const error = await expectCode(key(p256).unwrap(message), "WRAPPED_KEY_UNSUPPORTED");
     expect(error.message.length).toBeLessThan(300);
   });
 
-  it("explains no more of it than people read", () => {
+  it("limits the number of reasons", () => {
     const message = bytes({
       ...withHeader({ alg: "x".repeat(6_000), kid: "y".repeat(6_000) }),
       recipients: Array(100).fill({ encrypted_key: "AAAA" }),
@@ -299,7 +299,7 @@ describe("a JWE that is refused", () => {
 });
 
 describe("jwe.key", () => {
-  it.each(Object.keys(UNFIT_PAIRS))("refuses %s", async (name) => {
+  it.each(Object.keys(UNFIT_PAIRS))("rejects %s", async (name) => {
     const { privateKey } = UNFIT_PAIRS[name]!();
     await expectCode(() => jwe.key(pkcs8Pem(privateKey)), "KEY_UNSUPPORTED");
     const der = privateKey.export({ type: "pkcs8", format: "der" });
@@ -340,12 +340,12 @@ describe("jwe.key", () => {
     ["a certificate", vectorFile("peers/keys/cert-rsa2048.pem"), "KEY_IS_PUBLIC"],
     ["an encrypted key", vectorFile("peers/keys/rsa2048.pkcs8.enc-v2.pem"), "PASSWORD_MISSING"],
     ["nothing", Buffer.alloc(0), "KEY_UNRECOGNIZED"],
-  ])("refuses %s", async (_, input, code) => {
+  ])("rejects %s", async (_, input, code) => {
     await expectCode(() => jwe.key(input), code);
     await expectCode(() => jwe.keys(input), code);
   });
 
-  it("takes a password and a label", async () => {
+  it("accepts a password and a label", async () => {
     const file = vectorFile("peers/keys/rsa2048.pkcs1.enc-aes256.pem");
     const opener = jwe.key(file, deepFreeze({ password: "secret", label: "rsa.pem" }));
     expect(opener.label).toBe("rsa.pem");
@@ -355,7 +355,7 @@ describe("jwe.key", () => {
     await expectCode(() => jwe.key(file, { password: "wrong" }), "PASSWORD_WRONG");
   });
 
-  it("takes one key, jwe.keys all of them", () => {
+  it("accepts one key, whereas jwe.keys accepts several", () => {
     const text = pkcs8Pem(p256.privateKey) + pkcs8Pem(rsa.privateKey);
     expect(() => jwe.key(text)).toThrow(TypeError);
     expect(jwe.keys(text, { label: "both" }).map(({ label }) => label)).toEqual(["both", "both"]);
@@ -368,12 +368,12 @@ describe("jwe.key", () => {
   it.each([
     ["for signing by its alg", rsa.privateKey, { alg: "RS256" }],
     ["on a curve that is not read", UNFIT_PAIRS["EC on secp256k1"]!().privateKey, {}],
-  ])("passes over a key of a set that is %s", (_, other, members) => {
+  ])("skips a key of a set that is %s", (_, other, members) => {
     const keys = [other.export({ format: "jwk" }), p256.privateKey.export({ format: "jwk" })];
     expect(jwe.keys({ keys: [{ ...keys[0], ...members }, keys[1]] })).toHaveLength(1);
   });
 
-  it("does not hold on to the wrapped key, nor change it", async () => {
+  it("neither keeps nor changes the wrapped key", async () => {
     const message = bytes(
       await flattened(p256.publicKey, { alg: "ECDH-ES+A256KW", enc: "A256GCM" }),
     );

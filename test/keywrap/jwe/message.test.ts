@@ -19,7 +19,7 @@ const flat = {
 };
 
 describe("parseJwe", () => {
-  it("gives the parts of the flattened form", () => {
+  it("returns the parts of the flattened form", () => {
     expect(parseJwe(bytes(flat))).toEqual([
       {
         algorithm: "RSA-OAEP",
@@ -30,12 +30,12 @@ describe("parseJwe", () => {
     ]);
   });
 
-  it("gives the parts of the compact form", () => {
+  it("returns the parts of the compact form", () => {
     // RFC 7516, section 7.1
     expect(parseJwe(bytes(`${protectedHeader}.aaaa.b.c.d`))).toEqual(parseJwe(bytes(flat)));
   });
 
-  it("gives each recipient of the general form as if it were alone", () => {
+  it("returns each recipient of the general form as if it were alone", () => {
     const shared = { protected: b64({ enc: "A256GCM" }), iv: "b", ciphertext: "c", tag: "d" };
     const message = {
       ...shared,
@@ -109,7 +109,7 @@ describe("parseJwe", () => {
       { ...flat, protected: Buffer.from('{"__proto__":{"alg":"RSA-OAEP"}}').toString("base64url") },
     ],
     ["too much", `{"a":"${"x".repeat(1024 * 1024)}"}`],
-  ])("refuses %s", async (_, message) => {
+  ])("rejects %s", async (_, message) => {
     const error = await expectCode(() => parseJwe(bytes(message)), "WRAPPED_KEY_INVALID");
     expect(error.message.length).toBeLessThan(200);
     const key = jwe.key(pkcs8Pem(ecPair().privateKey));
@@ -121,11 +121,11 @@ describe("parseJwe", () => {
     ["a member twice", '{"tag":"a","tag":"b"}'],
     ["members that differ in case only", '{"tag":"a","Tag":"b"}'],
     ["nesting without end", `{"header":${"[".repeat(100_000)}`],
-  ])("refuses %s", async (_, text) => {
+  ])("rejects %s", async (_, text) => {
     await expectCode(() => parseJwe(Buffer.from(text)), "WRAPPED_KEY_INVALID");
   });
 
-  it("takes as many recipients as there may be", () => {
+  it("accepts the largest number of recipients", () => {
     expect(parseJwe(bytes({ ...flat, recipients: Array(1024).fill({}) }))).toHaveLength(1024);
   });
 
@@ -141,7 +141,7 @@ describe("parseJwe", () => {
     }
   });
 
-  it("reads or refuses any JSON, and fails in no other way", async () => {
+  it("accepts or rejects any JSON with a documented error", async () => {
     const value = fc.jsonValue({ maxDepth: 2 });
     const header = fc.oneof(
       value,
@@ -185,7 +185,7 @@ describe("parseJwe", () => {
 });
 
 describe("describe", () => {
-  it("tells algorithm and kid, where it is text", () => {
+  it("reports algorithm and kid, if it is text", () => {
     const message = {
       ...flat,
       protected: b64({ enc: "A256GCM" }),
@@ -206,12 +206,12 @@ describe("describe", () => {
 describe("sizes", () => {
   const small = { protected: b64({ alg: "RSA-OAEP", enc: "A256GCM" }), iv: "", tag: "" };
 
-  it("refuses a message of more than 1 MiB", async () => {
+  it("rejects a message of more than 1 MiB", async () => {
     const large = bytes({ ...small, ciphertext: "", other: "a".repeat(1024 * 1024) });
     await expectCode(() => parseJwe(large), "WRAPPED_KEY_INVALID");
   });
 
-  it("refuses a content of more than 16 KiB", async () => {
+  it("rejects a content of more than 16 KiB", async () => {
     const part = (length: number): Uint8Array =>
       bytes({ ...small, ciphertext: "a".repeat(length) });
     expect(parseJwe(part(16 * 1024))).toHaveLength(1);

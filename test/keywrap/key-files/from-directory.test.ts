@@ -79,7 +79,7 @@ describe("keysFromDirectory", () => {
     await expectCode(keysFromDirectory(wrong), "PASSWORD_WRONG");
   });
 
-  it("rejects a directory without keys, or that is not there", async () => {
+  it("rejects a directory without keys, and a missing directory", async () => {
     await expectCode(keysFromDirectory(await mounted("empty", {})), "NO_KEYS");
     await expectCode(keysFromDirectory(join(root, "none")), "KEY_UNREADABLE");
   });
@@ -103,7 +103,7 @@ describe("a Kubernetes Secret", () => {
   it.each([
     ["JSON", json],
     ["YAML", yaml],
-  ])("gives its keys as %s", async (_, content) => {
+  ])("returns its keys as %s", async (_, content) => {
     expect(recognizeKeyFile(content)).toBe("Kubernetes Secret");
     const keys = await keysFromFiles([{ content, label: "secret" }]);
     expect(keys.map(({ scheme }) => scheme)).toEqual(["jwe", "pkcs7", "pkcs11"]);
@@ -112,7 +112,7 @@ describe("a Kubernetes Secret", () => {
     expect(error.message).toContain("Kubernetes Secret");
   });
 
-  it("opens a key with the password beside it", async () => {
+  it("opens a key with the password next to it", async () => {
     const stringData = {
       key: peer("rsa2048.pkcs8.enc-v2.pem").toString(),
       "key.password": "secret\n",

@@ -188,7 +188,7 @@ describe("recognizeKeyFile", () => {
 });
 
 describe("keysFromFiles", () => {
-  it("gives nothing for nothing", async () => {
+  it("returns nothing for no files", async () => {
     expect(await keysFromFiles([])).toEqual([]);
   });
 
@@ -212,18 +212,18 @@ describe("keysFromFiles", () => {
     ["a binary OpenPGP key", peer("pgp/cv25519.sec.gpg"), ["pgp"]],
     ["a locked OpenPGP key", peer("pgp/pass.sec.gpg"), ["pgp"]],
     ["a PKCS#11 key file", Buffer.from(PKCS11_KEY_FILE), ["pkcs11"]],
-  ])("%s gives keys of its schemes, labelled", async (_, content, expected) => {
+  ])("%s returns labelled keys of its schemes", async (_, content, expected) => {
     const keys = await keysFromFiles([keyFile(content, PASSWORD)]);
     expect(keys.map(({ scheme }) => scheme)).toEqual(expected);
     expect(keys.map(({ label }) => label)).toEqual(expected.map(() => "the key"));
   });
 
-  it("keeps to the algorithm of a JWK where its scheme has any", async () => {
+  it("respects the algorithm of a JWK if its scheme has any", async () => {
     const jwk = JSON.parse(peer("rsa2048.priv.jwk").toString()) as object;
     expect(await schemes(keyFile(JSON.stringify({ ...jwk, alg: "RS256" })))).toEqual(["pkcs7"]);
   });
 
-  it("leaves what it is given as it was", async () => {
+  it("does not change its input", async () => {
     for (const content of [peer("rsa2048.pkcs8.der"), pkcs12("plain")]) {
       const before = Buffer.from(content);
       await keysFromFiles([keyFile(content, PASSWORD)]);
@@ -281,7 +281,7 @@ describe("keysFromFiles", () => {
       "KEY_MISMATCH",
     ],
     ["a PKCS#11 key file that is damaged", "pkcs11:\n  uri: [1\n", undefined, "KEY_UNRECOGNIZED"],
-  ])("refuses %s (%#) and names it", async (_, content, password, code) => {
+  ])("rejects %s (%#) and names it", async (_, content, password, code) => {
     const other = { content: peer("ec256.pkcs8.pem"), label: "another" };
     const file = keyFile(content, password);
     for (const files of [[file], [other, file], [file, other]]) {
@@ -292,7 +292,7 @@ describe("keysFromFiles", () => {
   });
 });
 
-describe("certificates beside keys", () => {
+describe("certificates next to keys", () => {
   const file = (name: string, label = name): KeyFile => ({ content: peer(name), label });
   const [key, other] = [file("rsa2048.pkcs8.pem"), file("rsa3072.pkcs8.pem")];
   const ec = file("ec256.pkcs8.pem");
@@ -362,7 +362,7 @@ describe("certificates beside keys", () => {
       [{ content: pkcs12("default-ec"), password: PASSWORD, label: "p" }, certificate],
     ],
     ["beside one that fits", [ec, file("cert-ec256.pem"), certificate]],
-  ])("%s it is refused and named", async (_, files) => {
+  ])("%s it is rejected and named", async (_, files) => {
     const error = await expectCode(keysFromFiles(files), "KEY_MISMATCH");
     expect(error.message).toContain("cert-rsa2048.pem is a certificate");
   });

@@ -32,7 +32,7 @@ suite.skipIf(process.platform === "win32")("the key ring of gpg", () => {
     process.env.PATH = `${folder}${delimiter}${path ?? ""}`;
   }
 
-  it("is asked for the name, which it cannot take for an option or a command", async () => {
+  it("gets the name in a form that is never an option or a command", async () => {
     const log = join(folder, "log");
     installGpg(`for each; do echo "$each"; done > '${log}'; cat '${RING}'`);
     const name = "--yes; $(id) `id` & *";
@@ -50,7 +50,7 @@ suite.skipIf(process.platform === "win32")("the key ring of gpg", () => {
     expect(readFileSync(log, "utf8")).toMatch(/--\n0x2191dbca0f29aca9\n$/);
   });
 
-  it("may offer more than the one that is meant", async () => {
+  it("may return more keys than the named one", async () => {
     installGpg(`cat '${RING}'`);
     const wrapped = await pgp.recipient("rsa4096@example.org").wrap(PLAIN);
     expect(describe(wrapped)).toEqual([{ algorithm: "RSA", keyId: "0xaf2cef05dce33ce7" }]);
@@ -71,7 +71,7 @@ suite.skipIf(process.platform === "win32")("the key ring of gpg", () => {
     expect(await codeOf(() => recipient.wrap(PLAIN))).toBe(code);
   });
 
-  it("a damaged key somewhere in it is no reason not to use another", async () => {
+  it("a damaged key in it does not prevent the use of another", async () => {
     installGpg(`cat '${RING}'; echo '[GNUPG:] EXPORT_RES 8 0 8' >&2; exit 2`);
     const wrapped = await pgp.recipient("rsa2048@example.org").wrap(PLAIN);
     expect(describe(wrapped)).toHaveLength(1);
@@ -82,13 +82,13 @@ suite.skipIf(process.platform === "win32")("the key ring of gpg", () => {
     await expect(pgp.recipient("Rsa Two").wrap(PLAIN)).rejects.toThrow(/gpg: Fatal: no home/);
   });
 
-  it("is not there: that is an error, and no recipient is dropped", async () => {
+  it("that is missing is an error, and drops no recipient", async () => {
     process.env.PATH = folder;
     const recipient = pgp.recipient("rsa2048@example.org");
     expect(await codeOf(() => recipient.wrap(PLAIN))).toBe("GPG_NOT_FOUND");
   });
 
-  it("is not used where a key ring is given", async () => {
+  it("is not used if a key ring is given", async () => {
     process.env.PATH = folder;
     const keyRing = new Uint8Array(readFileSync(RING));
     const wrapped = await pgp.recipient("rsa2048@example.org", { keyRing }).wrap(PLAIN);

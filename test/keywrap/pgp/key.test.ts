@@ -67,7 +67,7 @@ suite("messages that gpg wrote", () => {
     ["brainpool.gpg", "brainpool.sec.asc", "KEY_UNSUPPORTED"],
     ["secp256k1.gpg", "secp256k1.sec.asc", "KEY_UNSUPPORTED"],
   ];
-  it.each(refused)("%s is refused", async (message, key, code) => {
+  it.each(refused)("%s is rejected", async (message, key, code) => {
     expect(await codeOf(() => pgp.key(gnupg(key)).unwrap(gnupg(message)))).toBe(code);
   });
 });
@@ -94,7 +94,7 @@ suite("damaged messages", () => {
     ]);
   });
 
-  it("do not tell what is damaged", async () => {
+  it("do not reveal what is damaged", async () => {
     const key = pgp.key(gnupg("nist.sec.asc"));
     const whole = gnupg("compress-none.gpg");
     const messages = new Set<string>();
@@ -110,7 +110,7 @@ suite("damaged messages", () => {
     expect(messages.size).toBe(1);
   });
 
-  it("a damaged or unknown recipient beside this one does no harm", async () => {
+  it("a damaged or unknown recipient next to this one does no harm", async () => {
     const spoiled = Buffer.concat([
       sessionKey("0123456789abcdef", 1, Buffer.from([0xff])),
       sessionKey("0123456789abcdef", 99, Buffer.alloc(10)),
@@ -131,7 +131,7 @@ suite("damaged messages", () => {
   it.each([
     ["named", NIST],
     ["hidden", "0".repeat(16)],
-  ])("more than 32 %s recipients are refused", async (_, keyId) => {
+  ])("more than 32 %s recipients are rejected", async (_, keyId) => {
     const one = sessionKey(keyId, 18, Buffer.alloc(100));
     const message = Buffer.concat([...Array<Buffer>(33).fill(one), packet(18, [1])]);
     const code = await codeOf(() => pgp.key(gnupg("nist.sec.asc")).unwrap(message));
@@ -178,11 +178,11 @@ suite("key files", () => {
     ],
     ["nothing", "", "KEY_UNRECOGNIZED"],
   ];
-  it.each(refused)("refuses %s", async (_, file, code) => {
+  it.each(refused)("rejects %s", async (_, file, code) => {
     expect(await codeOf(() => pgp.key(file))).toBe(code);
   });
 
-  it("a damaged key fails when it is needed, and not before", async () => {
+  it("a damaged key fails only when it is needed", async () => {
     const damaged = peer("keys/pgp/rsa2048.sec.gpg").slice();
     // Within the secret numbers of the subkey that encrypts, which have a checksum.
     damaged[damaged.byteLength - 400] = (damaged[damaged.byteLength - 400] ?? 0) ^ 1;
@@ -194,7 +194,7 @@ suite("key files", () => {
     expect(await codeOf(() => key.unwrap(own))).toBe("KEY_UNSUPPORTED");
   });
 
-  it("a key whose secret part is elsewhere is refused where it is needed", async () => {
+  it("a key whose secret part is elsewhere is rejected only if it is needed", async () => {
     const { privateKey, publicKey } = await openpgp.generateKey({
       userIDs: { email: "card@example.org" },
       format: "object",
@@ -208,7 +208,7 @@ suite("key files", () => {
     expect(code).toBe("KEY_UNSUPPORTED");
   });
 
-  it("a key that does not say what it is for", async () => {
+  it("a key without key flags is used", async () => {
     const { privateKey } = await openpgp.generateKey({
       userIDs: { email: "flagless@example.org" },
       format: "object",
@@ -274,23 +274,23 @@ suite("passwords", () => {
     expect(await codeOf(() => key.unwrap(wrapped))).toBe(code);
   });
 
-  it("is not needed for what is for another key", async () => {
+  it("is not needed for a message for another key", async () => {
     expect(await pgp.key(locked).unwrap(gnupg("nist.gpg"))).toBeNull();
   });
 
-  it("is needed to tell whether a hidden recipient is this one", async () => {
+  it("is needed to find out whether a hidden recipient is this one", async () => {
     expect(await codeOf(() => pgp.key(locked).unwrap(gnupg("hidden.gpg")))).toBe(
       "PASSWORD_MISSING",
     );
     expect(await pgp.key(locked, { password: "secret" }).unwrap(gnupg("hidden.gpg"))).toBeNull();
   });
 
-  it("is unusable and no harm to a key that is not locked", async () => {
+  it("does not affect a key that is not locked", async () => {
     const key = pgp.key(gnupg("nist.sec.asc"), { password: "unused" });
     expect(text(await key.unwrap(gnupg("nist.gpg")))).toBe(SECRET);
   });
 
-  it("may be of any characters", async () => {
+  it("may contain any characters", async () => {
     const password = "pä:ss wörd\u{1f511}";
     const { privateKey, publicKey } = await openpgp.generateKey({
       userIDs: { email: "odd@example.org" },
@@ -305,7 +305,7 @@ suite("passwords", () => {
     }
   });
 
-  it("bytes that are not UTF-8 are a mistake", () => {
+  it("bytes that are not UTF-8 are rejected", () => {
     expect(() => pgp.key(locked, { password: Uint8Array.of(0xff) })).toThrow(TypeError);
   });
 
@@ -329,7 +329,7 @@ suite("passwords", () => {
 suite("explanations and aborts", () => {
   const key = pgp.key(gnupg("dsa.sec.asc"));
 
-  it("names the key that is needed and the one that is given", () => {
+  it("names the needed key and the given key", () => {
     expect(key.explain?.(gnupg("nist.gpg"))).toBe(
       "it is for ECDH key 0xd943d73eca5f535f; the given key is 0x740d4b6552493826",
     );

@@ -26,12 +26,12 @@ suite("what a message says of its recipients", () => {
     expect(describe(gnupg(name))).toEqual(recipients);
   });
 
-  it("names an algorithm that it does not know by its number", () => {
+  it("names an unknown algorithm by its number", () => {
     const message = Buffer.concat([sessionKey(NIST, 99, Buffer.alloc(8)), DATA]);
     expect(describe(message)).toEqual([{ algorithm: "algorithm 99", keyId: `0x${NIST}` }]);
   });
 
-  it("takes the key id of version 6 recipients from the fingerprint", () => {
+  it("derives the key id of version 6 recipients from the fingerprint", () => {
     const fingerprint = Buffer.from(Array.from({ length: 32 }, (_, index) => index + 1));
     const message = Buffer.concat([
       packet(1, [6, 33, 6], fingerprint, [25, 0]),
@@ -46,7 +46,7 @@ suite("what a message says of its recipients", () => {
     ]);
   });
 
-  it("passes over markers, padding, what is not critical, and recipients of other versions", () => {
+  it("skips markers, padding, uncritical packets, and recipients of other versions", () => {
     const message = Buffer.concat([
       packet(10, Buffer.from("PGP")),
       packet(60, [1, 2, 3]),
@@ -143,7 +143,7 @@ suite("messages that are refused", () => {
     expect(await codeOf(() => describe(message))).toBe(code);
   });
 
-  it("every message that is cut off", async () => {
+  it("every message that is cut off is rejected", async () => {
     const whole = gnupg("two.gpg");
     for (let length = 0; length < whole.byteLength; length++) {
       expect(await codeOf(() => describe(whole.subarray(0, length)))).toBe("WRAPPED_KEY_INVALID");

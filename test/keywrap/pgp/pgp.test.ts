@@ -52,7 +52,7 @@ suite("the key that a name means", () => {
     expect(code).toBe("RECIPIENT_NOT_FOUND");
   });
 
-  it.each(["", "  ", "a\0b"])("a name must be one: %j", (name) => {
+  it.each(["", "  ", "a\0b"])("a name must be valid: %j", (name) => {
     expect(() => pgp.recipient(name, { keyRing: RING })).toThrow(TypeError);
   });
 
@@ -81,7 +81,7 @@ suite("the key that a name means", () => {
     expect(await keyIdFor("Renewed Key", ring)).toBe("0xe2f4a470dd5aabac");
   });
 
-  it("several usable keys are refused, and told apart by their fingerprints", async () => {
+  it("several usable keys are rejected, with their fingerprints in the message", async () => {
     const ring = gnupg("twins.pub.asc");
     const wrap = pgp.recipient("twin@example.org", { keyRing: ring }).wrap(PLAIN);
     await expect(wrap).rejects.toMatchObject({
@@ -93,7 +93,7 @@ suite("the key that a name means", () => {
     expect(await keyIdFor("Twin Number 1", ring)).toBe("0x14bd4a9c45fbea7b");
   });
 
-  it("a key that is there twice is one key", async () => {
+  it("a key that occurs twice is one key", async () => {
     const twice = Buffer.concat([RING, RING]);
     expect(await keyIdFor("rsa2048@example.org", twice)).toBe("0xae8ee6e641d41feb");
   });
@@ -135,12 +135,12 @@ suite("keys that are refused", () => {
     expect(await codeOf(() => recipient.wrap(PLAIN))).toBe(code);
   });
 
-  it("the same key is used before its revocation is known", async () => {
+  it("a key is used before its revocation is known", async () => {
     const keyId = await keyIdFor("revoked@example.org", gnupg("revoked-before.pub.asc"));
     expect(keyId).toBe("0x41fb4f7a69a90f6f");
   });
 
-  it("another name of the key is used when one is revoked, and so is the key id", async () => {
+  it("another name of the key, and its key id, can be used if one name is revoked", async () => {
     const ring = gnupg("gone.pub.asc");
     expect(await keyIdFor("kept@example.org", ring)).toBe("0xc1b10b9a6ab1ae74");
     expect(await keyIdFor("46F6B70D91F18664", ring)).toBe("0xc1b10b9a6ab1ae74");
@@ -204,7 +204,7 @@ suite("key rings", () => {
     expect(await keyIdFor("rsa2048@example.org", headed)).toBe("0xae8ee6e641d41feb");
   });
 
-  it("a name that the key's owner has not signed is not believed", async () => {
+  it("a name that the key's owner has not signed is not accepted", async () => {
     const ring = withAfterPrimary(packet(13, Buffer.from("boss@example.org")));
     const recipient = pgp.recipient("boss@example.org", { keyRing: ring });
     expect(await codeOf(() => recipient.wrap(PLAIN))).toBe("KEY_UNSUPPORTED");
@@ -245,13 +245,13 @@ suite("key rings", () => {
       "KEY_UNRECOGNIZED",
     ],
   ];
-  it.each(refused)("refuses %s", async (_, keyRing, code) => {
+  it.each(refused)("rejects %s", async (_, keyRing, code) => {
     expect(await codeOf(() => pgp.recipient("rsa2048@example.org", { keyRing }))).toBe(code);
   });
 });
 
 suite("the message that is written", () => {
-  it("is what gpg 2.2 and old ocicrypt read, whatever the key's features are", async () => {
+  it("can be read by gpg 2.2 and old ocicrypt, whatever the key's features are", async () => {
     const { privateKey, publicKey } = await openpgp.generateKey({
       userIDs: { name: "New", email: "new@example.org" },
       format: "binary",
@@ -277,7 +277,7 @@ suite("the message that is written", () => {
   it.each([
     ["nist", "aes256"],
     ["oldcipher", "aes128"],
-  ])("for %s uses %s, by what the key lists", async (name, algorithm) => {
+  ])("for %s uses %s, as the key prefers", async (name, algorithm) => {
     const keyRing = gnupg(`${name}.pub.asc`);
     const wrapped = await pgp.recipient(`${name}@example.org`, { keyRing }).wrap(PLAIN);
     const armoredKey = Buffer.from(gnupg(`${name}.sec.asc`)).toString("latin1");
@@ -288,7 +288,7 @@ suite("the message that is written", () => {
     expect(sessionKeys.map((each) => each.algorithm)).toEqual([algorithm]);
   });
 
-  it("differs each time, and leaves the secret as it was", async () => {
+  it("differs each time, and does not change the secret", async () => {
     const recipient = pgp.recipient("nist@example.org", { keyRing: gnupg("nist.pub.asc") });
     const secret = Buffer.from("private options");
     const [one, two] = await Promise.all([recipient.wrap(secret), recipient.wrap(secret)]);
@@ -296,7 +296,7 @@ suite("the message that is written", () => {
     expect(secret.toString()).toBe("private options");
   });
 
-  it.each([0, 1, 193, 5000])("holds %i bytes unchanged", async (size) => {
+  it.each([0, 1, 193, 5000])("preserves %i bytes unchanged", async (size) => {
     const bytes = Buffer.from(Array.from({ length: size }, (_, index) => (index * 7) % 256));
     const recipient = pgp.recipient("dsa@example.org", { keyRing: gnupg("dsa.pub.asc") });
     const opened = await pgp.key(gnupg("dsa.sec.asc")).unwrap(await recipient.wrap(bytes));

@@ -19,7 +19,7 @@ describe("serializeBlob", () => {
 });
 
 describe("parseBlob", () => {
-  it("reads several recipients; one without a hash is of the time of SHA-1", () => {
+  it("reads several recipients, and SHA-1 for a recipient without a hash", () => {
     const recipients = [
       AQID,
       { version: 0, blob: "BAUG", hash: "sha256" },
@@ -60,7 +60,7 @@ describe("parseBlob", () => {
     { why: "a member in other letters", value: recipient({ hash: "sha1", "Ha\u017fh": "sha256" }) },
     { why: "another spelling alone", value: recipient({ Version: 0, Hash: "sha256" }) },
     { why: "its size", value: `{"version":0,"recipients":[]}${" ".repeat(1024 * 1024)}` },
-  ])("refuses $why", async ({ value }) => {
+  ])("rejects $why", async ({ value }) => {
     const blob = Buffer.isBuffer(value) ? value : bytes(value);
     await expectCode(() => parseBlob(blob), "WRAPPED_KEY_INVALID");
   });
@@ -71,13 +71,13 @@ describe("parseBlob", () => {
     { why: "another hash", value: recipient({ hash: "sha512" }) },
     { why: "a hash in upper case", value: recipient({ hash: "SHA1" }) },
     { why: "a hash with the name of a method", value: recipient({ hash: "constructor" }) },
-  ])("does not know $why", async ({ value }) => {
+  ])("does not support $why", async ({ value }) => {
     await expectCode(() => parseBlob(bytes(value)), "WRAPPED_KEY_UNSUPPORTED");
   });
 });
 
 describe("describe", () => {
-  it("names the algorithm of each recipient and nobody's key", () => {
+  it("names the algorithm of each recipient, but no key", () => {
     const recipients = [AQID, { ...AQID, hash: "sha256" }];
     expect(describeBlob(bytes({ version: 0, recipients }))).toEqual([
       { algorithm: "RSA-OAEP" },

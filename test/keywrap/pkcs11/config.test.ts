@@ -38,7 +38,7 @@ describe("loadConfig", () => {
     vi.unstubAllEnvs();
   });
 
-  it("takes OCICRYPT_CONFIG, then $XDG_CONFIG_HOME, then ~/.config", async () => {
+  it("uses OCICRYPT_CONFIG, then $XDG_CONFIG_HOME, then ~/.config", async () => {
     const files = ["named.yaml", "xdg/ocicrypt.conf", "home/.config/ocicrypt.conf"];
     const [named = "", xdg = "", home = ""] = files.map((file) => join(root, file));
     await configFile(home);
@@ -62,13 +62,13 @@ describe("loadConfig", () => {
     }
   });
 
-  it("does not pass over a named file that is missing", async () => {
+  it("does not skip a named file that is missing", async () => {
     await configFile(join(root, "xdg/ocicrypt.conf"));
     vi.stubEnv("OCICRYPT_CONFIG", join(root, "missing"));
     await expectCode(loadConfig, "PKCS11_CONFIG_MISSING");
   });
 
-  it("knows the internal configuration, which allows what it searches", async () => {
+  it("supports the internal configuration, which allows the directories that it searches", async () => {
     vi.stubEnv("OCICRYPT_CONFIG", "internal");
     const config = await loadConfig();
     expect(config).toEqual(internalConfig());
@@ -99,7 +99,7 @@ describe("parseConfigFile", () => {
   });
 
   it.each(["pkcs11: {}\n", "pkcs11:\n  module-directories:\n"])(
-    "takes a list that is not there for an empty one: %j",
+    "treats a missing list as empty: %j",
     async (text) => {
       const empty = { moduleDirectories: [], allowedModulePaths: [] };
       expect(await parseConfigFile(text, "c")).toEqual(empty);
@@ -114,7 +114,7 @@ describe("parseConfigFile", () => {
     { why: "a string", text: "pkcs11:\n  allowed-module-paths: /a/\n", says: "lists" },
     { why: "an empty path", text: 'pkcs11:\n  allowed-module-paths: [ "" ]\n', says: "absolute" },
     { why: "a relative path", text: "pkcs11:\n  module-directories: [ lib ]\n", says: "absolute" },
-  ])("refuses $why", async ({ text, says }) => {
+  ])("rejects $why", async ({ text, says }) => {
     const error = await expectCode(
       () => parseConfigFile(text, "/the/file"),
       "PKCS11_CONFIG_INVALID",
@@ -162,7 +162,7 @@ describe("findModule", () => {
     expect(await find(query, {})).toBe(file);
   });
 
-  it("finds a module by its path, and in the directory that the path is", async () => {
+  it("finds a module by its path, and in the directory of the path", async () => {
     expect(await find(`module-path=${lib}/plain`, { moduleDirectories: [] })).toBe("plain");
     expect(await find(`module-path=${lib}&module-name=plain`, { moduleDirectories: [] })).toBe(
       "plain",
@@ -197,7 +197,7 @@ describe("findModule", () => {
     { why: "only a part of the name is allowed", allow: () => [`${lib}/pla`] },
     { why: "only a directory above is allowed", allow: () => [`${root}/`] },
     { why: "only a directory below is allowed", allow: () => [`${lib}/sub/`] },
-  ])("refuses a module when $why", async ({ allow }) => {
+  ])("rejects a module when $why", async ({ allow }) => {
     for (const query of ["module-name=plain", `module-path=${lib}/plain`]) {
       await expectCode(() => find(query, { allowedModulePaths: allow() }), "MODULE_NOT_ALLOWED");
     }
@@ -210,7 +210,7 @@ describe("findModule", () => {
     );
   });
 
-  it("allows one file alone", async () => {
+  it("allows a single file", async () => {
     const config = { allowedModulePaths: [`${lib}/plain`] };
     expect(await find("module-name=plain", config)).toBe("plain");
     await expectCode(() => find("module-name=softhsm2", config), "MODULE_NOT_ALLOWED");

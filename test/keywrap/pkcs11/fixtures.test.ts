@@ -57,7 +57,7 @@ describe("layers of ocicrypt 1.1.10", () => {
     ]);
   });
 
-  it("says of a key of the right size that it is another or the layer damaged", async () => {
+  it("says that a key of the right size is another one or the layer is damaged", async () => {
     const { descriptor } = layer("pkcs11-2048-sha1");
     const key = await pkcs11.key(vectorFile("keys/rsa-2048.pem"));
     const { reasons } = await explainKey(descriptor, { key });

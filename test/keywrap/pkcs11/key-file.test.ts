@@ -35,7 +35,7 @@ describe("parseKeyFile", () => {
     expect(await findModule(uri, config)).toBe(join(directory, "libsofthsm2.so"));
   });
 
-  it("takes every value of the environment as literal text, as Go does", async () => {
+  it("reads every value of the environment as literal text, as Go does", async () => {
     const { env } = await parseKeyFile(
       `${GOOD}module:\n  env:\n    SOFTHSM2_CONF: /a b\n    N: 0x10\n    B: true\n    E:\n`,
     );
@@ -78,12 +78,12 @@ describe("parseKeyFile", () => {
     { why: "a name with =", file: `${GOOD}module:\n  env:\n    A=4711: x\n` },
     { why: "a NUL byte", file: `${GOOD}module:\n  env:\n    A: "4711\\0"\n` },
     { why: "its size", file: `${GOOD}# ${"4711".repeat(20000)}\n` },
-  ])("refuses a file for $why", async ({ file }) => {
+  ])("rejects a file for $why", async ({ file }) => {
     const error = await expectCode(() => parseKeyFile(file), "KEY_UNRECOGNIZED");
     expect(wholeText(error).replace(/at .*$/gm, "")).not.toContain("4711");
   });
 
-  it("bounds what aliases expand to", async () => {
+  it("limits the expansion of aliases", async () => {
     const lines = Array.from({ length: 30 }, (_, i) => {
       const parts = Array.from({ length: 9 }, () => `*a${String(i)}`);
       return `a${String(i + 1)}: &a${String(i + 1)} [${parts.join(",")}]`;
@@ -101,13 +101,13 @@ describe("key and recipient", () => {
     { why: "no object and no id", uri: "pkcs11:token=t?module-name=m" },
     { why: "an empty object", uri: "pkcs11:token=t;object=;id=?module-name=m" },
     { why: "no module", uri: "pkcs11:token=t;object=k" },
-  ])("refuse a URI with $why at once", async ({ uri }) => {
+  ])("reject a URI with $why immediately", async ({ uri }) => {
     const file = `pkcs11:\n uri: ${uri}\n`;
     await expectCode(() => pkcs11.key(file), "KEY_UNRECOGNIZED");
     await expectCode(() => pkcs11.recipient(file), "KEY_UNRECOGNIZED");
   });
 
-  it("tell a key file from keys that have pkcs11 in their name", () => {
+  it("distinguish a key file from keys that have pkcs11 in their name", () => {
     expect(isKeyFile(`# pkcs11\n${vectorFile("keys/rsa-2048.pem").toString()}`)).toBe(false);
     expect(isKeyFile('{"kty":"RSA","kid":"pkcs11"}')).toBe(false);
     expect(isKeyFile({ kty: "RSA", kid: "pkcs11" })).toBe(false);
@@ -134,14 +134,14 @@ describe("readPin", () => {
   it.each([
     { why: "bytes that are no text", bytes: Buffer.from([0x34, 0x37, 0x31, 0x31, 0xff]) },
     { why: "too many of them", bytes: Buffer.from("4711".repeat(1025)) },
-  ])("refuses $why", async ({ bytes }) => {
+  ])("rejects $why", async ({ bytes }) => {
     const path = join(directory, "bad-pin");
     await writeFile(path, bytes);
     const error = await expectCode(() => readPin({ token, pinSource: path }), "PIN_MISSING");
     expect(error.message).not.toContain("4711");
   });
 
-  it("does not name a file that is not there, as its name can be the PIN", async () => {
+  it("does not name a missing file, because its name may be the PIN", async () => {
     const error = await expectCode(() => readPin({ token, pinSource: "/4711" }), "PIN_MISSING");
     expect(error.message).toContain("ENOENT");
     expect(wholeText(error).replace(/at .*$/gm, "")).not.toContain("4711");

@@ -41,7 +41,7 @@ describe("encryptOaep", () => {
     { bits: 3072, hash: "sha1", capacity: 342 },
     { bits: 3072, hash: "sha256", capacity: 318 },
   ] as const)(
-    "holds $capacity bytes with RSA-$bits and $hash",
+    "can hold $capacity bytes with RSA-$bits and $hash",
     async ({ bits, hash, capacity }) => {
       const { publicKey, privateKey } = keys.get(bits)!;
       const full = Buffer.alloc(capacity, 7);
@@ -68,7 +68,7 @@ describe("encryptOaep", () => {
 });
 
 describe("decryptOaep", () => {
-  it("gives null for another hash, another key and damage", () => {
+  it("returns null for another hash, another key and damage", () => {
     const { publicKey, privateKey } = keys.get(2048)!;
     const ciphertext = encryptOaep(publicKey, "sha1", Buffer.from("secret"));
     expect(decryptOaep(privateKey, "sha1", ciphertext)?.toString()).toBe("secret");
@@ -148,7 +148,7 @@ describe("decodeOaep", () => {
     }
   });
 
-  it("refuses what is too short to be encoded", () => {
+  it("rejects a block that is too short", () => {
     expect(decodeOaep(Buffer.alloc(41), "sha1")).toBeNull();
     expect(decodeOaep(Buffer.alloc(65), "sha256")).toBeNull();
   });
@@ -188,17 +188,17 @@ describe("defaultOaepHash", () => {
     { value: "sha1", hash: "sha1" },
     { value: "SHA1", hash: "sha1" },
     { value: "Sha256", hash: "sha256" },
-  ] satisfies { value: string; hash: OaepHash }[])("takes $value for $hash", ({ value, hash }) => {
+  ] satisfies { value: string; hash: OaepHash }[])("reads $value as $hash", ({ value, hash }) => {
     vi.stubEnv("OCICRYPT_OAEP_HASHALG", value);
     expect(defaultOaepHash()).toBe(hash);
   });
 
-  it("is sha256 when nothing is said", () => {
+  it("is sha256 if none is set", () => {
     vi.stubEnv("OCICRYPT_OAEP_HASHALG", undefined);
     expect(defaultOaepHash()).toBe("sha256");
   });
 
-  it("refuses others", async () => {
+  it("rejects other hashes", async () => {
     vi.stubEnv("OCICRYPT_OAEP_HASHALG", "md5");
     await expectCode(defaultOaepHash, "PKCS11_CONFIG_INVALID");
   });
@@ -207,12 +207,12 @@ describe("defaultOaepHash", () => {
 describe("requireRsa", () => {
   const key = createPublicKey(vectorFile("keys/rsa-2048.pub.pem"));
 
-  it.each(["RSA-OAEP", "RSA-OAEP-256", undefined])("takes a JWK for %s", (alg) => {
+  it.each(["RSA-OAEP", "RSA-OAEP-256", undefined])("accepts a JWK for %s", (alg) => {
     expect(requireRsa({ key, ...(alg !== undefined && { alg }) })).toBe(key);
   });
 
   it.each(["RSA-OAEP-512", "RSA1_5", "xRSA-OAEP", "RSA-OAEP-256x"])(
-    "refuses a JWK for %s",
+    "rejects a JWK for %s",
     async (alg) => {
       await expectCode(() => requireRsa({ key, alg }), "KEY_UNSUPPORTED");
     },
@@ -222,7 +222,7 @@ describe("requireRsa", () => {
 it.each([
   ["sha1", 42],
   ["sha256", 66],
-] as const)("decodes nothing shorter than OAEP with %s is, %d bytes", (hash, size) => {
+] as const)("decodes nothing shorter than OAEP with %s, which has %d bytes", (hash, size) => {
   for (let length = 0; length < size; length++) {
     expect(decodeOaep(Buffer.alloc(length, 1), hash)).toBeNull();
   }

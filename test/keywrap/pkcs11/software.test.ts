@@ -20,7 +20,7 @@ describe("recipient of a public key", () => {
     { form: "a JWK for RSA-OAEP-256", file: "rsa2048.pub.RSA-OAEP-256.jwk" },
     { form: "a certificate", file: "cert-rsa2048.pem" },
     { form: "a certificate in DER", file: "cert-rsa2048.der" },
-  ])("takes $form and writes what OpenSSL opens", async ({ file }) => {
+  ])("accepts $form and writes a blob that OpenSSL opens", async ({ file }) => {
     vi.stubEnv("OCICRYPT_CONFIG", "/nowhere");
     const recipient = await pkcs11.recipient(vectorFile(`peers/keys/${file}`), { hash: "sha1" });
     expect(recipient.scheme).toBe("pkcs11");
@@ -42,7 +42,7 @@ describe("recipient of a public key", () => {
     expect(opened("keys/rsa-3072.pem", blob, row.hash)).toEqual(SECRET);
   });
 
-  it("refuses a bad OCICRYPT_OAEP_HASHALG before it is used", async () => {
+  it("rejects a bad OCICRYPT_OAEP_HASHALG before it is used", async () => {
     vi.stubEnv("OCICRYPT_OAEP_HASHALG", "md5");
     const pem = vectorFile("keys/rsa-3072.pub.pem");
     await expectCode(() => pkcs11.recipient(pem), "PKCS11_CONFIG_INVALID");
@@ -64,17 +64,17 @@ describe("recipient of a public key", () => {
       code: "KEY_UNSUPPORTED",
     },
     { what: "a layer", file: "peers/layers/plain.bin", code: "KEY_UNRECOGNIZED" },
-  ] as const)("refuses $what", async ({ file, code }) => {
+  ] as const)("rejects $what", async ({ file, code }) => {
     await expectCode(async () => pkcs11.recipient(vectorFile(file)), code);
   });
 
-  it("refuses RSA-1024", async () => {
+  it("rejects RSA-1024", async () => {
     const n = Buffer.alloc(128, 0xff).toString("base64url");
     const jwk = { kty: "RSA", n, e: "AQAB" };
     await expectCode(() => pkcs11.recipient(jwk, { hash: "sha1" }), "KEY_UNSUPPORTED");
   });
 
-  it("takes one key only", async () => {
+  it("accepts only one key", async () => {
     const two = vectorFile("keys/rsa-2048.pub.pem").toString();
     await expect(pkcs11.recipient(two + two)).rejects.toBeInstanceOf(TypeError);
   });
@@ -89,7 +89,7 @@ describe("key of a private key", () => {
     { form: "a JWK", file: "rsa2048.priv.jwk" },
     { form: "encrypted PKCS#8", file: "rsa2048.pkcs8.enc-v2.pem", password: "secret" },
     { form: "encrypted PKCS#1", file: "rsa2048.pkcs1.enc-aes256.pem", password: "secret" },
-  ])("opens with $form what OpenSSL wrote", async ({ file, password }) => {
+  ])("opens with $form a blob that OpenSSL wrote", async ({ file, password }) => {
     const key = await pkcs11.key(vectorFile(`peers/keys/${file}`), { password });
     expect(key.scheme).toBe("pkcs11");
     const pem = vectorFile("peers/keys/rsa2048.pub.pem").toString();
@@ -114,7 +114,7 @@ describe("key of a private key", () => {
     );
   });
 
-  it("rejects, and does not throw, for what is no wrapped key", async () => {
+  it("rejects, and does not throw, for an invalid wrapped key", async () => {
     const key = await pkcs11.key(vectorFile("keys/rsa-2048.pem"));
     const promise = key.unwrap(Buffer.from("{}"));
     await expectCode(promise, "WRAPPED_KEY_INVALID");
@@ -125,11 +125,11 @@ describe("key of a private key", () => {
     { what: "a certificate", file: "peers/keys/cert-rsa2048.pem", code: "KEY_IS_PUBLIC" },
     { what: "an EC key", file: "peers/keys/ec256.pkcs8.pem", code: "KEY_UNSUPPORTED" },
     { what: "no password", file: "peers/keys/rsa2048.pkcs8.enc-v2.pem", code: "PASSWORD_MISSING" },
-  ] as const)("refuses $what", async ({ file, code }) => {
+  ] as const)("rejects $what", async ({ file, code }) => {
     await expectCode(async () => pkcs11.key(vectorFile(file)), code);
   });
 
-  it("refuses a wrong password without repeating it", async () => {
+  it("rejects a wrong password without repeating it", async () => {
     const file = vectorFile("peers/keys/rsa2048.pkcs8.enc-v2.pem");
     const error = await expectCode(
       () => pkcs11.key(file, { password: "hunter2" }),
@@ -138,7 +138,7 @@ describe("key of a private key", () => {
     expect(error.message).not.toContain("hunter2");
   });
 
-  it("takes one key only", async () => {
+  it("accepts only one key", async () => {
     const two = vectorFile("keys/rsa-2048.pem").toString();
     await expect(pkcs11.key(two + two)).rejects.toBeInstanceOf(TypeError);
   });

@@ -232,7 +232,7 @@ describe("a key in a token", () => {
     expect(fake.calls.filter((name) => name === "C_Finalize")).toHaveLength(2);
   });
 
-  it("leaves a module as another part of the program has it", async () => {
+  it("does not change a module that another part of the program uses", async () => {
     const fake = fakeModule({
       fail: {
         C_Initialize: "CKR_CRYPTOKI_ALREADY_INITIALIZED",
@@ -245,14 +245,14 @@ describe("a key in a token", () => {
     expect(fake.calls.at(-1)).toBe("C_CloseSession");
   });
 
-  it("gives back what it decrypted even if tidying up fails", async () => {
+  it("returns the decrypted bytes even if cleaning up fails", async () => {
     const gone = "CKR_SESSION_HANDLE_INVALID";
     const fail = { C_Logout: gone, C_CloseSession: gone, C_Finalize: "CKR_GENERAL_ERROR" };
     expect(await unwrap(fakeModule({ fail }))).toEqual(SECRET);
   });
 
   it.each(["CKR_MECHANISM_INVALID", "CKR_MECHANISM_PARAM_INVALID", "CKR_ARGUMENTS_BAD"])(
-    "is used by raw RSA where OAEP gives %s",
+    "is used with raw RSA if OAEP returns %s",
     async (code) => {
       for (const hash of ["sha1", "sha256"] as const) {
         const fake = fakeModule({ fail: { C_DecryptInit: [code] } });
@@ -269,16 +269,16 @@ describe("a key in a token", () => {
     "CKR_DATA_LEN_RANGE",
     "CKR_FUNCTION_FAILED",
     "CKR_GENERAL_ERROR",
-  ])("gives null when decryption gives %s", async (code) => {
+  ])("returns null if decryption returns %s", async (code) => {
     expect(await unwrap(fakeModule({ fail: { C_Decrypt: code } }))).toBeNull();
   });
 
-  it("gives null for what raw RSA does not decrypt", async () => {
+  it("returns null if raw RSA cannot decrypt", async () => {
     const fail = { C_DecryptInit: ["CKR_MECHANISM_INVALID"], C_Decrypt: "CKR_GENERAL_ERROR" };
     expect(await unwrap(fakeModule({ fail }))).toBeNull();
   });
 
-  it("gives null for what raw RSA decrypts and OAEP does not", async () => {
+  it("returns null if raw RSA decrypts but OAEP fails", async () => {
     const fake = fakeModule({ fail: { C_DecryptInit: ["CKR_MECHANISM_INVALID"] } });
     const wrong = Buffer.from(wrappedFor("sha1").toString().replace('"sha1"', '"sha256"'));
     expect(await unwrap(fake, keyFile(), wrong)).toBeNull();
@@ -388,7 +388,7 @@ describe("a key in a token", () => {
       query: `?module-path=/bin/sh&pin-value=${PIN}`,
       code: "MODULE_NOT_ALLOWED",
     },
-  ])("reports $what, closes what it opened and never tells the PIN", async (row) => {
+  ])("reports $what, closes its session and never shows the PIN", async (row) => {
     const { faults, code, path, query } = row;
     const fake = fakeModule(faults);
     const error = await expectCode(() => unwrap(fake, keyFile(query, path)), code);
@@ -413,7 +413,7 @@ describe("a key in a token", () => {
     expect(await unwrap(fake, file)).toEqual(SECRET);
   });
 
-  it("tries a refused PIN once for all layers, keys and modules of this token", async () => {
+  it("tries a rejected PIN only once for all layers, keys and modules of this token", async () => {
     const fake = fakeModule();
     const logins = (): number => fake.calls.filter((name) => name === "C_Login").length;
     const wrong = keyFile("?module-name=fake&pin-value=wr0ng-pin");
@@ -432,7 +432,7 @@ describe("a key in a token", () => {
     await expectCode(() => unwrap(fakeModule(), wrong), "PIN_WRONG"); // another token
   });
 
-  it("sees the environment of its file in the module, and the program never does", async () => {
+  it("sets the environment of its file only for the module", async () => {
     vi.stubEnv("FAKE_CONF", "/before");
     const seen = new Map<string, string | undefined>();
     const fake = fakeModule({ watch: (name) => seen.set(name, process.env.FAKE_CONF) });
@@ -504,13 +504,13 @@ describe("a recipient in a token", () => {
 });
 
 describe("importPkcs11js", () => {
-  it("tells how to install what is missing", async () => {
+  it("says how to install a missing package", async () => {
     const load = () => import(/* @vite-ignore */ ["pkcs11js", "that-is-nowhere"].join("-"));
     const error = await expectCode(() => importPkcs11js(load), "PACKAGE_MISSING");
     expect(error.message).toContain("npm install pkcs11js");
   });
 
-  it("tells what to do when its native part was not built", async () => {
+  it("says what to do if its native part was not built", async () => {
     const message = "Cannot find module './build/Release/pkcs11.node'";
     const cause = Object.assign(new Error(message), { code: "MODULE_NOT_FOUND" });
     const error = await expectCode(

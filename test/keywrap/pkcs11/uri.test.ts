@@ -111,12 +111,15 @@ describe("parsePkcs11Uri", () => {
     { why: "a slot-id with a sign", uri: "pkcs11:slot-id=%2B4711" },
     { why: "a hexadecimal slot-id", uri: "pkcs11:slot-id=0x4711" },
     { why: "an empty slot-id", uri: "pkcs11:slot-id=" },
-  ])("refuses $why", async ({ uri }) => {
+  ])("rejects $why", async ({ uri }) => {
     const error = await expectCode(() => parsePkcs11Uri(uri), "KEY_UNRECOGNIZED");
     expect(wholeText(error).replace(/at .*$/gm, "")).not.toContain("4711");
   });
 
-  it.each(["cert", "secret-key", "data"])("knows that type=%s is no key pair", async (type) => {
-    await expectCode(() => parsePkcs11Uri(`pkcs11:token=t;type=${type}`), "KEY_UNSUPPORTED");
-  });
+  it.each(["cert", "secret-key", "data"])(
+    "rejects type=%s, which is not a key pair",
+    async (type) => {
+      await expectCode(() => parsePkcs11Uri(`pkcs11:token=t;type=${type}`), "KEY_UNSUPPORTED");
+    },
+  );
 });

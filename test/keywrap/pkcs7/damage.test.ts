@@ -54,7 +54,7 @@ describe("a damaged message", () => {
     expect(seen).toContain("WRAPPED_KEY_INVALID");
   });
 
-  it("fails alike wherever it was changed", async () => {
+  it("fails in the same way wherever it was changed", async () => {
     const message = readFixture("aes-128-cbc.cms");
     const messages = new Set<string>();
     // The encrypted key at 113, and the content's last and last but one blocks at the end.

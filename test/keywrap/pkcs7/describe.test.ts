@@ -42,7 +42,7 @@ describe("describe", () => {
     expect(found).toEqual(recipients);
   });
 
-  it("tells the recipients of Go's messages", () => {
+  it("reports the recipients of Go's messages", () => {
     expect(describeMessage(readMessage("pkcs7-2rec"))).toEqual([
       { algorithm: "RSAES-PKCS1-v1_5", keyId: "CN=one, serial 1" },
       { algorithm: "RSAES-PKCS1-v1_5", keyId: "CN=two, serial 2" },
@@ -56,7 +56,7 @@ describe("describe", () => {
       code: "WRAPPED_KEY_UNSUPPORTED",
     },
     { name: "no CMS message", bytes: Buffer.from("{}"), code: "WRAPPED_KEY_INVALID" },
-  ])("refuses $name: $code", ({ bytes, code }) => {
+  ])("rejects $name: $code", ({ bytes, code }) => {
     expect(() => describeMessage(bytes)).toThrow(expect.objectContaining({ code }) as Error);
   });
 });

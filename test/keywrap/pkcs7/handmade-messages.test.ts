@@ -88,7 +88,7 @@ function message(parts: Parts = {}): Uint8Array {
 beforeEach(() => vi.useFakeTimers({ toFake: ["Date"], now: VALID_DATE }));
 afterEach(() => vi.useRealTimers());
 
-describe("a message by hand", () => {
+describe("a handmade message", () => {
   const secret = PRIVATE_OPTIONS.toString("hex");
 
   it("opens with the parameters of RFC 5084 in EnvelopedData", async () => {
@@ -105,7 +105,7 @@ describe("a message by hand", () => {
     expect(await outcome(key.unwrap(byDefault))).toBe(secret);
   });
 
-  it("opens with authenticated attributes, and not with others", async () => {
+  it("opens with authenticated attributes, but not with changed ones", async () => {
     const type = element(SEQUENCE, oid("2a864886f70d010903"), element(SET, DATA));
     const { ciphertext, tag } = encryptGcm(Buffer.from(element(SET, type)));
     const content = element(0x80, ciphertext);
@@ -195,7 +195,7 @@ describe("a message by hand", () => {
     expect(await outcome(key.unwrap(message(parts)))).toBe(result);
   });
 
-  it("opens with OAEP, and not when the key is of another size than the content needs", async () => {
+  it("opens with OAEP, but not if the key has another size than the content needs", async () => {
     const oaep = [oid("2a864886f70d010107"), element(SEQUENCE)];
     const good = message({ recipients: [recipientInfo(oaep, CONTENT_KEY)] });
     expect(await outcome(key.unwrap(good))).toBe(secret);
@@ -205,7 +205,7 @@ describe("a message by hand", () => {
     }
   });
 
-  it("opens in CBC with a right padding only, though what it holds be right", async () => {
+  it("opens in CBC only with valid padding, even if the content is valid", async () => {
     const pad = (count: number, byte: number): Parts =>
       cbc(Buffer.concat([PRIVATE_OPTIONS, Buffer.alloc(count, byte)]));
     expect(PRIVATE_OPTIONS.byteLength % 16).toBe(1);
@@ -217,14 +217,14 @@ describe("a message by hand", () => {
     }
   });
 
-  it("with an unknown algorithm matters to keys of the right size only", async () => {
+  it("with an unknown algorithm matters only to keys of the right size", async () => {
     const unknown = message({ recipients: [recipientInfo([oid("2a0304")])] });
     expect(await outcome(keyAlone.unwrap(unknown))).toBe("WRAPPED_KEY_UNSUPPORTED");
     const larger = pkcs7.key(readKey("rsa3072.pkcs8.pem"));
     expect(await outcome(larger.unwrap(unknown))).toBeNull();
   });
 
-  it("is refused when it is too large or too deep", async () => {
+  it("is rejected when it is too large or too deep", async () => {
     const certificate = readKey("cert-rsa2048.pem");
     const wrap = (size: number): Promise<Uint8Array> =>
       pkcs7.group([certificate]).wrap(Buffer.alloc(size));
@@ -248,7 +248,7 @@ describe("a message by hand", () => {
       parts: { algorithm: element(SEQUENCE, oid("05".repeat(100_000))) },
       result: "WRAPPED_KEY_UNSUPPORTED",
     },
-  ])("is refused soon for $name", async ({ parts, result }) => {
+  ])("is rejected fast for $name", async ({ parts, result }) => {
     // The processor's time: others may be using the machine.
     const start = process.cpuUsage();
     expect(await outcome(key.unwrap(message(parts)))).toBe(result);
@@ -270,7 +270,7 @@ describe("a message by hand", () => {
     await expect(unwrapping).rejects.toBe(reason);
   });
 
-  it("is described with as many recipients as are read, in a short time", async () => {
+  it("is described fast with the largest number of recipients", async () => {
     const recipients = Array<Uint8Array>(1024).fill(recipientInfo());
     const bytes = message({ recipients });
     const start = process.cpuUsage();

@@ -41,7 +41,7 @@ function encrypt(change: (encoded: Buffer) => void, key = KEY): Buffer {
 }
 
 describe("decryptPkcs1v15", () => {
-  it.each([16, 24, 32])("gives a key of %i bytes", (size) => {
+  it.each([16, 24, 32])("returns a key of %i bytes", (size) => {
     const key = Buffer.alloc(size, 7);
     const encrypted = publicEncrypt({ key: publicKey, padding: constants.RSA_PKCS1_PADDING }, key);
     expect(Buffer.from(decryptPkcs1v15(privateKey, encrypted, size)).equals(key)).toBe(true);
@@ -58,7 +58,7 @@ describe("decryptPkcs1v15", () => {
       change: (encoded) => encoded.writeUInt8(0, separator - 1),
     },
     { name: "no separator", change: (encoded) => encoded.writeUInt8(0x80, separator) },
-  ])("gives a random key for $name", ({ change }) => {
+  ])("returns a random key for $name", ({ change }) => {
     const encrypted = encrypt(change);
     const first = decryptPkcs1v15(privateKey, encrypted, KEY.byteLength);
     const second = decryptPkcs1v15(privateKey, encrypted, KEY.byteLength);
@@ -67,7 +67,7 @@ describe("decryptPkcs1v15", () => {
     expect(Buffer.compare(first, second)).not.toBe(0);
   });
 
-  it("gives the key where nothing was changed", () => {
+  it("returns the key if nothing was changed", () => {
     const encrypted = encrypt(() => undefined);
     expect(Buffer.from(decryptPkcs1v15(privateKey, encrypted, 16)).equals(KEY)).toBe(true);
   });
@@ -79,7 +79,7 @@ describe("decryptPkcs1v15", () => {
     { name: "too few bytes", encrypted: Buffer.alloc(MODULUS_SIZE - 1, 1) },
     { name: "too many bytes", encrypted: Buffer.alloc(MODULUS_SIZE + 1, 1) },
     { name: "no bytes", encrypted: Buffer.alloc(0) },
-  ])("gives a random key of the size wanted for $name", ({ encrypted }) => {
+  ])("returns a random key of the requested size for $name", ({ encrypted }) => {
     const first = decryptPkcs1v15(privateKey, encrypted, 16);
     const second = decryptPkcs1v15(privateKey, encrypted, 16);
     expect(first).toHaveLength(16);

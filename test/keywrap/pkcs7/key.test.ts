@@ -95,7 +95,7 @@ describe("a private key", () => {
       options: { password: "wrong" },
       code: "PASSWORD_WRONG",
     },
-  ])("is refused for $name: $code", ({ input, options, code }) => {
+  ])("is rejected for $name: $code", ({ input, options, code }) => {
     expect(() => pkcs7.keys(input, options)).toThrow(expect.objectContaining({ code }) as Error);
   });
 });

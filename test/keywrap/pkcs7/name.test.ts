@@ -50,13 +50,13 @@ describe("formatName", () => {
     expect(formatName(name)).toBe("CN=x+1.2.3.4=#040101,O=x");
   });
 
-  it("leaves out the last of fifty attributes", () => {
+  it("omits the last of fifty attributes", () => {
     const string = encodeElement(UTF8_STRING, Buffer.from("x"));
     const rdns = Array<Uint8Array>(50).fill(encodeElement(SET, attribute(COMMON_NAME, string)));
     expect(formatName(encodeElement(SEQUENCE, ...rdns))).toBe(`…,${Array(20).fill("CN=x").join()}`);
   });
 
-  it("cuts off what is too long, and takes any bytes", () => {
+  it("shortens long values, and accepts any bytes", () => {
     expect(formatName(commonName("x".repeat(10_000))).length).toBeLessThan(400);
     expect(formatName(Buffer.from("junk"))).toBe("an unreadable name");
     expect(formatName(new Uint8Array())).toBe("an unreadable name");

@@ -65,18 +65,18 @@ describe("what openssl cms encrypts", () => {
     { name: "encrypted-data", code: "WRAPPED_KEY_UNSUPPORTED" },
     // Without a tag nothing else tells that a key was the right one.
     { name: "text-cbc", code: "WRAPPED_KEY_INVALID" },
-  ])("$name is refused with $code", async ({ name, code }) => {
+  ])("$name is rejected with $code", async ({ name, code }) => {
     const key = pkcs7.key(privateKey, { certificate });
     await expect(key.unwrap(readFixture(`${name}.cms`))).rejects.toMatchObject({ code });
   });
 
-  it.each(["password-only", "agreement-only"])("%s is for no RSA key", async (name) => {
+  it.each(["password-only", "agreement-only"])("%s is not for an RSA key", async (name) => {
     const message = readFixture(`${name}.cms`);
     expect(await pkcs7.key(privateKey, { certificate }).unwrap(message)).toBeNull();
     expect(await pkcs7.key(privateKey).unwrap(message)).toBeNull();
   });
 
-  it("gives authenticated data as it is", async () => {
+  it("returns authenticated data unchanged", async () => {
     const text = await pkcs7.key(privateKey, { certificate }).unwrap(readFixture("text-gcm.cms"));
     expect(Buffer.from(text!).toString()).toBe("This is some secret text");
   });

@@ -44,7 +44,7 @@ describe("layers of ocicrypt 1.1.10", () => {
     }
   });
 
-  it.each(["pkcs7-1rec", "pkcs7-smallstep-shape"])("%s is for nobody else", async (layer) => {
+  it.each(["pkcs7-1rec", "pkcs7-smallstep-shape"])("%s opens for no other key", async (layer) => {
     const wrapped = readMessage(layer);
     const privateKey = readVector("layers/keys/rsa3072.pem");
     const certificate = readVector("layers/keys/cert-rsa3072.pem");

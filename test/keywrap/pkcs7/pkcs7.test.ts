@@ -27,13 +27,13 @@ const one = readVector("layers/keys/cert-rsa2048.pem");
 const two = readVector("layers/keys/cert-rsa3072.pem");
 
 describe("the message", () => {
-  it("is the same as Go writes, byte for byte, except for random parts", async () => {
+  it("equals Go's message byte for byte, except for random parts", async () => {
     const message = await pkcs7.recipient(one).wrap(PRIVATE_OPTIONS);
     expect(fixedParts(message)).toBe(fixedParts(readMessage("pkcs7-1rec")));
     expect(fixedParts(message)).toHaveLength((595 - 256 - 12 - 209) * 2);
   });
 
-  it("is what Go writes for a group too, in whatever order", async () => {
+  it("equals Go's message for a group too, in any order", async () => {
     for (const inputs of [
       [one, two],
       [two, one],
@@ -43,7 +43,7 @@ describe("the message", () => {
     }
   });
 
-  it("is another one each time", async () => {
+  it("differs each time", async () => {
     const recipient = pkcs7.recipient(one);
     const [first, second] = [
       await recipient.wrap(PRIVATE_OPTIONS),
@@ -78,7 +78,7 @@ describe("round trip", () => {
     }
   });
 
-  it("opens for each of a group and for nobody else", async () => {
+  it("opens for each member of a group and for nobody else", async () => {
     const names = ["rsa2048", "rsa3072"];
     const certificates = names.map((name) => readKey(`cert-${name}.pem`));
     const wrapped = await pkcs7.group(certificates).wrap(PRIVATE_OPTIONS);
@@ -90,7 +90,7 @@ describe("round trip", () => {
     expect(await pkcs7.key(readFixture("other-rsa2048.key")).unwrap(wrapped)).toBeNull();
   });
 
-  it("takes data of any length, past every form of a DER length", async () => {
+  it("wraps data of any length, with every form of a DER length", async () => {
     const key = pkcs7.key(readVector("layers/keys/rsa2048.pem"), { certificate: one });
     for (const size of [0, 1, 110, 111, 112, 239, 240, 65535, 65536]) {
       const data = Buffer.alloc(size, "x");
@@ -122,7 +122,7 @@ describe("a file of several certificates", () => {
     expect(() => pkcs7.recipient(Buffer.concat(files))).not.toThrow();
   });
 
-  it("unrelated certificates are a recipient each", async () => {
+  it("unrelated certificates are separate recipients", async () => {
     expect(await recipientsOf(leaf, one, two)).toEqual(["CN=intermediate", "CN=one", "CN=two"]);
     const bundle = Buffer.concat([one, two]);
     expect(() => pkcs7.recipient(bundle)).toThrow(TypeError);
@@ -136,12 +136,12 @@ describe("a file of several certificates", () => {
     expect(await recipientsOf(...twins)).toEqual(["CN=twin", "CN=twin", "CN=twin"]);
   });
 
-  it("a group of nobody is refused", () => {
+  it("an empty group is rejected", () => {
     expect(() => pkcs7.group([])).toThrow(TypeError);
   });
 });
 
-describe("certificates that are refused", () => {
+describe("certificates that are rejected", () => {
   it.each([
     { name: "an EC key", input: readKey("cert-ec256.pem"), code: "KEY_UNSUPPORTED" },
     { name: "RSA with 1024 bits", input: readFixture("rsa1024.pem"), code: "KEY_UNSUPPORTED" },
@@ -197,7 +197,7 @@ describe("certificates that are refused", () => {
 describe("dates", () => {
   const certificate = readKey("cert-rsa2048.pem"); // 2026-11-21T16:49:54Z to 2036-11-18T16:49:54Z
 
-  it("refuses a certificate that is not valid yet", () => {
+  it("rejects a certificate that is not valid yet", () => {
     vi.setSystemTime(new Date("2026-11-21T16:49:53Z"));
     expect(() => pkcs7.recipient(certificate)).toThrow(
       expect.objectContaining({ code: "CERTIFICATE_NOT_YET_VALID" }) as Error,
@@ -206,12 +206,12 @@ describe("dates", () => {
     expect(() => pkcs7.recipient(certificate)).not.toThrow();
   });
 
-  it("calls a certificate without a subject by its serial number", () => {
+  it("names a certificate without a subject by its serial number", () => {
     vi.setSystemTime(new Date("2000-01-01T00:00:00Z"));
     expect(() => pkcs7.recipient(readFixture("nameless.pem"))).toThrow(/the certificate 0F1F/);
   });
 
-  it("warns of an expired certificate, and refuses it when strict", async () => {
+  it("warns about an expired certificate, and rejects it if strict", async () => {
     const warnings: string[] = [];
     const onWarning = (message: string): void => void warnings.push(message);
     vi.setSystemTime(new Date("2036-11-18T16:49:54Z"));

@@ -183,7 +183,7 @@ describe("a command", () => {
     expect(inspect(error, { depth: 10 })).not.toContain(symkey.slice(0, 12));
   });
 
-  it("gets its arguments as they are, without a shell", async () => {
+  it("gets its arguments unchanged, without a shell", async () => {
     const path = writeScript(
       folder,
       "arguments",
@@ -197,7 +197,7 @@ describe("a command", () => {
     expect(JSON.parse(Buffer.from(wrapped).toString())).toEqual(args);
   });
 
-  it("gets the request of Go, with its own parameters alone", async () => {
+  it("gets Go's request with only its own parameters", async () => {
     const seen = join(folder, "seen");
     const path = writeScript(
       folder,
@@ -214,7 +214,7 @@ describe("a command", () => {
     );
   });
 
-  it.skipIf(process.platform === "win32")("is killed with all it started", async () => {
+  it.skipIf(process.platform === "win32")("is killed with all its children", async () => {
     const alive = join(folder, "alive");
     const grandchild = `setTimeout(() => require("fs").writeFileSync(${JSON.stringify(alive)}, ""), 900)`;
     const script = {
@@ -230,7 +230,7 @@ describe("a command", () => {
     expect(existsSync(alive)).toBe(false);
   });
 
-  it("ends when its caller does not want it any more", async () => {
+  it("ends when its caller aborts", async () => {
     const script = { what: "waits", body: "setInterval(() => {}, 1000);" };
     const controller = new AbortController();
     const wrapping = recipientOf(script).wrap(SECRET, { signal: controller.signal });
@@ -243,7 +243,7 @@ describe("a command", () => {
     );
   });
 
-  it("may take a request larger than a pipe, or leave it", async () => {
+  it("may read a request larger than a pipe, or ignore it", async () => {
     const script = { what: "leaves", body: "process.stdin.destroy(); process.exitCode = 4;" };
     await expect(recipientOf(script).wrap(Buffer.alloc(3_000_000, 1))).rejects.toMatchObject({
       code: "PROVIDER_FAILED",

@@ -78,7 +78,7 @@ describe("findProvider", () => {
     expect(findProvider("p", unchecked({ p: entry }))).toMatchObject(expected as object);
   });
 
-  it("has no TLS unless told", () => {
+  it("uses no TLS unless configured", () => {
     expect(findProvider("p", unchecked({ p: { grpc: "localhost:1" } }))).not.toHaveProperty("tls");
   });
 
@@ -89,7 +89,7 @@ describe("findProvider", () => {
     expect(findProvider("p", path)).toEqual({ kind: "cmd", path: "/from/file", args: [] });
   });
 
-  it("looks at no entry but the one wanted", () => {
+  it("checks only the entry of the provider", () => {
     const config = unchecked({ p: { cmd: { path: "/x" } }, q: { ttrpc: "unix:///x" }, r: 7 });
     expect(findProvider("p", config)).toMatchObject({ path: "/x" });
   });
@@ -141,7 +141,7 @@ describe("findProvider", () => {
       /cmd.args is not a string/,
     ],
     ["a shell", { cmd: { path: "/x", shell: true } }, /member "shell" is unknown/],
-  ])("refuses %s", (_what, entry, reason) => {
+  ])("rejects %s", (_what, entry, reason) => {
     expect(() => findProvider("p", unchecked({ p: entry }))).toThrow(
       expect.objectContaining({
         code: "PROVIDER_CONFIG_INVALID",
@@ -161,7 +161,7 @@ describe("findProvider", () => {
     ["a file of 2 MiB", () => writeConfig(" ".repeat(2 * 1024 * 1024))],
     ["content that is null", () => null as unknown as ProviderConfig],
     ["content without providers", () => ({}) as ProviderConfig],
-  ])("refuses %s", (_what, config) => {
+  ])("rejects %s", (_what, config) => {
     expect(() => findProvider("p", config())).toThrow(
       expect.objectContaining({ code: "PROVIDER_CONFIG_INVALID" }),
     );

@@ -93,23 +93,23 @@ async function serveRaw(handler: grpc.handleUnaryCall<Buffer, Buffer>): Promise<
 }
 
 describe("over gRPC", () => {
-  it("goes round over TCP", async () => {
+  it("works over TCP", async () => {
     const { address } = await serve();
     expect(address).toMatch(/^localhost:[1-9]\d*$/);
     await roundTrip(connect(address));
   });
 
-  it("goes round with an address as Rust writes it", async () => {
+  it("works with an address as Rust writes it", async () => {
     await roundTrip(connect(`tcp://${(await serve()).address}`));
   });
 
-  it.skipIf(process.platform === "win32")("goes round over a unix socket", async () => {
+  it.skipIf(process.platform === "win32")("works over a unix socket", async () => {
     const { address } = await serve({ address: `unix://${join(folder, "socket")}` });
     expect(address).toBe(`unix://${join(folder, "socket")}`);
     await roundTrip(connect(address));
   });
 
-  it.skipIf(process.platform === "win32")("lets only its own user connect", async () => {
+  it.skipIf(process.platform === "win32")("allows only its own user to connect", async () => {
     const socket = join(folder, "private-socket");
     await serve({ address: `unix://${socket}` });
     expect(statSync(socket).mode & 0o777).toBe(0o600);
@@ -156,7 +156,7 @@ describe("over gRPC", () => {
     await roundTrip(connect((await serve({ encoding: "numbers" })).address));
   });
 
-  it("tells the provider its parameters", async () => {
+  it("passes the parameters to the provider", async () => {
     const seen: (readonly string[])[] = [];
     const asking: KeyProvider = {
       ...turning,
@@ -171,7 +171,7 @@ describe("over gRPC", () => {
     expect(seen).toEqual([["a:b"]]);
   });
 
-  it("passes on what the provider says", async () => {
+  it("passes on the provider's message", async () => {
     const { key } = connect((await serve()).address);
     await expect(key.unwrap(Buffer.of(1))).rejects.toMatchObject({
       code: "PROVIDER_FAILED",
@@ -183,7 +183,7 @@ describe("over gRPC", () => {
     });
   });
 
-  it("fails when nobody is there", async () => {
+  it("fails if no server listens", async () => {
     const server = await serve();
     await server.close();
     open.length = 0;
@@ -193,7 +193,7 @@ describe("over gRPC", () => {
     });
   });
 
-  it("fails at a server of something else", async () => {
+  it("fails with a server of another kind", async () => {
     const server = new grpc.Server();
     const port = await new Promise<number>((resolve, reject) => {
       server.bindAsync("localhost:0", grpc.ServerCredentials.createInsecure(), (error, bound) => {
@@ -212,7 +212,7 @@ describe("over gRPC", () => {
     });
   });
 
-  it("ends at the deadline, and the provider hears of it", async () => {
+  it("ends at the deadline, and aborts the provider", async () => {
     let stopped: () => void;
     const hears = new Promise<void>((resolve) => {
       stopped = resolve;
@@ -235,7 +235,7 @@ describe("over gRPC", () => {
     await hears;
   });
 
-  it("ends at the deadline when what listens there says nothing at all", async () => {
+  it("ends at the deadline if the server stays silent", async () => {
     const mute: TcpServer = createServer().listen(0, "localhost");
     await new Promise((resolve) => mute.once("listening", resolve));
     open.push({ close: () => mute.close() });
@@ -245,7 +245,7 @@ describe("over gRPC", () => {
     ).rejects.toMatchObject({ code: "PROVIDER_TIMEOUT" });
   });
 
-  it("ends when its caller is gone", async () => {
+  it("ends when its caller has left", async () => {
     const { address } = await serve({}, { ...turning, unwrapKey: () => new Promise(() => null) });
     const controller = new AbortController();
     const unwrapping = connect(address).key.unwrap(SECRET, { signal: controller.signal });
@@ -261,7 +261,7 @@ describe("over gRPC", () => {
     ["a length that lies", Buffer.from("0a7f00", "hex"), /not a message of the protocol$/],
     ["garbage in the message", Buffer.from("0a0168", "hex"), /not a JSON object$/],
     ["5 MB", Buffer.alloc(5_000_000, 0x0a), /it is too large$/],
-  ])("refuses %s", async (_what, answer, reason) => {
+  ])("rejects %s", async (_what, answer, reason) => {
     const address = await serveRaw((_call, callback) => {
       callback(null, answer);
     });
@@ -271,7 +271,7 @@ describe("over gRPC", () => {
     });
   });
 
-  it("takes the server's own word for a timeout", async () => {
+  it("reports the server's own timeout", async () => {
     const address = await serveRaw((_call, callback) => {
       callback({ code: grpc.status.DEADLINE_EXCEEDED, details: "the HSM is busy" });
     });
@@ -331,21 +331,21 @@ describe("over TLS", () => {
     message: expect.stringMatching(message) as string,
   });
 
-  it("goes round", async () => {
+  it("works", async () => {
     await roundTrip(connect((await serve({ tls })).address, trust));
   });
 
-  it("goes round with a name that is not that of the address", async () => {
+  it("works with a server name that differs from the address", async () => {
     const { address } = await serve({ tls });
     await roundTrip(connect(address, { ...trust, "server-name": "provider.test" }));
   });
 
-  it("goes round with a client that must prove itself", async () => {
+  it("works with a client certificate", async () => {
     const { address } = await serve({ tls: { ...tls, clientCa: pem("ca") } });
     await roundTrip(connect(address, { ...trust, ...client }));
   });
 
-  it("goes round unverified when told so", async () => {
+  it("works without verification if configured", async () => {
     const { address } = await serve({ tls });
     await roundTrip(connect(address, { "insecure-skip-verify": true }));
   });
@@ -353,21 +353,21 @@ describe("over TLS", () => {
   it.each<[string, ProviderTls, RegExp]>([
     ["that is not trusted", {}, /UNAVAILABLE/],
     ["of another name", { ...trust, "server-name": "other.test" }, /UNAVAILABLE.*other\.test/],
-  ])("refuses a server %s", async (_what, options, message) => {
+  ])("rejects a server %s", async (_what, options, message) => {
     const { address } = await serve({ tls });
     await expect(connect(address, options).recipient.wrap(SECRET)).rejects.toMatchObject(
       failure(message),
     );
   });
 
-  it("refuses a server of another authority", async () => {
+  it("rejects a server of another authority", async () => {
     const { address } = await serve({ tls: { cert: pem("stranger"), key: pem("stranger.key") } });
     await expect(connect(address, trust).recipient.wrap(SECRET)).rejects.toMatchObject(
       failure(/UNAVAILABLE/),
     );
   });
 
-  it("refuses a server without TLS, and a client without", async () => {
+  it("rejects a server without TLS, and a client without", async () => {
     const plain = await serve();
     await expect(connect(plain.address, trust).recipient.wrap(SECRET)).rejects.toMatchObject(
       failure(/UNAVAILABLE/),
@@ -381,7 +381,7 @@ describe("over TLS", () => {
   it.each<[string, ProviderTls]>([
     ["without a certificate", trust],
     ["of another authority", { ...trust, ...stranger }],
-  ])("refuses a client %s", async (_what, options) => {
+  ])("rejects a client %s", async (_what, options) => {
     const { address } = await serve({ tls: { ...tls, clientCa: pem("ca") } });
     await expect(connect(address, options).recipient.wrap(SECRET)).rejects.toMatchObject(
       failure(/UNAVAILABLE/),
@@ -396,7 +396,7 @@ describe("over TLS", () => {
       { ...trust, "cert-file": file("client"), "key-file": file("stranger.key") },
       /TLS files/,
     ],
-  ])("refuses files %s", async (_what, options, message) => {
+  ])("rejects files %s", async (_what, options, message) => {
     const { recipient } = connect("localhost:1", options);
     await expect(recipient.wrap(SECRET)).rejects.toMatchObject({
       code: "PROVIDER_CONFIG_INVALID",
@@ -404,7 +404,7 @@ describe("over TLS", () => {
     });
   });
 
-  it("cannot serve with something that is not a key", async () => {
+  it("cannot serve with an invalid key", async () => {
     await expect(serve({ tls: { cert: pem("server"), key: "nothing" } })).rejects.toThrow();
   });
 });
@@ -420,7 +420,7 @@ describe("the gRPC package", () => {
     });
   });
 
-  it("is not said to be missing when it is broken", async () => {
+  it("is not reported missing if it is broken", async () => {
     const broken = new SyntaxError("Unexpected token");
     await expect(loadGrpc(() => Promise.reject(broken))).rejects.toBe(broken);
   });
@@ -447,11 +447,11 @@ describe("the message with one field", () => {
     expect(content.equals(decodeMessage(message)!)).toBe(true);
   });
 
-  it("may leave the field out", () => {
+  it("may omit the field", () => {
     expect(decodeMessage(new Uint8Array())).toEqual(new Uint8Array());
   });
 
-  it("may write a length with more bytes than it needs", () => {
+  it("may write a length with surplus bytes", () => {
     expect(decodeMessage(Buffer.from("0a818000aa", "hex"))).toEqual(Buffer.of(0xaa));
   });
 

@@ -30,7 +30,7 @@ describe("encodeRequest", () => {
     expect(Buffer.from(request).toString()).toBe(GO_UNWRAP);
   });
 
-  it("writes a name that means something to JavaScript as any other", () => {
+  it("writes a name that is special in JavaScript like any other", () => {
     const request = encodeRequest("keyunwrap", "__proto__", ["x"], utf8("w"));
     expect(Buffer.from(request).toString()).toContain('"Parameters":{"__proto__":["eA=="]}');
     expect(parseRequest(request, "__proto__").params).toEqual(["x"]);
@@ -67,11 +67,11 @@ describe("parseRequest", () => {
     ["a table that Go never set", "a", { Parameters: null }, []],
     ["no table", "a", {}, []],
     ["null", "a", null, []],
-  ])("takes parameters: %s", (_what, name, dc, params) => {
+  ])("reads parameters: %s", (_what, name, dc, params) => {
     expect(parseRequest(unwrap(dc), name).params).toEqual(params);
   });
 
-  it("does not look at parameters that are not its own", () => {
+  it("ignores parameters of other providers", () => {
     const parameters = { a: ["MQ=="], privkeys: 1, other: "not a list" };
     expect(parseRequest(unwrap({ Parameters: parameters }), "a").params).toEqual(["1"]);
   });
@@ -104,7 +104,7 @@ describe("parseRequest", () => {
     ["a parameter that is not base64", unwrap({ Parameters: { a: ["x"] } })],
     ["a parameter that is an object", unwrap({ Parameters: { a: [{}] } })],
     ["a parameter that is not UTF-8", unwrap({ Parameters: { a: ["/w=="] } })],
-  ])("refuses %s", (_what, message) => {
+  ])("rejects %s", (_what, message) => {
     expect(() => parseRequest(message, "a")).toThrow(
       expect.objectContaining({ code: "PROVIDER_INVALID_REQUEST" }),
     );
@@ -152,7 +152,7 @@ describe("parseAnswer", () => {
     ["texts", utf8('{"keywrapresults":{"annotation":["1"]}}'), /neither base64 nor bytes$/],
     ["no padding", utf8('{"keywrapresults":{"annotation":"AP8"}}'), /neither base64 nor bytes$/],
     ["a plain text", utf8('{"keywrapresults":{"annotation":"{a}"}}'), /neither base64 nor bytes$/],
-  ])("refuses %s", (_what, message, reason) => {
+  ])("rejects %s", (_what, message, reason) => {
     expect(() => parseAnswer("keywrap", message, "it")).toThrow(
       expect.objectContaining({
         code: "PROVIDER_INVALID_RESPONSE",

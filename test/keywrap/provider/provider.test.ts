@@ -56,7 +56,7 @@ describe("a provider in code", () => {
     [undefined, "Enabled"],
     ["", ""],
     ["keyid=kbs:///a/b/c::algorithm=A256GCM", "keyid=kbs:///a/b/c::algorithm=A256GCM"],
-  ])("is told the parameters %j", async (params, expected) => {
+  ])("gets the parameters %j", async (params, expected) => {
     const memory = memoryProvider();
     await provider.recipient("kms", { provider: memory, params }).wrap(SECRET);
     await provider.key("kms", { provider: memory, params }).unwrap(Buffer.from("number 0"));
@@ -113,14 +113,14 @@ describe("a provider in code", () => {
     await expect(provider.key("kms", options).unwrap(SECRET)).rejects.toMatchObject(expected);
   });
 
-  it("must wrap something", async () => {
+  it("must not return an empty wrapped key", async () => {
     const none = always(() => Promise.resolve(null));
     await expect(provider.recipient("kms", { provider: none }).wrap(SECRET)).rejects.toMatchObject({
       code: "PROVIDER_INVALID_RESPONSE",
     });
   });
 
-  it("hears when its time is over or its caller gone", async () => {
+  it("is aborted after its timeout, or when its caller aborts", async () => {
     const reasons: unknown[] = [];
     const waiting: KeyProvider["unwrapKey"] = ({ signal }) =>
       new Promise((_resolve, reject) => {

@@ -111,7 +111,7 @@ describe("a new archive", () => {
     expect(resolved).toEqual(tagged(IMAGE, "x"));
   });
 
-  it("is not there before all of it is", async () => {
+  it("does not exist before it is complete", async () => {
     const parent = directory();
     const destination = await archiveDestination({ path: join(parent, "new.tar") });
     expect(await readdir(parent)).toEqual([]);
@@ -131,7 +131,7 @@ describe("a new archive", () => {
     expect(mode).toBe((await stat(join(parent, "common"))).mode);
   });
 
-  it("is the same for the same image, in whatever order its blobs came", async () => {
+  it("is the same for the same image, in whatever order its blobs were written", async () => {
     const paths = [join(directory(), "a.tar"), join(directory(), "b.tar")];
     await publish(await archiveDestination({ path: paths[0]! }), "one", "two", "three");
     await publish(await archiveDestination({ path: paths[1]! }), "three", "two", "one", "two");
@@ -139,7 +139,7 @@ describe("a new archive", () => {
     expect(first!.equals(second!)).toBe(true);
   });
 
-  it("holds blobs of sha512, whose names are long, and of nothing", async () => {
+  it("holds sha512 blobs, whose names are long, and empty blobs", async () => {
     const path = join(directory(), "new.tar");
     const destination = await archiveDestination({ path });
     const blobs = ["", "a".repeat(511), "b".repeat(512), "c".repeat(700_000)].map((content) => {
@@ -183,7 +183,7 @@ describe("an archive that is there", () => {
     ["without a name, by one with a name", [IMAGE], "x"],
     ["several without a name", [IMAGE, { ...IMAGE, digest: digestOf("b") }], undefined],
     ["with several names", [tagged(IMAGE, "x"), tagged(IMAGE, "old")], undefined],
-  ])("is refused at once: %s", async (_, manifests, tag) => {
+  ])("is rejected at once: %s", async (_, manifests, tag) => {
     const path = await archiveOf(...manifests);
     const before = await snapshot(join(path, ".."));
     const reference: Reference = { path, ...(tag !== undefined && { tag }) };
@@ -192,7 +192,7 @@ describe("an archive that is there", () => {
     expect(await snapshot(join(path, ".."))).toEqual(before);
   });
 
-  it("is kept if the image that comes has another name", async () => {
+  it("is kept if the new image has another name", async () => {
     const path = await archiveOf(tagged(IMAGE, "old"));
     const before = await readFile(path);
     const destination = await archiveDestination({ path });
@@ -204,7 +204,7 @@ describe("an archive that is there", () => {
     expect(await stagesIn(join(path, ".."))).toEqual([]);
   });
 
-  it("is kept if another process wrote it meanwhile", async () => {
+  it("is kept if another process wrote it in the meantime", async () => {
     const path = join(directory(), "new.tar");
     const one = await archiveDestination({ path, tag: "x" });
     const other = await archiveDestination({ path, tag: "x" });
@@ -218,7 +218,7 @@ describe("an archive that is there", () => {
     expect(await stagesIn(join(path, ".."))).toEqual([]);
   });
 
-  it("is kept if it came with other images meanwhile", async () => {
+  it("is kept if it was written with other images in the meantime", async () => {
     const path = join(directory(), "new.tar");
     const destination = await archiveDestination({ path, tag: "x" });
     await put(destination, "one");
@@ -229,7 +229,7 @@ describe("an archive that is there", () => {
     await destination.discard();
   });
 
-  it("is the same before the commit", async () => {
+  it("is unchanged before the commit", async () => {
     const path = await archiveOf(IMAGE);
     const before = await snapshot(join(path, ".."));
     const destination = await archiveDestination({ path });
@@ -340,7 +340,7 @@ describe("a failure", () => {
     await destination.discard();
   });
 
-  it("to read what is staged leaves the archive as it was", async () => {
+  it("to read the stage does not change the archive", async () => {
     const path = await archiveOf(IMAGE);
     const parent = join(path, "..");
     const before = await snapshot(parent);
@@ -353,7 +353,7 @@ describe("a failure", () => {
     expect(await snapshot(parent)).toEqual(before);
   });
 
-  it("to make a stage says where, and leaves nothing to discard", async () => {
+  it("to make a stage names the destination, and leaves nothing to discard", async () => {
     const parent = join(directory(), "parent");
     await mkdir(parent);
     const path = join(parent, "new.tar");
@@ -372,7 +372,7 @@ describe("a failure", () => {
     expect(await readdir(parent)).toEqual([]);
   });
 
-  it("does not take back what is committed", async () => {
+  it("does not undo a commit", async () => {
     const path = join(directory(), "new.tar");
     const destination = await archiveDestination({ path });
     await publish(destination);
@@ -450,7 +450,7 @@ describe("an image in archives", () => {
     expect(await entriesOf(again)).toEqual([image]);
   });
 
-  it("goes from a layout to an archive to a layout", async () => {
+  it("can be copied from a layout to an archive to a layout", async () => {
     const [layout, archive, again] = [directory(), join(directory(), "a.tar"), directory()];
     const { descriptor } = await layoutOf(layout, [await layer("a")]);
     await writeIndex(layout, [tagged(descriptor, "one")]);
@@ -488,7 +488,7 @@ describe("an image in archives", () => {
     expect(await readdir(join(path, ".."))).toEqual(["plain.tar"]);
   });
 
-  it("leaves the archive as it was when a layer does not verify", async () => {
+  it("does not change the archive if a layer does not verify", async () => {
     const layout = directory();
     const broken = await layer("a");
     await layoutOf(layout, [broken]);

@@ -170,7 +170,7 @@ describe("an archive is read", () => {
     expect(await look(path)).toEqual(FOUND);
   });
 
-  it("with padding behind its end", async () => {
+  it("with padding after its end", async () => {
     const path = await file(mark, index, blob, endOfArchive, Buffer.alloc(8192), Buffer.from("x"));
     expect(await look(path)).toEqual(FOUND);
   });
@@ -192,7 +192,7 @@ describe("an archive is read", () => {
     expect(await look(`${path}.link`)).toEqual(FOUND);
   });
 
-  it.runIf(hasSparseFiles)("with a blob larger than octal sizes reach", async () => {
+  it.runIf(hasSparseFiles)("with a blob that is too large for octal sizes", async () => {
     const size = 9 * 1024 ** 3;
     const path = await file(mark, tarHeader({ name: BLOB_NAME, size: binarySize(size) }));
     const offset = mark.byteLength + 512 + size;
@@ -232,7 +232,7 @@ describe("an archive is read", () => {
     });
   });
 
-  it("anew by each resolve", async () => {
+  it("again by each resolve", async () => {
     const path = await archive(mark, index, blob);
     const source = archiveSource({ path });
     await source.resolve();
@@ -270,7 +270,7 @@ describe("what a layout lacks", () => {
   });
 });
 
-describe("an archive is refused", () => {
+describe("an archive is rejected", () => {
   const GNU_SPARSE = member({ name: BLOB_NAME, type: "S", magic: "ustar  \0" }, BLOB);
   const entries: Record<string, readonly [says: string, ...Uint8Array[]]> = {
     "a blob and a hard link of its name": ["twice", blob, member({ name: BLOB_NAME, type: "1" })],
@@ -420,7 +420,7 @@ describe("an archive is refused", () => {
     expect(error.message).toContain("100000 entries");
   });
 
-  it("at whatever byte it was cut off", async () => {
+  it("wherever it was cut off", async () => {
     const whole = Buffer.concat([blob, mark, index, endOfArchive]);
     const cuts = Array.from({ length: whole.byteLength / 64 }, (_, i) => i * 64);
     for (const size of [...cuts, whole.byteLength - 1]) {
@@ -479,7 +479,7 @@ describe("an archive is refused", () => {
 });
 
 describe("a blob is not read", () => {
-  it("from an archive that took the place of the one that was looked through", async () => {
+  it("from an archive that has replaced the scanned one", async () => {
     const path = await archive(mark, index, blob);
     const source = archiveSource({ path });
     await source.resolve();
@@ -487,7 +487,7 @@ describe("a blob is not read", () => {
     await expectCode(collect(source.read(ENTRY)), "SOURCE_UNREADABLE");
   });
 
-  it("from an archive that was cut off since", async () => {
+  it("from an archive that was cut off after the scan", async () => {
     const path = await archive(mark, index, blob);
     const source = archiveSource({ path });
     await source.resolve();
@@ -495,21 +495,21 @@ describe("a blob is not read", () => {
     await expectCode(collect(source.read(ENTRY)), "SOURCE_UNREADABLE");
   });
 
-  it("for a digest that would be another name", async () => {
+  it("for a digest that would name another file", async () => {
     const source = archiveSource({ path: await archive(mark, index, blob) });
     const read = source.read({ ...ENTRY, digest: "sha256:../../index.json" });
     await expectCode(collect(read), "DESCRIPTOR_INVALID");
   });
 });
 
-it("a scan ends when it is told to", async () => {
+it("a scan ends when it is aborted", async () => {
   const path = await archive(mark, index, blob);
   const reason = new Error("enough");
   const resolved = archiveSource({ path }).resolve({ signal: AbortSignal.abort(reason) });
   await expect(resolved).rejects.toBe(reason);
 });
 
-it.runIf(hasSparseFiles)("only headers are read, whatever the archive holds", async () => {
+it.runIf(hasSparseFiles)("only headers are read, whatever the archive contains", async () => {
   const size = 2 ** 40;
   const path = await file(mark, index, tarHeader({ name: "large", size: binarySize(size) }));
   const handle = await open(path, "r+");

@@ -56,7 +56,7 @@ it("ends when content fails", async () => {
   await expect(writeArchive(join(directory(), "x"), entries)).rejects.toThrow("broken");
 });
 
-it("ends when it is told to", async () => {
+it("ends when it is aborted", async () => {
   const abort = new AbortController();
   const reason = new Error("enough");
   const content = async function* (): AsyncGenerator<Uint8Array> {
@@ -73,12 +73,12 @@ it("ends when it is told to", async () => {
 it.each([
   ["shorter", -1],
   ["longer", 1],
-])("refuses content that is %s than its size", async (_, by) => {
+])("rejects content that is %s than its size", async (_, by) => {
   const wrong = { ...entry("a", LARGE), size: LARGE.byteLength + by };
   await expect(writeArchive(join(directory(), "x"), [wrong])).rejects.toThrow("Size mismatch");
 });
 
-it("writes over no file", async () => {
+it("overwrites no file", async () => {
   const file = join(directory(), "x");
   await writeArchive(file, [entry("a", LARGE)]);
   const before = await readFile(file);
@@ -86,7 +86,7 @@ it("writes over no file", async () => {
   expect((await readFile(file)).equals(before)).toBe(true);
 });
 
-it("holds no content back in memory", async () => {
+it("keeps no content in memory", async () => {
   const chunk = Buffer.alloc(1 << 20);
   const content = watched(Array.from({ length: 64 }, () => chunk));
   disk.room = 5;

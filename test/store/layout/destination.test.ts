@@ -83,7 +83,7 @@ describe("a new layout", () => {
     expect(await stagesIn(parent)).toEqual([]);
   });
 
-  it("is not there before all of it is", async () => {
+  it("does not exist before it is complete", async () => {
     const parent = directory();
     const path = join(parent, "new");
     const destination = await layoutDestination({ path });
@@ -93,7 +93,7 @@ describe("a new layout", () => {
     expect(await readdir(parent)).toEqual(["new"]);
   });
 
-  it("hides what is not finished from others", async () => {
+  it("hides unfinished content from other users", async () => {
     const parent = directory();
     const destination = await layoutDestination({ path: join(parent, "new") });
     await put(destination, "one");
@@ -135,7 +135,7 @@ describe("a new layout", () => {
 });
 
 describe("a layout that is there", () => {
-  it("gets the image beside its others", async () => {
+  it("gets the image next to its other images", async () => {
     const path = await createLayout(directory());
     const { descriptor } = await putManifest(path, [await layer("a")]);
     await writeIndex(path, [tagged(descriptor, "old")]);
@@ -146,7 +146,7 @@ describe("a layout that is there", () => {
     expect(await readEntries(path)).toEqual([tagged(descriptor, "old"), tagged(IMAGE, "new")]);
   });
 
-  it("is the same before the commit", async () => {
+  it("is unchanged before the commit", async () => {
     const path = await createLayout(directory());
     const before = await snapshot(path);
     const destination = await layoutDestination({ path });
@@ -190,7 +190,7 @@ describe("whether a blob is there", () => {
     expect(await destination.contains({ mediaType: "x", digest, size })).toBe(expected);
   });
 
-  it("is not looked for outside", async () => {
+  it("is not looked for outside the layout", async () => {
     const destination = await layoutDestination({ path: await createLayout(directory()) });
     const digest = "sha256:../../oci-layout";
     const looking = async (): Promise<unknown> =>
@@ -262,7 +262,7 @@ describe("a failure", () => {
     await destination.discard();
   });
 
-  it("to write says where", async () => {
+  it("to write names the destination", async () => {
     const parent = join(directory(), "parent");
     await mkdir(parent);
     const path = join(parent, "new");
@@ -291,7 +291,7 @@ describe("a failure", () => {
     expect(await readdir(parent)).toEqual([]);
   });
 
-  it("does not take back what is committed", async () => {
+  it("does not undo a commit", async () => {
     const path = join(directory(), "new");
     const destination = await layoutDestination({ path });
     await publish(destination);
@@ -300,7 +300,7 @@ describe("a failure", () => {
     expect(await snapshot(path)).toEqual(before);
   });
 
-  it("to take a place that was taken meanwhile keeps what took it", async () => {
+  it("to create a layout that another process created in the meantime keeps it", async () => {
     const parent = directory();
     const path = join(parent, "new");
     const destination = await layoutDestination({ path });
@@ -411,7 +411,7 @@ describe("several writers", () => {
     expect(await readEntries(path)).toEqual([tagged(IMAGE, "x")]);
   });
 
-  it("clear away the stage of one that was killed right after its new layout appeared", async () => {
+  it("remove the stage of a writer that was killed right after its new layout appeared", async () => {
     const parent = directory();
     const path = await createLayout(join(parent, "new"));
     const { pid } = spawnSync(process.execPath, ["--version"]);
@@ -421,7 +421,7 @@ describe("several writers", () => {
     expect(await stagesIn(parent)).toEqual([]);
   });
 
-  it("go on after one of them was killed while it held the lock", async () => {
+  it("continue after a writer was killed while it held the lock", async () => {
     const path = await createLayout(directory());
     const lock = `.ocicrypt-${hostOfStages()}-${String(spawnSync(process.execPath, ["--version"]).pid)}-0123456789abcdef.lock`;
     await writeFile(join(path, lock), "");

@@ -62,7 +62,7 @@ describe("the image that a reference means", () => {
     ["none has a tag", [undefined], "latest", "no named image"],
     ["several have the tag", ["a", "a"], "a", "several images with the tag a"],
     ["a tag is that of a member", ["a"], "__proto__", "no image with the tag __proto__"],
-  ])("is not found where %s", async (_, names, tag, said) => {
+  ])("is not found if %s", async (_, names, tag, said) => {
     const { path, entries } = await layoutWith(...names);
     const { message } = await expectCode(resolve({ path, ...(tag && { tag }) }), "IMAGE_NOT_FOUND");
     expect(message).toContain(said);
@@ -75,7 +75,7 @@ describe("the image that a reference means", () => {
     if (named.length > 0) expect(message).toContain(`these: ${named.join(", ")}`);
   });
 
-  it("is not told by the names of all of a thousand", async () => {
+  it("is not reported with the names of a thousand images", async () => {
     const { path, entries } = await layoutWith("tag");
     await writeIndex(
       path,
@@ -105,7 +105,7 @@ describe("the image that a reference means", () => {
     [{ manifests: [] }, INDEX],
     [{ mediaType: "x/y", manifests: [] }, "x/y"],
     [{ mediaType: 5, manifests: [] }, INDEX],
-  ])("says of itself what it is: %j", async (content, mediaType) => {
+  ])("is described by its own media type: %j", async (content, mediaType) => {
     const path = await createLayout(directory());
     const { digest, size } = await putText(path, compact(content));
     expect(await resolve({ path, digest })).toEqual({ mediaType, digest, size });
@@ -133,7 +133,7 @@ describe("the content of a blob", () => {
     expect(read.equals(content)).toBe(true);
   });
 
-  it("comes in chunks that stay as they are", async () => {
+  it("is read in chunks that are not overwritten", async () => {
     const path = await createLayout(directory());
     const stored = await putBlob(path, content);
     const chunks: Uint8Array[] = [];
@@ -155,7 +155,7 @@ describe("the content of a blob", () => {
     await expectCode(reading, "DESCRIPTOR_INVALID");
   });
 
-  it("is not behind a file", async () => {
+  it("is not looked for below a file", async () => {
     const path = directory();
     await writeFile(join(path, "blobs"), "");
     const blob = { mediaType: "", digest: digestOf(""), size: 0 };
