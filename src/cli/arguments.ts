@@ -64,6 +64,8 @@ export interface CommandLine {
   credentials?: PasswordCredentials;
   /** Bytes in each request of an upload. */
   chunkSize: number | undefined;
+  /** Copy signatures and other artifacts beside the destination. */
+  keepReferrers: boolean;
   digestFile: string | undefined;
   allTags: boolean;
   /** The number of images that are processed at once. */
@@ -136,6 +138,7 @@ export function parseCommandLine(argv: readonly string[]): CommandLine {
     username: one("username"),
     passwordStdin: flag("password-stdin"),
     chunkSize: requireChunk(size("chunk-size")),
+    keepReferrers: flag("keep-referrers"),
     digestFile: one("digestfile"),
     allTags: flag("all-tags"),
     jobs: jobCount(one("jobs") ?? "4"),

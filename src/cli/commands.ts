@@ -1,5 +1,6 @@
 import {
   addImageRecipients,
+  copyReferrers,
   decryptImage,
   encryptImage,
   findEncrypted,
@@ -30,6 +31,7 @@ import {
 } from "./command.js";
 import type { CommandName } from "./command-table.js";
 import { completionScript } from "./completion.js";
+import { UsageError } from "./errors.js";
 import { openDestination, openSource, openTrusted, requireTrust, shownImage } from "./images.js";
 import { readKeys } from "./keys.js";
 import { login, logout } from "./login.js";
@@ -43,6 +45,7 @@ import {
   renderDecrypted,
   renderEdited,
   renderEncrypted,
+  renderKept,
   renderRecipients,
   renderReport,
   renderRotated,
@@ -86,12 +89,14 @@ async function encrypt(line: CommandLine, signal: AbortSignal): Promise<Prepared
         if (there !== undefined) return unchanged(source, destination, there);
       }
       const to = await openDestination(destination, source, line, signal);
+      if (line.keepReferrers) requireBeside(to);
       const result = await withProgress(line, (onProgress) =>
         encryptImage(from, to, { ...options, onProgress }),
       );
+      const kept = line.keepReferrers ? await keepReferrers(line, from, to, destination) : {};
       return {
-        text: renderEncrypted(result, shownImage(destination)),
-        json: { source, destination, ...result, warnings: [...warnings, ...result.warnings] },
+        text: renderEncrypted(result, shownImage(destination)) + renderKept(kept),
+        json: { source, destination, ...result, warnings: [...warnings, ...result.warnings], ...kept }, // prettier-ignore
         warnings: result.warnings,
         digest: result.image.digest,
       };
@@ -102,6 +107,23 @@ async function encrypt(line: CommandLine, signal: AbortSignal): Promise<Prepared
 /** With several images, one that is not trusted does not keep the others from their keys. */
 async function requireTrustFirst(line: CommandLine, signal: AbortSignal): Promise<void> {
   if (!isMany(line)) await requireTrust(line.images[0] ?? "", line, signal);
+}
+
+function requireBeside(destination: ImageDestination): void {
+  if (destination.beside !== undefined) return;
+  const hint = "write to a registry (docker://…) or to a layout directory (oci:…)";
+  throw new UsageError("--keep-referrers cannot copy artifacts into an archive", hint);
+}
+
+/** Copies what belongs to the image before and after; that of a decrypted image is valid again. */
+async function keepReferrers(
+  line: CommandLine,
+  from: ImageSource,
+  to: ImageDestination,
+  destination: string,
+): Promise<{ referrers: string[] }> {
+  const after = await openSource(destination, line);
+  return { referrers: await copyReferrers(from, to, [from, after]) };
 }
 
 async function decrypt(line: CommandLine, signal: AbortSignal): Promise<Prepared> {
@@ -115,12 +137,14 @@ async function decrypt(line: CommandLine, signal: AbortSignal): Promise<Prepared
     async run([source = "", destination = ""]) {
       const from = await openTrusted(source, line);
       const to = await openDestination(destination, source, line, signal);
+      if (line.keepReferrers) requireBeside(to);
       const result = await withProgress(line, (onProgress) =>
         decryptImage(from, to, { ...options, onProgress }),
       );
+      const kept = line.keepReferrers ? await keepReferrers(line, from, to, destination) : {};
       return {
-        text: renderDecrypted(result, shownImage(destination)),
-        json: { source, destination, ...result },
+        text: renderDecrypted(result, shownImage(destination)) + renderKept(kept),
+        json: { source, destination, ...result, ...kept },
         warnings: result.warnings,
         digest: result.image.digest,
       };

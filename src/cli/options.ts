@@ -53,6 +53,7 @@ export const OPTION_NAMES = [
   "username",
   "password-stdin",
   "chunk-size",
+  "keep-referrers",
   "digestfile",
   "all-tags",
   "jobs",
@@ -229,6 +230,12 @@ export const OPTIONS: Readonly<Record<OptionName, OptionForm>> = {
     text:
       "upload blobs to a registry in requests of this size (such as 5MiB); without it, each blob " +
       "is one request",
+  },
+  "keep-referrers": {
+    ...flag,
+    text:
+      "copy signatures, attestations and SBOMs beside the destination; they stay about the digests " +
+      "that they were made for",
   },
   digestfile: {
     ...{ ...one, ...FILE, example: "digest.txt" },

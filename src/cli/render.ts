@@ -28,6 +28,13 @@ function baseLine({ platform, layers, of }: BaseResult): string {
   return `  ${where}${String(layers)} of ${String(of)} base layers stay plain`;
 }
 
+/** The artifacts that were copied beside an image, as text. */
+export function renderKept({ referrers }: { referrers?: readonly string[] }): string {
+  if (referrers === undefined) return "";
+  const names = referrers.map((name) => `  ${printable(name)}\n`);
+  return `copied ${plural(referrers.length, "artifact")} beside it\n${names.join("")}`;
+}
+
 /** The result of `decrypt` as text. */
 export function renderDecrypted(result: DecryptImageResult, destination: string): string {
   const lines = result.layers.map(

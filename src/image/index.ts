@@ -5,6 +5,7 @@
  */
 export { auditImage } from "./audit.js";
 export { lintConfig } from "./features/config-lint.js";
+export { copyReferrers, type CopyReferrersOptions } from "./features/kept-referrers.js";
 export { decryptImage } from "./decrypt.js";
 export { encryptImage } from "./encrypt.js";
 export { inspectImage } from "./inspect.js";

@@ -111,6 +111,7 @@ export async function registryDestination(
   return {
     place: placeOf(reference),
     keepsBlobs: true,
+    beside: (name) => registryDestination({ ...reference, tag: name }, options),
     contains,
 
     async exposes({ digest }) {

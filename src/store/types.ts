@@ -108,4 +108,6 @@ export interface ImageDestination {
   commit(image: Descriptor, options?: CommitOptions): Promise<void>;
   /** Removes everything that was written. After {@link commit} it does nothing. */
   discard(): Promise<void>;
+  /** Opens another image of the same repository or layout for writing, by its tag. */
+  beside?(tag: string): Promise<ImageDestination>;
 }

@@ -131,6 +131,7 @@ export async function layoutDestination(reference: Reference): Promise<ImageDest
   return {
     place: placeOf(reference, "oci"),
     keepsBlobs: true,
+    beside: (name) => layoutDestination({ path, tag: name }),
 
     contains: ({ digest, size }) => fileMatches(blobPath(path, digest), parseDigest(digest), size),
 

@@ -1,0 +1,108 @@
+import { createHash } from "node:crypto";
+import { OcicryptError } from "../../errors.js";
+import type { Descriptor } from "../../spec/descriptor.js";
+import { MEDIA_TYPE_INDEX } from "../../spec/media-types.js";
+import type { ImageDestination, ImageSource } from "../../store/types.js";
+import { blobsOf, copyBlob, progressMeter } from "../engine/copy-blobs.js";
+import { rewriteManifests } from "../manifests/rewrite.js";
+import { readImage } from "../manifests/tree.js";
+
+export interface CopyReferrersOptions {
+  signal?: AbortSignal | undefined;
+}
+
+/**
+ * The names of what belongs to a digest: cosign's and ko's tags, and the list of referrers where a
+ * registry has none of its own
+ * (https://github.com/opencontainers/distribution-spec/blob/main/spec.md#referrers-tag-schema).
+ */
+const SUFFIXES = ["", ".sig", ".att", ".sbom"];
+/** Each takes several requests to a registry. */
+const MAX_DIGESTS = 64;
+
+/**
+ * Copies the signatures, attestations and SBOMs of images beside another image: what refers to a
+ * manifest by its `subject`, and the images that cosign names `sha256-HEX.sig`, `.att` and `.sbom`.
+ * They stay about the digests that they were made for: those of an image that was encrypted are
+ * valid again once it is decrypted.
+ *
+ * @param source holds what is copied
+ * @param destination the place of an image that was written
+ * @param images whose manifests and indexes are looked for, such as the image before and after
+ * @returns the names and digests of what was copied
+ * @throws {@link OcicryptError} `DESTINATION_UNWRITABLE` where nothing can be beside the image, as in
+ *   an archive; and those of source and destination as for `encryptImage`
+ */
+export async function copyReferrers(
+  source: ImageSource,
+  destination: ImageDestination,
+  images: readonly ImageSource[],
+  { signal }: CopyReferrersOptions = {},
+): Promise<string[]> {
+  if (source.place !== undefined && source.place.store === destination.place?.store) return [];
+  if (destination.beside === undefined) {
+    const message = "signatures can be kept beside images in registries and layouts only";
+    throw new OcicryptError("DESTINATION_UNWRITABLE", message);
+  }
+  const digests = new Set<string>();
+  for (const image of images) {
+    const { documents } = await readImage(image, { signal });
+    for (const { descriptor } of documents) digests.add(descriptor.digest);
+  }
+  const copied: string[] = [];
+  for (const digest of [...digests].slice(0, MAX_DIGESTS)) {
+    const name = digest.replace(":", "-");
+    for (const suffix of SUFFIXES) {
+      const found = await source.find?.(name + suffix, { signal });
+      if (found === undefined) continue;
+      await copyImages(source, await destination.beside(name + suffix), [found], false, signal);
+      copied.push(name + suffix);
+    }
+    if (copied.includes(name)) continue;
+    const referrers = (await source.referrers?.(digest, { signal })) ?? [];
+    if (referrers.length === 0) continue;
+    await copyImages(source, await destination.beside(name), referrers, true, signal);
+    copied.push(...referrers.map((referrer) => referrer.digest));
+  }
+  return copied;
+}
+
+/** Copies images, the only one as itself and several under an index that lists them. */
+async function copyImages(
+  source: ImageSource,
+  destination: ImageDestination,
+  images: readonly Descriptor[],
+  isList: boolean,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  try {
+    let last: Descriptor | undefined;
+    for (const image of images) {
+      const tree = await readImage(
+        { ...source, resolve: () => Promise.resolve(image) },
+        { signal },
+      );
+      const meter = progressMeter(tree, undefined);
+      for (const blob of blobsOf(tree))
+        await copyBlob(source, destination, blob, { meter, signal });
+      last = await rewriteManifests(tree, { parts: new Map() }, destination);
+    }
+    if (isList) last = await writeList(destination, images);
+    if (last !== undefined) await destination.commit(last, { signal });
+  } catch (error) {
+    await destination.discard();
+    throw error;
+  }
+}
+
+async function writeList(
+  destination: ImageDestination,
+  manifests: readonly Descriptor[],
+): Promise<Descriptor> {
+  const index = { schemaVersion: 2, mediaType: MEDIA_TYPE_INDEX, manifests };
+  const bytes = Buffer.from(JSON.stringify(index));
+  const digest = `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
+  const descriptor = { mediaType: MEDIA_TYPE_INDEX, digest, size: bytes.byteLength };
+  await destination.writeManifest(bytes, descriptor);
+  return descriptor;
+}
