@@ -2,9 +2,8 @@ import type { ImageProgress, Selection } from "../image/index.js";
 import type { Key, Recipient } from "../keywrap/types.js";
 import type { Descriptor } from "../spec/descriptor.js";
 import { isMany, type CommandLine } from "./arguments.js";
-import { debug } from "./debug.js";
+import { debug, progressDisplay } from "./progress.js";
 import { readKeys } from "./keys.js";
-import { progressDisplay } from "./progress.js";
 import { readRecipients } from "./recipients.js";
 import { bytes } from "./text.js";
 

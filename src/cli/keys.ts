@@ -7,7 +7,7 @@ import {
 } from "../keywrap/key-files/index.js";
 import { isOcicryptError } from "../errors.js";
 import type { Key } from "../keywrap/types.js";
-import { debug } from "./debug.js";
+import { debug } from "./progress.js";
 import { readKeyFile } from "./key-file.js";
 import { askPassword, canAsk, readPassword } from "./passwords.js";
 import { splitProvider } from "./recipients.js";

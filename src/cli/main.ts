@@ -6,8 +6,7 @@ import { isMany, parseCommandLine, type CommandLine } from "./arguments.js";
 import { COMMAND_TABLE } from "./command-table.js";
 import { describeFailure, Interrupted, STATUS, type Failure } from "./errors.js";
 import { helpText } from "./help.js";
-import { startDebug } from "./debug.js";
-import { clearProgress, note } from "./progress.js";
+import { clearProgress, note, startDebug } from "./progress.js";
 import { jsonText } from "./text.js";
 
 /**

@@ -1,10 +1,12 @@
 import type { Key } from "../keywrap/types.js";
-import { listRecipients, reportRecipients, type RecipientReport } from "../layer/explain.js";
 import {
-  meansWrappedKey,
   type FailedAttempt,
+  listRecipients,
+  meansWrappedKey,
+  type RecipientReport,
   type RecipientSelector,
-} from "../layer/recipient-selector.js";
+  reportRecipients,
+} from "../layer/explain.js";
 import { readWrappedKeys } from "../layer/wrapped-keys.js";
 import { isEncryptedDescriptor, type Descriptor } from "../spec/descriptor.js";
 import type { ImageSource } from "../store/types.js";

@@ -1,8 +1,12 @@
 import { requireCompatible, type Profile } from "../keywrap/compat.js";
 import type { Key, Recipient } from "../keywrap/types.js";
-import { listRecipients, type RecipientReport } from "../layer/explain.js";
+import {
+  type FailedAttempt,
+  listRecipients,
+  type RecipientReport,
+  type RecipientSelector,
+} from "../layer/explain.js";
 import { planAddition, planReplacement } from "../layer/recipient-changes.js";
-import type { FailedAttempt, RecipientSelector } from "../layer/recipient-selector.js";
 import { planRemoval, requireFound, requireLeft, type Removal } from "../layer/recipients.js";
 import { requireRecipients } from "../layer/wrap.js";
 import { isEncryptedDescriptor } from "../spec/descriptor.js";

@@ -3,7 +3,7 @@ import { OcicryptError, shown } from "../errors.js";
 import { abortable } from "../io/abort.js";
 import { MAX_KEY_FILE_SIZE, MAX_PBKDF2_ITERATIONS } from "../spec/limits.js";
 import { parseJson, requireObject, type JsonObject } from "../text/json.js";
-import { unrecognized } from "./refusals.js";
+import { unrecognized } from "./asymmetric-key.js";
 
 /** RFC 7518 section 4.8. */
 const ALGORITHMS = ["PBES2-HS256+A128KW", "PBES2-HS384+A192KW", "PBES2-HS512+A256KW"];

@@ -1,8 +1,14 @@
 import { createPrivateKey, createPublicKey, type KeyObject } from "node:crypto";
 import { OcicryptError, shown } from "../errors.js";
 import { MAX_KEYS_PER_FILE } from "../spec/limits.js";
-import { isRsa, requireSoundPrivateKey, type AsymmetricKey } from "./asymmetric-key.js";
-import { notAsymmetric, tooManyKeys, unrecognized } from "./refusals.js";
+import {
+  type AsymmetricKey,
+  isRsa,
+  notAsymmetric,
+  requireSoundPrivateKey,
+  tooManyKeys,
+  unrecognized,
+} from "./asymmetric-key.js";
 
 type Jwk = Readonly<Record<string, unknown>>;
 type Half = "public" | "private";

@@ -2,11 +2,10 @@ import type { KeyObject, webcrypto } from "node:crypto";
 import type { OcicryptError } from "../errors.js";
 import { MAX_KEY_FILE_ENCODINGS, MAX_KEY_FILE_SIZE } from "../spec/limits.js";
 import { parseJson, requireObject } from "../text/json.js";
-import { type AsymmetricKey, fromKeyObject, isKeyObject } from "./asymmetric-key.js";
+import { type AsymmetricKey, fromKeyObject, isKeyObject, unrecognized } from "./asymmetric-key.js";
 import { derKind, type DerKind } from "./der.js";
 import { isOpenSshText } from "./openssh.js";
 import { type PemBlock, pemBlocks } from "./pem.js";
-import { unrecognized } from "./refusals.js";
 
 /**
  * A key in any accepted form: the text or bytes of a key file, a parsed JWK or JWK Set, or a key of

@@ -1,8 +1,7 @@
 import { createDecipheriv, createPrivateKey, createPublicKey, type KeyObject } from "node:crypto";
 import { OcicryptError } from "../errors.js";
 import { MAX_BCRYPT_ROUNDS, MAX_KEYS_PER_FILE } from "../spec/limits.js";
-import { requireSoundPrivateKey } from "./asymmetric-key.js";
-import { tooManyKeys, unrecognized } from "./refusals.js";
+import { requireSoundPrivateKey, tooManyKeys, unrecognized } from "./asymmetric-key.js";
 
 /**
  * The key of a line such as `ssh-rsa AAAA… comment`; in authorized_keys, options may precede it.

@@ -1,5 +1,5 @@
 import { claimedSize } from "./der.js";
-import { unrecognized } from "./refusals.js";
+import { unrecognized } from "./asymmetric-key.js";
 
 /** After this many BEGIN lines without an end, the rest of a file is skipped. */
 const MAX_UNFINISHED = 100;

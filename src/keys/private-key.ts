@@ -1,13 +1,19 @@
 import { createPrivateKey, type KeyObject, type PrivateKeyInput } from "node:crypto";
 import { OcicryptError, errno } from "../errors.js";
 import { MAX_KEYS_PER_FILE, MAX_PASSWORD_SIZE } from "../spec/limits.js";
-import { requireSoundPrivateKey, type AsymmetricKey } from "./asymmetric-key.js";
+import {
+  type AsymmetricKey,
+  oldCipher,
+  requireSoundPrivateKey,
+  tooManyKeys,
+  unrecognized,
+  wrongPassword,
+} from "./asymmetric-key.js";
 import { derKind } from "./der.js";
 import { readJwks, requireHalf } from "./jwk.js";
 import { readKeyMaterial, type KeyInput } from "./material.js";
 import { parseOpenSshPrivateKey } from "./openssh.js";
 import { decodeBlock, dekInfo, isEncryptedBlock, type PemBlock } from "./pem.js";
-import { oldCipher, tooManyKeys, unrecognized, wrongPassword } from "./refusals.js";
 
 export interface PrivateKeyOptions {
   /**

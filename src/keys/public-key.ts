@@ -1,13 +1,17 @@
 import { createPublicKey, X509Certificate, type KeyObject } from "node:crypto";
 import { OcicryptError } from "../errors.js";
 import { MAX_KEYS_PER_FILE } from "../spec/limits.js";
-import { requireSoundKey, type AsymmetricKey } from "./asymmetric-key.js";
+import {
+  type AsymmetricKey,
+  requireSoundKey,
+  tooManyKeys,
+  unrecognized,
+} from "./asymmetric-key.js";
 import { derKind } from "./der.js";
 import { readJwks, requireHalf } from "./jwk.js";
 import { readKeyMaterial, type KeyInput } from "./material.js";
 import { readOpenSshPublicKeys } from "./openssh.js";
 import { decodeBlock, type PemBlock } from "./pem.js";
-import { tooManyKeys, unrecognized } from "./refusals.js";
 
 /**
  * Returns the public keys of a file: SPKI or PKCS#1 as PEM or DER, OpenSSH, a JWK or JWK Set, an

@@ -3,9 +3,8 @@ import { type DescriptorLike, KEYS_PREFIX } from "../spec/descriptor.js";
 import { parsePublicOptions, wipePrivateOptions } from "../cipher/options.js";
 import type { Key, Recipient } from "../keywrap/types.js";
 import { isBuiltIn } from "../keywrap/schemes.js";
-import { reportRecipients, type RecipientReport } from "./explain.js";
+import { type RecipientReport, reportRecipients, unwraps } from "./explain.js";
 import { appendWrappedKeys, readWrappedKeys, type WrappedKey } from "./wrapped-keys.js";
-import { unwraps } from "./recipient-selector.js";
 import { unwrapPrivateOptions, type UnwrapOptions } from "./unwrap.js";
 import { requireRecipients, wrapForAll, type WrappedElement } from "./wrap.js";
 

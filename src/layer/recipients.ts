@@ -7,19 +7,20 @@ import {
   planReplacement,
   type RecipientsChange,
 } from "./recipient-changes.js";
-import { type RecipientReport, reportRecipients } from "./explain.js";
 import {
   describeSelector,
   type FailedAttempt,
   meansScheme,
   meansWrappedKey,
+  type RecipientReport,
   type RecipientSelector,
-} from "./recipient-selector.js";
+  reportRecipients,
+} from "./explain.js";
 import { requireEncrypted } from "./unwrap.js";
 import { readWrappedKeys, type WrappedKey } from "./wrapped-keys.js";
 
 export type { AddRecipientsOptions } from "./recipient-changes.js";
-export type { RecipientSelector } from "./recipient-selector.js";
+export type { RecipientSelector } from "./explain.js";
 
 /**
  * Adds recipients to an encrypted layer. Only annotations change: the blob is neither needed nor

@@ -1,9 +1,8 @@
 import { createPrivateKey, type KeyObject } from "node:crypto";
 import { isOcicryptError, OcicryptError } from "../../errors.js";
 import { childrenOf, octetsOf, parseBer } from "../asn1.js";
-import { requireSoundPrivateKey } from "../asymmetric-key.js";
+import { requireSoundPrivateKey, unrecognized, wrongPassword } from "../asymmetric-key.js";
 import { derKind } from "../der.js";
-import { unrecognized, wrongPassword } from "../refusals.js";
 import { passwordForms, readAlgorithm, wipeForms, type Algorithm } from "./key-derivation.js";
 import { decrypt } from "./protection.js";
 

@@ -10,8 +10,7 @@ import {
   parseBer,
   smallIntegerOf,
 } from "../asn1.js";
-import { unrecognized } from "../refusals.js";
-import { requireSoundPrivateKey } from "../asymmetric-key.js";
+import { requireSoundPrivateKey, unrecognized } from "../asymmetric-key.js";
 import { derKind } from "../der.js";
 import { decrypt, otherPassword, readMac } from "./protection.js";
 import {

@@ -3,7 +3,7 @@ import { OcicryptError } from "../../errors.js";
 import { abortable } from "../../io/abort.js";
 import { MAX_PKCS12_ITERATIONS, MAX_SCRYPT_MEMORY } from "../../spec/limits.js";
 import { childrenOf, octetsOf, type Asn1Node } from "../asn1.js";
-import { oldCipher } from "../refusals.js";
+import { oldCipher } from "../asymmetric-key.js";
 import {
   derivePbkdf2,
   readPbkdf2,

@@ -7,5 +7,5 @@
 export { keysFromFiles, type KeyFile, type KeysFromFilesOptions } from "./from-files.js";
 export { keysFromDirectory, type KeysFromDirectoryOptions } from "./from-directory.js";
 export { recognizeKeyFile, type KeyFileForm } from "./recognise.js";
-export { recipientKeyIds } from "./recipient-key-ids.js";
+export { recipientKeyIds } from "./recognise.js";
 export type { Key } from "../types.js";

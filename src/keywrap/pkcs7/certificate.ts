@@ -1,9 +1,8 @@
 import { X509Certificate, type KeyObject } from "node:crypto";
 import { OcicryptError } from "../../errors.js";
-import { requireRsaSize, requireSoundKey } from "../../keys/asymmetric-key.js";
+import { requireRsaSize, requireSoundKey, unrecognized } from "../../keys/asymmetric-key.js";
 import { readKeyMaterial, type KeyMaterial } from "../../keys/material.js";
 import { decodeBlock } from "../../keys/pem.js";
-import { unrecognized } from "../../keys/refusals.js";
 import { MAX_CERTIFICATES_PER_FILE } from "../../spec/limits.js";
 import {
   BIT_STRING,

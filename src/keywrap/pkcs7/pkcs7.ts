@@ -1,5 +1,5 @@
 import { constants, createCipheriv, publicEncrypt, randomBytes } from "node:crypto";
-import { unrecognized } from "../../keys/refusals.js";
+import { unrecognized } from "../../keys/asymmetric-key.js";
 import { OcicryptError } from "../../errors.js";
 import {
   encodeElement,
