@@ -4,6 +4,7 @@ import type { Profile } from "../keywrap/compat.js";
 import type { PasswordCredentials } from "../registry/index.js";
 import { COMMAND_TABLE, COMMANDS, type CommandName, type HelpTopic } from "./command-table.js";
 import { closest, UsageError } from "./errors.js";
+import { foreignHint } from "./foreign-options.js";
 import { argumentOf } from "./help.js";
 import {
   byteCount,
@@ -72,6 +73,8 @@ export interface CommandLine {
   jobs: number;
   shard: Shard | undefined;
   csv: boolean;
+  artifactType: string | undefined;
+  output: string;
   debug: boolean;
   json: boolean;
   quiet: boolean;
@@ -144,6 +147,8 @@ export function parseCommandLine(argv: readonly string[]): CommandLine {
     jobs: jobCount(one("jobs") ?? "4"),
     shard: undefined,
     csv: flag("csv"),
+    artifactType: one("artifact-type"),
+    output: one("output") ?? ".",
     debug: flag("debug"),
     json: flag("json"),
     quiet: flag("quiet"),
@@ -216,7 +221,10 @@ function requireFitting(
   const { options, needs = [] } = COMMAND_TABLE[command];
   const wrong = given.find((name) => !options.includes(name) && !EVERYWHERE.includes(name));
   if (wrong !== undefined) {
-    throw new UsageError(`${command} has no option --${wrong}`, seeHelp(command));
+    throw new UsageError(
+      `${command} has no option --${wrong}`,
+      foreignHint(wrong) ?? seeHelp(command),
+    );
   }
   requireImages(command, line, given);
   const missing = needs.find((need) => !need.options.some((option) => given.includes(option)));

@@ -1,24 +1,6 @@
-import type { OptionName } from "./options.js";
+import { OTHER_COMMANDS, type CommandForm } from "./other-commands.js";
 
-/** One command, as parsing, help, completion and the generated pages read it; backticks mark code. */
-export interface CommandForm {
-  /** The names of the arguments, in order; `file...` is one or more files. */
-  takes: readonly string[];
-  /** The part of the usage line between the arguments and `[options]`. */
-  usage?: string;
-  /** One line, for lists of commands. */
-  summary: string;
-  /** A paragraph, for the command's own help. */
-  description: string;
-  options: readonly OptionName[];
-  /** The meanings of options that differ for this command. */
-  texts?: Partial<Record<OptionName, string>>;
-  /** Whether the command writes nothing. */
-  isReading?: true;
-  /** Groups of options; the command requires at least one option of each group. */
-  needs?: readonly { options: readonly OptionName[]; what: string; hint: string }[];
-  examples: readonly string[];
-}
+export type { CommandForm } from "./other-commands.js";
 
 const TO = ["source", "destination"] as const;
 const SELECT = ["layer", "platform", "media-type", "min-size", "digest"] as const;
@@ -65,6 +47,8 @@ export const COMMANDS = [
   "login",
   "logout",
   "audit",
+  "push",
+  "pull",
   "completion",
 ] as const;
 
@@ -215,70 +199,7 @@ export const COMMAND_TABLE: Readonly<Record<CommandName, CommandForm>> = {
       "ocicrypt rotate oci:app-enc:latest oci:app-new:latest -r jwe:bob.pem -k private.pem",
     ],
   },
-  login: {
-    takes: ["registry"],
-    usage: "--username <name>",
-    summary: "store the credentials for a registry",
-    description:
-      "Stores a user name and a password for a registry, once the registry has accepted them, " +
-      "where docker, podman and skopeo find them too: in the credential helper that is configured, " +
-      "or in the file of `--authfile` or `REGISTRY_AUTH_FILE`, or else in Docker's `config.json`.",
-    options: ["username", "password-stdin"],
-    texts: { authfile: "store the credentials in this file" },
-    needs: [
-      { options: ["username"], what: "a user name", hint: "name one, such as --username alice" },
-    ],
-    isReading: true,
-    examples: [
-      "ocicrypt login registry.example --username alice",
-      "ocicrypt login registry.example --username ci --password-stdin < token.txt",
-    ],
-  },
-  logout: {
-    takes: ["registry"],
-    summary: "remove the credentials for a registry",
-    description:
-      "Removes the credentials for a registry from the files and credential helpers that `ocicrypt` " +
-      "reads. Entries for single repositories stay.",
-    options: [],
-    texts: { authfile: "remove the credentials from this file only" },
-    isReading: true,
-    examples: ["ocicrypt logout registry.example"],
-  },
-  audit: {
-    takes: ["image..."],
-    usage: "[-k <key>...] [-r <recipient>...]",
-    summary: "show which tags of repositories are encrypted, and for whom",
-    description:
-      "Shows for each tag and platform whether its layers are encrypted, for whom, which keys open " +
-      "them, and which still name a recipient of `-r`. A repository or layout without a tag means " +
-      "all its images. Reads manifests only.",
-    options: ["recipient", "recipient-id", ...KEYS, "csv", "jobs", "shard"],
-    texts: {
-      recipient: "report the images that still name the recipient of this public key file",
-      "recipient-id": "report the images that still name this recipient, by its kid or key id",
-      key: "a private key to try",
-    },
-    isReading: true,
-    examples: [
-      "ocicrypt audit docker://registry.example/app docker://registry.example/db",
-      "ocicrypt audit docker://registry.example/app -r jwe:bob.pem --csv",
-    ],
-  },
-  completion: {
-    takes: ["shell"],
-    summary: "print a completion script for bash, zsh or fish",
-    description:
-      "Prints a script that completes commands, options and file names in bash, zsh or fish. Load " +
-      "the script when the shell starts, for example in ~/.bashrc.",
-    options: [],
-    isReading: true,
-    examples: [
-      'eval "$(ocicrypt completion bash)"',
-      "ocicrypt completion zsh > ~/.zsh/completions/_ocicrypt",
-      "ocicrypt completion fish > ~/.config/fish/completions/ocicrypt.fish",
-    ],
-  },
+  ...OTHER_COMMANDS,
 };
 
 /** A first word that several commands share. */

@@ -15,6 +15,7 @@ import {
   type Selection,
 } from "../image/index.js";
 import type { ImageDestination, ImageSource } from "../store/index.js";
+import { pull, push } from "./artifact.js";
 import { audit } from "./audit.js";
 import { isMany, type CommandLine } from "./arguments.js";
 import {
@@ -63,6 +64,8 @@ export const PREPARE: Record<CommandName, Prepare> = {
   login,
   logout,
   audit,
+  push,
+  pull,
   completion: ({ images: [shell = ""] }) => {
     const script = completionScript(shell);
     const result = { text: script, json: { script }, warnings: [] };

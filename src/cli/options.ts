@@ -59,6 +59,8 @@ export const OPTION_NAMES = [
   "jobs",
   "shard",
   "csv",
+  "artifact-type",
+  "output",
   "debug",
   "json",
   "quiet",
@@ -254,6 +256,14 @@ export const OPTIONS: Readonly<Record<OptionName, OptionForm>> = {
     text:
       "of many images, process only shard I of N, counted from 0; in an Indexed Job of " +
       "Kubernetes, the default is the Job's index and number of completions",
+  },
+  "artifact-type": {
+    ...{ ...one, value: "TYPE", what: "a media type", example: "application/vnd.example.model" },
+    text: "give the artifact this type",
+  },
+  output: {
+    ...{ ...one, ...FILE, value: "DIR", what: "a directory", short: "o", example: "files" },
+    text: "write the files to this directory instead of the current one",
   },
   csv: { ...flag, text: "print the result as comma-separated values, with a header" },
   debug: {

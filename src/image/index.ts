@@ -3,6 +3,7 @@
  *
  * @module ocicrypt/image
  */
+export { pullFiles, pushFiles } from "./artifact.js";
 export { auditImage } from "./audit.js";
 export { lintConfig } from "./features/config-lint.js";
 export { copyReferrers, type CopyReferrersOptions } from "./features/kept-referrers.js";
@@ -19,6 +20,7 @@ export {
 export { rotateImage } from "./rotate.js";
 export { findEncrypted, findImageFor, findRotated } from "./unchanged.js";
 
+export type { FilesResult, PullFilesOptions, PushedFile, PushFilesOptions } from "./artifact.js";
 export type { AuditedRecipient, AuditImageOptions, ImageAudit, ManifestAudit } from "./audit.js";
 export type { BaseMatch, BaseResult } from "./features/base-image.js";
 export type { ConfigFinding, ConfigReport, SecretKind } from "./features/config-lint.js";

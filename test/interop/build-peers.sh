@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds the Go peers of the interoperability tests into a directory, all or those that are named:
-#   build-peers.sh DIRECTORY [ocicrypt|image-copy|zot]...
+#   build-peers.sh DIRECTORY [ocicrypt|image-copy|zot|oras]...
 # Go's cache makes later runs quick. PKCS#11 and the copy tool's cache of blobs need a C compiler.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -27,10 +27,15 @@ zot() {
   CGO_ENABLED=0 go build -tags containers_image_openpgp -o "$out/zot" zotregistry.io/zot/cmd/zot
 }
 
-[ $# -gt 0 ] || set -- ocicrypt image-copy zot
+oras() {
+  cd "$here/oras"
+  CGO_ENABLED=0 go build -o "$out/oras" oras.land/oras/cmd/oras
+}
+
+[ $# -gt 0 ] || set -- ocicrypt image-copy zot oras
 for peer; do
   case $peer in
-    ocicrypt | image-copy | zot) "$peer" ;;
+    ocicrypt | image-copy | zot | oras) "$peer" ;;
     *) echo "$0: no peer is called $peer" >&2 && exit 2 ;;
   esac
 done

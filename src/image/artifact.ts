@@ -1,0 +1,264 @@
+import { randomBytes, createHash } from "node:crypto";
+import { copyFile, constants, link, lstat, mkdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { errno, OcicryptError, shown } from "../errors.js";
+import type { ByteSource } from "../io/source.js";
+import { makeDirectories, writeContent, writeError } from "../io/files.js";
+import type { Key, Recipient } from "../keywrap/types.js";
+import { decryptLayer } from "../layer/decrypt.js";
+import { encryptLayer } from "../layer/encrypt.js";
+import { distinctRecipients } from "../layer/wrap.js";
+import { isEncryptedDescriptor, type Descriptor } from "../spec/descriptor.js";
+import { MEDIA_TYPE_MANIFEST } from "../spec/media-types.js";
+import { makeStage, removeStage } from "../store/stage.js";
+import type { ImageDestination, ImageSource } from "../store/types.js";
+import { readImage } from "./manifests/tree.js";
+
+/** https://github.com/opencontainers/image-spec/blob/main/annotations.md */
+const TITLE = "org.opencontainers.image.title";
+const CREATED = "org.opencontainers.image.created";
+
+/** The types that ORAS writes where none is given. */
+const FILE_TYPE = "application/vnd.oci.image.layer.v1.tar";
+const ARTIFACT_TYPE = "application/vnd.unknown.artifact.v1";
+
+/** https://github.com/opencontainers/image-spec/blob/main/manifest.md#guidance-for-an-empty-descriptor */
+const EMPTY_CONTENT = Buffer.from("{}");
+const EMPTY: Descriptor = {
+  mediaType: "application/vnd.oci.empty.v1+json",
+  digest: digestOf(EMPTY_CONTENT),
+  size: EMPTY_CONTENT.byteLength,
+  data: EMPTY_CONTENT.toString("base64"),
+};
+
+/** The longest path of a file system, in characters. */
+const MAX_TITLE = 4096;
+
+/** A file of an artifact. */
+export interface PushedFile {
+  /** Its path in the artifact: relative, with slashes. */
+  title: string;
+  /** Its content. */
+  content: ByteSource;
+  /** Its media type. Default: that of ORAS, `application/vnd.oci.image.layer.v1.tar`. */
+  mediaType?: string | undefined;
+}
+
+export interface PushFilesOptions {
+  /** The recipients who will be able to decrypt the files; at least one. */
+  recipients: readonly Recipient[];
+  /** The type of the artifact. Default: that of ORAS, `application/vnd.unknown.artifact.v1`. */
+  artifactType?: string | undefined;
+  signal?: AbortSignal | undefined;
+}
+
+export interface FilesResult {
+  /** The descriptor of the artifact's manifest. */
+  image: Descriptor;
+  /** The blob of each file, encrypted. */
+  files: { title: string; digest: string; size: number }[];
+}
+
+export interface PullFilesOptions {
+  /** Tried on every wrapped key of every file. */
+  keys: readonly Key[];
+  signal?: AbortSignal | undefined;
+}
+
+/**
+ * Encrypts files into an OCI artifact, with one blob for each file, which ORAS and other tools pull as
+ * ciphertext. Titles and sizes stay readable. Decrypted with `decryptImage`, the artifact is as ORAS
+ * would have made it.
+ *
+ * The titles are not part of what is encrypted: anyone who can write the artifact can exchange them. A
+ * signature of the artifact prevents that.
+ *
+ * @throws {@link OcicryptError} `REFERENCE_INVALID` for a title that {@link pullFiles} refuses;
+ *   `NO_RECIPIENTS`, `ALREADY_ENCRYPTED`; and those of the destination and of recipients
+ */
+export async function pushFiles(
+  destination: ImageDestination,
+  files: readonly PushedFile[],
+  { recipients: given, artifactType = ARTIFACT_TYPE, signal }: PushFilesOptions,
+): Promise<FilesResult> {
+  try {
+    const recipients = distinctRecipients(given);
+    requireTitles(files.map(({ title }) => title));
+    const layers: Descriptor[] = [];
+    for (const { title, content, mediaType = FILE_TYPE } of files) {
+      const descriptor = { mediaType, annotations: { [TITLE]: title } };
+      const layer = encryptLayer(content, { descriptor, recipients, signal });
+      await destination.write(layer.stream, () => layer.finalize(), { signal });
+      layers.push(await layer.finalize());
+    }
+    if (!(await destination.contains(EMPTY))) {
+      await destination.write(once(EMPTY_CONTENT), () => EMPTY, { signal });
+    }
+    const annotations = { [CREATED]: new Date().toISOString().replace(/\.\d+Z$/, "Z") };
+    const head = { schemaVersion: 2, mediaType: MEDIA_TYPE_MANIFEST, artifactType };
+    const text = JSON.stringify({ ...head, config: EMPTY, layers, annotations });
+    const bytes = Buffer.from(text);
+    const digest = digestOf(bytes);
+    const image = { mediaType: MEDIA_TYPE_MANIFEST, digest, size: bytes.byteLength };
+    await destination.writeManifest(bytes, image);
+    signal?.throwIfAborted();
+    await destination.commit(image, { signal });
+    const pushed = layers.map(({ size, ...layer }, i) => ({
+      ...{ title: files[i]?.title ?? "", digest: layer.digest, size },
+    }));
+    return { image, files: pushed };
+  } catch (error) {
+    await destination.discard();
+    throw error;
+  }
+}
+
+/**
+ * Decrypts the files of an OCI artifact into a directory. No file appears before all of them are
+ * verified, and no existing file is replaced. Titles that lead out of the directory are refused, and so
+ * are symbolic links on the way to a file.
+ *
+ * @returns the files as they are in the directory
+ * @throws {@link OcicryptError} `MANIFEST_INVALID` for titles; `NOT_ENCRYPTED` for a file that is plain;
+ *   `DESTINATION_EXISTS`; `MANIFEST_UNSUPPORTED` for an index; `DESTINATION_FULL`,
+ *   `DESTINATION_UNWRITABLE`; and those of {@link decryptLayer} and of the source
+ */
+export async function pullFiles(
+  source: ImageSource,
+  directory: string,
+  { keys, signal }: PullFilesOptions,
+): Promise<FilesResult> {
+  const { root } = await readImage(source, { signal });
+  if (root.kind !== "manifest") {
+    throw new OcicryptError(
+      "MANIFEST_UNSUPPORTED",
+      "the image is an index, not an artifact with files",
+    );
+  }
+  const layers = root.document.layers.map(({ descriptor }) => descriptor);
+  const titles = layers.map(({ annotations }, i) => {
+    const title = annotations?.[TITLE];
+    if (title !== undefined) return title;
+    throw new OcicryptError(
+      "MANIFEST_INVALID",
+      `layer ${String(i)} has no title: it is not a file`,
+    );
+  });
+  try {
+    requireTitles(titles);
+  } catch (error) {
+    if (!(error instanceof OcicryptError)) throw error;
+    throw new OcicryptError("MANIFEST_INVALID", error.message);
+  }
+  const plain = layers.findIndex((layer) => !isEncryptedDescriptor(layer));
+  if (plain >= 0) {
+    const message = `the file ${shown(titles[plain] ?? "")} is not encrypted, so anyone can have written it`;
+    throw new OcicryptError("NOT_ENCRYPTED", message);
+  }
+  for (const title of titles) await requireFree(directory, title);
+
+  await makeDirectories(directory);
+  const stage = await makeStage(directory);
+  const placed: string[] = [];
+  try {
+    const staged: { title: string; digest: string; size: number; file: string }[] = [];
+    for (const [i, descriptor] of layers.entries()) {
+      const content = source.read(descriptor, { signal });
+      const layer = await decryptLayer(content, { descriptor, keys, signal });
+      const file = join(stage, randomBytes(8).toString("hex"));
+      const title = titles[i] ?? "";
+      await writeContent(file, layer.stream, title, { flush: false });
+      const { digest, size } = await layer.finalize();
+      staged.push({ title, digest, size, file });
+    }
+    for (const { title, file } of staged) {
+      signal?.throwIfAborted();
+      placed.push(await placeFile(file, directory, title));
+    }
+    const files = staged.map(({ title, digest, size }) => ({ title, digest, size }));
+    return { image: root.descriptor, files };
+  } catch (error) {
+    for (const file of placed) await rm(file, { force: true });
+    throw error;
+  } finally {
+    await removeStage(stage);
+  }
+}
+
+/** Refuses titles that lead out of a directory, or that cannot be files side by side. */
+function requireTitles(titles: readonly string[]): void {
+  if (titles.length === 0) throw badTitle("the artifact has no files");
+  const seen = new Set<string>();
+  for (const title of titles) {
+    if (!isSafePath(title)) {
+      throw badTitle(`the title ${shown(title)} is not a relative path below a directory`);
+    }
+    // As file systems that ignore case and normalize Unicode do.
+    const folded = title.normalize("NFKC").toLowerCase();
+    if (seen.has(folded)) throw badTitle(`two files have the title ${shown(title)}`);
+    seen.add(folded);
+  }
+  for (const title of seen) {
+    const parts = title.split("/");
+    const inside = parts.slice(1).find((_, i) => seen.has(parts.slice(0, i + 1).join("/")));
+    if (inside !== undefined) throw badTitle(`${shown(title)} is in a directory that is a file`);
+  }
+}
+
+/** Whether a title is safe on every system: Windows has drives, backslashes and streams too. */
+function isSafePath(title: string): boolean {
+  if (title.length > MAX_TITLE || /[\u0000-\u001f\u007f\\:]/.test(title)) return false;
+  return title.split("/").every((part) => !["", ".", ".."].includes(part) && !/[. ]$/.test(part));
+}
+
+function badTitle(message: string): OcicryptError {
+  return new OcicryptError("REFERENCE_INVALID", message);
+}
+
+/** Checks that only directories are on the way to a file, and that nothing is in its place. */
+async function requireFree(directory: string, title: string): Promise<void> {
+  const parts = title.split("/");
+  for (let i = 1; i <= parts.length; i++) {
+    const stats = await lstat(join(directory, ...parts.slice(0, i))).catch((error: unknown) => {
+      if (errno(error) === "ENOENT") return undefined;
+      throw writeError(error, title);
+    });
+    if (stats === undefined) return;
+    if (i < parts.length && stats.isDirectory()) continue;
+    const what = parts.slice(0, i).join("/");
+    const why = i < parts.length ? "is not a directory" : "exists already";
+    throw new OcicryptError("DESTINATION_EXISTS", `${shown(what)} ${why} in ${directory}`);
+  }
+}
+
+/** Gives a file its place. Never follows a symbolic link there, and never replaces anything. */
+async function placeFile(file: string, directory: string, title: string): Promise<string> {
+  const parts = title.split("/");
+  const target = join(directory, ...parts);
+  await requireFree(directory, title);
+  try {
+    for (let i = 1; i < parts.length; i++) {
+      await mkdir(join(directory, ...parts.slice(0, i))).catch((error: unknown) => {
+        if (errno(error) !== "EEXIST") throw error;
+      });
+    }
+    await link(file, target).catch(async (error: unknown) => {
+      if (errno(error) === "EEXIST") throw error;
+      // A file system without hard links.
+      await copyFile(file, target, constants.COPYFILE_EXCL);
+    });
+    return target;
+  } catch (error) {
+    if (errno(error) !== "EEXIST") throw writeError(error, title);
+    throw new OcicryptError("DESTINATION_EXISTS", `${shown(title)} exists already in ${directory}`);
+  }
+}
+
+// eslint-disable-next-line @typescript-eslint/require-await -- a source of bytes
+async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array, void, undefined> {
+  yield bytes;
+}
+
+function digestOf(bytes: Uint8Array): string {
+  return `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
+}
