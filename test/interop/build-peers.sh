@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds the Go peers of the interoperability tests into a directory, all or those that are named:
-#   build-peers.sh DIRECTORY [ocicrypt|image-copy|zot|oras]...
+#   build-peers.sh DIRECTORY [ocicrypt|image-copy|zot|oras|builders]...
 # Go's cache makes later runs quick. PKCS#11 and the copy tool's cache of blobs need a C compiler.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -32,10 +32,19 @@ oras() {
   CGO_ENABLED=0 go build -o "$out/oras" oras.land/oras/cmd/oras
 }
 
+# More programs that make images; ko takes minutes. Only by name: OCICRYPT_BUILDERS=DIRECTORY uses them.
+builders() {
+  (oras)
+  export GOBIN="$out" CGO_ENABLED=0
+  go install github.com/google/go-containerregistry/cmd/crane@v0.20.6
+  go install github.com/regclient/regclient/cmd/regctl@v0.9.2
+  go install github.com/google/ko@v0.18.0
+}
+
 [ $# -gt 0 ] || set -- ocicrypt image-copy zot oras
 for peer; do
   case $peer in
-    ocicrypt | image-copy | zot | oras) "$peer" ;;
+    ocicrypt | image-copy | zot | oras | builders) ("$peer") ;;
     *) echo "$0: no peer is called $peer" >&2 && exit 2 ;;
   esac
 done
