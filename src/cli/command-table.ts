@@ -125,7 +125,7 @@ export const COMMAND_TABLE: Readonly<Record<CommandName, CommandForm>> = {
       "also shows which key opens which layer, and why the other keys do not.",
     options: ["recipient", ...KEYS, "config", "verify-signature", "require-digest", ...MANY],
     texts: {
-      recipient: "name this public key file in the output where its key is a recipient",
+      recipient: "show the name of this public key file next to its recipient",
       key: "a private key to try",
     },
     isReading: true,
@@ -139,7 +139,7 @@ export const COMMAND_TABLE: Readonly<Record<CommandName, CommandForm>> = {
     summary: "list the recipients of an image",
     description: "Lists the recipients of each layer, with the ids that `--recipient-id` takes.",
     options: ["recipient", ...SELECT, ...MANY],
-    texts: { recipient: "name this public key file in the output where its key is a recipient" },
+    texts: { recipient: "show the name of this public key file next to its recipient" },
     isReading: true,
     examples: [
       "ocicrypt recipients list oci:app-enc:latest",

@@ -121,8 +121,8 @@ export const OPTIONS: Readonly<Record<OptionName, OptionForm>> = {
   compat: {
     ...{ ...one, value: "go|coco", what: "a profile", example: "go", see: "encrypt" },
     text:
-      "reject what a group of readers cannot decrypt: `go` (the default) means skopeo, " +
-      "buildah, podman, containerd and CRI-O, `coco` for confidential containers",
+      "reject anything that a group of readers cannot decrypt: `go` (the default) means skopeo, " +
+      "buildah, podman, containerd and CRI-O; `coco` means confidential containers",
     completes: ["go", "coco"],
   },
   layer: {
@@ -230,14 +230,14 @@ export const OPTIONS: Readonly<Record<OptionName, OptionForm>> = {
   "chunk-size": {
     ...{ ...one, value: "SIZE", what: "a size", example: "5MiB" },
     text:
-      "upload blobs to a registry in requests of this size (such as 5MiB); without it, each blob " +
-      "is one request",
+      "upload blobs to a registry in requests of this size, such as 5MiB; the default is one " +
+      "request for each blob",
   },
   "keep-referrers": {
     ...flag,
     text:
-      "copy signatures, attestations and SBOMs beside the destination; they stay about the digests " +
-      "that they were made for",
+      "also copy signatures, attestations and SBOMs to the destination; they still refer to the " +
+      "digests that they were made for",
   },
   digestfile: {
     ...{ ...one, ...FILE, example: "digest.txt" },
@@ -254,8 +254,8 @@ export const OPTIONS: Readonly<Record<OptionName, OptionForm>> = {
   shard: {
     ...{ ...one, value: "I/N", what: "a shard", example: "0/4", see: "many-images" },
     text:
-      "of many images, process only shard I of N, counted from 0; in an Indexed Job of " +
-      "Kubernetes, the default is the Job's index and number of completions",
+      "process only part I of N of many images, counted from 0; in a Kubernetes Indexed Job, the " +
+      "default is the Job's index and number of completions",
   },
   "artifact-type": {
     ...{ ...one, value: "TYPE", what: "a media type", example: "application/vnd.example.model" },

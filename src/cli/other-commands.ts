@@ -31,13 +31,13 @@ export const OTHER_COMMANDS: Readonly<
     usage: "--username <name>",
     summary: "store the credentials for a registry",
     description:
-      "Stores a user name and a password for a registry, once the registry has accepted them, " +
-      "where docker, podman and skopeo find them too: in the credential helper that is configured, " +
-      "or in the file of `--authfile` or `REGISTRY_AUTH_FILE`, or else in Docker's `config.json`.",
+      "Checks a user name and a password with a registry, and stores them where docker, podman and " +
+      "skopeo also find them: in the credential helper that is configured, in the file of " +
+      "`--authfile` or `REGISTRY_AUTH_FILE`, or else in Docker's `config.json`.",
     options: ["username", "password-stdin"],
     texts: { authfile: "store the credentials in this file" },
     needs: [
-      { options: ["username"], what: "a user name", hint: "name one, such as --username alice" },
+      { options: ["username"], what: "a user name", hint: "name a user, such as --username alice" },
     ],
     isReading: true,
     examples: [
@@ -50,7 +50,7 @@ export const OTHER_COMMANDS: Readonly<
     summary: "remove the credentials for a registry",
     description:
       "Removes the credentials for a registry from the files and credential helpers that `ocicrypt` " +
-      "reads. Entries for single repositories stay.",
+      "reads. Entries for single repositories are kept.",
     options: [],
     texts: { authfile: "remove the credentials from this file only" },
     isReading: true,
@@ -62,8 +62,8 @@ export const OTHER_COMMANDS: Readonly<
     summary: "show which tags of repositories are encrypted, and for whom",
     description:
       "Shows for each tag and platform whether its layers are encrypted, for whom, which keys open " +
-      "them, and which still name a recipient of `-r`. A repository or layout without a tag means " +
-      "all its images. Reads manifests only.",
+      "them, and whether they still name a recipient of `-r`. A repository or layout without a tag " +
+      "means all its images. Reads only manifests.",
     options: ["recipient", "recipient-id", ...KEYS, "csv", "jobs", "shard"],
     texts: {
       recipient: "report the images that still name the recipient of this public key file",
