@@ -81,7 +81,7 @@ export const OTHER_COMMANDS: Readonly<
     usage: "-r <recipient>...",
     summary: "encrypt files into an artifact",
     description:
-      "Encrypts files into an OCI artifact, one blob for each file, as `oras push` makes it. Names " +
+      "Encrypts files into an OCI artifact with one blob for each file, like `oras push`. The names " +
       "and sizes of the files stay readable.",
     options: [
       "recipient",
@@ -96,7 +96,7 @@ export const OTHER_COMMANDS: Readonly<
       {
         options: ["recipient", "encryption-key"],
         what: "a recipient",
-        hint: "name one with -r, such as -r jwe:public.pem",
+        hint: "name a recipient with -r, such as -r jwe:public.pem",
       },
     ],
     examples: [
@@ -112,7 +112,7 @@ export const OTHER_COMMANDS: Readonly<
       "verified, and no existing file is replaced.",
     options: [...KEYS, "output", "verify-signature", "require-digest"],
     texts: { key: "a private key that opens the files" },
-    needs: [{ options: KEYS, what: "a key", hint: "name one with -k, such as -k private.pem" }],
+    needs: [{ options: KEYS, what: "a key", hint: "name a key with -k, such as -k private.pem" }],
     isReading: true,
     examples: ["ocicrypt pull docker://registry.example/model:1 -k private.pem -o model"],
   },
