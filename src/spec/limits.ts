@@ -87,6 +87,15 @@ export const MAX_PKCS12_ITERATIONS = 1_000_000;
 /** The most memory for scrypt, in bytes (128 times N times r). OpenSSL's keys need 16 MiB. */
 export const MAX_SCRYPT_MEMORY: number = 256 * 1024 * 1024;
 
+/**
+ * The most work of Argon2 for an OpenPGP key, in KiB of memory times passes, about two seconds.
+ * RFC 9106 section 4 recommends three passes over 64 MiB where memory is scarce.
+ */
+export const MAX_ARGON2_WORK: number = 1024 * 1024;
+
+/** The most memory of Argon2, as an exponent of two in KiB: 256 MiB, as for scrypt. */
+export const MAX_ARGON2_MEMORY_EXPONENT = 18;
+
 /** The most rounds of bcrypt for an OpenSSH key. ssh-keygen uses 24, and 16 before version 9.9. */
 export const MAX_BCRYPT_ROUNDS = 256;
 

@@ -11,6 +11,7 @@ import {
   type OpenPgp,
 } from "./openpgp.js";
 import { readKeyRing, type PgpKeyInput, type TransferableKey } from "./key-ring.js";
+import { MAX_ARGON2_MEMORY_EXPONENT, MAX_ARGON2_WORK } from "../../spec/limits.js";
 import { parseMessage, type PgpMessage, type SessionKeyPacket } from "./message.js";
 
 export interface PgpRecipientOptions {
@@ -243,6 +244,7 @@ async function unlockPacket(
   if (password === undefined) {
     throw new OcicryptError("PASSWORD_MISSING", `${what} is locked and needs a password`);
   }
+  requireBearable(packet, what);
   try {
     await packet.decrypt(password);
   } catch (error) {
@@ -251,4 +253,17 @@ async function unlockPacket(
     }
     throw keyError(error, what);
   }
+}
+
+/**
+ * OpenPGP.js derives keys by Argon2 (RFC 9580 section 3.7.1.4) at once, with up to 255 passes over
+ * gigabytes.
+ */
+function requireBearable(packet: SecretPacket, what: string): void {
+  const { s2k } = packet as { s2k?: { type?: string; t?: number; encodedM?: number } | null };
+  if (s2k?.type !== "argon2") return;
+  const { t: passes = Infinity, encodedM: exponent = Infinity } = s2k;
+  if (exponent <= MAX_ARGON2_MEMORY_EXPONENT && passes * 2 ** exponent <= MAX_ARGON2_WORK) return;
+  const message = `${what} is locked with more passes or memory of Argon2 than are allowed`;
+  throw new OcicryptError("KEY_UNSUPPORTED", message);
 }

@@ -305,6 +305,37 @@ suite("passwords", () => {
     }
   });
 
+  it("is not derived by Argon2 with too many passes or too much memory", async () => {
+    const password = "secret";
+    const { enums } = openpgp;
+    const { privateKey, publicKey } = await openpgp.generateKey({
+      userIDs: { email: "argon@example.org" },
+      passphrase: password,
+      format: "binary",
+      date: new Date(Date.now() - 60_000),
+      config: {
+        aeadProtect: true,
+        s2kType: enums.s2k.argon2,
+        s2kArgon2Params: { passes: 1, parallelism: 1, memoryExponent: 10 },
+      },
+    });
+    const recipient = pgp.recipient("argon@example.org", { keyRing: publicKey });
+    const wrapped = await recipient.wrap(Buffer.from(SECRET));
+    expect(text(await pgp.key(privateKey, { password }).unwrap(wrapped))).toBe(SECRET);
+    for (const [passes, exponent] of [[255, 16], [1, 19], [1, 30]] as const) {
+      const costly = Buffer.from(privateKey);
+      // RFC 9580 section 3.7.1.4: 4, a salt of 16 bytes, passes, parallelism, memory.
+      for (let at = 0; at + 20 <= costly.length; at++) {
+        const isSpecifier = [[0, 4], [17, 1], [18, 1], [19, 10]].every(([i, byte]) => costly[at + i!] === byte);
+        if (isSpecifier) costly.set([passes, 1, exponent], at + 17);
+      }
+      const start = process.cpuUsage();
+      const unwrapping = pgp.key(costly, { password }).unwrap(wrapped);
+      expect(await codeOf(() => unwrapping)).toBe("KEY_UNSUPPORTED");
+      expect(process.cpuUsage(start).user / 1000).toBeLessThan(1500);
+    }
+  }); // prettier-ignore
+
   it("bytes that are not UTF-8 are rejected", () => {
     expect(() => pgp.key(locked, { password: Uint8Array.of(0xff) })).toThrow(TypeError);
   });
