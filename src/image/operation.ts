@@ -6,7 +6,7 @@ import {
 } from "../spec/descriptor.js";
 import type { ImageDestination, ImageSource } from "../store/types.js";
 import { isSameImage, type ImageProgress } from "./engine/copy-blobs.js";
-import { findReferrers } from "./features/stale-referrers.js";
+import { findCurrentReferrers, findReferrers } from "./features/stale-referrers.js";
 import type { RewrittenImage } from "./manifests/rewrite.js";
 import type { ImageTree } from "./manifests/tree.js";
 import { formatPlatform, type SelectedLayer } from "./manifests/select-layers.js";
@@ -50,7 +50,8 @@ export async function writeImage<Report extends object>(
     if (rewritten === undefined) {
       signal?.throwIfAborted();
       await destination.discard();
-      return { image: tree.root.descriptor, ...report, warnings: [...warnings] };
+      const referrers = await findCurrentReferrers(source, tree, signal);
+      return { image: tree.root.descriptor, ...report, warnings: [...warnings, ...referrers] };
     }
     const { image, former } = rewritten;
     const referrers = await findReferrers(source, tree, former, signal);

@@ -44,10 +44,10 @@ function small(count: number): Layer[] {
   return Array.from({ length: count }, (_, i) => layerOf(content(i), { mediaType: TAR }));
 }
 
-describe("an image of 10,000 different layers", () => {
-  const COUNT = 10_000;
-  const layers = [0, { from: 4000, to: 4098 }, -1];
-  const places = [0, ...Array.from({ length: 99 }, (_, i) => 4000 + i), 9999];
+describe("an image of 4,900 different layers", () => {
+  const COUNT = 4900;
+  const layers = [0, { from: 2000, to: 2098 }, -1];
+  const places = [0, ...Array.from({ length: 99 }, (_, i) => 2000 + i), 4899];
   let path: string;
   let image: Entry;
   let secret: EncryptImageResult;

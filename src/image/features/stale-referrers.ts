@@ -52,7 +52,32 @@ export async function findReferrers(
       `${digest} of the unknown type ${shown(mediaType)} is kept, but blobs that it names may be missing`,
     );
   }
-  return found.size === 0 ? warnings : [describe([...found]), ...warnings];
+  return found.size === 0 ? warnings : [describe([...found], "former digest"), ...warnings];
+}
+
+/**
+ * Says which artifacts still refer to an image that an edit left as it was, so that nobody signs it
+ * again. This never fails.
+ */
+export async function findCurrentReferrers(
+  source: ImageSource,
+  tree: ImageTree,
+  signal: AbortSignal | undefined,
+): Promise<string[]> {
+  const { digest } = tree.root.descriptor;
+  try {
+    const found = new Map<string, unknown>(artifactsIn(tree, new Set([digest])));
+    for (const [name, type] of await tagsOf(source, digest, signal)) found.set(name, type);
+    for (const referrer of (await source.referrers?.(digest, { signal })) ?? []) {
+      found.set(referrer.digest, referrer.artifactType);
+    }
+    if (found.size === 0) return [];
+    return [`nothing changed, and ${describe([...found], "digest")}`];
+  } catch (error) {
+    signal?.throwIfAborted();
+    if (!isOcicryptError(error)) throw error;
+    return [];
+  }
 }
 
 /** The names under which cosign and ko store artifacts for a digest: `sha256-HEX.sig`. */
@@ -88,11 +113,11 @@ function artifactsIn(tree: ImageTree, former: ReadonlySet<string>): Artifact[] {
   });
 }
 
-function describe(artifacts: readonly Artifact[]): string {
+function describe(artifacts: readonly Artifact[], what: "digest" | "former digest"): string {
   const refer = artifacts.length === 1 ? "1 artifact refers" : `${String(artifacts.length)} artifacts refer`; // prettier-ignore
   const names = artifacts
     .slice(0, MAX_SHOWN)
     .map(([digest, type]) => (typeof type !== "string" ? digest : `${digest} (${shown(type)})`));
   const rest = artifacts.length > MAX_SHOWN ? ", …" : "";
-  return `${refer} to the image's former digest: ${names.join(", ")}${rest}`;
+  return `${refer} to the image's ${what}: ${names.join(", ")}${rest}`;
 }

@@ -1,3 +1,4 @@
+import { generateKeyPairSync } from "node:crypto";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
@@ -6,6 +7,7 @@ import { decryptImage } from "../../../src/image/decrypt.js";
 import { encryptImage } from "../../../src/image/encrypt.js";
 import { addImageRecipients } from "../../../src/image/recipients.js";
 import { rotateImage } from "../../../src/image/rotate.js";
+import { jwe } from "../../../src/keywrap/jwe/index.js";
 import type { Descriptor } from "../../../src/spec/descriptor.js";
 import { archiveDestination } from "../../../src/store/archive/destination.js";
 import { archiveSource } from "../../../src/store/archive/source.js";
@@ -85,6 +87,25 @@ describe("artifacts that refer to an image", () => {
     expect(rotated.warnings).toEqual([warning]);
     const decrypted = await decryptImage(source, await to(), { keys });
     expect(decrypted.warnings).toEqual([warning]);
+  });
+
+  it("are still the image's own when its recipients are there already", async () => {
+    const path = directory();
+    await layoutOf(path, [await layer("a")]);
+    const { publicKey, privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+    const options = { recipients: [jwe.recipient(publicKey)], keys: [jwe.key(privateKey)] };
+    const encryption = await encryptImage(layoutSource({ path }), await to(path), options);
+    const { digest } = encryption.image;
+    const { source } = knowing(path, { [digest]: [artifact("s")] });
+    const same = await addImageRecipients(source, await to(path), options);
+    expect(same.image.digest).toBe(digest);
+    expect(same.warnings).toEqual([
+      `nothing changed, and 1 artifact refers to the image's digest: ${digestOf("s")} ("${SIGNATURE}")`,
+    ]);
+    const denied = new OcicryptError("REGISTRY_DENIED", "no");
+    const failing = { ...source, referrers: () => Promise.reject(denied) };
+    const unknown = await addImageRecipients(failing, await to(path), options);
+    expect(unknown.warnings).toEqual([]);
   });
 
   it("are reported when recipients change", async () => {
