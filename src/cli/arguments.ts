@@ -4,10 +4,9 @@ import type { Profile } from "../keywrap/compat.js";
 import type { PasswordCredentials } from "../registry/index.js";
 import { COMMAND_TABLE, COMMANDS, type CommandName, type HelpTopic } from "./command-table.js";
 import { closest, UsageError } from "./errors.js";
-import { foreignHint } from "./foreign-options.js";
-import { argumentOf } from "./help.js";
 import {
   byteCount,
+  foreignHint,
   jobCount,
   joinNegativeNumbers,
   layerRanges,
@@ -16,9 +15,10 @@ import {
   requireDigest,
   requireProfile,
   requireUsable,
-  shardOf,
   type Shard,
+  shardOf,
 } from "./option-values.js";
+import { argumentOf } from "./help.js";
 import { aliasesOf, EVERYWHERE, OPTIONS, type OptionName } from "./options.js";
 import { withoutSecrets } from "./text.js";
 

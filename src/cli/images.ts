@@ -8,10 +8,9 @@ import {
   type ImageDestination,
   type ImageSource,
 } from "../store/index.js";
-import { readKeyFile, readStdin } from "./key-file.js";
-import { isPem, mayBeKey } from "./text.js";
+import { readKeyFile, readStdin } from "./passwords.js";
+import { isPem, mayBeKey, printable } from "./text.js";
 import { writeAbove } from "./progress.js";
-import { printable } from "./text.js";
 import { UsageError } from "./errors.js";
 
 export interface ImageOptions {

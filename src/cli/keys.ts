@@ -8,8 +8,7 @@ import {
 import { isOcicryptError } from "../errors.js";
 import type { Key } from "../keywrap/types.js";
 import { debug } from "./progress.js";
-import { readKeyFile } from "./key-file.js";
-import { askPassword, canAsk, readPassword } from "./passwords.js";
+import { askPassword, canAsk, readKeyFile, readPassword } from "./passwords.js";
 import { splitProvider } from "./recipients.js";
 import { UsageError } from "./errors.js";
 

@@ -3,8 +3,7 @@ import type { CommandLine } from "./arguments.js";
 import type { CommandResult, Prepare } from "./command.js";
 import { UsageError } from "./errors.js";
 import { registryOptions } from "./images.js";
-import { readStdin } from "./key-file.js";
-import { askPassword } from "./passwords.js";
+import { askPassword, readStdin } from "./passwords.js";
 
 /** These commands have neither keys nor recipients to prepare. */
 export const login: Prepare = (line, signal) =>

@@ -5,7 +5,7 @@ import { COMMAND_TABLE, type CommandName } from "./command-table.js";
 import type { Prepared } from "./command.js";
 import { describeFailure, STATUS, UsageError } from "./errors.js";
 import { imagesIn, listImages, placeName } from "./images.js";
-import { readStdin } from "./key-file.js";
+import { readStdin } from "./passwords.js";
 import type { Shard } from "./option-values.js";
 import { note } from "./progress.js";
 import { jsonText, plural, withoutSecrets } from "./text.js";

@@ -4,7 +4,7 @@ import type { KeyFileForm } from "../keywrap/key-files/index.js";
 import type { Key, Recipient } from "../keywrap/types.js";
 import type { RecipientSelector } from "../layer/recipients.js";
 import { UsageError } from "./errors.js";
-import { readKeyFile } from "./key-file.js";
+import { readKeyFile } from "./passwords.js";
 import { isContent, isPem, looksEncoded, mayBeKey, withoutSecrets } from "./text.js";
 
 export interface RecipientOptions {

@@ -12,9 +12,9 @@ export {
   type StoredCredentialsOptions,
 } from "./login.js";
 export { parseRegistryReference } from "./reference.js";
-export { listReferrers } from "./referrers.js";
+export { listReferrers } from "./lists.js";
 export { registrySource } from "./source.js";
-export { listTags } from "./tags.js";
+export { listTags } from "./lists.js";
 
 export type { RegistryRetry } from "./backoff.js";
 export type { CredentialRequest, CredentialSource } from "./credentials.js";
@@ -22,6 +22,6 @@ export type { Credentials, PasswordCredentials, TokenCredentials } from "./crede
 export type { RegistryDestination } from "./destination.js";
 export type { RegistryDestinationOptions, RegistryOptions } from "./options.js";
 export type { RegistryReference } from "./reference.js";
-export type { ReferrersOptions } from "./referrers.js";
-export type { TagsOptions } from "./tags.js";
+export type { ReferrersOptions } from "./lists.js";
+export type { TagsOptions } from "./lists.js";
 export type { Fetch, FetchInit, FetchResponse } from "./transport.js";

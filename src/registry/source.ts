@@ -6,7 +6,7 @@ import { downloadBlob } from "./blob.js";
 import { registryClient } from "./client.js";
 import { getManifest, type StoredManifest } from "./manifest.js";
 import type { RegistryOptions } from "./options.js";
-import { readReferrers } from "./referrers.js";
+import { readReferrers } from "./lists.js";
 import { placeOf, showReference, type RegistryReference } from "./reference.js";
 
 /**
