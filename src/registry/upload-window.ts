@@ -1,3 +1,7 @@
+import type { RegistryRequest } from "./client.js";
+import { invalidAnswer } from "./failure.js";
+import type { Answer } from "./transport.js";
+
 /** The last part of a stream of content, which is kept so that it can be sent again. */
 export interface UploadWindow {
   /** The offset of the first byte that is kept. */
@@ -143,4 +147,24 @@ export function shapeFor(host: string, usual: Shape): Shape {
 export function rememberShape(host: string, shape: Shape): void {
   if (shapes.size >= MAX_SHAPES) shapes.clear();
   shapes.set(host, shape);
+}
+
+/**
+ * Returns the number of bytes that a registry reports, of those up to `end`.
+ *
+ * @throws {@link OcicryptError} `REGISTRY_INVALID_RESPONSE`
+ */
+export function receivedBytes(
+  request: RegistryRequest,
+  answer: Answer,
+  end: number,
+): number | undefined {
+  const range = answer.headers.get("range");
+  if (range === null) return undefined;
+  const last = /^(?:bytes=)?0-(\d{1,16})$/.exec(range)?.[1];
+  const received = Number(last) + 1;
+  if (last === undefined || received > end) {
+    throw invalidAnswer(request, "it has bytes that were not sent");
+  }
+  return received;
 }

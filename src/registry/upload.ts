@@ -5,7 +5,13 @@ import { isSuccess, type RegistryClient, type RegistryRequest } from "./client.j
 import { isBlob } from "./blob.js";
 import type { Answer } from "./transport.js";
 import { failure, invalidAnswer, isTransient } from "./failure.js";
-import { rememberShape, shapeFor, uploadWindow, type UploadWindow } from "./upload-window.js";
+import {
+  receivedBytes,
+  rememberShape,
+  shapeFor,
+  uploadWindow,
+  type UploadWindow,
+} from "./upload-window.js";
 
 export interface UploadOptions {
   /** The registry's host and port. */
@@ -52,6 +58,7 @@ export async function openUpload(
 ): Promise<Upload> {
   const shape = shapeFor(host, chunkSize === undefined ? "stream" : "chunks");
   const isStream = shape === "stream";
+  const patience = new AbortController();
   const { minimum, ...first } = await start();
   let { location } = first;
   let window: UploadWindow | undefined;
@@ -59,18 +66,24 @@ export async function openUpload(
   let confirmed = 0;
   let hasResumed = false;
   let sending: Promise<unknown> = Promise.resolve();
-  const patience = new AbortController();
 
   async function start(): Promise<{ location: URL; minimum: number }> {
     const url = await client.url("blobs/uploads/");
-    const request: RegistryRequest = { method: "POST", url, scopes, signal };
-    const answer = await client.request(request);
+    const request: RegistryRequest = { method: "POST", url, scopes, signal: patience.signal };
+    const opening = client.request(request);
+    const answer = await abortable(opening, signal).catch(async (error: unknown) => {
+      // The registry may have opened an upload, which nobody else would cancel.
+      await abortable(opening, AbortSignal.timeout(CANCEL_PATIENCE))
+        .then((late) => drop(placeOf(request, late.headers.get("location"))))
+        .catch(() => undefined);
+      patience.abort(error);
+      throw error;
+    });
     if (!isSuccess(answer.status)) throw failure(request, answer);
     const next = placeOf(request, answer.headers.get("location"));
     const minimumText = answer.headers.get("oci-chunk-min-length") ?? "0";
     const minimum = /^\d{1,15}$/.test(minimumText) ? Number(minimumText) : NaN;
-    if (!(minimum <= MAX_CHUNK_SIZE))
-      throw invalidAnswer(request, "it asks for chunks that are too large");
+    if (!(minimum <= MAX_CHUNK_SIZE)) throw invalidAnswer(request, "it asks for too large chunks");
     return { location: next, minimum };
   }
 
@@ -209,10 +222,10 @@ export async function openUpload(
     return (confirmed = 0);
   }
 
-  async function drop(): Promise<void> {
+  async function drop(url = location): Promise<void> {
     try {
       const timeout = Math.min(client.timeout, CANCEL_TIMEOUT);
-      await client.requestOnce({ method: "DELETE", url: location, scopes, timeout });
+      await client.requestOnce({ method: "DELETE", url, scopes, timeout });
     } catch {
       // Registries remove abandoned uploads themselves.
     }
@@ -277,20 +290,4 @@ export async function openUpload(
 function lost(why: string, cause?: OcicryptError): OcicryptError {
   const message = `the registry cannot continue an upload: ${why}`;
   return new OcicryptError("REGISTRY_UPLOAD_LOST", message, { cause });
-}
-
-/**
- * Returns the number of bytes that a registry reports, of those up to `end`.
- *
- * @throws {@link OcicryptError} `REGISTRY_INVALID_RESPONSE`
- */
-function receivedBytes(request: RegistryRequest, answer: Answer, end: number): number | undefined {
-  const range = answer.headers.get("range");
-  if (range === null) return undefined;
-  const last = /^(?:bytes=)?0-(\d{1,16})$/.exec(range)?.[1];
-  const received = Number(last) + 1;
-  if (last === undefined || received > end) {
-    throw invalidAnswer(request, "it has bytes that were not sent");
-  }
-  return received;
 }
