@@ -92,11 +92,9 @@ async function encrypt(line: CommandLine, signal: AbortSignal): Promise<Prepared
         if (there !== undefined) return unchanged(source, destination, there);
       }
       const to = await openDestination(destination, source, line, signal);
-      if (line.keepReferrers) requireBeside(to);
-      const result = await withProgress(line, (onProgress) =>
+      const { result, kept } = await writeBeside(line, from, to, destination, (onProgress) =>
         encryptImage(from, to, { ...options, onProgress }),
       );
-      const kept = line.keepReferrers ? await keepReferrers(line, from, to, destination) : {};
       return {
         text: renderEncrypted(result, shownImage(destination)) + renderKept(kept),
         json: { source, destination, ...result, warnings: [...warnings, ...result.warnings], ...kept }, // prettier-ignore
@@ -112,21 +110,25 @@ async function requireTrustFirst(line: CommandLine, signal: AbortSignal): Promis
   if (!isMany(line)) await requireTrust(line.images[0] ?? "", line, signal);
 }
 
-function requireBeside(destination: ImageDestination): void {
-  if (destination.beside !== undefined) return;
-  const hint = "write to a registry (docker://…) or to a layout directory (oci:…)";
-  throw new UsageError("--keep-referrers cannot copy artifacts into an archive", hint);
-}
-
-/** Copies what belongs to the image before and after; that of a decrypted image is valid again. */
-async function keepReferrers(
+/**
+ * Runs an operation with its progress. With `--keep-referrers`, then copies what belongs to the image
+ * before and after; that of a decrypted image is valid again.
+ */
+async function writeBeside<Result>(
   line: CommandLine,
   from: ImageSource,
   to: ImageDestination,
   destination: string,
-): Promise<{ referrers: string[] }> {
+  operation: (onProgress: OnProgress) => Promise<Result>,
+): Promise<{ result: Result; kept: { referrers?: string[] } }> {
+  if (line.keepReferrers && to.beside === undefined) {
+    const hint = "write to a registry (docker://…) or to a layout directory (oci:…)";
+    throw new UsageError("--keep-referrers cannot copy artifacts into an archive", hint);
+  }
+  const result = await withProgress(line, operation);
+  if (!line.keepReferrers) return { result, kept: {} };
   const after = await openSource(destination, line);
-  return { referrers: await copyReferrers(from, to, [from, after]) };
+  return { result, kept: { referrers: await copyReferrers(from, to, [from, after]) } };
 }
 
 async function decrypt(line: CommandLine, signal: AbortSignal): Promise<Prepared> {
@@ -140,11 +142,9 @@ async function decrypt(line: CommandLine, signal: AbortSignal): Promise<Prepared
     async run([source = "", destination = ""]) {
       const from = await openTrusted(source, line);
       const to = await openDestination(destination, source, line, signal);
-      if (line.keepReferrers) requireBeside(to);
-      const result = await withProgress(line, (onProgress) =>
+      const { result, kept } = await writeBeside(line, from, to, destination, (onProgress) =>
         decryptImage(from, to, { ...options, onProgress }),
       );
-      const kept = line.keepReferrers ? await keepReferrers(line, from, to, destination) : {};
       return {
         text: renderDecrypted(result, shownImage(destination)) + renderKept(kept),
         json: { source, destination, ...result, ...kept },
