@@ -1,4 +1,5 @@
-import { createDecipheriv, createPrivateKey, createPublicKey, type KeyObject } from "node:crypto";
+import { createDecipheriv, createPrivateKey, createPublicKey, getCipherInfo } from "node:crypto";
+import type { KeyObject } from "node:crypto";
 import { OcicryptError } from "../errors.js";
 import { MAX_BCRYPT_ROUNDS, MAX_KEYS_PER_FILE } from "../spec/limits.js";
 import { requireSoundPrivateKey, tooManyKeys, unrecognized } from "./asymmetric-key.js";
@@ -90,23 +91,17 @@ export interface OpenSshPrivateKey {
   read(): KeyObject;
 }
 
-interface SshCipher {
-  name: string;
-  keySize: number;
-  ivSize: number;
-  isAead?: boolean;
-}
-
-const CIPHERS: ReadonlyMap<string, SshCipher> = /* @__PURE__ */ new Map<string, SshCipher>([
-  ["aes128-ctr", { name: "aes-128-ctr", keySize: 16, ivSize: 16 }],
-  ["aes192-ctr", { name: "aes-192-ctr", keySize: 24, ivSize: 16 }],
-  ["aes256-ctr", { name: "aes-256-ctr", keySize: 32, ivSize: 16 }],
-  ["aes128-cbc", { name: "aes-128-cbc", keySize: 16, ivSize: 16 }],
-  ["aes192-cbc", { name: "aes-192-cbc", keySize: 24, ivSize: 16 }],
-  ["aes256-cbc", { name: "aes-256-cbc", keySize: 32, ivSize: 16 }],
-  ["3des-cbc", { name: "des-ede3-cbc", keySize: 24, ivSize: 8 }],
-  ["aes128-gcm@openssh.com", { name: "aes-128-gcm", keySize: 16, ivSize: 12, isAead: true }],
-  ["aes256-gcm@openssh.com", { name: "aes-256-gcm", keySize: 32, ivSize: 12, isAead: true }],
+/** OpenSSH's names of ciphers, and OpenSSL's; PROTOCOL.key and cipher.c of OpenSSH. */
+const CIPHERS: ReadonlyMap<string, string> = /* @__PURE__ */ new Map([
+  ["aes128-ctr", "aes-128-ctr"],
+  ["aes192-ctr", "aes-192-ctr"],
+  ["aes256-ctr", "aes-256-ctr"],
+  ["aes128-cbc", "aes-128-cbc"],
+  ["aes192-cbc", "aes-192-cbc"],
+  ["aes256-cbc", "aes-256-cbc"],
+  ["3des-cbc", "des-ede3-cbc"],
+  ["aes128-gcm@openssh.com", "aes-128-gcm"],
+  ["aes256-gcm@openssh.com", "aes-256-gcm"],
 ]);
 
 const MAGIC = "openssh-key-v1\0";
@@ -126,16 +121,19 @@ export function parseOpenSshPrivateKey(bytes: Buffer): OpenSshPrivateKey {
     async open(password, signal) {
       if (!isEncrypted) return parseSecret(secret, damaged);
       const { salt, rounds } = readKdf(kdf, options);
-      const known = CIPHERS.get(cipher);
-      if (known === undefined) {
+      const name = CIPHERS.get(cipher);
+      const known = name === undefined ? undefined : getCipherInfo(name);
+      if (name === undefined || known?.ivLength === undefined) {
         const how = "give a copy another cipher with ssh-keygen -p -Z aes256-ctr -f COPY";
         throw unsupported(`it is encrypted with ${cipher.slice(0, 40)}; ${how}`);
       }
       const { deriveBcrypt } = await import("./bcrypt.js");
-      const size = known.keySize + known.ivSize;
+      const { keyLength } = known;
+      const size = keyLength + known.ivLength;
       const derived = await deriveBcrypt({ password, salt, rounds, size }, signal);
       try {
-        const plaintext = decrypt(known, derived, secret, tag);
+        const [key, iv] = [derived.subarray(0, keyLength), derived.subarray(keyLength)];
+        const plaintext = decrypt({ name, key, iv }, secret, tag);
         try {
           return parseSecret(plaintext, wrongPassword);
         } finally {
@@ -178,11 +176,15 @@ function readKdf(kdf: string, options: Buffer): { salt: Buffer; rounds: number }
   throw unsupported(`its password is derived with more than ${String(MAX_BCRYPT_ROUNDS)} rounds`);
 }
 
-function decrypt(cipher: SshCipher, derived: Buffer, secret: Buffer, tag: Buffer): Buffer {
-  const { name, keySize, isAead } = cipher;
-  const [key, iv] = [derived.subarray(0, keySize), derived.subarray(keySize)];
+interface Cipher {
+  name: string;
+  key: Buffer;
+  iv: Buffer;
+}
+
+function decrypt({ name, key, iv }: Cipher, secret: Buffer, tag: Buffer): Buffer {
   try {
-    if (isAead !== true) {
+    if (!name.endsWith("gcm")) {
       const decipher = createDecipheriv(name, key, iv).setAutoPadding(false);
       const plaintext = decipher.update(secret);
       decipher.final();
