@@ -102,7 +102,6 @@ function decode(document: Uint8Array | string, { refuse, maxSize }: JsonOptions)
 }
 
 const NUMBER = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y;
-// eslint-disable-next-line no-control-regex -- JSON forbids them in strings
 const NEEDS_PARSER = /[\\\u0000-\u001f\ud800-\udfff]/;
 const [SPACE, TAB, LINE_FEED, RETURN] = [0x20, 0x09, 0x0a, 0x0d];
 const [QUOTE, COMMA, COLON, OPEN_ARRAY, CLOSE_ARRAY] = [0x22, 0x2c, 0x3a, 0x5b, 0x5d];

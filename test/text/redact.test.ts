@@ -105,6 +105,14 @@ describe("redact", () => {
   });
 });
 
+it("keeps a digest that begins like the one in the private options", () => {
+  const digest = `sha256:f00d${"1".repeat(60)}`;
+  const other = `sha256:f00e${"2".repeat(60)}`;
+  const options = Buffer.from(JSON.stringify({ symkey: symkey.toString("base64"), digest }));
+  expect(redact(`no layer ${other}`, [options])).toBe(`no layer ${other}`);
+  expect(redact(`no layer ${digest}`, [options])).not.toContain(digest);
+});
+
 describe("redactOpaque", () => {
   it.each([symkey.toString("base64"), symkey.toString("hex"), urlSafe(privateOptions)])(
     "removes %s",
