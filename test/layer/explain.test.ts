@@ -5,6 +5,7 @@ import { explainKey, listRecipients } from "../../src/layer/explain.js";
 import { deepFreeze } from "../support/freeze.js";
 import { base64, ENC, foreignKey, openKey, rightPrivateOptions, TAR } from "../support/layers.js";
 import { encryptedDescriptor, jweVector, vectorFile } from "../support/vectors.js";
+import { wipedSizes } from "../support/wipes.js";
 
 const RIGHT = base64(JSON.stringify(rightPrivateOptions));
 
@@ -170,4 +171,10 @@ describe("explainKey", () => {
       signal.reason,
     );
   });
+});
+
+it("wipes the secret of a layer that a key opens, and the key in it", async () => {
+  const secret = Buffer.from(JSON.stringify(rightPrivateOptions)).byteLength;
+  const sizes = await wipedSizes(() => explainKey(withLists({ test: RIGHT }), { key: openKey() }));
+  expect(sizes).toEqual(expect.arrayContaining([32, 16, secret]));
 });
