@@ -1,5 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { pkcs7 } from "../../../src/keywrap/pkcs7/index.js";
+import { expectCode } from "../../support/codes.js";
+import { wipedSizes } from "../../support/wipes.js";
 import { readFixture, readKey } from "./files.js";
 
 const privateKey = readKey("rsa2048.pkcs8.pem");
@@ -125,5 +127,25 @@ describe("explain", () => {
     const reason = key.explain!(wrapped);
     expect(reason).toContain("key identifier d1daf2a2e62a3be170233d7df83f38ef05a7a31a");
     expect(reason).toContain("RSA-4096");
+  });
+});
+
+describe("a private key wipes", () => {
+  const key = pkcs7.key(privateKey, { certificate });
+  const SIZE = readFixture("private-options.txt").byteLength;
+
+  it("the content key of a message that it opens", async () => {
+    const sizes = await wipedSizes(() => key.unwrap(readFixture("aes-256-gcm.cms")));
+    expect(sizes).toContain(32);
+  });
+
+  it.each([
+    { name: "aes-256-gcm.cms", size: SIZE },
+    { name: "aes-256-cbc.cms", size: SIZE + 16 - (SIZE % 16) },
+  ])("what it decrypts of $name after its last byte was changed", async ({ name, size }) => {
+    const message = Buffer.from(readFixture(name));
+    message[message.byteLength - 1]! ^= 1;
+    const refused = (): Promise<unknown> => expectCode(key.unwrap(message), "WRAPPED_KEY_INVALID");
+    expect(await wipedSizes(refused)).toContain(size);
   });
 });
