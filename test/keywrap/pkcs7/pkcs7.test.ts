@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { describe as describeMessage } from "../../../src/keywrap/pkcs7/message.js";
 import { pkcs7 } from "../../../src/keywrap/pkcs7/index.js";
+import { wipedSizes } from "../../support/wipes.js";
 import {
   PRIVATE_OPTIONS,
   readFixture,
@@ -41,6 +42,11 @@ describe("the message", () => {
       const message = await pkcs7.group(inputs).wrap(PRIVATE_OPTIONS);
       expect(fixedParts(message)).toBe(fixedParts(readMessage("pkcs7-2rec")));
     }
+  });
+
+  it("is written with a key that is wiped then", async () => {
+    const recipient = pkcs7.recipient(one);
+    expect(await wipedSizes(() => recipient.wrap(PRIVATE_OPTIONS))).toEqual([16]);
   });
 
   it("differs each time", async () => {
