@@ -6,8 +6,6 @@ import {
   timingSafeEqual,
 } from "node:crypto";
 
-/** The only cipher, as the public options name it. */
-export const CIPHER = "AES_256_CTR_HMAC_SHA256";
 export const KEY_SIZE = 32;
 /** The nonce is the whole first counter block, incremented as a 128-bit big-endian number. */
 export const NONCE_SIZE = 16;

@@ -4,7 +4,10 @@ import { ANY, asObject, MAP, parseJson, requireObject, struct } from "../text/js
 import type { JsonObject, Shape } from "../text/json.js";
 import { type DescriptorLike, PUBLIC_OPTIONS } from "../spec/descriptor.js";
 import { MAX_ANNOTATION_LENGTH } from "../spec/limits.js";
-import { CIPHER, HMAC_SIZE, KEY_SIZE, NONCE_SIZE } from "./aes-ctr-hmac.js";
+import { HMAC_SIZE, KEY_SIZE, NONCE_SIZE } from "./aes-ctr-hmac.js";
+
+/** The only cipher, as the public options name it. */
+export const CIPHER = "AES_256_CTR_HMAC_SHA256";
 
 const PRIVATE_SHAPE = /* @__PURE__ */ struct(
   { symkey: ANY, digest: ANY, cipheroptions: MAP },

@@ -1,5 +1,5 @@
 import { createHash, timingSafeEqual } from "node:crypto";
-import { CIPHER, createEncryptor, generateSecret } from "../cipher/aes-ctr-hmac.js";
+import { createEncryptor, generateSecret } from "../cipher/aes-ctr-hmac.js";
 import { OcicryptError } from "../errors.js";
 import type { Recipient } from "../keywrap/types.js";
 import {
@@ -13,6 +13,7 @@ import { encryptedMediaType } from "../spec/media-types.js";
 import { checkContent } from "../io/content.js";
 import { type Bytes, type ByteSource, closeSource, parts, toReadableStream } from "../io/source.js";
 import {
+  CIPHER,
   type PrivateOptions,
   serializePublicOptions,
   wipePrivateOptions,

@@ -2,12 +2,12 @@ import { createCipheriv, createHmac } from "node:crypto";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import {
-  CIPHER,
   createDecryptor,
   createEncryptor,
   generateSecret,
   type CipherSecret,
 } from "../../src/cipher/aes-ctr-hmac.js";
+import { CIPHER } from "../../src/cipher/options.js";
 import { cipherVectors, expand, sha256 } from "../support/vectors.js";
 
 const PARTS = [1, 15, 16, 17, 4096, 65535, 65536, 65537];
