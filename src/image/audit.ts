@@ -10,7 +10,7 @@ import {
 import { readWrappedKeys } from "../layer/wrapped-keys.js";
 import { isEncryptedDescriptor, type Descriptor } from "../spec/descriptor.js";
 import type { ImageSource } from "../store/types.js";
-import { tryKeys, type MissingReport } from "./inspect.js";
+import { reportMissing, tryKeys, type MissingReport } from "./inspect.js";
 import { formatPlatform } from "./manifests/select-layers.js";
 import { readImage, type ManifestNode } from "./manifests/tree.js";
 
@@ -64,11 +64,7 @@ export async function auditImage(
   const tree = await readImage(source, { signal });
   const manifests: ManifestAudit[] = [];
   for (const node of tree.manifests) manifests.push(await auditManifest(node, options));
-  const missing = tree.missing.map(({ descriptor }) => ({
-    platform: formatPlatform(descriptor.platform),
-    digest: descriptor.digest,
-  }));
-  return { digest: tree.root.descriptor.digest, manifests, ...(missing.length > 0 && { missing }) };
+  return { digest: tree.root.descriptor.digest, manifests, ...reportMissing(tree) };
 }
 
 async function auditManifest(

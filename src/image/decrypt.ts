@@ -3,13 +3,8 @@ import type { Key } from "../keywrap/types.js";
 import { decryptLayer } from "../layer/decrypt.js";
 import { encryptionAnnotations, type Descriptor } from "../spec/descriptor.js";
 import type { ImageDestination, ImageSource } from "../store/types.js";
-import {
-  mergeLayer,
-  reportLayer,
-  writeImage,
-  type LayerResult,
-  type OperationOptions,
-} from "./operation.js";
+import type { LayerResult, OperationOptions } from "./operation.js";
+import { mergeLayer, reportLayer, writeImage } from "./operation.js";
 import { progressMeter, type ProgressMeter } from "./engine/copy-blobs.js";
 import { layerIdentity, runSteps, type LayerStep } from "./engine/run-steps.js";
 import { requireBinding } from "./features/binding.js";

@@ -6,13 +6,8 @@ import { distinctRecipients } from "../layer/wrap.js";
 import { isEncryptedDescriptor, type Descriptor } from "../spec/descriptor.js";
 import { encryptedMediaType } from "../spec/media-types.js";
 import type { ImageDestination, ImageSource } from "../store/types.js";
-import {
-  mergeLayer,
-  reportLayer,
-  writeImage,
-  type LayerResult,
-  type OperationOptions,
-} from "./operation.js";
+import type { LayerResult, OperationOptions } from "./operation.js";
+import { mergeLayer, reportLayer, writeImage } from "./operation.js";
 import { isForeign, progressMeter, type ProgressMeter } from "./engine/copy-blobs.js";
 import { layerIdentity, runSteps, type LayerStep, type SameLayers } from "./engine/run-steps.js";
 import { planEncryption } from "./encryption-plan.js";

@@ -9,7 +9,7 @@ import { readExpectations } from "./features/expected-config.js";
 import { lintConfig, type ConfigReport } from "./features/config-lint.js";
 import { isImageConfig } from "./manifests/image-config.js";
 import { formatPlatform } from "./manifests/select-layers.js";
-import { readDocument, readImage, type ManifestNode } from "./manifests/tree.js";
+import { readDocument, readImage, type ImageTree, type ManifestNode } from "./manifests/tree.js";
 
 export interface InspectImageOptions {
   /** The keys to try on each encrypted layer. */
@@ -105,11 +105,17 @@ export async function inspectImage(
     manifests.push(await inspectManifest(source, node, options));
   }
   const { digest, mediaType } = tree.root.descriptor;
-  const missing = tree.missing.map((node) => ({
-    platform: formatPlatform(node.descriptor.platform),
-    digest: node.descriptor.digest,
+  return { digest, mediaType, manifests, ...reportMissing(tree) };
+}
+
+/** Reports the manifests that an index names and the source does not hold, if any. */
+export function reportMissing({ missing }: ImageTree): { missing?: MissingReport[] } {
+  if (missing.length === 0) return {};
+  const reports = missing.map(({ descriptor: { platform, digest } }) => ({
+    platform: formatPlatform(platform),
+    digest,
   }));
-  return { digest, mediaType, manifests, ...(missing.length > 0 && { missing }) };
+  return { missing: reports };
 }
 
 async function inspectManifest(
