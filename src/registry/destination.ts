@@ -8,6 +8,7 @@ import { failure } from "./failure.js";
 import { getManifest, putManifest } from "./manifest.js";
 import { atLeast, type RegistryDestinationOptions } from "./options.js";
 import { checkReference, placeOf, type RegistryReference } from "./reference.js";
+import { requireNoDigest } from "../store/reference.js";
 import { isBlob } from "./blob.js";
 import { openUpload, type Upload } from "./upload.js";
 
@@ -55,11 +56,7 @@ export async function registryDestination(
   options: RegistryDestinationOptions = {},
 ): Promise<RegistryDestination> {
   const { repository, tag } = reference;
-  if (reference.digest !== undefined) {
-    const message =
-      "a destination cannot be named by a digest, because its content decides the digest";
-    throw new OcicryptError("REFERENCE_INVALID", message);
-  }
+  requireNoDigest(reference);
   const client = registryClient(reference, options);
   const { mountFrom, signal } = options;
   if (mountFrom !== undefined) checkReference(mountFrom);

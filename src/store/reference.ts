@@ -30,6 +30,14 @@ export function parseArchiveReference(text: string): Reference {
   return parsePath(text, "oci-archive");
 }
 
+/** @throws {@link OcicryptError} `REFERENCE_INVALID` for a destination that is named by a digest */
+export function requireNoDigest({ digest }: { digest?: string | undefined }): void {
+  if (digest === undefined) return;
+  const message =
+    "a destination cannot be named by a digest, because its content decides the digest";
+  throw new OcicryptError("REFERENCE_INVALID", message);
+}
+
 /** The place of an image in a layout or archive. */
 export function placeOf(
   { path, tag, digest }: Reference,

@@ -22,7 +22,7 @@ import {
   requireLayout,
   withName,
 } from "../layout/format.js";
-import { placeOf, type Reference } from "../reference.js";
+import { placeOf, requireNoDigest, type Reference } from "../reference.js";
 import { makeStage, removeStage, removeStaleStages, withLock } from "../stage.js";
 import type { ImageDestination } from "../types.js";
 import { openArchive, readIn, statIfThere } from "./source.js";
@@ -47,11 +47,7 @@ import { writeArchive, type ArchiveEntry } from "./writer.js";
  *   be read; `DESTINATION_UNWRITABLE`
  */
 export async function archiveDestination(reference: Reference): Promise<ImageDestination> {
-  if (reference.digest !== undefined) {
-    const message =
-      "a destination cannot be named by a digest, because its content decides the digest";
-    throw new OcicryptError("REFERENCE_INVALID", message);
-  }
+  requireNoDigest(reference);
   const { tag } = reference;
   const path = await writing(reference.path, () => followLinks(resolve(reference.path)));
   const existing = await writing(reference.path, () => describeExisting(path));

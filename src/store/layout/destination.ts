@@ -16,7 +16,7 @@ import {
   writeError,
   writing,
 } from "../../io/files.js";
-import { placeOf, type Reference } from "../reference.js";
+import { placeOf, requireNoDigest, type Reference } from "../reference.js";
 import { isStage, makeStage, removeStage, removeStaleStages, withLock } from "../stage.js";
 import type { ImageDestination } from "../types.js";
 import {
@@ -41,11 +41,7 @@ import {
  * @throws {@link OcicryptError} `REFERENCE_INVALID`, `LAYOUT_INVALID`, `DESTINATION_UNWRITABLE`
  */
 export async function layoutDestination(reference: Reference): Promise<ImageDestination> {
-  if (reference.digest !== undefined) {
-    const message =
-      "a destination cannot be named by a digest, because its content decides the digest";
-    throw new OcicryptError("REFERENCE_INVALID", message);
-  }
+  requireNoDigest(reference);
   const path = resolve(reference.path);
   const state = await stateOf(path);
   const opened = state === "layout" ? await readIndex(path) : EMPTY_INDEX;
