@@ -155,7 +155,7 @@ function isCertificate(pem: string): boolean {
 /**
  * Splits PEM certificates.
  *
- * @throws {TypeError} if there is none, or if one is not valid, which Node.js would ignore
+ * @throws {TypeError} if there is no certificate, or if one is not valid: Node.js would ignore it
  */
 export function parseCertificates(pem: string | Uint8Array): string[] {
   const text = typeof pem === "string" ? pem : Buffer.from(pem).toString("latin1");

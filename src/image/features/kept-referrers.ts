@@ -6,6 +6,7 @@ import type { ImageDestination, ImageSource } from "../../store/types.js";
 import { blobsOf, copyBlob, progressMeter } from "../engine/copy-blobs.js";
 import { rewriteManifests } from "../manifests/rewrite.js";
 import { readImage } from "../manifests/tree.js";
+import { TAGS } from "./stale-referrers.js";
 
 export interface CopyReferrersOptions {
   signal?: AbortSignal | undefined;
@@ -16,7 +17,7 @@ export interface CopyReferrersOptions {
  * registry has none of its own
  * (https://github.com/opencontainers/distribution-spec/blob/main/spec.md#referrers-tag-schema).
  */
-const SUFFIXES = ["", ".sig", ".att", ".sbom"];
+const SUFFIXES = ["", ...TAGS];
 /** Each takes several requests to a registry. */
 const MAX_DIGESTS = 64;
 

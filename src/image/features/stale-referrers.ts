@@ -28,10 +28,9 @@ export async function findReferrers(
   const warnings: string[] = [];
   try {
     for (const digest of former.slice(0, MAX_LOOKUPS)) {
-      for (const referrer of (await source.referrers?.(digest, { signal })) ?? []) {
-        if (!following.has(referrer.digest)) found.set(referrer.digest, referrer.artifactType);
+      for await (const [name, type] of artifactsFor(source, digest, signal)) {
+        if (!following.has(name)) found.set(name, type);
       }
-      for (const [name, type] of await tagsOf(source, digest, signal)) found.set(name, type);
     }
   } catch (error) {
     signal?.throwIfAborted();
@@ -57,7 +56,7 @@ export async function findReferrers(
 
 /**
  * Says which artifacts still refer to an image that an edit left as it was, so that nobody signs it
- * again. This never fails.
+ * again. A source that cannot list them is no reason to fail.
  */
 export async function findCurrentReferrers(
   source: ImageSource,
@@ -67,10 +66,7 @@ export async function findCurrentReferrers(
   const { digest } = tree.root.descriptor;
   try {
     const found = new Map<string, unknown>(artifactsIn(tree, new Set([digest])));
-    for (const [name, type] of await tagsOf(source, digest, signal)) found.set(name, type);
-    for (const referrer of (await source.referrers?.(digest, { signal })) ?? []) {
-      found.set(referrer.digest, referrer.artifactType);
-    }
+    for await (const [name, type] of artifactsFor(source, digest, signal)) found.set(name, type);
     if (found.size === 0) return [];
     return [`nothing changed, and ${describe([...found], "digest")}`];
   } catch (error) {
@@ -81,8 +77,19 @@ export async function findCurrentReferrers(
 }
 
 /** The names under which cosign and ko store artifacts for a digest: `sha256-HEX.sig`. */
-const TAGS = [".sig", ".att", ".sbom"] as const;
+export const TAGS = [".sig", ".att", ".sbom"] as const;
 const TAG_TYPES = { ".sig": "signature", ".att": "attestation", ".sbom": "SBOM" };
+
+/** The artifacts that a source lists for a digest, and those that it has under tags for it. */
+async function* artifactsFor(
+  source: ImageSource,
+  digest: string,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Artifact, void, undefined> {
+  const listed = (await source.referrers?.(digest, { signal })) ?? [];
+  yield* listed.map((each): Artifact => [each.digest, each.artifactType]);
+  yield* await tagsOf(source, digest, signal);
+}
 
 async function tagsOf(
   source: ImageSource,
