@@ -2,7 +2,7 @@ import { defineConfig, globalIgnores } from "eslint/config";
 import tseslint from "typescript-eslint";
 
 export default defineConfig([
-  globalIgnores(["dist/", "reports/", "vectors/", "test/consumers/typescript*/"]),
+  globalIgnores(["dist/", "site/", "reports/", "vectors/", "test/consumers/typescript*/"]),
   {
     files: ["**/*.js"],
     extends: [tseslint.configs.recommended],
