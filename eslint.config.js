@@ -1,6 +1,21 @@
 import { defineConfig, globalIgnores } from "eslint/config";
 import tseslint from "typescript-eslint";
 
+/** The modules that use nothing but the engine; see docs/architecture.md. */
+const PORTABLE = [
+  "src/engine/types.ts",
+  "src/engine/web/*.ts",
+  "src/{cipher,keys,layer,spec,text}/**/*.ts",
+  "src/io/{abort,content,source}.ts",
+  "src/keywrap/{schemes,types,unwrapping}.ts",
+  "src/keywrap/jwe/*.ts",
+  "src/store/layout/{format,images}.ts",
+  "src/store/archive/{headers,scan}.ts",
+  "src/store/types.ts",
+  "src/blobs/*.ts",
+  "src/index.ts",
+];
+
 export default defineConfig([
   globalIgnores(["dist/", "site/", "reports/", "vectors/", "test/consumers/typescript*/"]),
   {
@@ -18,6 +33,17 @@ export default defineConfig([
     rules: {
       "@typescript-eslint/explicit-module-boundary-types": "error",
       "@typescript-eslint/no-import-type-side-effects": "error",
+    },
+  },
+  {
+    // These also run in browsers, so that they take everything else from the engine.
+    files: PORTABLE,
+    rules: {
+      "@typescript-eslint/no-restricted-imports": [
+        "error",
+        { patterns: [{ regex: "^node:|/threads/", allowTypeImports: true }] },
+      ],
+      "no-restricted-globals": ["error", "Buffer", "process", "setImmediate", "require"],
     },
   },
   {

@@ -1,5 +1,8 @@
 import { availableParallelism } from "node:os";
 import { defineConfig } from "vitest/config";
+import { resolveEngine, WEB_TESTS } from "./test/support/engines.js";
+
+const POLL = { poll: { timeout: 60_000 } };
 
 export default defineConfig({
   test: {
@@ -22,20 +25,52 @@ export default defineConfig({
     },
     projects: [
       {
+        resolve: resolveEngine("node"),
         test: {
           name: "unit",
           include: ["test/**/*.test.ts"],
           exclude: ["test/interop/**"],
           // Some start several processes, on machines that may be busy.
-          testTimeout: 30_000,
+          testTimeout: 180_000,
+          hookTimeout: 180_000,
+          expect: POLL,
         },
       },
       {
+        // The tests of the modules that use only the engine once more, as in a browser.
+        resolve: resolveEngine("web"),
+        test: {
+          name: "web",
+          env: { OCICRYPT_TEST_ENGINE: "web" },
+          include: WEB_TESTS,
+          setupFiles: ["test/support/web-engine.ts"],
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
+        },
+      },
+      {
+        resolve: resolveEngine("node"),
+        test: {
+          // The same tests once more, with threads for layers of every size.
+          name: "threads",
+          include: [
+            "test/layer/{vectors,encrypt,decrypt,peers}.test.ts",
+            "test/image/{roundtrip,peers,decrypt,rotate}.test.ts",
+          ],
+          setupFiles: ["test/support/with-threads.ts"],
+          testTimeout: 180_000,
+          hookTimeout: 180_000,
+          expect: POLL,
+        },
+      },
+      {
+        resolve: resolveEngine("node"),
         test: {
           name: "interop",
           include: ["test/interop/**/*.test.ts"],
           testTimeout: 120_000,
           hookTimeout: 300_000,
+          expect: POLL,
         },
       },
     ],

@@ -19,6 +19,9 @@ const PAGES = {
   "docs/recipes.md": "Recipes",
   "docs/recipients.md": "Recipients",
   "docs/schemes.md": "Key schemes",
+  "docs/key-servers.md": "Key servers",
+  "docs/runtimes.md": "Container runtimes",
+  "docs/kubernetes.md": "Kubernetes",
   "docs/using-in-your-project.md": "Using it in your project",
   "docs/errors.md": "Errors",
   "docs/format.md": "The format",
@@ -32,7 +35,9 @@ const PAGES = {
 };
 
 const pages = Object.keys(PAGES).filter((page) => existsSync(join(root, page)));
-const unlisted = readdirSync(join(root, "docs")).filter((file) => !(`docs/${file}` in PAGES));
+const unlisted = readdirSync(join(root, "docs")).filter(
+  (file) => file.endsWith(".md") && !(`docs/${file}` in PAGES),
+);
 if (unlisted.length > 0) throw new Error(`not on the site: ${unlisted.join(", ")}`);
 
 const staged = mkdtempSync(join(root, ".site-"));

@@ -13,7 +13,7 @@ export type RequestErrorCode =
   | "NOT_FINISHED"
   | "PROFILE_IMPOSSIBLE";
 
-/** A layer's cipher and options. */
+/** A layer's cipher, options and hashes. */
 export type LayerErrorCode =
   | "CIPHER_UNSUPPORTED"
   | "SYMKEY_INVALID"
@@ -23,6 +23,7 @@ export type LayerErrorCode =
   | "HMAC_MISSING"
   | "HMAC_INVALID"
   | "HMAC_MISMATCH"
+  | "THREAD_FAILED"
   | "PRIVATE_OPTIONS_INVALID"
   | "PUBLIC_OPTIONS_MISSING"
   | "PUBLIC_OPTIONS_INVALID";
@@ -51,6 +52,7 @@ export type KeyErrorCode =
   | "CERTIFICATE_EXPIRED"
   | "KEY_EXPIRED"
   | "KEY_REVOKED"
+  | "RECIPIENT_INVALID"
   | "RECIPIENT_NOT_FOUND"
   | "RECIPIENT_AMBIGUOUS"
   | "GPG_NOT_FOUND"
@@ -68,6 +70,18 @@ export type ProviderErrorCode =
   | "PROVIDER_INVALID_REQUEST"
   | "PROVIDER_INVALID_RESPONSE"
   | "PACKAGE_MISSING";
+
+/** Key servers. */
+export type KeyServerErrorCode =
+  | "KEY_SERVER_CONFIG_INVALID"
+  | "KEY_SERVER_UNREACHABLE"
+  | "KEY_SERVER_UNAUTHORIZED"
+  | "KEY_SERVER_KEY_NOT_FOUND"
+  | "KEY_SERVER_KEY_DISABLED"
+  | "KEY_SERVER_ANSWER_INVALID"
+  | "KEY_SERVER_NOT_ALLOWED"
+  | "KEY_SERVER_UNTRUSTED"
+  | "KEY_SERVER_THRESHOLD";
 
 /** PKCS#11 tokens. */
 export type TokenErrorCode =
@@ -117,6 +131,18 @@ export type PlaceErrorCode =
   | "DESTINATION_FULL"
   | "DESTINATION_UNWRITABLE";
 
+/** The files of an image. */
+export type FileErrorCode =
+  | "FILE_NOT_FOUND"
+  | "FILE_UNREADABLE"
+  | "PLATFORM_AMBIGUOUS"
+  | "LAYER_UNREADABLE"
+  | "COMPRESSION_UNSUPPORTED";
+
+/** Container runtimes. */
+export type RuntimeErrorCode =
+  "PAYLOAD_MISSING" | "PAYLOAD_INVALID" | "KEY_SYNC_CONFLICT" | "RUNTIME_CONFIG_INVALID";
+
 /** All error codes of this library. `docs/errors.md` describes each code and says what to do. */
 export type ErrorCode =
   | RequestErrorCode
@@ -124,13 +150,16 @@ export type ErrorCode =
   | WrappedKeyErrorCode
   | KeyErrorCode
   | ProviderErrorCode
+  | KeyServerErrorCode
   | TokenErrorCode
   | ContentErrorCode
   | RegistryErrorCode
-  | PlaceErrorCode;
+  | PlaceErrorCode
+  | FileErrorCode
+  | RuntimeErrorCode;
 
 /**
- * The one error class of this library. Switch on `code`; the message is for people and may change.
+ * The only error class of this library. Switch on `code`; the message is for people and may change.
  * Mistakes in how a function is called are `TypeError` or `RangeError` instead, and an aborted
  * operation rejects with the reason of its `AbortSignal`.
  *

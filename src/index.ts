@@ -3,8 +3,8 @@
  *
  * @module ocicrypt
  */
-export { encryptLayer } from "./layer/encrypt.js";
-export { decryptLayer, HELD_BACK } from "./layer/decrypt.js";
+export { encryptLayer, encryptLayerBytes } from "./layer/encrypt.js";
+export { decryptLayer, decryptLayerBytes, HELD_BACK_BYTES } from "./layer/decrypt.js";
 export { unwrapOnly } from "./layer/unwrap.js";
 export { addRecipients, removeRecipients, replaceRecipients } from "./layer/recipients.js";
 export { explainKey, listRecipients } from "./layer/explain.js";
@@ -12,9 +12,9 @@ export { isOcicryptError, OcicryptError } from "./errors.js";
 export { encryptionSchemes, isEncryptedDescriptor } from "./spec/descriptor.js";
 export { encryptedMediaType, isEncryptedMediaType, plainMediaType } from "./spec/media-types.js";
 
-export type { EncryptedLayer, EncryptLayerOptions } from "./layer/encrypt.js";
-export type { DecryptedLayer, DecryptLayerOptions } from "./layer/decrypt.js";
-export type { Opening, UnwrapOptions, UnwrapResult } from "./layer/unwrap.js";
+export type { EncryptedLayer, EncryptedLayerBytes, EncryptLayerOptions } from "./layer/encrypt.js";
+export type { DecryptedLayer, DecryptedLayerBytes, DecryptLayerOptions } from "./layer/decrypt.js";
+export type { OpenedKey, UnwrapOptions, UnwrapResult } from "./layer/unwrap.js";
 export type {
   AddRecipientsOptions,
   RecipientSelector,

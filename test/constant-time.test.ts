@@ -2,12 +2,30 @@ import { readFileSync } from "node:fs";
 import { expect, it } from "vitest";
 
 // How long a comparison takes is nothing that a test of behaviour can see.
-it.each([
-  "cipher/aes-ctr-hmac.ts",
-  "image/features/binding.ts",
-  "keys/pkcs12/protection.ts",
-  "layer/encrypt.ts",
-])("%s compares HMACs in constant time", (path) => {
-  const source = readFileSync(new URL(`../src/${path}`, import.meta.url), "utf8");
-  expect(source).toMatch(/\btimingSafeEqual\(/);
+function read(path: string): string {
+  return readFileSync(new URL(`../src/${path}`, import.meta.url), "utf8");
+}
+
+it.each(["engine/node/hash.ts", "image/features/binding.ts"])(
+  "%s compares in constant time",
+  (path) => {
+    expect(read(path)).toMatch(/\btimingSafeEqual\(/);
+  },
+);
+
+it("engine/web/hash.ts compares all bytes of both", () => {
+  const [, body] = /isEqual.*?=> \{(.*?)\n\};/s.exec(read("engine/web/hash.ts"))!;
+  const [length, ...rest] = body!.trim().split("\n");
+  expect(length).toContain("byteLength !== b.byteLength) return false;");
+  expect(rest.filter((line) => /return|break|&&|\|\|/.test(line))).toEqual([
+    "  return difference === 0;",
+  ]);
 });
+
+it.each(["cipher/aes-ctr-hmac.ts", "keys/pkcs12/protection.ts", "layer/encrypt.ts"])(
+  "%s compares HMACs with the engine's function",
+  (path) => {
+    expect(read(path)).toMatch(/import \{[^}]*\bisEqual\b[^}]*\} from "#engine\/hash"/);
+    expect(read(path)).toMatch(/isEqual\([^)]*\b(?:hmac|mac|expected)\b/);
+  },
+);

@@ -8,17 +8,21 @@ import { promisify } from "node:util";
 import ts from "typescript";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { dockerRegistry, stopRegistries } from "./registry/docker-registry.js";
+import { stopServers } from "./registry/server.js";
+import { keyServerDoubles } from "./support/key-server-doubles.js";
+import { tangProxy } from "./support/tang.js";
 
 const ROOT = fileURLToPath(new URL("../", import.meta.url));
 const read = (file: string): string => readFileSync(join(ROOT, file), "utf8");
 
 /** Milliseconds: compiling a block, or many commands on a busy machine. */
-const TIMEOUT = 60_000;
+const TIMEOUT = 180_000;
 
 /** Creates the files that the pages use: keys, an image in `app`, a layer, a locked key. */
 const PRELUDE = `
 import { createPrivateKey } from "node:crypto";
 import { copyFileSync, readFileSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import { makeImage } from ${JSON.stringify(new URL("../examples/make-image.js", import.meta.url))};
 
 const keys = new URL(${JSON.stringify(new URL("../vectors/keys/", import.meta.url))});
@@ -29,11 +33,19 @@ for (const [name, key] of [["", "rsa-3072"], ["bob-", "ec-p256"]]) {
 const peers = new URL(${JSON.stringify(new URL("../vectors/peers/keys/", import.meta.url))});
 copyFileSync(new URL("cert-rsa3072.pem", peers), "certificate.pem");
 copyFileSync(new URL("rsa3072.pkcs8.pem", peers), "certificate-key.pem");
-copyFileSync(new URL("pgp/rsa2048.pub.gpg", peers), "alice.gpg");
-copyFileSync(new URL("pgp/rsa2048.sec.gpg", peers), "alice.sec.gpg");
+const require = createRequire(${JSON.stringify(import.meta.url)});
+const { privateKey, publicKey } = await require("openpgp").generateKey({
+  ...{ type: "ecc", curve: "curve25519Legacy", format: "binary" },
+  userIDs: [{ email: "alice@example.org" }],
+});
+writeFileSync("alice.gpg", publicKey);
+writeFileSync("alice.sec.gpg", privateKey);
 const locked = { type: "pkcs8", format: "pem", cipher: "aes-256-cbc", passphrase: "pass:word" };
 writeFileSync("locked.pem", createPrivateKey(readFileSync("private.pem")).export(locked));
 writeFileSync("password.txt", "pass:word\\n");
+const age = JSON.parse(readFileSync(new URL(${JSON.stringify(new URL("./keyserver/age/age-1.3.1.json", import.meta.url))}), "utf8"));
+writeFileSync("identity.txt", age.hybridIdentity);
+writeFileSync("recipients.txt", age.hybridRecipient + "\\n");
 await makeImage("app", "latest");
 const json = (file) => JSON.parse(readFileSync(file, "utf8"));
 const blob = (digest) => "app/blobs/" + digest.replace(":", "/");
@@ -81,19 +93,33 @@ const pages = ["README.md", ...readdirSync(join(ROOT, "docs")).map((name) => `do
 
 stopRegistries();
 
+/** The environment in which the examples of docs/key-servers.md find their servers. */
+async function keyServerEnvironment(): Promise<Record<string, string>> {
+  const { env } = await keyServerDoubles();
+  const proxy = await tangProxy({
+    "tang.example": "one",
+    "tang-2.example": "two",
+    "tang-3.example": "p256",
+  });
+  return { HTTP_PROXY: proxy.url, ...env };
+}
+
 describe.for(pages)("$page", ({ page, blocks }) => {
   let directory = "";
   let registry = REGISTRY;
+  let env: Record<string, string> = {};
 
   beforeAll(async () => {
     // The README creates everything that it uses.
     directory = await prepare(page === "README.md" ? "" : PRELUDE);
+    if (page === "docs/key-servers.md") env = await keyServerEnvironment();
     const usesRegistry = blocks.some(({ text }) => text.includes(REGISTRY));
     if (!usesRegistry || !isInstalled("docker-registry")) return;
     registry = (await dockerRegistry(dirname(directory))).host;
   }, TIMEOUT);
   afterAll(() => {
     if (directory !== "") rmSync(dirname(directory), { recursive: true, force: true });
+    return stopServers();
   });
 
   // In order: a page tells a story, and later blocks use what earlier ones created.
@@ -104,10 +130,11 @@ describe.for(pages)("$page", ({ page, blocks }) => {
     const text = block.text.replaceAll(REGISTRY, registry);
     const file = join(directory, `line-${String(line)}.${language}`);
     writeFileSync(file, text);
-    if (language === "console") await runConsole(text, directory);
-    else if (language === "sh") await succeed("sh", ["-e", file], directory);
+    if (language === "console") await runConsole(text, directory, env);
+    else if (language === "sh") await succeed("sh", ["-e", file], directory, env);
     else {
-      await succeed(process.execPath, [language === "ts" ? compile(file) : file], directory);
+      const program = language === "ts" ? compile(file) : file;
+      await succeed(process.execPath, [program], directory, env);
     }
   });
 });
@@ -136,35 +163,45 @@ interface Result {
 }
 
 /** Runs a program; its output is that of both streams, as on a terminal. */
-function run(program: string, args: readonly string[], cwd: string): Promise<Result> {
+function run(
+  program: string,
+  args: readonly string[],
+  cwd: string,
+  more: Readonly<Record<string, string>> = {},
+): Promise<Result> {
   const path = join(cwd, "..", "bin") + delimiter + (process.env.PATH ?? "");
   return new Promise((resolve) => {
-    const env = { ...process.env, PATH: path, npm_config_prefix: dirname(cwd) };
+    const env = { ...process.env, ...more, PATH: path, npm_config_prefix: dirname(cwd) };
     execFile(program, args, { cwd, env, timeout: TIMEOUT - 10_000 }, (error, stdout, stderr) => {
       resolve({ status: error === null ? 0 : (error.code ?? "killed"), output: stderr + stdout });
     });
   });
 }
 
-async function succeed(program: string, args: readonly string[], cwd: string): Promise<void> {
-  const { status, output } = await run(program, args, cwd);
+async function succeed(...args: Parameters<typeof run>): Promise<void> {
+  const { status, output } = await run(...args);
   expect(status, output).toBe(0);
 }
 
 /** Runs each `$` line and compares what it prints with the lines below it. */
-async function runConsole(text: string, cwd: string): Promise<void> {
+async function runConsole(
+  text: string,
+  cwd: string,
+  env: Readonly<Record<string, string>>,
+): Promise<void> {
   for (const part of text.split(/^\$ /m).slice(1)) {
     const [command = "", ...expected] = part.trimEnd().split("\n");
-    const { output } = await run("sh", ["-c", `exec 2>&1; ${command}`], cwd);
+    const { output } = await run("sh", ["-c", `exec 2>&1; ${command}`], cwd, env);
     const lines = normalize(expected.join("\n")).split(/ *\.\.\.$/m);
     const pattern = lines.map((line) => line.replace(/[\\^$.*+?()[\]{}|]/g, "\\$&")).join("[^]*?");
     expect(normalize(output.trimEnd())).toMatch(new RegExp(`^${pattern}$`));
   }
 }
 
-/** Digests and sizes differ from run to run and from zlib to zlib. */
+/** Times, digests and sizes differ from run to run and from zlib to zlib. */
 function normalize(text: string): string {
   return text
+    .replace(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, "TIME")
     .replace(/sha256:[0-9a-f]+…?/g, "sha256:#")
     .replace(/\d+(?:\.\d+)? (?:B|KiB|MiB)\b/g, "# B")
     .replace(/"size": \d+/g, '"size": #');

@@ -26,6 +26,11 @@ describe("a generated page is up to date:", () => {
   it("man/ocicrypt.1", async () => {
     await expect(manPage(version)).toMatchFileSnapshot(join(ROOT, "man/ocicrypt.1"));
   });
+
+  it("src/runtime/version.ts", async () => {
+    const text = read("src/runtime/version.ts").replace(/".*"/, JSON.stringify(version));
+    await expect(text).toMatchFileSnapshot(join(ROOT, "src/runtime/version.ts"));
+  });
 });
 
 describe("the manual page", () => {

@@ -9,11 +9,13 @@ import * as jweEntry from "../src/keywrap/jwe/index.js";
 describe("the public names", () => {
   it("of ocicrypt", () => {
     expect(Object.keys(ocicrypt).sort()).toEqual([
-      "HELD_BACK",
+      "HELD_BACK_BYTES",
       "OcicryptError",
       "addRecipients",
       "decryptLayer",
+      "decryptLayerBytes",
       "encryptLayer",
+      "encryptLayerBytes",
       "encryptedMediaType",
       "encryptionSchemes",
       "explainKey",
@@ -65,7 +67,10 @@ describe("OcicryptError", () => {
 });
 
 /** The modules that a module imports statically, other than types. */
-function staticImports(entry: URL): { modules: string[]; packages: string[] } {
+function staticImports(
+  entry: URL,
+  engine: "node" | "web",
+): { modules: string[]; packages: string[] } {
   const modules = new Set<string>();
   const packages = new Set<string>();
   const waiting = [entry];
@@ -77,7 +82,10 @@ function staticImports(entry: URL): { modules: string[]; packages: string[] } {
     for (const statement of file.statements) {
       const specifier = runtimeSpecifier(statement);
       if (specifier === undefined) continue;
-      if (specifier.startsWith(".")) {
+      const [, own] = /^#engine\/(.*)$/.exec(specifier) ?? [];
+      if (own !== undefined) {
+        waiting.push(new URL(`../src/engine/${engine}/${own}.ts`, import.meta.url));
+      } else if (specifier.startsWith(".")) {
         waiting.push(new URL(specifier.replace(/\.js$/, ".ts"), module));
       } else {
         packages.add(specifier);
@@ -113,18 +121,34 @@ describe("what is loaded with", () => {
   ];
   const ENTRIES: [string, string, string[]][] = [
     ["ocicrypt", "src/index.ts", []],
-    ["ocicrypt/jwe", "src/keywrap/jwe/index.ts", ["jose"]],
+    [
+      "ocicrypt/jwe",
+      "src/keywrap/jwe/index.ts",
+      ["jose/jwe/flattened/decrypt", "jose/jwe/flattened/encrypt"],
+    ],
+    ["ocicrypt/age", "src/keyserver/age/index.ts", []],
+    ["ocicrypt/tang", "src/keyserver/tang/index.ts", []],
+    ["ocicrypt/barbican", "src/keyserver/barbican/index.ts", []],
+    ["ocicrypt/vault", "src/keyserver/vault/index.ts", []],
+    ["ocicrypt/key-protect", "src/keyserver/key-protect/index.ts", []],
+    ["ocicrypt/aws-kms", "src/keyserver/aws-kms/index.ts", []],
   ];
 
   it.each(ENTRIES)("%s", (_, path, expected) => {
-    const { modules, packages } = staticImports(new URL(`../${path}`, import.meta.url));
+    const { modules, packages } = staticImports(new URL(`../${path}`, import.meta.url), "node");
     expect(modules.length).toBeGreaterThan(5);
     expect(packages.filter((name) => HEAVY.includes(name))).toEqual([]);
     expect(packages.filter((name) => !name.startsWith("node:"))).toEqual(expected);
   });
 
+  it("ocicrypt in browsers", () => {
+    const { packages } = staticImports(new URL("../src/index.ts", import.meta.url), "web");
+    const allowed = ["@noble/hashes/hmac.js", "@noble/hashes/legacy.js", "@noble/hashes/sha2.js"];
+    expect(packages).toEqual(allowed);
+  });
+
   it("ocicrypt loads no scheme", () => {
-    const { modules } = staticImports(new URL("../src/index.ts", import.meta.url));
+    const { modules } = staticImports(new URL("../src/index.ts", import.meta.url), "web");
     const schemes = modules.filter((name) => /^src\/keywrap\/[^/]+\//.test(name));
     expect(schemes).toEqual([]);
     expect(modules).toContain("src/layer/decrypt.ts");

@@ -1,3 +1,4 @@
+import { fromUtf8 } from "#engine/bytes";
 import { type ErrorCode, OcicryptError, shown } from "../errors.js";
 import { decodeBase64, encodeBase64 } from "../spec/base64.js";
 import { ANY, asObject, MAP, parseJson, requireObject, struct } from "../text/json.js";
@@ -49,7 +50,7 @@ export function serializePrivateOptions(options: PrivateOptions): Uint8Array {
       ...(binding && { [BINDING]: encodeBase64(binding) }),
     },
   });
-  return Buffer.from(json, "utf8");
+  return fromUtf8(json);
 }
 
 /**
@@ -117,7 +118,7 @@ export function serializePublicOptions(options: PublicOptions): string {
     hmac: encodeBase64(options.hmac),
     cipheroptions: {},
   });
-  return encodeBase64(Buffer.from(json, "utf8"));
+  return encodeBase64(fromUtf8(json));
 }
 
 /**

@@ -1,11 +1,20 @@
 import { parseArgs } from "node:util";
 import type { LayerRange } from "../image/manifests/select-layers.js";
-import type { Profile } from "../keywrap/compat.js";
+import type { CompatProfile } from "../keywrap/compat.js";
 import type { PasswordCredentials } from "../registry/index.js";
-import { COMMAND_TABLE, COMMANDS, type CommandName, type HelpTopic } from "./command-table.js";
-import { closest, UsageError } from "./errors.js";
+import {
+  aliasesOf,
+  COMMAND_TABLE,
+  EVERYWHERE,
+  isGroup,
+  type CommandName,
+  type HelpTopic,
+} from "./command-table.js";
+import { commandOf, splitCommand } from "./command-words.js";
+import { UsageError } from "./errors.js";
 import {
   byteCount,
+  containerdGeneration,
   foreignHint,
   jobCount,
   joinNegativeNumbers,
@@ -17,10 +26,10 @@ import {
   requireUsable,
   type Shard,
   shardOf,
+  threadLimit,
 } from "./option-values.js";
 import { argumentOf } from "./help.js";
-import { aliasesOf, EVERYWHERE, OPTIONS, type OptionName } from "./options.js";
-import { withoutSecrets } from "./text.js";
+import { OPTIONS, type OptionName } from "./options.js";
 
 /** A parsed command line. */
 export interface CommandLine {
@@ -38,8 +47,21 @@ export interface CommandLine {
   mediaTypes: string[] | undefined;
   minSize: number | undefined;
   digests: string[] | undefined;
-  compat: Profile;
+  compat: CompatProfile;
   keyRings: string[];
+  /** The file with the settings of key servers. */
+  keyServers: string | undefined;
+  /** The address at which a key provider listens. */
+  listen: string | undefined;
+  /** The generation of containerd. */
+  containerd: "1" | "2" | undefined;
+  /** The directory under which the files of a node are. */
+  root: string | undefined;
+  runtimeConfig: string | undefined;
+  /** The directories that `keys sync` makes equal. */
+  from: string | undefined;
+  to: string | undefined;
+  watch: boolean;
   strict: boolean;
   skipBase: boolean;
   base: string | undefined;
@@ -54,6 +76,7 @@ export interface CommandLine {
   requireDigest: boolean;
   allowUnverified: boolean;
   bind: boolean;
+  checkServers: boolean;
   config: boolean;
   plainHttp: boolean;
   caFile: string | undefined;
@@ -72,7 +95,11 @@ export interface CommandLine {
   /** The number of images that are processed at once. */
   jobs: number;
   shard: Shard | undefined;
+  /** The most threads beside the first. */
+  threads: number | undefined;
   csv: boolean;
+  long: boolean;
+  recursive: boolean;
   artifactType: string | undefined;
   output: string;
   debug: boolean;
@@ -100,15 +127,16 @@ export function parseCommandLine(argv: readonly string[]): CommandLine {
 
   const isHelp = positionals[0] === "help";
   const words = isHelp ? positionals.slice(1) : positionals;
-  const isGroup = (isHelp || flag("help")) && words.length === 1 && words[0] === "recipients";
-  const { command, images } = splitCommand(isGroup ? [] : words);
+  const [first = ""] = words;
+  const group = (isHelp || flag("help")) && words.length === 1 && isGroup(first) && first;
+  const { command, images } = splitCommand(group ? [] : words);
   const size = (name: OptionName): number | undefined => {
     const text = one(name);
     return text === undefined ? undefined : byteCount(text);
   };
   const line: CommandLine = {
     command,
-    topic: isGroup ? "recipients" : command,
+    topic: group || command,
     images,
     recipients: many("recipient"),
     recipientIds: many("recipient-id"),
@@ -121,6 +149,14 @@ export function parseCommandLine(argv: readonly string[]): CommandLine {
     digests: any("digest")?.map(requireDigest),
     compat: requireProfile(one("compat") ?? "go"),
     keyRings: many("pgp-key-ring"),
+    keyServers: one("key-servers"),
+    listen: one("listen"),
+    containerd: containerdGeneration(one("containerd")),
+    root: one("root"),
+    runtimeConfig: one("runtime-config"),
+    from: one("from"),
+    to: one("to"),
+    watch: flag("watch"),
     strict: flag("strict"),
     skipBase: flag("skip-base"),
     base: one("base"),
@@ -133,6 +169,7 @@ export function parseCommandLine(argv: readonly string[]): CommandLine {
     requireDigest: flag("require-digest"),
     allowUnverified: flag("allow-unverified"),
     bind: !flag("no-bind"),
+    checkServers: flag("check-servers"),
     config: flag("config"),
     plainHttp: flag("plain-http"),
     caFile: one("ca-file"),
@@ -146,7 +183,10 @@ export function parseCommandLine(argv: readonly string[]): CommandLine {
     allTags: flag("all-tags"),
     jobs: jobCount(one("jobs") ?? "4"),
     shard: undefined,
+    threads: threadLimit(one("threads"), process.env),
     csv: flag("csv"),
+    long: flag("long"),
+    recursive: flag("recursive"),
     artifactType: one("artifact-type"),
     output: one("output") ?? ".",
     debug: flag("debug"),
@@ -178,41 +218,6 @@ function parseOptions(args: string[]): ParsedOptions {
   return parseArgs(config);
 }
 
-/** The command of a line that may have mistakes, for hints. */
-function commandOf([first = "", second = ""]: readonly string[]): CommandName | undefined {
-  return COMMANDS.find((name) => name === first || name === `${first} ${second}`);
-}
-
-const ACTIONS = "write ocicrypt recipients list, add, remove or replace";
-
-function splitCommand(words: readonly string[]): {
-  command: CommandName | undefined;
-  images: string[];
-} {
-  const [first, second, ...rest] = words;
-  if (first === undefined) return { command: undefined, images: [] };
-  if (first !== "recipients") return { command: requireCommand(first), images: words.slice(1) };
-  if (second === undefined) throw new UsageError("recipients needs an action", ACTIONS);
-  return { command: requireCommand(`${first} ${second}`), images: rest };
-}
-
-function requireCommand(name: string): CommandName {
-  const command = COMMANDS.find((candidate) => candidate === name);
-  if (command !== undefined) return command;
-  throw new UsageError(`there is no command ${withoutSecrets(name)}`, commandHint(name));
-}
-
-function commandHint(name: string): string {
-  if (Object.hasOwn(OPTIONS, name)) return `did you mean --${name}?`;
-  if (name === "copy") return "use ocicrypt encrypt or ocicrypt decrypt, which copy the image too";
-  const similar =
-    COMMANDS.find(
-      (command) => command === `recipients ${name}` || `recipients ${command}` === name,
-    ) ?? closest(name, [...COMMANDS, "recipients"]);
-  if (similar !== undefined) return `did you mean ${similar}?`;
-  return name.startsWith("recipients ") ? ACTIONS : `the commands are ${COMMANDS.join(", ")}`;
-}
-
 function requireFitting(
   command: CommandName,
   line: CommandLine,
@@ -231,7 +236,7 @@ function requireFitting(
   if (missing !== undefined) {
     throw new UsageError(`${command} needs ${missing.what}`, missing.hint);
   }
-  if (line.csv && line.json) throw new UsageError("--csv and --json exclude each other");
+  if (line.csv && line.json) throw new UsageError("--csv and --json cannot be combined");
   if (command === "encrypt" && line.reuse === undefined && line.keys.length > 0) {
     const hint = "to decrypt, name a key with ocicrypt decrypt -k; to encrypt, a recipient with -r";
     throw new UsageError("encrypt takes keys only to open the image of --reuse", hint);
@@ -266,8 +271,9 @@ function requireImages(
     }
   }
   const isOpen = takes.at(-1)?.endsWith("...") === true;
-  if (isOpen ? count >= takes.length : count === takes.length) return;
-  const wanted = takes.map(argumentOf).join(" ");
+  const least = takes.filter((name) => !name.startsWith("[")).length;
+  if (isOpen ? count >= takes.length : count >= least && count <= takes.length) return;
+  const wanted = takes.map(argumentOf).join(" ") || "no argument";
   const got = count === 0 ? "got none" : `got ${String(count)}`;
   const more = count > takes.length ? "; repeat an option for each of its values" : "";
   throw new UsageError(

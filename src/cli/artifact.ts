@@ -12,17 +12,17 @@ import { bytes, plural, printable } from "./text.js";
 /** Prepares `push`: files become an artifact. */
 export async function push(line: CommandLine, signal: AbortSignal): Promise<Prepared> {
   const { recipients, warnings } = await allRecipients(line);
-  const { artifactType } = line;
+  const { artifactType, threads } = line;
   return {
     warnings,
     async run([image = "", ...paths]) {
       const files = paths.map((path) => {
         const title = titleOf(path);
-        requireFile(path);
-        return { title, content: readChunks(path) };
+        const size = sizeOfFile(path);
+        return { title, size, content: readChunks(path) };
       });
       const to = await openDestination(image, image, line, signal);
-      const result = await pushFiles(to, files, { recipients, artifactType, signal });
+      const result = await pushFiles(to, files, { recipients, artifactType, threads, signal });
       return {
         text: render(`encrypted ${plural(result.files.length, "file")}`, result, shownImage(image)),
         json: { destination: image, ...result },
@@ -40,7 +40,7 @@ export async function pull(line: CommandLine, signal: AbortSignal): Promise<Prep
     warnings,
     async run([image = ""]) {
       const from = await openTrusted(image, line);
-      const result = await pullFiles(from, line.output, { keys, signal });
+      const result = await pullFiles(from, line.output, { keys, threads: line.threads, signal });
       return {
         text: render(`decrypted ${plural(result.files.length, "file")}`, result, shownImage(image)),
         json: { source: image, directory: line.output, ...result },
@@ -59,9 +59,10 @@ function titleOf(path: string): string {
   throw new UsageError(`${printable(path)} is not below the current directory`, hint);
 }
 
-function requireFile(path: string): void {
+function sizeOfFile(path: string): number {
   try {
-    if (statSync(path).isFile()) return;
+    const stats = statSync(path);
+    if (stats.isFile()) return stats.size;
   } catch (error) {
     const hint = "write push IMAGE FILE...; options such as -r follow";
     throw new UsageError(`${printable(path)} cannot be read (${errno(error) ?? "unknown"})`, hint);

@@ -1,3 +1,5 @@
+import { OPTION_NAMES, OPTIONS, type OptionName } from "./options.js";
+import { FILE_COMMANDS } from "./file-commands.js";
 import { OTHER_COMMANDS, type CommandForm } from "./other-commands.js";
 
 export type { CommandForm } from "./other-commands.js";
@@ -12,6 +14,7 @@ const RECIPIENTS = [
   "encryption-key",
   "kid",
   "pgp-key-ring",
+  "key-servers",
   "strict",
   "compat",
 ] as const;
@@ -47,8 +50,15 @@ export const COMMANDS = [
   "login",
   "logout",
   "audit",
+  "provider",
   "push",
   "pull",
+  "keys sync",
+  "runtime config",
+  "runtime check",
+  "ls",
+  "cat",
+  "export",
   "completion",
 ] as const;
 
@@ -77,6 +87,7 @@ export const COMMAND_TABLE: Readonly<Record<CommandName, CommandForm>> = {
       "redact-history",
       "no-bind",
       "chunk-size",
+      "threads",
       "keep-referrers",
     ],
     texts: { key: "with `--reuse`, a private key that opens the image to reuse" },
@@ -98,6 +109,7 @@ export const COMMAND_TABLE: Readonly<Record<CommandName, CommandForm>> = {
       "has been verified. The destination may be the source.",
     options: [
       ...KEYS,
+      "key-servers",
       ...SELECT,
       "require-encrypted",
       "require-recipients",
@@ -107,6 +119,7 @@ export const COMMAND_TABLE: Readonly<Record<CommandName, CommandForm>> = {
       "verify-signature",
       "require-digest",
       "chunk-size",
+      "threads",
       "keep-referrers",
     ],
     texts: { key: "a private key that opens the image" },
@@ -123,7 +136,16 @@ export const COMMAND_TABLE: Readonly<Record<CommandName, CommandForm>> = {
     description:
       "Shows which layers are encrypted, and for whom. Needs no key, and reads no layer. With keys, " +
       "also shows which key opens which layer, and why the other keys do not.",
-    options: ["recipient", ...KEYS, "config", "verify-signature", "require-digest", ...MANY],
+    options: [
+      "recipient",
+      ...KEYS,
+      "key-servers",
+      "check-servers",
+      "config",
+      "verify-signature",
+      "require-digest",
+      ...MANY,
+    ],
     texts: {
       recipient: "show the name of this public key file next to its recipient",
       key: "a private key to try",
@@ -161,7 +183,15 @@ export const COMMAND_TABLE: Readonly<Record<CommandName, CommandForm>> = {
     description:
       "Removes recipients from an image. Only manifests change. Anyone who could decrypt the image " +
       "may have kept the keys of its layers; to give the layers new keys, use `rotate`.",
-    options: ["recipient", "recipient-id", ...KEYS, ...SELECT, "digestfile", ...MANY],
+    options: [
+      "recipient",
+      "recipient-id",
+      ...KEYS,
+      "key-servers",
+      ...SELECT,
+      "digestfile",
+      ...MANY,
+    ],
     texts: {
       recipient: "remove the recipient that this public key file belongs to",
       key: "remove the recipient that this private key belongs to",
@@ -190,7 +220,7 @@ export const COMMAND_TABLE: Readonly<Record<CommandName, CommandForm>> = {
   rotate: {
     takes: TO,
     ...REWRAP,
-    options: [...REWRAP.options, "no-bind", "chunk-size"],
+    options: [...REWRAP.options, "no-bind", "chunk-size", "threads"],
     summary: "encrypt an image again with new keys",
     description:
       "Gives the encrypted layers of an image new keys, and encrypts them for these recipients. " +
@@ -200,13 +230,33 @@ export const COMMAND_TABLE: Readonly<Record<CommandName, CommandForm>> = {
     ],
   },
   ...OTHER_COMMANDS,
+  ...FILE_COMMANDS,
 };
 
 /** A first word that several commands share. */
 export const GROUPS = {
   recipients:
     "Lists and changes the recipients of an image. Only manifests change. A removed recipient may have kept the keys of the layers; to give them new keys, use `rotate`.",
+  keys: "Copies keys to the node that needs them.",
+  runtime:
+    "Prints and checks the configuration of container runtimes that decrypt images. Nothing is changed or started.",
 } as const;
+
+/** Whether a word is the first one of several commands. */
+export function isGroup(word: string): word is keyof typeof GROUPS {
+  return Object.hasOwn(GROUPS, word);
+}
 
 /** A topic of help: a command, or all commands that begin with the same word. */
 export type HelpTopic = CommandName | keyof typeof GROUPS;
+
+/** The other names of an option. */
+export function aliasesOf(name: OptionName): OptionName[] {
+  return OPTION_NAMES.filter((other) => OPTIONS[other].alias === name);
+}
+
+/** The options that every command has. */
+export const EVERYWHERE: readonly OptionName[] = [
+  ...(["plain-http", "ca-file", "authfile", "creds-stdin"] as const),
+  ...(["debug", "json", "quiet", "help"] as const),
+];

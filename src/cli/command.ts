@@ -1,4 +1,4 @@
-import type { ImageProgress, Selection } from "../image/index.js";
+import type { ImageProgress, LayerSelection } from "../image/index.js";
 import type { Key, Recipient } from "../keywrap/types.js";
 import type { Descriptor } from "../spec/descriptor.js";
 import { isMany, type CommandLine } from "./arguments.js";
@@ -14,6 +14,8 @@ export interface CommandResult {
   text: string;
   json: unknown;
   warnings: string[];
+  /** Bytes to print instead of the text. Failures of reading them are failures of the command. */
+  content?: AsyncIterable<Uint8Array>;
   /** The digest of the image, for `--quiet` and `--digestfile`. */
   digest?: string;
   /** The reason why an image was not changed: it already was as requested. */
@@ -53,7 +55,7 @@ export function selection({
   mediaTypes,
   minSize,
   digests,
-}: CommandLine): Selection {
+}: CommandLine): LayerSelection {
   return { layers, platforms, mediaTypes, minSize, digests };
 }
 
@@ -64,6 +66,7 @@ export async function allKeys(
   const warnings: string[] = [];
   const keys = await readKeys(line.keys, {
     signal,
+    keyServers: line.keyServers,
     onWarning: (warning) => warnings.push(warning),
   });
   return { keys, warnings };
@@ -74,12 +77,15 @@ export async function allRecipients({
   kid,
   strict,
   keyRings,
+  keyServers,
 }: CommandLine): Promise<{ recipients: Recipient[]; warnings: string[] }> {
   const warnings: string[] = [];
   const onWarning = (warning: string): unknown => warnings.push(warning);
   const recipients: Recipient[] = [];
   for (const text of texts) {
-    recipients.push(...(await readRecipients(text, { kid, strict, keyRings, onWarning })));
+    recipients.push(
+      ...(await readRecipients(text, { kid, strict, keyRings, keyServers, onWarning })),
+    );
   }
   return { recipients, warnings };
 }

@@ -12,11 +12,9 @@ import {
   replaceImageRecipients,
   rotateImage,
   type EditRecipientsResult,
-  type Selection,
+  type LayerSelection,
 } from "../image/index.js";
 import type { ImageDestination, ImageSource } from "../store/index.js";
-import { pull, push } from "./artifact.js";
-import { audit } from "./audit.js";
 import { isMany, type CommandLine } from "./arguments.js";
 import {
   allKeys,
@@ -31,11 +29,9 @@ import {
   type Prepared,
 } from "./command.js";
 import type { CommandName } from "./command-table.js";
-import { completionScript } from "./completion.js";
 import { UsageError } from "./errors.js";
 import { openDestination, openSource, openTrusted, requireTrust, shownImage } from "./images.js";
 import { readKeys } from "./keys.js";
-import { login, logout } from "./login.js";
 import {
   readRecipientFiles,
   readRecipientIds,
@@ -61,29 +57,39 @@ export const PREPARE: Record<CommandName, Prepare> = {
   "recipients remove": remove,
   "recipients replace": (line, signal) => rewrap(line, signal, replaceImageRecipients),
   rotate,
-  login,
-  logout,
-  audit,
-  push,
-  pull,
-  completion: ({ images: [shell = ""] }) => {
+  // Loaded when they run, because encryption and decryption need none of it.
+  login: async (line, signal) => (await import("./login.js")).login(line, signal),
+  logout: async (line, signal) => (await import("./login.js")).logout(line, signal),
+  audit: async (line, signal) => (await import("./audit.js")).audit(line, signal),
+  provider: async (line, signal) => (await import("./provider.js")).serveProvider(line, signal),
+  push: async (line, signal) => (await import("./artifact.js")).push(line, signal),
+  pull: async (line, signal) => (await import("./artifact.js")).pull(line, signal),
+  "keys sync": async (line, signal) => (await import("./runtime.js")).keysSync(line, signal),
+  "runtime config": async (line) => (await import("./runtime.js")).runtimeConfig(line),
+  "runtime check": async (line, signal) =>
+    (await import("./runtime.js")).runtimeCheck(line, signal),
+  ls: async (line, signal) => (await import("./files.js")).list(line, signal),
+  cat: async (line, signal) => (await import("./files.js")).cat(line, signal),
+  export: async (line, signal) => (await import("./files.js")).exportTar(line, signal),
+  completion: async ({ images: [shell = ""] }) => {
+    const { completionScript } = await import("./completion.js");
     const script = completionScript(shell);
     const result = { text: script, json: { script }, warnings: [] };
-    return Promise.resolve({ warnings: [], run: () => Promise.resolve(result) });
+    return { warnings: [], run: () => Promise.resolve(result) };
   },
 };
 
 async function encrypt(line: CommandLine, signal: AbortSignal): Promise<Prepared> {
   const { recipients, warnings } = await allRecipients(line);
   const onWarning = (warning: string): void => void warnings.push(warning);
-  const keys = await readKeys(line.keys, { signal, onWarning });
-  const { compat, redactHistory, bind, base, reuse } = line;
+  const keys = await readKeys(line.keys, { signal, onWarning, keyServers: line.keyServers });
+  const { compat, redactHistory, bind, base, reuse, threads } = line;
   return {
     warnings,
     async run([source = "", destination = ""]) {
       const from = await openSource(source, line);
       const options = {
-        ...{ ...selection(line), recipients, compat, redactHistory, bind, signal },
+        ...{ ...selection(line), recipients, compat, redactHistory, bind, threads, signal },
         skipBase: base === undefined ? line.skipBase : await openSource(base, line),
         reuse: reuse === undefined ? undefined : { image: await openSource(reuse, line), keys },
       };
@@ -136,7 +142,7 @@ async function decrypt(line: CommandLine, signal: AbortSignal): Promise<Prepared
   const { keys, warnings } = await allKeys(line, signal);
   const { requireEncrypted, requireRecipients, requireBound, allowUnverified } = line;
   const policy = { requireEncrypted, requireRecipients, requireBound, allowUnverified };
-  const options = { ...selection(line), keys, ...policy, signal };
+  const options = { ...selection(line), keys, ...policy, threads: line.threads, signal };
   return {
     warnings,
     async run([source = "", destination = ""]) {
@@ -157,13 +163,18 @@ async function decrypt(line: CommandLine, signal: AbortSignal): Promise<Prepared
 
 async function inspect(line: CommandLine, signal: AbortSignal): Promise<Prepared> {
   await requireTrustFirst(line, signal);
-  const { config } = line;
+  const { config, checkServers } = line;
   const { keys, warnings } = await allKeys(line, signal);
+  if (checkServers && !keys.some((key) => key.check !== undefined)) {
+    const hint = "name each server with -k, such as -k tang:http://tang.example";
+    throw new UsageError("--check-servers needs a key server that can be asked", hint);
+  }
   const names = await recipientNames(line.recipients);
   return {
     warnings,
     async run([image = ""]) {
-      const report = await inspectImage(await openTrusted(image, line), { keys, config, signal });
+      const options = { keys, config, checkServers, signal };
+      const report = await inspectImage(await openTrusted(image, line), options);
       const text = renderReport(report, names);
       return { text, json: { image, ...report }, warnings: [], digest: report.digest };
     },
@@ -224,7 +235,7 @@ async function remove(line: CommandLine, signal: AbortSignal): Promise<Prepared>
   };
 }
 
-type EditOptions = Selection & {
+type EditOptions = LayerSelection & {
   signal: AbortSignal;
   onProgress: OnProgress;
 };
@@ -258,8 +269,8 @@ async function edit(
 async function rotate(line: CommandLine, signal: AbortSignal): Promise<Prepared> {
   const { recipients, warnings } = await allRecipients(line);
   const { keys, warnings: skipped } = await allKeys(line, signal);
-  const { compat, bind } = line;
-  const options = { ...selection(line), recipients, keys, compat, bind, signal };
+  const { compat, bind, threads } = line;
+  const options = { ...selection(line), recipients, keys, compat, bind, threads, signal };
   return {
     warnings: [...warnings, ...skipped],
     async run([source = "", destination = ""]) {

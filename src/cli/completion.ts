@@ -1,14 +1,16 @@
 import { COMMAND_TABLE, COMMANDS, GROUPS, type CommandName } from "./command-table.js";
 import { UsageError, withoutMarks } from "./errors.js";
-import { actionsOf, firstWords, optionsOf, spellings, summaryOf } from "./help.js";
+import { actionsOf, argumentCompletion, SHELLS } from "./command-words.js";
+import { firstWords, optionsOf, spellings, summaryOf } from "./help.js";
 import { OPTION_NAMES, OPTIONS, type Completion } from "./options.js";
-
-export const SHELLS = ["bash", "zsh", "fish"] as const;
 
 /** The schemes with which the values of options and arguments start. */
 const SCHEMES: Readonly<Record<"image" | "recipient" | "key", readonly string[]>> = {
   image: ["oci:", "oci-archive:", "docker://", "docker-archive:", "dir:"],
-  recipient: ["jwe:", "pkcs7:", "pgp:", "pkcs11:", "provider:"],
+  recipient:
+    "jwe: pkcs7: pgp: pkcs11: age: tang: sss: barbican: vault: key-protect: aws-kms: provider:".split(
+      " ",
+    ),
   key: ["provider:"],
 };
 
@@ -28,13 +30,6 @@ export function completionScript(shell: string): string {
     default:
       throw new UsageError(`there is no completion for this shell`, `write ${SHELLS.join(", ")}`);
   }
-}
-
-/** Returns how an argument of a command is completed. */
-function argumentCompletion(name: string | undefined): Completion | undefined {
-  if (name === "shell") return SHELLS;
-  if (name === undefined || name === "registry") return undefined;
-  return name.startsWith("file") ? "file" : "image";
 }
 
 function functionOf(completes: Completion | undefined): string {

@@ -1,6 +1,7 @@
 import type {
   ContentErrorCode,
   ErrorCode,
+  FileErrorCode,
   LayerErrorCode,
   PlaceErrorCode,
   RequestErrorCode,
@@ -39,7 +40,7 @@ export const REQUEST: ErrorTexts<RequestErrorCode> = {
   },
   BASE_NOT_FOUND: {
     meaning:
-      "The base image is unknown: the image names none, or the place of the image does not hold it.",
+      "The base image is unknown: the image does not name it, or it is not stored where the image is.",
     hint: "name the base image with `--base IMAGE`",
   },
   BASE_MISMATCH: {
@@ -104,6 +105,11 @@ export const LAYER: ErrorTexts<LayerErrorCode> = {
       "The blob differs from the one that was encrypted. Discard anything decrypted from it.",
     hint: "get the image again: the layer was damaged or tampered with",
   },
+  THREAD_FAILED: {
+    meaning:
+      "A thread that computes hashes has ended, perhaps for lack of memory. Nothing was written.",
+    hint: "run the command again; `--threads 0` uses no extra threads",
+  },
   PRIVATE_OPTIONS_INVALID: {
     meaning: "The unwrapped key is not the JSON of private options.",
     hint: FAULTY,
@@ -148,7 +154,7 @@ export const WRAPPED_KEY: ErrorTexts<WrappedKeyErrorCode> = {
 };
 
 export const CONTENT: ErrorTexts<ContentErrorCode> = {
-  DESCRIPTOR_INVALID: { meaning: "A digest or size is not valid.", hint: DAMAGED },
+  DESCRIPTOR_INVALID: { meaning: "A digest, size or media type is not valid.", hint: DAMAGED },
   BLOB_SIZE_MISMATCH: {
     meaning: "A blob is longer or shorter than its descriptor says.",
     hint: "get the image again: it is incomplete or damaged",
@@ -218,8 +224,9 @@ export const PLACE: ErrorTexts<PlaceErrorCode> = {
     hint: "check the permissions of the source's files",
   },
   DESTINATION_EXISTS: {
-    meaning: "The archive holds other images, which would be lost. The archive is unchanged.",
-    hint: "name another file: an archive is always replaced as a whole",
+    meaning:
+      "The archive holds other images, which would be lost, or a file that `pull` would write already exists. Nothing was overwritten.",
+    hint: "write to another file or directory: other images and existing files are not overwritten",
   },
   DESTINATION_CHANGED: {
     meaning: "Another process replaced the image in the meantime. That process's image is kept.",
@@ -227,10 +234,36 @@ export const PLACE: ErrorTexts<PlaceErrorCode> = {
   },
   DESTINATION_FULL: {
     meaning: "The disk is full. The destination is unchanged.",
-    hint: "free some space, and run the command again; the destination is unchanged",
+    hint: "free some space, and run the command again",
   },
   DESTINATION_UNWRITABLE: {
     meaning: "The destination cannot be written and is unchanged.",
-    hint: "check the permissions of the destination, which is unchanged",
+    hint: "check the permissions of the destination",
+  },
+};
+
+export const FILE: ErrorTexts<FileErrorCode> = {
+  FILE_NOT_FOUND: {
+    meaning:
+      "The image has no file of this name. If a layer deleted it, the message names the layer.",
+    hint: "run `ocicrypt ls` to see the files; to read a file that a layer deleted, select only the layers below with `--layer`",
+  },
+  FILE_UNREADABLE: {
+    meaning:
+      "The path names a directory, a device or a pipe, or leads through too many symbolic links.",
+    hint: "name a regular file; `ocicrypt ls` lists a directory, and `ocicrypt export` writes everything",
+  },
+  PLATFORM_AMBIGUOUS: {
+    meaning: "The image has several platforms, but the command reads the files of only one.",
+    hint: "select one with `--platform`, such as `--platform linux/amd64`",
+  },
+  LAYER_UNREADABLE: {
+    meaning:
+      "A layer is not a tar archive of files that container runtimes can unpack, or it is larger than the limit.",
+    hint: "if the image is an artifact, use `ocicrypt pull`; otherwise build the image again",
+  },
+  COMPRESSION_UNSUPPORTED: {
+    meaning: "A layer is compressed with zstd, which this Node.js cannot decompress.",
+    hint: "use Node.js 22.15 or later",
   },
 };

@@ -1,7 +1,9 @@
 import type {
   KeyErrorCode,
+  KeyServerErrorCode,
   ProviderErrorCode,
   RegistryErrorCode,
+  RuntimeErrorCode,
   TokenErrorCode,
 } from "../errors.js";
 import type { ErrorTexts } from "./error-texts-image.js";
@@ -62,6 +64,10 @@ export const KEY: ErrorTexts<KeyErrorCode> = {
     meaning: "The recipient's OpenPGP key is revoked.",
     hint: "ask the recipient for the key that replaces it",
   },
+  RECIPIENT_INVALID: {
+    meaning: "The text does not name a recipient, or `provider:` lacks the name of a key provider.",
+    hint: "write a scheme and a value, such as `jwe:public.pem` or `provider:NAME`",
+  },
   RECIPIENT_NOT_FOUND: {
     meaning:
       "No OpenPGP key has the given name, or no recipient of the image matches the one to remove.",
@@ -121,7 +127,7 @@ export const REGISTRY: ErrorTexts<RegistryErrorCode> = {
 export const PROVIDER: ErrorTexts<ProviderErrorCode> = {
   PROVIDER_CONFIG_INVALID: {
     meaning: "The configuration of key providers is not valid.",
-    hint: "check the file that OCICRYPT_KEYPROVIDER_CONFIG names: it must be JSON with an object key-providers",
+    hint: 'check the file that OCICRYPT_KEYPROVIDER_CONFIG names: it must be JSON with an object "key-providers"',
   },
   PROVIDER_NOT_CONFIGURED: {
     meaning: "The configuration has no provider of that name.",
@@ -141,7 +147,7 @@ export const PROVIDER: ErrorTexts<ProviderErrorCode> = {
   },
   PROVIDER_INVALID_REQUEST: {
     meaning:
-      "A provider made with this library received a request that does not follow the protocol.",
+      "A key provider that this library serves received a request that does not follow the protocol.",
     hint: "check the tool that called the provider: it does not follow the protocol",
   },
   PROVIDER_INVALID_RESPONSE: {
@@ -150,7 +156,7 @@ export const PROVIDER: ErrorTexts<ProviderErrorCode> = {
   },
   PACKAGE_MISSING: {
     meaning: "The scheme needs an optional package that is not installed.",
-    hint: "install the package that the message names with npm, and with `-g` if ocicrypt was installed with `-g`",
+    hint: "install the package that the message names with npm; use `-g` if ocicrypt was installed with `-g`",
   },
 };
 
@@ -177,7 +183,7 @@ export const TOKEN: ErrorTexts<TokenErrorCode> = {
     hint: "plug in the token, or correct the URI: `pkcs11-tool -L` lists the tokens",
   },
   TOKEN_FAILED: {
-    meaning: "The token failed to do an operation. The message contains the token's own code.",
+    meaning: "An operation of the token failed. The message contains the token's own code.",
     hint: "test the token and the key with `pkcs11-tool`",
   },
   PIN_MISSING: {
@@ -195,5 +201,69 @@ export const TOKEN: ErrorTexts<TokenErrorCode> = {
   OBJECT_AMBIGUOUS: {
     meaning: "Several tokens or keys match the URI.",
     hint: "add the key's id to the URI",
+  },
+};
+
+export const RUNTIME: ErrorTexts<RuntimeErrorCode> = {
+  PAYLOAD_MISSING: {
+    meaning:
+      "The client of containerd passed no payload to `ocicrypt-decoder`, and no manifest in the content store names the layer.",
+    hint: "add `--content-store` with containerd's content store to the args of the stream processor",
+  },
+  PAYLOAD_INVALID: {
+    meaning: "The payload that a client of containerd passed to `ocicrypt-decoder` is damaged.",
+    hint: "pull with another client, or with one that passes no payload, such as `ctr`",
+  },
+  RUNTIME_CONFIG_INVALID: {
+    meaning:
+      "The configuration of a container runtime does not exist, cannot be read, or is damaged. The message says where.",
+    hint: "correct the file, or name another with `--runtime-config`",
+  },
+  KEY_SYNC_CONFLICT: {
+    meaning:
+      "`keys sync` found files at the destination that it did not create, or its list of copies is damaged.",
+    hint: "move the files that the message names out of the way, and run `keys sync` again",
+  },
+};
+
+export const KEY_SERVER: ErrorTexts<KeyServerErrorCode> = {
+  KEY_SERVER_CONFIG_INVALID: {
+    meaning: "The settings of a key server are not valid. The message says where.",
+    hint: "correct the file of `--key-servers` or the argument that the message names",
+  },
+  KEY_SERVER_UNREACHABLE: {
+    meaning:
+      "The key server did not answer in time or is busy, or its proxy cannot be used. The message says which.",
+    hint: "check that the key server runs and that this machine can reach it, and run the command again",
+  },
+  KEY_SERVER_UNAUTHORIZED: {
+    meaning: "The key server does not allow this user to use the key, or rejects the credentials.",
+    hint: "check the credentials, and the permissions for this key in the key server",
+  },
+  KEY_SERVER_KEY_NOT_FOUND: {
+    meaning: "The key server does not have the key, or no longer has it.",
+    hint: "check the name of the key; if it was deleted, only its backup or another recipient opens the layer",
+  },
+  KEY_SERVER_KEY_DISABLED: {
+    meaning: "The key server has the key, but its state does not allow this use.",
+    hint: "ask whoever runs the key server to enable the key",
+  },
+  KEY_SERVER_ANSWER_INVALID: {
+    meaning: "The key server's answer does not follow its protocol, or redirects to another place.",
+    hint: "check that the URL belongs to the key server, not to a proxy or a web page",
+  },
+  KEY_SERVER_NOT_ALLOWED: {
+    meaning:
+      "The wrapped key, or the client of a key provider, names a server that is not among the allowed servers. The server was not contacted, because anyone can write an address into an image.",
+    hint: "if you trust the server, name it with `-k tang:URL`, or add it to the file of `--key-servers`",
+  },
+  KEY_SERVER_UNTRUSTED: {
+    meaning: "The key server's keys are not signed by the key that you trust.",
+    hint: "compare the thumbprint with `tang-show-keys` on the server, and ask its owner whether the keys were rotated",
+  },
+  KEY_SERVER_THRESHOLD: {
+    meaning:
+      "A layer needs several key servers, and too few of them could be used. The message gives the reason for each.",
+    hint: "start or allow the servers that the message names until there are enough, and run the command again",
   },
 };

@@ -1,13 +1,14 @@
 import { isOcicryptError, type ErrorCode, type OcicryptError } from "../errors.js";
 import {
   CONTENT,
+  FILE,
   LAYER,
   PLACE,
   REQUEST,
   WRAPPED_KEY,
   type ErrorTexts,
 } from "./error-texts-image.js";
-import { KEY, PROVIDER, REGISTRY, TOKEN } from "./error-texts-key.js";
+import { KEY, KEY_SERVER, PROVIDER, REGISTRY, RUNTIME, TOKEN } from "./error-texts-key.js";
 
 /** The codes as `docs/errors.md` groups them. */
 export const ERROR_SECTIONS: readonly { title: string; texts: Partial<ErrorTexts<ErrorCode>> }[] = [
@@ -17,15 +18,18 @@ export const ERROR_SECTIONS: readonly { title: string; texts: Partial<ErrorTexts
   { title: "Keys", texts: KEY },
   { title: "Registries", texts: REGISTRY },
   { title: "Key providers and optional packages", texts: PROVIDER },
+  { title: "Key servers", texts: KEY_SERVER },
   { title: "PKCS#11 tokens", texts: TOKEN },
   { title: "Content", texts: CONTENT },
   { title: "Images and their places", texts: PLACE },
+  { title: "Files in images", texts: FILE },
+  { title: "Container runtimes", texts: RUNTIME },
 ];
 
 /** The texts of every code; a missing code does not compile. */
 export const ERROR_TEXTS: ErrorTexts<ErrorCode> = {
   ...{ ...REQUEST, ...LAYER, ...WRAPPED_KEY, ...KEY, ...REGISTRY, ...PROVIDER, ...TOKEN },
-  ...{ ...CONTENT, ...PLACE },
+  ...{ ...KEY_SERVER, ...CONTENT, ...PLACE, ...FILE, ...RUNTIME },
 };
 
 /** Better hints for errors that only their words distinguish from others with the same code. */
@@ -38,7 +42,22 @@ export const SPECIAL_HINTS: readonly { code: ErrorCode; words: string; hint: str
   {
     code: "REFERENCE_INVALID",
     words: "credentials do not go into the name of an image",
-    hint: "run docker, podman or skopeo login, then write docker://HOST/REPOSITORY:TAG",
+    hint: "run `ocicrypt login HOST`, then write docker://HOST/REPOSITORY:TAG",
+  },
+  {
+    code: "KEY_IS_PRIVATE",
+    words: "age identity",
+    hint: "extract the public key: `age-keygen -y FILE`",
+  },
+  {
+    code: "KEY_UNRECOGNIZED",
+    words: "is not an age recipient",
+    hint: "copy the whole key again: one wrong character makes it invalid",
+  },
+  {
+    code: "KEY_UNSUPPORTED",
+    words: "the OpenPGP key",
+    hint: "name an OpenPGP key with an encryption key of at least 2048 bits; `gpg --list-keys NAME` marks it with [E]",
   },
   {
     code: "NOTHING_SELECTED",

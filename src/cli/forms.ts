@@ -17,16 +17,16 @@ export const IMAGE_FORMS: readonly Form[] = [
   { written: "oci-archive:FILE[:TAG]", meaning: "an OCI layout in a tar archive" },
   {
     written: "docker-archive:FILE[:NAME]",
-    meaning: "an archive as `docker save` or `podman save` writes it; source only",
+    meaning: "an archive that `docker save` or `podman save` wrote; source only",
   },
-  { written: "dir:DIR", meaning: "a directory as skopeo writes it; source only" },
+  { written: "dir:DIR", meaning: "a directory that skopeo wrote; source only" },
   {
     written: "containers-storage:NAME",
-    meaning: "an image of podman or buildah, which `podman save` reads; source only",
+    meaning: "an image of podman or buildah, read with `podman save`; source only",
   },
   {
     written: "docker-daemon:NAME",
-    meaning: "an image of the Docker daemon, which `docker save` reads; source only",
+    meaning: "an image of the Docker daemon, read with `docker save`; source only",
   },
   {
     written: "docker://HOST/REPO[:TAG]",
@@ -59,6 +59,41 @@ export const RECIPIENT_FORMS: readonly Form[] = [
     written: "pkcs11:FILE",
     meaning: "a PKCS#11 key file, or a file with the RSA public key of a token",
   },
+  {
+    written: "age:KEY",
+    meaning: "an age public key: `age1…`, or the post-quantum `age1pq1…`",
+  },
+  { written: "age:FILE", meaning: "a file of age public keys, one on each line" },
+  {
+    written: "tang:URL?thp=THUMBPRINT",
+    meaning:
+      "a Tang server, and the thumbprint of its signing key; `?trust=first-use` instead trusts " +
+      "whichever server answers",
+  },
+  {
+    written: "sss:FILE",
+    meaning: "several Tang servers and a threshold, in the JSON of `clevis encrypt sss`",
+  },
+  {
+    written: "barbican:SECRET",
+    meaning:
+      "an AES-256 key, a public key or a certificate in Barbican, by its reference or id; the command " +
+      "fetches it and wraps with it",
+  },
+  {
+    written: "barbican:[URL]",
+    meaning:
+      "a new secret in OpenStack Barbican for each layer; the URL replaces the configured endpoint",
+  },
+  {
+    written: "vault:KEYNAME",
+    meaning: "a key of the transit engine of HashiCorp Vault or OpenBao",
+  },
+  {
+    written: "key-protect:KEY",
+    meaning: "a root key of IBM Key Protect, by its CRN, id or alias",
+  },
+  { written: "aws-kms:KEY", meaning: "a key of AWS KMS, by its ARN, its id or `alias/NAME`" },
   PROVIDER_FORM,
 ];
 
@@ -67,7 +102,8 @@ export const KEY_FORMS: readonly Form[] = [
     written: "FILE",
     meaning:
       "a key file without a password, recognised by its content: a private key (PEM, DER, JWK, JWK " +
-      "Set or PKCS#12), a certificate that belongs to a private key, an OpenPGP secret key or a PKCS#11 key file",
+      "Set or PKCS#12), a certificate that belongs to a private key, an OpenPGP secret key, a PKCS#11 " +
+      "key file or age identities",
   },
   {
     written: "FILE:file=PASSWORDFILE",
@@ -82,11 +118,41 @@ export const KEY_FORMS: readonly Form[] = [
   { written: "FILE:prompt", meaning: "the command asks for the password on the terminal" },
   {
     written: "FILE:pass=PASSWORD",
-    meaning: "this is the password; other users can see it in the list of processes",
+    meaning: "this is the password; other users can see it in the process list",
   },
-  { written: "FILE:PASSWORD", meaning: "the same, as skopeo writes it" },
+  { written: "FILE:PASSWORD", meaning: "the same, in skopeo's form" },
   { written: "DIR", meaning: "every private key in a directory, such as a mounted Secret" },
   { written: "-", meaning: "the key file on standard input" },
+  {
+    written: "tang:URL",
+    meaning:
+      "the Tang server with this URL, for layers of `tang:` and `sss:`; repeat for each server",
+  },
+  { written: "tang", meaning: "the Tang servers in the file of `--key-servers`" },
+  {
+    written: "barbican[:SECRET]",
+    meaning:
+      "the secrets in Barbican that the user may read, or only this one, by its reference or id; also a " +
+      "private key or a certificate that Barbican keeps",
+  },
+  {
+    written: "vault[:KEYNAME]",
+    meaning: "the keys of Vault's transit engine that the token may use, or only this key",
+  },
+  {
+    written: "key-protect[:KEY]",
+    meaning:
+      "the root keys of the configured instance of IBM Key Protect, or only this key; also a private key " +
+      "that is a standard key there",
+  },
+  {
+    written: "key-protect:KEY?wrapped=FILE",
+    meaning: "a private key that a root key of IBM Key Protect wrapped; FILE is the ciphertext",
+  },
+  {
+    written: "aws-kms[:ARN]",
+    meaning: "the keys of AWS KMS that the credentials may use, or only this key",
+  },
   PROVIDER_FORM,
 ];
 
@@ -104,12 +170,14 @@ export const STATUS_FORMS: readonly Form[] = [
   },
   {
     written: "5",
-    meaning: "`audit` found a plain layer, or a recipient of `-r` or `--recipient-id`",
+    meaning:
+      "`audit` found a plain layer, or a recipient of `-r` or `--recipient-id`; `runtime check` found " +
+      "something that will not work",
   },
   {
-    written: "130, 143",
+    written: "129, 130, 143",
     meaning:
-      "interrupted by SIGINT or SIGTERM; the destination is unchanged, unless a message says that " +
-      "its state is unknown",
+      "interrupted by SIGHUP, SIGINT or SIGTERM; the destination is unchanged, unless a message " +
+      "says that its state is unknown",
   },
 ];

@@ -2,13 +2,17 @@ import {
   COMMAND_TABLE,
   COMMANDS,
   GROUPS,
+  isGroup,
   type CommandForm,
   type CommandName,
   type HelpTopic,
+  EVERYWHERE,
+  aliasesOf,
 } from "./command-table.js";
+import { actionsOf } from "./command-words.js";
 import { withoutMarks } from "./errors.js";
 import { IMAGE_FORMS, KEY_FORMS, RECIPIENT_FORMS, STATUS_FORMS, type Form } from "./forms.js";
-import { aliasesOf, EVERYWHERE, OPTION_NAMES, OPTIONS, type OptionName } from "./options.js";
+import { OPTION_NAMES, OPTIONS, type OptionName } from "./options.js";
 
 const WIDTH = 100;
 /** The column at which the meaning of an option or form starts. */
@@ -29,8 +33,9 @@ export function usageOf(command: CommandName): string {
   return parts.join(" ");
 }
 
-/** An argument as usage lines write it: `<image>`, `<file>...`. */
+/** An argument as usage lines write it: `<image>`, `<file>...`, `[path]`. */
 export function argumentOf(name: string): string {
+  if (name.startsWith("[")) return name;
   return name.endsWith("...") ? `<${name.slice(0, -3)}>...` : `<${name}>`;
 }
 
@@ -62,13 +67,6 @@ export function optionText(name: OptionName, command?: CommandName): string {
   return `${own ?? text}${notes.length > 0 ? ` (${notes.join("; ")})` : ""}`;
 }
 
-/** Returns the second words of a group, such as `list` and `add` of `recipients`. */
-export function actionsOf(group: string): string[] {
-  return COMMANDS.filter((command) => command.startsWith(`${group} `)).map((command) =>
-    command.slice(group.length + 1),
-  );
-}
-
 /** Returns the first words of all commands, each with a summary. */
 export function firstWords(): { word: string; summary: string }[] {
   const single = COMMANDS.filter((command) => !command.includes(" "));
@@ -93,10 +91,6 @@ export function summaryOf(name: OptionName, command: CommandName): string {
   return withoutMarks(optionText(name, command)).split(/[:;(]/, 1)[0]?.trim() ?? "";
 }
 
-function isGroup(topic: HelpTopic): topic is keyof typeof GROUPS {
-  return Object.hasOwn(GROUPS, topic);
-}
-
 function generalHelp(): string {
   return page([
     "Usage: ocicrypt <command> [options]",
@@ -118,16 +112,18 @@ function generalHelp(): string {
 
 function groupHelp(group: keyof typeof GROUPS): string {
   const commands = COMMANDS.filter((command) => command.startsWith(`${group} `));
-  const actions = commands.map((command) => command.slice(group.length + 1)).join("|");
+  const actions = actionsOf(group);
+  const takes = commands.map((command) => COMMAND_TABLE[command].takes.map(argumentOf).join(" "));
+  const common = takes.every((each) => each === takes[0]) && takes[0] ? ` ${takes[0]}` : "";
   return page([
-    `Usage: ocicrypt ${group} ${actions} <image> [options]`,
+    `Usage: ocicrypt ${group} ${actions.join("|")}${common} [options]`,
     paragraph(GROUPS[group]),
     section("Commands", commands.map(commandEntry)),
     section(
       "Examples",
       commands.flatMap((command) => examples(COMMAND_TABLE[command]).slice(0, 1)),
     ),
-    paragraph(`ocicrypt ${group} add --help describes that command.`),
+    paragraph(`ocicrypt ${group} ${actions[0] ?? ""} --help describes that command.`),
   ]);
 }
 

@@ -4,7 +4,7 @@ import type { PasswordCredentials, RegistryOptions, RegistryRetry } from "../reg
 import * as places from "../places/index.js";
 import {
   listLayout,
-  parseReference,
+  parseLayoutReference,
   type ImageDestination,
   type ImageSource,
 } from "../store/index.js";
@@ -156,7 +156,7 @@ export async function imagesIn(
   }
   requireImage(text);
   if (!text.startsWith("oci:")) return [text];
-  const { path, tag, digest } = parseReference(text);
+  const { path, tag, digest } = parseLayoutReference(text);
   if (tag !== undefined || digest !== undefined) return [text];
   return (await listLayout(path)).map(
     (image) =>

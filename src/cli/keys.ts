@@ -1,16 +1,17 @@
 import { statSync, type Stats } from "node:fs";
-import {
-  keysFromDirectory,
-  keysFromFiles,
-  type KeyFile,
-  type KeysFromDirectoryOptions,
-} from "../keywrap/key-files/index.js";
+import type { KeyFile, KeysFromDirectoryOptions } from "../keywrap/key-files/index.js";
 import { isOcicryptError } from "../errors.js";
+import { isKeyServerKey, keyServerKeys } from "../keyserver/index.js";
 import type { Key } from "../keywrap/types.js";
 import { debug } from "./progress.js";
-import { askPassword, canAsk, readKeyFile, readPassword } from "./passwords.js";
+import { askPassword, canAsk, keyServerContext, readKeyFile, readPassword } from "./passwords.js";
 import { splitProvider } from "./recipients.js";
 import { UsageError } from "./errors.js";
+
+export interface ReadKeysOptions extends KeysFromDirectoryOptions {
+  /** The file of `--key-servers`. */
+  keyServers?: string | undefined;
+}
 
 /**
  * Reads the keys of all `-k` options together, because certificates may belong to keys in other
@@ -22,19 +23,28 @@ import { UsageError } from "./errors.js";
  */
 export async function readKeys(
   texts: readonly string[],
-  { signal, onWarning }: KeysFromDirectoryOptions = {},
+  { signal, onWarning, keyServers }: ReadKeysOptions = {},
 ): Promise<Key[]> {
   const files: KeyFile[] = [];
   const keys: Key[] = [];
   const asked: Asked = new Map();
-  for (const text of texts) {
+  const servers = texts.filter(isKeyServerKey);
+  if (servers.length > 0) {
+    const context = await keyServerContext(keyServers, signal);
+    const served = await keyServerKeys(servers, context);
+    files.push(...served.files);
+    keys.push(...served.found);
+  }
+  for (const text of texts.filter((each) => !isKeyServerKey(each))) {
     if (text.startsWith("provider:")) {
-      const { name, params } = splitProvider(text);
-      const { provider } = await import("../keywrap/provider/index.js");
-      keys.push(provider.key(name, { params }));
+      splitProvider(text);
+      const { keysFromText } = await import("../keywrap/key-files/from-text.js");
+      const readFile = (file: string): Uint8Array => readKeyFile(file, "the key of -k");
+      keys.push(...(await keysFromText(text, { readFile })));
       continue;
     }
     if (isDirectory(text)) {
+      const { keysFromDirectory } = await import("../keywrap/key-files/index.js");
       keys.push(...(await keysFromDirectory(text, { signal, onWarning })));
       continue;
     }
@@ -65,6 +75,8 @@ async function withPasswords(
   asked: Asked,
   signal: AbortSignal | undefined,
 ): Promise<Key[]> {
+  if (files.length === 0) return [];
+  const { keysFromFiles } = await import("../keywrap/key-files/index.js");
   for (;;) {
     try {
       return await keysFromFiles(files, { signal });
@@ -111,7 +123,7 @@ function splitPassword(text: string): { file: string; password?: string } {
 
 /** Rejects a key with a scheme, which only recipients have. */
 function requireNoScheme(text: string): void {
-  const scheme = /^(?:jwe|pkcs7|pgp|pkcs11):/.exec(text)?.[0];
+  const scheme = /^(?:jwe|pkcs7|pgp|pkcs11|age|sss):/.exec(text)?.[0];
   if (scheme === undefined) return;
   const hint = "key files are recognised by their content: write -k FILE, such as -k private.pem";
   throw new UsageError(`a key is written without ${scheme}`, hint);

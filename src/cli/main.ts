@@ -1,7 +1,8 @@
 #!/usr/bin/env node
-import { readFileSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { setFlagsFromString } from "node:v8";
 import { errno, isOcicryptError, OcicryptError } from "../errors.js";
+import { VERSION } from "../runtime/version.js";
 import { isMany, parseCommandLine, type CommandLine } from "./arguments.js";
 import { COMMAND_TABLE } from "./command-table.js";
 import { describeFailure, Interrupted, STATUS, type Failure } from "./errors.js";
@@ -14,11 +15,21 @@ import { jsonText } from "./text.js";
  */
 const SIGNALS = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
 
-// Unreferenced buffers stay until V8's young generation is full. If it does not grow, it is
-// collected often, which halves the memory of the process.
-setFlagsFromString("--semi-space-growth-factor=1");
+/** In milliseconds. */
+const END_DELAY = 300;
 
+keepYoungGenerationSmall();
+// V8 resets the flag when a thread starts (Heap::ConfigureHeap).
+process.on("worker", (worker) => worker.once("online", keepYoungGenerationSmall));
 process.exitCode = await main(process.argv.slice(2));
+
+/**
+ * Unreferenced buffers stay until V8's young generation is full. If it does not grow, it is
+ * collected often, which halves the memory of the process.
+ */
+function keepYoungGenerationSmall(): void {
+  setFlagsFromString("--semi-space-growth-factor=1");
+}
 
 async function main(argv: readonly string[]): Promise<number> {
   let line: CommandLine;
@@ -27,7 +38,7 @@ async function main(argv: readonly string[]): Promise<number> {
   } catch (error) {
     return report(describeFailure(error), argv.includes("--json"));
   }
-  if (line.version) return print(`${version()}\n`, STATUS.done);
+  if (line.version) return print(`${VERSION}\n`, STATUS.done);
   if (line.help) return print(helpText(line.topic), STATUS.done);
   if (line.command === undefined) {
     process.stderr.write(helpText(undefined));
@@ -35,14 +46,14 @@ async function main(argv: readonly string[]): Promise<number> {
   }
 
   const abort = new AbortController();
-  let ended: number | undefined;
+  let ended: { signal: string; status: number } | undefined;
   for (const [signal, status] of Object.entries(SIGNALS)) {
     process.on(signal, () => {
       if (ended !== undefined) {
         clearProgress();
         process.exit(status);
       }
-      ended = status;
+      ended = { signal, status };
       abort.abort();
     });
   }
@@ -62,23 +73,38 @@ async function main(argv: readonly string[]): Promise<number> {
       const status = await runMany({ ...line, command }, prepared, abort.signal, (text) => {
         print(text, STATUS.done);
       });
-      return ended ?? status;
+      return ended?.status ?? status;
     }
-    const { text, json, warnings, digest } = await prepared.run(line.images);
+    const result = await prepared.run(line.images);
+    const { text, json, warnings, digest, content, status = STATUS.done } = result;
     for (const warning of warnings) note("warning", warning);
     if (line.digestFile !== undefined) writeDigest(line.digestFile, digest);
-    if (line.json) return print(`${jsonText(json, 2)}\n`, STATUS.done);
-    return print(line.quiet && digest !== undefined ? `${digest}\n` : text, STATUS.done);
+    if (content !== undefined) return await printContent(content, abort.signal);
+    if (line.json && json !== undefined) return print(`${jsonText(json, 2)}\n`, status);
+    return print(line.quiet && digest !== undefined ? `${digest}\n` : text, status);
   } catch (error) {
-    if (error instanceof Interrupted) ended = SIGNALS.SIGINT;
+    if (error instanceof Interrupted) ended = { signal: "SIGINT", status: SIGNALS.SIGINT };
     if (ended !== undefined && !isOcicryptError(error)) {
       const isReading = COMMAND_TABLE[line.command].isReading === true;
       note("ocicrypt", isReading ? "interrupted" : "interrupted; the destination is unchanged");
-      return ended;
+      endSoon(ended.signal);
+      return ended.status;
     }
     const failure = describeFailure(error);
-    return report({ ...failure, status: ended ?? failure.status }, line.json);
+    return report({ ...failure, status: ended?.status ?? failure.status }, line.json);
   }
+}
+
+/**
+ * Ends the process if something still keeps it from ending by itself: the derivation of a key from
+ * a password cannot be interrupted, and Node.js waits for it even in `process.exit`.
+ */
+function endSoon(signal: string): void {
+  const end = (): void => {
+    process.removeAllListeners(signal);
+    process.kill(process.pid, signal);
+  };
+  setTimeout(end, END_DELAY).unref();
 }
 
 /**
@@ -107,11 +133,31 @@ function writeDigest(file: string, digest: string | undefined): void {
 }
 
 function print(text: string, status: number): number {
-  if (process.stdout.listenerCount("error", notePrintError) === 0) {
-    process.stdout.on("error", notePrintError);
-  }
+  watchOutput();
   process.stdout.write(text);
   return status;
+}
+
+/** Prints bytes as fast as they are read, until whoever reads them stops. */
+async function printContent(
+  content: AsyncIterable<Uint8Array>,
+  signal: AbortSignal,
+): Promise<number> {
+  const { abortable } = await import("../io/abort.js");
+  watchOutput();
+  for await (const chunk of content) {
+    const written = new Promise<Error | null | undefined>((resolve) => {
+      process.stdout.write(chunk, resolve);
+    });
+    const error = await abortable(written, signal);
+    if (error) return errno(error) === "EPIPE" ? STATUS.done : STATUS.failed;
+  }
+  return STATUS.done;
+}
+
+function watchOutput(): void {
+  if (process.stdout.listenerCount("error", notePrintError) > 0) return;
+  process.stdout.on("error", notePrintError);
 }
 
 function notePrintError({ code = "unknown" }: NodeJS.ErrnoException): void {
@@ -119,9 +165,4 @@ function notePrintError({ code = "unknown" }: NodeJS.ErrnoException): void {
   if (code === "EPIPE") return;
   note("error", `the result cannot be printed (${code})`);
   process.exitCode = STATUS.failed;
-}
-
-function version(): string {
-  const file = new URL("../../package.json", import.meta.url);
-  return (JSON.parse(readFileSync(file, "utf8")) as { version: string }).version;
 }

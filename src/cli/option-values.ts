@@ -1,6 +1,7 @@
 import { type LayerRange, parseLayerRange } from "../image/manifests/select-layers.js";
-import { type Profile, PROFILES } from "../keywrap/compat.js";
+import { type CompatProfile, PROFILES } from "../keywrap/compat.js";
 import { parseDigest } from "../spec/digest.js";
+import { MAX_THREADS } from "../spec/limits.js";
 import { closest, UsageError } from "./errors.js";
 import { optionForm, type OptionForm, OPTIONS } from "./options.js";
 import { isContent, mayBeKey } from "./text.js";
@@ -65,7 +66,7 @@ function unknownOption(rawName: string, command: string | undefined): UsageError
   }
   const name = rawName.replace(/^-+/, "");
   const foreign = foreignHint(name);
-  const similar = closest(name, Object.keys(OPTIONS));
+  const similar = name.length > 1 ? closest(name, Object.keys(OPTIONS)) : undefined;
   const hint = similar === undefined ? `${help} lists the options` : `did you mean --${similar}?`;
   return new UsageError(`there is no option ${rawName}`, foreign ?? hint);
 }
@@ -89,7 +90,7 @@ function quoted(text: string): string {
 }
 
 /** @throws {UsageError} */
-export function requireProfile(name: string): Profile {
+export function requireProfile(name: string): CompatProfile {
   const profile = PROFILES.find((candidate) => candidate === name);
   if (profile !== undefined) return profile;
   throw new UsageError(
@@ -210,6 +211,29 @@ export function jobCount(text: string): number {
   const count = /^\d{1,3}$/.test(text) ? Number(text) : 0;
   if (count > 0) return count;
   throw new UsageError(`${quoted(text)} is not a number of jobs`, "write 1 to 999");
+}
+
+/**
+ * @param text of `--threads`; without it, the environment decides
+ * @throws {UsageError}
+ */
+export function threadLimit(
+  text: string | undefined,
+  { OCICRYPT_THREADS: variable }: Readonly<Record<string, string | undefined>>,
+): number | undefined {
+  const written = text ?? (variable === "" ? undefined : variable);
+  if (written === undefined) return undefined;
+  const count = /^\d{1,3}$/.test(written) ? Number(written) : MAX_THREADS + 1;
+  if (count <= MAX_THREADS) return count;
+  const what = text === undefined ? "OCICRYPT_THREADS" : "--threads";
+  const hint = `write 0 to ${String(MAX_THREADS)}; 0 uses one thread for everything`;
+  throw new UsageError(`${quoted(written)} of ${what} is not a number of threads`, hint);
+}
+
+/** @throws {UsageError} */
+export function containerdGeneration(text: string | undefined): "1" | "2" | undefined {
+  if (text === undefined || text === "1" || text === "2") return text;
+  throw new UsageError(`there is no containerd ${quoted(text)}`, "write --containerd 1 or 2");
 }
 
 /** Hints for options of skopeo, podman, docker and ctr that do not exist here. */

@@ -1,78 +1,7 @@
-/** How a shell completes the value of an option. */
-export type Completion = "file" | "image" | "recipient" | "key" | readonly string[];
+import { NODE_OPTIONS } from "./node-options.js";
+import type { OptionForm, OptionName } from "./option-names.js";
 
-/** One option, as parsing, help, completion and the generated pages read it. */
-export interface OptionForm {
-  type: "boolean" | "string";
-  multiple?: boolean;
-  short?: string;
-  /** The value as help shows it, such as `FILE`. Only flags have none. */
-  value?: string;
-  /** The value as messages call it, such as "a file". */
-  what?: string;
-  example?: string;
-  /** The meaning, without a full stop; backticks mark code. */
-  text?: string;
-  /** The section of docs/command.md that says more. */
-  see?: string;
-  completes?: Completion;
-  /** Our name of the option, if this one is another tool's name. */
-  alias?: OptionName;
-}
-
-/** The options in the order of help. The long names are those of imgcrypt and nerdctl. */
-export const OPTION_NAMES = [
-  "recipient",
-  "recipient-id",
-  "kid",
-  "key",
-  "pgp-key-ring",
-  "strict",
-  "compat",
-  "layer",
-  "platform",
-  "media-type",
-  "min-size",
-  "digest",
-  "skip-base",
-  "base",
-  "reuse",
-  "redact-history",
-  "no-bind",
-  "require-encrypted",
-  "require-recipients",
-  "require-bound",
-  "allow-unverified",
-  "verify-signature",
-  "require-digest",
-  "config",
-  "plain-http",
-  "ca-file",
-  "authfile",
-  "creds-stdin",
-  "username",
-  "password-stdin",
-  "chunk-size",
-  "keep-referrers",
-  "digestfile",
-  "all-tags",
-  "jobs",
-  "shard",
-  "csv",
-  "artifact-type",
-  "output",
-  "debug",
-  "json",
-  "quiet",
-  "help",
-  "version",
-  // skopeo's names for three of the options.
-  "encryption-key",
-  "decryption-key",
-  "encrypt-layer",
-] as const;
-
-export type OptionName = (typeof OPTION_NAMES)[number];
+export { OPTION_NAMES, type Completion, type OptionForm, type OptionName } from "./option-names.js";
 
 const flag = { type: "boolean" } as const;
 const one = { type: "string", multiple: false } as const;
@@ -98,9 +27,9 @@ export const OPTIONS: Readonly<Record<OptionName, OptionForm>> = {
   "recipient-id": {
     ...{ ...many, value: "ID", what: "a recipient's id", example: "jwe:0" },
     text:
-      "remove this recipient: a kid, a key id, SCHEME:INDEX or provider:NAME as `recipients list` " +
-      "shows it, or pkcs7:CERTIFICATE. SCHEME:INDEX is a position: when a recipient is removed, " +
-      "later recipients move up",
+      "remove this recipient: a kid, key id or SCHEME:INDEX that `recipients list` shows, " +
+      "provider:NAME, or pkcs7:CERTIFICATE. SCHEME:INDEX is a position: when a recipient is " +
+      "removed, later recipients move up",
   },
   kid: {
     ...{ ...one, value: "NAME", what: "a key id", example: "none" },
@@ -116,6 +45,10 @@ export const OPTIONS: Readonly<Record<OptionName, OptionForm>> = {
   "pgp-key-ring": {
     ...{ ...many, ...FILE, example: "alice.gpg" },
     text: "look up `pgp:` recipients in this file instead of gpg's key ring",
+  },
+  "key-servers": {
+    ...{ ...one, ...FILE, example: "key-servers.yaml", see: "key-servers" },
+    text: "read the settings of key servers from this file instead of `OCICRYPT_KEY_SERVERS`",
   },
   strict: { ...flag, text: "reject expired certificates instead of warning about them" },
   compat: {
@@ -168,19 +101,13 @@ export const OPTIONS: Readonly<Record<OptionName, OptionForm>> = {
     ...{ ...one, ...IMAGE, example: "oci:app-enc:latest", see: "reuse" },
     text: "reuse the encrypted blobs of this image for layers that have not changed since",
   },
-  "redact-history": {
-    ...flag,
-    text: "remove commands and comments from the config's history",
-  },
+  "redact-history": { ...flag, text: "remove commands and comments from the config's history" },
   "require-encrypted": { ...flag, text: "reject an image that has a plain layer" },
   "no-bind": {
     ...flag,
     text: "do not bind the layers to this image; they can then be moved to another image",
   },
-  "require-bound": {
-    ...flag,
-    text: "reject layers that are not bound to this image",
-  },
+  "require-bound": { ...flag, text: "reject layers that are not bound to this image" },
   "allow-unverified": {
     ...flag,
     text: "also decrypt layers that cannot be checked against the config, with a warning that says why",
@@ -188,8 +115,8 @@ export const OPTIONS: Readonly<Record<OptionName, OptionForm>> = {
   "verify-signature": {
     ...{ ...many, ...FILE, example: "cosign.pub" },
     text:
-      "reject an image without a cosign signature that this public key (PEM) verifies; of several " +
-      "keys, one must verify",
+      "reject an image without a cosign signature that this public key (PEM) verifies; if you name " +
+      "several keys, one of them must verify it",
   },
   "require-digest": {
     ...flag,
@@ -198,6 +125,10 @@ export const OPTIONS: Readonly<Record<OptionName, OptionForm>> = {
   "require-recipients": {
     ...{ ...many, value: "ID", what: "a key id or scheme", example: "jwe" },
     text: "reject layers without a recipient of this key id or scheme (such as `provider.NAME`)",
+  },
+  "check-servers": {
+    ...{ ...flag, see: "key-servers" },
+    text: "ask the key servers of `-k` whether the keys of layers must be wrapped again because a server's key was rotated or deleted",
   },
   config: {
     ...flag,
@@ -215,10 +146,7 @@ export const OPTIONS: Readonly<Record<OptionName, OptionForm>> = {
     ...{ ...one, ...FILE, example: "auth.json" },
     text: "read registry credentials from this file instead of `REGISTRY_AUTH_FILE`",
   },
-  "creds-stdin": {
-    ...flag,
-    text: "read USER:PASSWORD for the registry from standard input",
-  },
+  "creds-stdin": { ...flag, text: "read USER:PASSWORD for the registry from standard input" },
   username: {
     ...{ ...one, value: "NAME", what: "a user name", example: "alice" },
     text: "log in as this user",
@@ -257,24 +185,43 @@ export const OPTIONS: Readonly<Record<OptionName, OptionForm>> = {
       "process only part I of N of many images, counted from 0; in a Kubernetes Indexed Job, the " +
       "default is the Job's index and number of completions",
   },
+  threads: {
+    ...{ ...one, value: "N", what: "a number", example: "0" },
+    text:
+      "hash layers of 64 MiB or more on up to N extra threads; 0 uses one thread for everything; the " +
+      "default is `OCICRYPT_THREADS`, or one fewer than the processor cores, at most 4",
+  },
   "artifact-type": {
     ...{ ...one, value: "TYPE", what: "a media type", example: "application/vnd.example.model" },
-    text: "give the artifact this type",
+    text: "set the `artifactType` of the artifact",
   },
   output: {
     ...{ ...one, ...FILE, value: "DIR", what: "a directory", short: "o", example: "files" },
     text: "write the files to this directory instead of the current one",
   },
+  listen: {
+    ...{ ...one, value: "ADDRESS", what: "an address", example: "unix:/run/ocicrypt/age.sock" },
+    text:
+      "serve over gRPC at unix:PATH or 127.0.0.1:PORT, or over ttrpc at ttrpc+unix:PATH, instead of " +
+      "answering one request on standard input",
+  },
+  ...NODE_OPTIONS,
+  long: { ...flag, short: "l", text: "also print mode, owner, size, time and the target of links" },
+  recursive: {
+    ...flag,
+    short: "R",
+    text: "also list the content of subdirectories, with full paths",
+  },
   csv: { ...flag, text: "print the result as comma-separated values, with a header" },
   debug: {
     ...flag,
-    text: "print requests and decisions to standard error, without secrets",
+    text: "print what the command does to standard error, without secrets",
   },
   json: {
     ...flag,
-    text: "print the result as one JSON object, or a failure as one on standard error",
+    text: "print the result as JSON, and a failure as a JSON object on standard error",
   },
-  quiet: { ...flag, short: "q", text: "print no progress, and only the digest of the result" },
+  quiet: { ...flag, short: "q", text: "print no progress, and only the digest of each image" },
   help: { ...flag, short: "h", text: "print this help" },
   version: { ...flag, text: "print the version" },
   "encryption-key": { ...RECIPIENT, alias: "recipient" },
@@ -286,14 +233,3 @@ export const OPTIONS: Readonly<Record<OptionName, OptionForm>> = {
 export function optionForm(name: string): OptionForm | undefined {
   return Object.hasOwn(OPTIONS, name) ? OPTIONS[name as OptionName] : undefined;
 }
-
-/** The other names of an option. */
-export function aliasesOf(name: OptionName): OptionName[] {
-  return OPTION_NAMES.filter((other) => OPTIONS[other].alias === name);
-}
-
-/** The options that every command has. */
-export const EVERYWHERE: readonly OptionName[] = [
-  ...(["plain-http", "ca-file", "authfile", "creds-stdin"] as const),
-  ...(["debug", "json", "quiet", "help"] as const),
-];

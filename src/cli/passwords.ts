@@ -3,7 +3,9 @@ import { createInterface } from "node:readline";
 import { Writable } from "node:stream";
 import { cannotRead, errno, OcicryptError } from "../errors.js";
 import { isAbsent } from "../io/files.js";
+import type { KeyServerContext } from "../keyserver/index.js";
 import { Interrupted, UsageError } from "./errors.js";
+import { note } from "./progress.js";
 import { isContent, looksEncoded, printable } from "./text.js";
 
 /**
@@ -26,6 +28,50 @@ export function readKeyFile(file: string, purpose: string, isName?: boolean): Ui
     }
     throw unreadable(whyUnreadable(file, purpose, cause), cause);
   }
+}
+
+/**
+ * Returns what key servers need of the command line.
+ *
+ * @param file the file of `--key-servers`. Default: the file that `OCICRYPT_KEY_SERVERS` names.
+ * @throws {@link OcicryptError} `KEY_UNREADABLE`, `KEY_SERVER_CONFIG_INVALID`
+ */
+export async function keyServerContext(
+  file: string | undefined,
+  signal?: AbortSignal,
+): Promise<KeyServerContext> {
+  const readFile = (name: string): Uint8Array => readKeyFile(name, "the recipient of -r");
+  const warned = new Set<string>();
+  const onWarning = (message: string): void => {
+    if (!warned.has(message)) note("warning", message);
+    warned.add(message);
+  };
+  return { settings: await keyServerSettings(file), readFile, signal, onWarning };
+}
+
+/** A pipe is empty when it is read again. */
+const settingsOfFiles = new Map<string, Promise<Settings>>();
+
+type Settings = KeyServerContext["settings"];
+
+/** As {@link keyServerContext}, for its settings alone. */
+export function keyServerSettings(
+  file: string | undefined = process.env.OCICRYPT_KEY_SERVERS,
+): Promise<Settings> {
+  if (file === undefined || file === "") return Promise.resolve({});
+  let settings = settingsOfFiles.get(file);
+  if (settings === undefined) {
+    settings = readKeyServerSettings(file);
+    settingsOfFiles.set(file, settings);
+  }
+  return settings;
+}
+
+async function readKeyServerSettings(file: string): Promise<Settings> {
+  const { KEY_SERVER_NAMES } = await import("../keyserver/index.js");
+  const { readSettings } = await import("../keyserver/settings.js");
+  const content = readKeyFile(file, "the settings of --key-servers", true);
+  return readSettings(content, KEY_SERVER_NAMES);
 }
 
 let stdinUse: string | undefined;

@@ -2,9 +2,10 @@ import { existsSync } from "node:fs";
 import { OcicryptError } from "../errors.js";
 import type { KeyFileForm } from "../keywrap/key-files/index.js";
 import type { Key, Recipient } from "../keywrap/types.js";
+import { isKeyServerRecipient } from "../keyserver/index.js";
 import type { RecipientSelector } from "../layer/recipients.js";
 import { UsageError } from "./errors.js";
-import { readKeyFile } from "./passwords.js";
+import { keyServerSettings, readKeyFile } from "./passwords.js";
 import { isContent, isPem, looksEncoded, mayBeKey, withoutSecrets } from "./text.js";
 
 export interface RecipientOptions {
@@ -14,22 +15,13 @@ export interface RecipientOptions {
   strict: boolean;
   /** Files to look up `pgp:` recipients in; without any, gpg's key ring is used. */
   keyRings: readonly string[];
+  /** The file of `--key-servers`. */
+  keyServers?: string | undefined;
   onWarning: (message: string) => void;
 }
 
-type Read = (value: string, options: RecipientOptions) => Promise<Recipient[]>;
-
-const SCHEMES: ReadonlyMap<string, Read> = new Map([
-  ["jwe", readJwe],
-  ["pkcs7", readPkcs7],
-  ["pgp", readPgp],
-  ["pkcs11", readPkcs11],
-  ["provider", readProvider],
-]);
-
-const FILE = "the recipient of -r";
-
-const FORMS = "jwe:FILE, pkcs7:FILE, pgp:NAME, pkcs11:FILE or provider:NAME[:PARAMETERS]";
+const FORMS =
+  "jwe:FILE, pkcs7:FILE, pgp:NAME, pkcs11:FILE, age:KEY, tang:URL?thp=THUMBPRINT, sss:FILE, barbican:[URL], barbican:SECRET, vault:KEYNAME, key-protect:KEY, aws-kms:KEY or provider:NAME[:PARAMETERS]";
 
 /**
  * Reads the recipients that one `-r` names; a JWK Set has several.
@@ -41,27 +33,49 @@ export async function readRecipients(
   text: string,
   options: RecipientOptions,
 ): Promise<Recipient[]> {
+  const { recipientsFromText, RECIPIENT_SCHEMES } =
+    await import("../keywrap/key-files/from-text.js");
+  const { kid, strict, onWarning } = options;
+  const readFile = (file: string): Uint8Array => readKeyFile(file, "the recipient of -r");
+  if (isKeyServerRecipient(text)) {
+    const keyServers = await keyServerSettings(options.keyServers);
+    return naming(nameOf(text), () =>
+      recipientsFromText(text, { keyServers, readFile, onWarning }),
+    );
+  }
+  requireRecipient(text, RECIPIENT_SCHEMES);
+  const keyRings = text.startsWith("pgp:") ? options.keyRings.map(readKeyRing) : [];
+  return naming(nameOf(text), () =>
+    recipientsFromText(text, { kid, strict, keyRings, readFile, onWarning }),
+  );
+}
+
+/** @throws {UsageError} */
+function requireRecipient(text: string, schemes: readonly string[]): void {
   const colon = text.indexOf(":");
-  const value = text.slice(colon + 1);
-  const read = SCHEMES.get(text.slice(0, Math.max(colon, 0)));
-  if (read !== readProvider && isKey(text, read)) {
+  const scheme = schemes.find((each) => each === text.slice(0, Math.max(colon, 0)));
+  if (scheme !== "provider" && isKey(text, scheme)) {
     const hint = "write the key to a file and name the file, such as -r jwe:public.pem";
     throw new UsageError("-r takes the name of a key file, not its content", hint);
   }
-  if (read === undefined || value === "") {
+  if (scheme === undefined || text.slice(colon + 1) === "") {
     if (existsSync(text)) {
       throw new UsageError(`the recipient ${text} has no scheme`, `write jwe:${text}`);
     }
     const what = text === "" ? "an empty argument" : withoutSecrets(text);
     throw new UsageError(`${what} is not a recipient`, `write a recipient as ${FORMS}`);
   }
-  return naming(nameOf(text), () => read(value, options));
+  if (scheme === "provider") splitProvider(text);
+}
+
+function readKeyRing(file: string): Uint8Array {
+  return readKeyFile(file, "the key ring of --pgp-key-ring");
 }
 
 /** Whether the argument may be a key itself; a missing file is reported when it is read. */
-function isKey(text: string, read: Read | undefined): boolean {
+function isKey(text: string, scheme: string | undefined): boolean {
   if (isContent(text)) return true;
-  if (read !== undefined && read !== readPgp) return false;
+  if (scheme !== undefined && scheme !== "pgp") return false;
   const isFingerprint = /^pgp:[0-9a-f]{64}$/i.test(text);
   return looksEncoded(text) && !isFingerprint && !existsSync(text);
 }
@@ -76,8 +90,13 @@ export async function naming<T>(text: string, read: () => Promise<T>): Promise<T
   }
 }
 
-/** A recipient for messages; the parameters of a provider may hold a token of its key service. */
+/**
+ * A recipient for messages; the parameters of a provider may hold a token of its key service, a URL
+ * a password, and age keys are long or secret.
+ */
 function nameOf(text: string): string {
+  if (/^age:(?:age1|AGE-)/i.test(text)) return "age:…";
+  if (/^tang:.*@/s.test(text)) return "tang:…";
   return /^provider:[^:]*/.exec(text)?.[0] ?? text;
 }
 
@@ -92,43 +111,6 @@ export function splitProvider(text: string): { name: string; params?: string } {
     throw new UsageError("provider: needs the name of a key provider", "write provider:NAME");
   }
   return { name, ...(params !== undefined && { params }) };
-}
-
-async function readJwe(file: string, { kid }: RecipientOptions): Promise<Recipient[]> {
-  const { jwe } = await import("../keywrap/jwe/index.js");
-  return jwe.recipients(readKeyFile(file, FILE), { kid });
-}
-
-async function readPkcs7(file: string, options: RecipientOptions): Promise<Recipient[]> {
-  const { pkcs7 } = await import("../keywrap/pkcs7/index.js");
-  return pkcs7.recipients(readKeyFile(file, FILE), options);
-}
-
-async function readPgp(name: string, { keyRings }: RecipientOptions): Promise<Recipient[]> {
-  const { pgp } = await import("../keywrap/pgp/index.js");
-  if (keyRings.length === 0) return [pgp.recipient(name)];
-  let missing: unknown;
-  for (const file of keyRings) {
-    try {
-      const keyRing = readKeyFile(file, "the key ring of --pgp-key-ring");
-      return [pgp.recipient(name, { keyRing })];
-    } catch (error) {
-      if (!(error instanceof OcicryptError) || error.code !== "RECIPIENT_NOT_FOUND") throw error;
-      missing = error;
-    }
-  }
-  throw missing;
-}
-
-async function readPkcs11(file: string): Promise<Recipient[]> {
-  const { pkcs11 } = await import("../keywrap/pkcs11/index.js");
-  return [await pkcs11.recipient(readKeyFile(file, FILE))];
-}
-
-async function readProvider(value: string): Promise<Recipient[]> {
-  const { provider } = await import("../keywrap/provider/index.js");
-  const { name, params } = splitProvider(`provider:${value}`);
-  return [provider.recipient(name, { params })];
 }
 
 /**

@@ -9,7 +9,8 @@ import type {
   LayerReport,
   LayerResult,
 } from "../image/index.js";
-import type { Profile } from "../keywrap/compat.js";
+import type { CompatProfile } from "../keywrap/compat.js";
+import type { RecipientInfo } from "../keywrap/types.js";
 import type { RecipientReport } from "../layer/explain.js";
 import { bytes, plural, printable } from "./text.js";
 
@@ -50,7 +51,7 @@ function layerLine({ platform, index, before, after }: LayerResult): string {
   return `  ${where}layer ${String(index)}  ${bytes(before.size)}  ${short(before.digest)} -> ${short(after.digest)}`;
 }
 
-const READERS: Record<Profile, string> = {
+const READERS: Record<CompatProfile, string> = {
   go: "Go (skopeo, buildah, podman, containerd, CRI-O)",
   coco: "confidential containers",
 };
@@ -90,9 +91,10 @@ function layerLines(layer: LayerReport, names?: ReadonlyMap<string, string>): st
   if (!layer.encrypted) return [`${title}  plain`];
   return [
     title,
-    ...layer.recipients.map((each) => `    ${recipientText(each, names)}`),
+    ...layer.recipients.flatMap((each) => recipientLines(each, names)),
     readersLine(layer),
     ...layer.keys.map(keyLine),
+    ...(layer.servers ?? []).map(serverLine),
   ];
 }
 
@@ -112,9 +114,36 @@ function keyLine(report: LayerReport["keys"][number]): string {
   return binding === undefined ? line : `${line}\n      ${BINDINGS[binding]}`;
 }
 
+const SERVER_STATES = {
+  current: "has the key",
+  old: "has newer keys: wrap the layer again with recipients replace",
+  gone: "no longer has the key",
+  unknown: "cannot be asked",
+};
+
+function serverLine(report: NonNullable<LayerReport["servers"]>[number]): string {
+  const { scheme, index, server, state, reason } = report;
+  const why = reason === undefined ? "" : `: ${printable(reason)}`;
+  return `    ${printable(server)} ${SERVER_STATES[state]}${why} (${printable(scheme)}:${String(index)})`;
+}
+
 function readersLine({ readers }: LayerReport): string {
-  const able = readers.filter(({ reads }) => reads).map(({ profile }) => READERS[profile]);
+  const able = readers
+    .filter(({ reads }) => reads)
+    .map(({ profile, providers = [] }) => {
+      if (providers.length === 0) return READERS[profile];
+      return `${READERS[profile]} with the key provider ${providers.map(printable).join(" or ")}`;
+    });
   return `    readable by ${able.length === 0 ? "no known tool" : able.join(" and ")}`;
+}
+
+function recipientLines(
+  recipient: RecipientReport,
+  names: ReadonlyMap<string, string> | undefined,
+): string[] {
+  const { warnings = [] } = recipient;
+  const lines = warnings.map((text) => `      warning: ${printable(text)}`);
+  return [`    ${recipientText(recipient, names)}`, ...lines];
 }
 
 /** A recipient after its position, as `--recipient-id` takes it. */
@@ -123,10 +152,31 @@ function recipientText(recipient: RecipientReport, names?: ReadonlyMap<string, s
   const parts = [`${printable(scheme)}:${String(index)}`];
   if (algorithm !== undefined) parts.push(printable(algorithm));
   if (keyId !== undefined) parts.push(`kid ${printable(keyId)}`);
+  parts.push(...serverTexts(recipient));
   const name = names?.get(keyId ?? "");
   if (name !== undefined) parts.push(`(${printable(name)})`);
   if (problem !== undefined) parts.push(`unreadable: ${printable(problem)}`);
   return parts.join("  ");
+}
+
+/** The facts about a key server, its parts and the safety of a recipient. */
+function serverTexts({
+  server,
+  threshold,
+  parts = [],
+  postQuantum,
+}: Partial<RecipientInfo>): string[] {
+  const needed = `${String(threshold ?? parts.length)} of ${String(parts.length)}`;
+  return [
+    ...(server === undefined ? [] : [`at ${printable(server)}`]),
+    ...(parts.length === 0 ? [] : [`${needed}: ${parts.map(partText).join(", ")}`]),
+    ...(postQuantum === undefined ? [] : [postQuantum ? "post-quantum" : "not post-quantum"]),
+  ];
+}
+
+function partText(part: RecipientInfo): string {
+  const key = part.keyId === undefined ? [] : [`kid ${printable(part.keyId)}`];
+  return `(${[printable(part.algorithm), ...key, ...serverTexts(part)].join(" ")})`;
 }
 
 /** The first 12 hex digits of a digest: enough to tell layers apart. */
@@ -142,7 +192,7 @@ export function renderRecipients(
   if (layers.length === 0) return `no layer is encrypted\n`;
   const lines = layers.flatMap((layer) => [
     layerTitle(layer),
-    ...layer.recipients.map((recipient) => `    ${recipientText(recipient, names)}`),
+    ...layer.recipients.flatMap((recipient) => recipientLines(recipient, names)),
   ]);
   return [digest, ...lines, ""].join("\n");
 }

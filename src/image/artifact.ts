@@ -1,8 +1,8 @@
 import { randomBytes, createHash } from "node:crypto";
-import { copyFile, constants, link, lstat, mkdir, rm } from "node:fs/promises";
-import { join } from "node:path";
+import { copyFile, constants, link, lstat, rm, rmdir } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { errno, OcicryptError, shown } from "../errors.js";
-import type { ByteSource } from "../io/source.js";
+import { single, type ByteSource } from "../io/source.js";
 import { makeDirectories, writeContent, writeError } from "../io/files.js";
 import type { Key, Recipient } from "../keywrap/types.js";
 import { decryptLayer } from "../layer/decrypt.js";
@@ -40,6 +40,8 @@ export interface PushedFile {
   title: string;
   /** Its content. */
   content: ByteSource;
+  /** The size of the content in bytes, which is checked. Default: unknown. */
+  size?: number | undefined;
   /** Its media type. Default: that of ORAS, `application/vnd.oci.image.layer.v1.tar`. */
   mediaType?: string | undefined;
 }
@@ -49,6 +51,8 @@ export interface PushFilesOptions {
   recipients: readonly Recipient[];
   /** The type of the artifact. Default: that of ORAS, `application/vnd.unknown.artifact.v1`. */
   artifactType?: string | undefined;
+  /** The most extra threads for long files whose size is given; as for `encryptLayer`. */
+  threads?: number | undefined;
   signal?: AbortSignal | undefined;
 }
 
@@ -60,39 +64,41 @@ export interface FilesResult {
 }
 
 export interface PullFilesOptions {
-  /** Tried on every wrapped key of every file. */
+  /** The keys to try on every wrapped key of every file. */
   keys: readonly Key[];
+  /** The most extra threads for long files; as for `encryptLayer`. */
+  threads?: number | undefined;
   signal?: AbortSignal | undefined;
 }
 
 /**
- * Encrypts files into an OCI artifact, with one blob for each file, which ORAS and other tools pull as
- * ciphertext. Titles and sizes stay readable. Decrypted with `decryptImage`, the artifact is as ORAS
- * would have made it.
+ * Encrypts files into an OCI artifact, with one blob for each file, which ORAS and other tools pull
+ * as ciphertext. Titles and sizes stay readable. `decryptImage` restores the artifact that ORAS
+ * would have made.
  *
- * The titles are not part of what is encrypted: anyone who can write the artifact can exchange them. A
- * signature of the artifact prevents that.
+ * Titles are not protected: anyone who can write to the repository can change them, unless the
+ * artifact is signed.
  *
- * @throws {@link OcicryptError} `REFERENCE_INVALID` for a title that {@link pullFiles} refuses;
+ * @throws {@link OcicryptError} `REFERENCE_INVALID` for a title that {@link pullFiles} rejects;
  *   `NO_RECIPIENTS`, `ALREADY_ENCRYPTED`; and those of the destination and of recipients
  */
 export async function pushFiles(
   destination: ImageDestination,
   files: readonly PushedFile[],
-  { recipients: given, artifactType = ARTIFACT_TYPE, signal }: PushFilesOptions,
+  { recipients: given, artifactType = ARTIFACT_TYPE, threads, signal }: PushFilesOptions,
 ): Promise<FilesResult> {
   try {
     const recipients = distinctRecipients(given);
     requireTitles(files.map(({ title }) => title));
     const layers: Descriptor[] = [];
-    for (const { title, content, mediaType = FILE_TYPE } of files) {
-      const descriptor = { mediaType, annotations: { [TITLE]: title } };
-      const layer = encryptLayer(content, { descriptor, recipients, signal });
+    for (const { title, content, size, mediaType = FILE_TYPE } of files) {
+      const descriptor = { mediaType, size, annotations: { [TITLE]: title } };
+      const layer = encryptLayer(content, { descriptor, recipients, threads, signal });
       await destination.write(layer.stream, () => layer.finalize(), { signal });
       layers.push(await layer.finalize());
     }
     if (!(await destination.contains(EMPTY))) {
-      await destination.write(once(EMPTY_CONTENT), () => EMPTY, { signal });
+      await destination.write(single(EMPTY_CONTENT), () => EMPTY, { signal });
     }
     const annotations = { [CREATED]: new Date().toISOString().replace(/\.\d+Z$/, "Z") };
     const head = { schemaVersion: 2, mediaType: MEDIA_TYPE_MANIFEST, artifactType };
@@ -114,19 +120,19 @@ export async function pushFiles(
 }
 
 /**
- * Decrypts the files of an OCI artifact into a directory. No file appears before all of them are
- * verified, and no existing file is replaced. Titles that lead out of the directory are refused, and so
- * are symbolic links on the way to a file.
+ * Decrypts the files of an OCI artifact into a directory. No file appears before all files are
+ * verified, and no existing file is replaced. Titles outside the directory are rejected, and so are
+ * symbolic links in the path of a file.
  *
  * @returns the files as they are in the directory
- * @throws {@link OcicryptError} `MANIFEST_INVALID` for titles; `NOT_ENCRYPTED` for a file that is plain;
- *   `DESTINATION_EXISTS`; `MANIFEST_UNSUPPORTED` for an index; `DESTINATION_FULL`,
+ * @throws {@link OcicryptError} `MANIFEST_INVALID` for titles; `NOT_ENCRYPTED` for a file that is
+ *   plain; `DESTINATION_EXISTS`; `MANIFEST_UNSUPPORTED` for an index; `DESTINATION_FULL`,
  *   `DESTINATION_UNWRITABLE`; and those of {@link decryptLayer} and of the source
  */
 export async function pullFiles(
   source: ImageSource,
   directory: string,
-  { keys, signal }: PullFilesOptions,
+  { keys, threads, signal }: PullFilesOptions,
 ): Promise<FilesResult> {
   const { root } = await readImage(source, { signal });
   if (root.kind !== "manifest") {
@@ -157,14 +163,16 @@ export async function pullFiles(
   }
   for (const title of titles) await requireFree(directory, title);
 
-  await makeDirectories(directory);
-  const stage = await makeStage(directory);
+  const made = await makeDirectories(directory);
   const placed: string[] = [];
+  let stage: string | undefined;
+  let result: FilesResult;
   try {
+    stage = await makeStage(directory);
     const staged: { title: string; digest: string; size: number; file: string }[] = [];
     for (const [i, descriptor] of layers.entries()) {
       const content = source.read(descriptor, { signal });
-      const layer = await decryptLayer(content, { descriptor, keys, signal });
+      const layer = await decryptLayer(content, { descriptor, keys, threads, signal });
       const file = join(stage, randomBytes(8).toString("hex"));
       const title = titles[i] ?? "";
       await writeContent(file, layer.stream, title, { flush: false });
@@ -173,16 +181,19 @@ export async function pullFiles(
     }
     for (const { title, file } of staged) {
       signal?.throwIfAborted();
-      placed.push(await placeFile(file, directory, title));
+      placed.push(await placeFile(file, directory, title, made));
     }
     const files = staged.map(({ title, digest, size }) => ({ title, digest, size }));
-    return { image: root.descriptor, files };
+    result = { image: root.descriptor, files };
   } catch (error) {
     for (const file of placed) await rm(file, { force: true });
+    if (stage !== undefined) await removeStage(stage);
+    // Others may have put files there meanwhile.
+    for (const each of made.reverse()) await rmdir(each).catch(() => undefined);
     throw error;
-  } finally {
-    await removeStage(stage);
   }
+  await removeStage(stage);
+  return result;
 }
 
 /** Refuses titles that lead out of a directory, or that cannot be files side by side. */
@@ -198,11 +209,11 @@ function requireTitles(titles: readonly string[]): void {
     if (seen.has(folded)) throw badTitle(`two files have the title ${shown(title)}`);
     seen.add(folded);
   }
-  for (const title of seen) {
-    const parts = title.split("/");
-    const inside = parts.slice(1).find((_, i) => seen.has(parts.slice(0, i + 1).join("/")));
-    if (inside !== undefined) throw badTitle(`${shown(title)} is in a directory that is a file`);
-  }
+  // No title contains a NUL, which sorts before everything else: what is in a directory follows it.
+  const sorted = [...seen].map((title) => title.replaceAll("/", "\0")).sort();
+  const inside = sorted.find((title, i) => i > 0 && title.startsWith(`${sorted[i - 1] ?? ""}\0`));
+  if (inside === undefined) return;
+  throw badTitle(`${shown(inside.replaceAll("\0", "/"))} is in a directory that is a file`);
 }
 
 /** Whether a title is safe on every system: Windows has drives, backslashes and streams too. */
@@ -226,22 +237,26 @@ async function requireFree(directory: string, title: string): Promise<void> {
     if (stats === undefined) return;
     if (i < parts.length && stats.isDirectory()) continue;
     const what = parts.slice(0, i).join("/");
-    const why = i < parts.length ? "is not a directory" : "exists already";
+    const why = i < parts.length ? "is not a directory" : "already exists";
     throw new OcicryptError("DESTINATION_EXISTS", `${shown(what)} ${why} in ${directory}`);
   }
 }
 
-/** Gives a file its place. Never follows a symbolic link there, and never replaces anything. */
-async function placeFile(file: string, directory: string, title: string): Promise<string> {
-  const parts = title.split("/");
-  const target = join(directory, ...parts);
+/**
+ * Gives a file its place. Never follows a symbolic link there, and never replaces anything.
+ *
+ * @param made receives the directories that did not exist before
+ */
+async function placeFile(
+  file: string,
+  directory: string,
+  title: string,
+  made: string[],
+): Promise<string> {
+  const target = join(directory, ...title.split("/"));
   await requireFree(directory, title);
   try {
-    for (let i = 1; i < parts.length; i++) {
-      await mkdir(join(directory, ...parts.slice(0, i))).catch((error: unknown) => {
-        if (errno(error) !== "EEXIST") throw error;
-      });
-    }
+    made.push(...(await makeDirectories(dirname(target))));
     await link(file, target).catch(async (error: unknown) => {
       if (errno(error) === "EEXIST") throw error;
       // A file system without hard links.
@@ -250,13 +265,8 @@ async function placeFile(file: string, directory: string, title: string): Promis
     return target;
   } catch (error) {
     if (errno(error) !== "EEXIST") throw writeError(error, title);
-    throw new OcicryptError("DESTINATION_EXISTS", `${shown(title)} exists already in ${directory}`);
+    throw new OcicryptError("DESTINATION_EXISTS", `${shown(title)} already exists in ${directory}`);
   }
-}
-
-// eslint-disable-next-line @typescript-eslint/require-await -- a source of bytes
-async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array, void, undefined> {
-  yield bytes;
 }
 
 function digestOf(bytes: Uint8Array): string {

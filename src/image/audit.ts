@@ -15,18 +15,18 @@ import { formatPlatform } from "./manifests/select-layers.js";
 import { readImage, type ManifestNode } from "./manifests/tree.js";
 
 export interface AuditImageOptions {
-  /** Each is tried on each encrypted layer. */
+  /** The keys to try on each encrypted layer. */
   keys?: readonly Key[] | undefined;
-  /** Recipients to look for, such as those that must go. */
+  /** The recipients to look for, such as people who have left. */
   recipients?: readonly RecipientSelector[] | undefined;
   signal?: AbortSignal | undefined;
 }
 
 export interface ImageAudit {
-  /** Of the manifest or index. */
+  /** The digest of the manifest or index. */
   digest: string;
   manifests: ManifestAudit[];
-  /** Manifests that an index names and the source does not hold; absent without any. */
+  /** The manifests that an index names but the source does not hold; absent if there are none. */
   missing?: MissingReport[];
 }
 
@@ -36,13 +36,13 @@ export interface ManifestAudit {
   digest: string;
   /** The number of layers. */
   layers: number;
-  /** The places of the layers that are not encrypted, from 0. */
+  /** The positions of the layers that are not encrypted, from 0. */
   plain: number[];
   /** The recipients of any of the layers, each once. */
   recipients: AuditedRecipient[];
-  /** For each label among the keys, the places of the layers that it opens. */
+  /** For each label among the keys, the positions of the layers that it opens. */
   keys: { key: string; opens: number[] }[];
-  /** For each of the recipients to look for, the places of the layers that have it. */
+  /** For each of the recipients to look for, the positions of the layers that have it. */
   found: number[][];
 }
 

@@ -1,30 +1,29 @@
-import { isOcicryptError, OcicryptError } from "../errors.js";
+import { OcicryptError } from "../errors.js";
 import type { Key } from "../keywrap/types.js";
-import { decryptLayer } from "../layer/decrypt.js";
 import { encryptionAnnotations, type Descriptor } from "../spec/descriptor.js";
 import type { ImageDestination, ImageSource } from "../store/types.js";
 import type { LayerResult, OperationOptions } from "./operation.js";
 import { mergeLayer, reportLayer, writeImage } from "./operation.js";
 import { progressMeter, type ProgressMeter } from "./engine/copy-blobs.js";
 import { layerIdentity, runSteps, type LayerStep } from "./engine/run-steps.js";
-import { requireBinding } from "./features/binding.js";
 import {
   requireEncryptedLayers,
   requireLayerRecipients,
   type DecryptPolicy,
 } from "./features/decrypt-policy.js";
-import { withDiffId, type DiffIdCheck, type DiffIdCheckStream } from "./features/diff-id.js";
-import { readExpectations, type Expectations } from "./features/expected-config.js";
+import type { DiffIdCheck } from "./features/diff-id.js";
+import { readExpectations } from "./features/expected-config.js";
+import { openLayer, type LayerOpening } from "./features/open-layer.js";
 import {
   nameOfLayer,
   selectEncrypted,
   type SelectedLayer,
-  type Selection,
+  type LayerSelection,
 } from "./manifests/select-layers.js";
 import { readImage } from "./manifests/tree.js";
 
-export interface DecryptImageOptions extends Selection, DecryptPolicy, OperationOptions {
-  /** Tried on every wrapped key of every layer. */
+export interface DecryptImageOptions extends LayerSelection, DecryptPolicy, OperationOptions {
+  /** The keys to try on every wrapped key of every layer. */
   keys: readonly Key[];
   /**
    * Publishes layers whose HMAC is right but that cannot be checked against the image's config; a
@@ -77,8 +76,9 @@ export async function decryptImage(
     const { allowUnverified = false, requireBound } = options;
     const expected = await readExpectations(source, selected, { allowUnverified, signal });
     const meter = progressMeter(tree, options.onProgress);
-    const context = { source, destination, keys, meter, expected, allowUnverified, requireBound };
-    const step = decryptionStep(context);
+    const policy = { allowUnverified, requireBound };
+    const context = { source, destination, keys, meter, expected, threads: options.threads };
+    const step = decryptionStep({ ...context, ...policy });
     const rewritten = await runSteps({
       ...{ source, destination, tree, selected, meter, step, signal },
       changes: (parts) => ({ parts }),
@@ -98,13 +98,9 @@ export async function decryptImage(
   });
 }
 
-interface DecryptionContext {
+interface DecryptionContext extends LayerOpening {
   source: ImageSource;
   destination: ImageDestination;
-  keys: readonly Key[];
-  expected: Expectations;
-  allowUnverified: boolean;
-  requireBound: boolean | undefined;
   meter: ProgressMeter;
 }
 
@@ -112,28 +108,14 @@ interface DecryptionStep extends LayerStep {
   checks: Map<SelectedLayer, { diffId: DiffIdCheck; bound: boolean }>;
 }
 
-function decryptionStep(context: DecryptionContext): DecryptionStep {
-  const { source, destination, keys, meter, expected, allowUnverified, requireBound } = context;
-  const { hashes, diffIds, problems } = expected;
+function decryptionStep({
+  source,
+  destination,
+  meter,
+  ...opening
+}: DecryptionContext): DecryptionStep {
+  const { diffIds } = opening.expected;
   const checks: DecryptionStep["checks"] = new Map();
-
-  async function checkDiffId(stream: DiffIdCheckStream): Promise<DiffIdCheck> {
-    try {
-      await stream.check();
-      return "verified";
-    } catch (error) {
-      if (!allowUnverified || !isOcicryptError(error)) throw error;
-      return `unverified: ${error.message}`;
-    }
-  }
-
-  /** Returns the result for a layer that has no diffID to compare with. */
-  function unchecked({ manifest }: SelectedLayer): DiffIdCheck {
-    const problem = problems.get(manifest);
-    if (problem !== undefined) return `unverified: ${problem}`;
-    return "skipped: the config has no diffIDs";
-  }
-
   return {
     checks,
     // Layers with one blob and one set of keys share a run, unless their configs disagree.
@@ -141,25 +123,21 @@ function decryptionStep(context: DecryptionContext): DecryptionStep {
       layerIdentity(layer.descriptor, encryptionAnnotations(layer.descriptor), diffIds.get(layer)),
     merge: mergeLayer,
     async run(layers, signal) {
-      const [layer] = layers;
-      const { descriptor } = layer;
-      const content = meter.count(source.read(descriptor, { signal }), descriptor, "decrypt");
-      const decrypted = await decryptLayer(content, { descriptor, keys, signal });
-      const { binding } = decrypted;
-      const bound = layers.map(
-        (each) => requireBinding(each, binding, { hashes, required: requireBound }) === "bound",
-      );
-      const diffId = diffIds.get(layer);
-      const stream = diffId === undefined ? undefined : withDiffId(decrypted.stream, diffId);
+      const [{ descriptor }] = layers;
+      const blob = meter.count(source.read(descriptor, { signal }), descriptor, "decrypt");
+      const opened = await openLayer(layers, blob, opening, signal);
+      let after = descriptor;
       const describe = async (): Promise<Descriptor> => {
-        const checked = stream && (await checkDiffId(stream));
+        const verified = await opened.verify();
         for (const [i, each] of layers.entries()) {
-          checks.set(each, { diffId: checked ?? unchecked(each), bound: bound[i] ?? false });
+          const diffId = verified.checks[i] ?? "skipped: not checked";
+          checks.set(each, { diffId, bound: opened.bound[i] ?? false });
         }
-        return decrypted.finalize();
+        after = verified.descriptor;
+        return after;
       };
-      await destination.write(stream?.content ?? decrypted.stream, describe, { signal });
-      return decrypted.finalize();
+      await destination.write(opened.content, describe, { signal });
+      return after;
     },
   };
 }

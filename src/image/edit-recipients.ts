@@ -1,3 +1,4 @@
+import { setImmediate } from "node:timers/promises";
 import type { RecipientReport } from "../layer/explain.js";
 import { applyChange, type RecipientsChange } from "../layer/recipient-changes.js";
 import { encryptionAnnotations, foreignAnnotations, type Descriptor } from "../spec/descriptor.js";
@@ -18,11 +19,11 @@ import {
   formatPlatform,
   selectEncrypted,
   type SelectedLayer,
-  type Selection,
+  type LayerSelection,
 } from "./manifests/select-layers.js";
 import { readImage, type ImageTree } from "./manifests/tree.js";
 
-export interface EditRecipientsOptions extends Selection {
+export interface EditRecipientsOptions extends LayerSelection {
   signal?: AbortSignal | undefined;
   /** Called while blobs are copied. */
   onProgress?: ((progress: ImageProgress) => void) | undefined;
@@ -111,6 +112,7 @@ async function changeLayers(
   const byIdentity = new Map<string, RecipientsChange>();
   const changes = new Map<SelectedLayer, RecipientsChange>();
   for (const layer of selected) {
+    await setImmediate();
     const { descriptor } = layer;
     const identity = layerIdentity(descriptor, encryptionAnnotations(descriptor));
     const change = byIdentity.get(identity) ?? (await edit.change(descriptor));

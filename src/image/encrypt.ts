@@ -1,9 +1,10 @@
 import { isOcicryptError, OcicryptError } from "../errors.js";
-import { requireCompatible, type Profile } from "../keywrap/compat.js";
+import { requireCompatible, type CompatProfile } from "../keywrap/compat.js";
 import type { Recipient } from "../keywrap/types.js";
 import { encryptLayer } from "../layer/encrypt.js";
 import { distinctRecipients } from "../layer/wrap.js";
 import { isEncryptedDescriptor, type Descriptor } from "../spec/descriptor.js";
+import { parseDigest } from "../spec/digest.js";
 import { encryptedMediaType } from "../spec/media-types.js";
 import type { ImageDestination, ImageSource } from "../store/types.js";
 import type { LayerResult, OperationOptions } from "./operation.js";
@@ -15,15 +16,14 @@ import type { BaseResult } from "./features/base-image.js";
 import { changesOf } from "./features/docker-format.js";
 import { bindingOf, findUnbound, type ImageHashes } from "./features/binding.js";
 import { findHistoryLeft } from "./features/config-history.js";
-import { withDiffId, type DiffIdCheckStream } from "./features/diff-id.js";
-import { REFUSED_LATER } from "./features/expected-config.js";
+import { findWrongDiffId, withDiffId, type DiffIdCheckStream } from "./features/diff-id.js";
 import { findCopies, PLAIN_COPIES, requireNoPlainCopy } from "./features/plain-left.js";
 import { readEarlier, type EarlierLayers, type Reuse } from "./features/reuse.js";
-import { nameOfLayer, type SelectedLayer, type Selection } from "./manifests/select-layers.js";
+import { nameOfLayer, type SelectedLayer, type LayerSelection } from "./manifests/select-layers.js";
 import { readImage } from "./manifests/tree.js";
 import { requireRoomForKeys } from "./size-check.js";
 
-export interface EncryptImageOptions extends Selection, OperationOptions {
+export interface EncryptImageOptions extends LayerSelection, OperationOptions {
   /** The recipients of the image; at least one. Duplicate public keys count once. */
   recipients: readonly Recipient[];
   /**
@@ -49,7 +49,7 @@ export interface EncryptImageOptions extends Selection, OperationOptions {
    */
   bind?: boolean | undefined;
   /** Rejects anything that the readers of a profile could not decrypt. Default: no profile. */
-  compat?: Profile | undefined;
+  compat?: CompatProfile | undefined;
 }
 
 export interface EncryptImageResult {
@@ -108,7 +108,8 @@ export async function encryptImage(
 
       const compared = earlier === undefined ? 0 : sizeOf(selected);
       const meter = progressMeter(tree, options.onProgress, compared);
-      const context = { source, destination, recipients, earlier, meter, bound };
+      const { threads } = options;
+      const context = { source, destination, recipients, earlier, meter, bound, threads };
       const step = encryptionStep({ ...context, diffIds: plan.diffIds });
       const rewritten = await runSteps({
         ...{ source, destination, tree, selected, meter, step, signal },
@@ -154,6 +155,7 @@ interface EncryptionContext {
   earlier: EarlierLayers | undefined;
   meter: ProgressMeter;
   bound: ImageHashes | undefined;
+  threads: number | undefined;
   diffIds: ReadonlyMap<SelectedLayer, string>;
 }
 
@@ -163,7 +165,7 @@ function encryptionStep({
   bound,
   ...context
 }: EncryptionContext): EncryptionStep {
-  const { source, destination, recipients, meter } = context;
+  const { source, destination, recipients, meter, threads } = context;
   const wrongDiffIds: string[] = [];
   const reused = new Set<string>();
   return {
@@ -177,7 +179,10 @@ function encryptionStep({
       const expected = diffIds.get(layers[0]);
       const read = (activity: "compare" | "encrypt"): CheckedContent => {
         const content = meter.count(source.read(descriptor, { signal }), descriptor, activity);
-        return expected === undefined ? { content } : withDiffId(content, expected);
+        if (expected === undefined) return { content };
+        const { digest } = descriptor;
+        const { algorithm } = parseDigest(digest);
+        return withDiffId(content, expected, { algorithm, digest: () => digest });
       };
       if (earlier !== undefined) {
         const compared = read("compare");
@@ -185,19 +190,19 @@ function encryptionStep({
         const same = await earlier.encrypt(descriptor, comparison);
         if (same !== undefined) {
           reused.add(layerIdentity(descriptor));
-          wrongDiffIds.push(...(await compareDiffIds(compared, layers)));
+          wrongDiffIds.push(...(await findWrongDiffId(compared.check, layers[0])));
           return same;
         }
       }
       const checked = read("encrypt");
-      const options = { descriptor, recipients, binding, signal };
+      const options = { descriptor, recipients, binding, threads, signal };
       const layer = encryptLayer(checked.content, options);
       await destination
         .write(layer.stream, () => layer.finalize(), { signal })
         .catch((error: unknown) => {
           throw isForeign(descriptor) ? explainForeign(error, layers) : error;
         });
-      wrongDiffIds.push(...(await compareDiffIds(checked, layers)));
+      wrongDiffIds.push(...(await findWrongDiffId(checked.check, layers[0])));
       return layer.finalize();
     },
   };
@@ -212,19 +217,6 @@ function explainForeign(error: unknown, [layer]: SameLayers): unknown {
 
 /** The content of a layer, and its comparison with a diffID if the config has one. */
 type CheckedContent = Pick<DiffIdCheckStream, "content"> & Partial<DiffIdCheckStream>;
-
-/** Warns about a config for which decryption will reject the layer. */
-async function compareDiffIds({ check }: CheckedContent, [layer]: SameLayers): Promise<string[]> {
-  try {
-    await check?.();
-    return [];
-  } catch (error) {
-    // The recipient may have a newer Node.js.
-    if (isOcicryptError(error, "DIFF_ID_UNCHECKED")) return [];
-    if (!isOcicryptError(error, "DIFF_ID_MISMATCH")) throw error;
-    return [`${nameOfLayer(layer)}: ${error.message}; ${REFUSED_LATER}`];
-  }
-}
 
 function typeAfter({ descriptor }: SelectedLayer): string {
   return encryptedMediaType(descriptor.mediaType);

@@ -1,3 +1,4 @@
+import { setImmediate } from "node:timers/promises";
 import type { ImageSource } from "../store/types.js";
 import {
   countsOf,
@@ -10,18 +11,18 @@ import type { ImageHashes } from "./features/binding.js";
 import { readConfigs, type ReadConfigs } from "./features/config-history.js";
 import { CONVERTED_WARNING, hasDockerFormat } from "./features/docker-format.js";
 import { findWrongDiffIds, plainDiffIds } from "./features/expected-config.js";
-import { findDescriptorLoss, findPlainLeft } from "./features/plain-left.js";
+import { findDescriptorLoss, findPlainLeft, withOtherPlaces } from "./features/plain-left.js";
 import {
   requirePresent,
   selectLayers,
   selectManifests,
   type SelectedLayer,
-  type Selection,
+  type LayerSelection,
 } from "./manifests/select-layers.js";
 import type { ImageTree } from "./manifests/tree.js";
 
 /** Options of `encryptImage`, which describes them. */
-interface PlanOptions extends Selection {
+interface PlanOptions extends LayerSelection {
   skipBase?: boolean | ImageSource | undefined;
   redactHistory?: boolean | undefined;
   signal?: AbortSignal | undefined;
@@ -48,20 +49,38 @@ export async function planEncryption(
   requirePresent(tree, options);
   const manifests = tree.manifests;
   const chosen = selectManifests(manifests, options);
-  const configs = await readConfigs(source, chosen, { redact, signal });
+  const chosenConfigs = await readConfigs(source, chosen, { redact, signal });
   const base =
     skipBase === false
       ? undefined
       : await findBaseLayers(source, chosen, {
-          ...{ base: skipBase === true ? undefined : skipBase, configs: configs.configs, signal },
+          ...{
+            base: skipBase === true ? undefined : skipBase,
+            configs: chosenConfigs.configs,
+            signal,
+          },
         });
-  const selected = selectLayers(manifests, options, base && countsOf(base));
+  await setImmediate();
+  const wanted = selectLayers(manifests, options, base && countsOf(base));
+  const { layers: selected, warnings: added } = withOtherPlaces(manifests, wanted);
+  const changed = [...new Set([...chosen, ...selected.map(({ manifest }) => manifest)])];
+  const configs =
+    changed.length === chosen.length
+      ? chosenConfigs
+      : await readConfigs(source, changed, { redact, signal });
   const converted = hasDockerFormat(tree) ? [CONVERTED_WARNING] : [];
   const baseWarnings = base === undefined ? [] : findBaseChanged(base);
-  const wrong = findWrongDiffIds(chosen, configs.configs);
+  const wrong = findWrongDiffIds(changed, configs.configs);
   const diffIds = plainDiffIds(selected, configs.configs);
   const left = [...findPlainLeft(tree), ...findDescriptorLoss(tree, selected)];
-  const warnings = [...converted, ...configs.warnings, ...wrong, ...baseWarnings, ...left];
+  const warnings = [
+    ...converted,
+    ...configs.warnings,
+    ...wrong,
+    ...baseWarnings,
+    ...added,
+    ...left,
+  ];
   const report = base && reportBase(base);
   return { selected, configs, base: report, bound: configs.hashes, diffIds, warnings };
 }

@@ -37,7 +37,7 @@ export type {
   ReaderReport,
 } from "./inspect.js";
 export type { BindingState } from "./features/binding.js";
-export type { Profile } from "../keywrap/compat.js";
+export type { CompatProfile } from "../keywrap/compat.js";
 export type { BlobAction, ImageProgress } from "./engine/copy-blobs.js";
 export type {
   AddImageRecipientsOptions,
@@ -57,4 +57,4 @@ export type { FindImageOptions } from "./unchanged.js";
 export type { DecryptPolicy } from "./features/decrypt-policy.js";
 export type { Reuse } from "./features/reuse.js";
 export type { LayerRange } from "./manifests/select-layers.js";
-export type { Selection } from "./manifests/select-layers.js";
+export type { LayerSelection } from "./manifests/select-layers.js";

@@ -1,7 +1,13 @@
 import { isOcicryptError } from "../errors.js";
-import { layerProblem, PROFILES, recipientProblem, type Profile } from "../keywrap/compat.js";
+import { layerProblem, PROFILES, recipientProblem, type CompatProfile } from "../keywrap/compat.js";
 import type { Key } from "../keywrap/types.js";
-import { explainKey, listRecipients, type RecipientReport } from "../layer/explain.js";
+import {
+  checkServers as askServers,
+  explainKey,
+  type LayerServerReport,
+  listRecipients,
+  type RecipientReport,
+} from "../layer/explain.js";
 import { encryptionSchemes, isEncryptedDescriptor, type Descriptor } from "../spec/descriptor.js";
 import type { ImageSource } from "../store/types.js";
 import { compareBinding, layerHash, type BindingState } from "./features/binding.js";
@@ -16,6 +22,11 @@ export interface InspectImageOptions {
   keys?: readonly Key[] | undefined;
   /** Whether to read the configs and report what they reveal. Default: false. */
   config?: boolean | undefined;
+  /**
+   * Whether to ask key servers about the keys of the layers. Keys of key servers say which servers
+   * may be contacted. Default: false.
+   */
+  checkServers?: boolean | undefined;
   signal?: AbortSignal | undefined;
 }
 
@@ -59,12 +70,19 @@ export interface LayerReport {
    * schemes.
    */
   keys: LayerKeyReport[];
+  /** The answers of the key servers; absent if they were not asked. */
+  servers?: LayerServerReport[];
 }
 
 export interface ReaderReport {
   /** See `compat` of `EncryptImageOptions`. */
-  profile: Profile;
+  profile: CompatProfile;
   reads: boolean;
+  /**
+   * The key providers that these tools need one of, if they can open no other wrapped key of the
+   * layer. Absent otherwise.
+   */
+  providers?: string[];
   /** The properties of the layer that prevent its readers from decrypting it. */
   problems: string[];
 }
@@ -121,7 +139,7 @@ export function reportMissing({ missing }: ImageTree): { missing?: MissingReport
 async function inspectManifest(
   source: ImageSource,
   manifest: ManifestNode,
-  { keys = [], config = false, signal }: InspectImageOptions,
+  { keys = [], config = false, checkServers = false, signal }: InspectImageOptions,
 ): Promise<ManifestReport> {
   const { descriptor, document, platform } = manifest;
   const layers: LayerReport[] = [];
@@ -134,6 +152,7 @@ async function inspectManifest(
       ...{ index, mediaType, digest, size, encrypted, recipients },
       readers: encrypted ? findReaders(mediaType, recipients) : [],
       keys: encrypted ? await tryKeys(layer.descriptor, keys, hashes?.[index], signal) : [],
+      ...(checkServers && { servers: await askServers(layer.descriptor, { keys, signal }) }),
     });
   }
   const report = { platform: formatPlatform(platform), digest: descriptor.digest, layers };
@@ -177,8 +196,19 @@ function findReaders(mediaType: string, recipients: readonly RecipientReport[]):
     const perRecipient = recipients.map((each) => each.problem ?? recipientProblem(profile, each));
     const problems = [layer, ...perRecipient].filter((problem) => problem !== undefined);
     const reads = layer === undefined && perRecipient.includes(undefined);
-    return { profile, reads, problems: [...new Set(problems)] };
+    const usable = recipients.filter((_, i) => perRecipient[i] === undefined);
+    const names = [...new Set(usable.map(({ scheme }) => providerOf(scheme)))];
+    const providers =
+      reads && !names.includes(undefined)
+        ? { providers: names.filter((name) => name !== undefined) }
+        : {};
+    return { profile, reads, ...providers, problems: [...new Set(problems)] };
   });
+}
+
+/** The name of the key provider that opens the wrapped keys of a scheme. */
+function providerOf(scheme: string): string | undefined {
+  return scheme.startsWith("provider.") ? scheme.slice("provider.".length) : undefined;
 }
 
 /** Tries keys on a layer, those with one label together. */

@@ -15,6 +15,8 @@ import { formatPlatform, type SelectedLayer } from "./manifests/select-layers.js
 export interface OperationOptions {
   /** The number of layers that are processed at once. Default: 4. */
   concurrency?: number | undefined;
+  /** The most threads for the hashes of long layers; as for `encryptLayer`. */
+  threads?: number | undefined;
   /** Aborts the operation; the destination is then unchanged. */
   signal?: AbortSignal | undefined;
   onProgress?: ((progress: ImageProgress) => void) | undefined;

@@ -1,4 +1,4 @@
-import { requireCompatible, type Profile } from "../keywrap/compat.js";
+import { requireCompatible, type CompatProfile } from "../keywrap/compat.js";
 import type { Key, Recipient } from "../keywrap/types.js";
 import {
   type FailedAttempt,
@@ -18,10 +18,10 @@ import {
   type EditRecipientsResult,
   type RecipientsEdit,
 } from "./edit-recipients.js";
-import { formatPlatform, selectLayers, type Selection } from "./manifests/select-layers.js";
+import { formatPlatform, selectLayers, type LayerSelection } from "./manifests/select-layers.js";
 import { readImage } from "./manifests/tree.js";
 
-export interface ListImageRecipientsOptions extends Selection {
+export interface ListImageRecipientsOptions extends LayerSelection {
   signal?: AbortSignal | undefined;
 }
 
@@ -46,7 +46,7 @@ export interface AddImageRecipientsOptions extends EditRecipientsOptions {
   /** The keys to try on every wrapped key of every layer; one of them must open each layer. */
   keys: readonly Key[];
   /** Rejects anything that the readers of a profile could not decrypt. Default: no profile. */
-  compat?: Profile | undefined;
+  compat?: CompatProfile | undefined;
 }
 
 export interface RemoveImageRecipientsOptions extends EditRecipientsOptions {

@@ -1,7 +1,6 @@
-import { OcicryptError, shown } from "../errors.js";
-import { requireCompatible, type Profile } from "../keywrap/compat.js";
+import { requireCompatible, type CompatProfile } from "../keywrap/compat.js";
 import type { Key, Recipient } from "../keywrap/types.js";
-import { decryptLayer } from "../layer/decrypt.js";
+import { decryptContent } from "../layer/decrypt.js";
 import { encryptLayer } from "../layer/encrypt.js";
 import { distinctRecipients } from "../layer/wrap.js";
 import {
@@ -10,7 +9,7 @@ import {
   foreignAnnotations,
   PUBLIC_OPTIONS,
 } from "../spec/descriptor.js";
-import { encryptedMediaType, isEncryptedMediaType, plainMediaType } from "../spec/media-types.js";
+import { encryptedMediaType, plainMediaType } from "../spec/media-types.js";
 import type { ImageDestination, ImageSource } from "../store/types.js";
 import { mergeLayer, reportLayer, writeImage, type OperationOptions } from "./operation.js";
 import type { EncryptImageResult } from "./encrypt.js";
@@ -19,12 +18,16 @@ import { layerIdentity, runSteps, type LayerStep } from "./engine/run-steps.js";
 import { bindingOf, findUnbound, requireBinding, type ImageHashes } from "./features/binding.js";
 import { readExpectations } from "./features/expected-config.js";
 import { findCopies, type CopyWords } from "./features/plain-left.js";
-import { selectEncrypted, type SelectedLayer, type Selection } from "./manifests/select-layers.js";
+import {
+  selectEncrypted,
+  type SelectedLayer,
+  type LayerSelection,
+} from "./manifests/select-layers.js";
 import { readImage } from "./manifests/tree.js";
 import { requireRoomForKeys } from "./size-check.js";
 
-export interface RotateImageOptions extends Selection, OperationOptions {
-  /** Tried on every wrapped key of every layer. */
+export interface RotateImageOptions extends LayerSelection, OperationOptions {
+  /** The keys to try on every wrapped key of every layer. */
   keys: readonly Key[];
   /**
    * The recipients who will be able to decrypt the new layers. Anyone not listed here loses access,
@@ -39,7 +42,7 @@ export interface RotateImageOptions extends Selection, OperationOptions {
    */
   bind?: boolean | undefined;
   /** Rejects anything that the readers of a profile could not decrypt. Default: no profile. */
-  compat?: Profile | undefined;
+  compat?: CompatProfile | undefined;
 }
 
 /**
@@ -50,9 +53,8 @@ export interface RotateImageOptions extends Selection, OperationOptions {
  * **Old copies stay readable** for anyone who could open them: delete the old image.
  *
  * @throws {@link OcicryptError} `NOT_ENCRYPTED`, `NO_KEYS`, `NO_RECIPIENTS`, `NO_MATCHING_KEY`,
- *   `PROFILE_IMPOSSIBLE`, `HMAC_MISMATCH`, `BINDING_MISMATCH`; `ALREADY_ENCRYPTED` for a layer
- *   whose content is itself encrypted; `ANNOTATION_TOO_LARGE`; and the other errors of
- *   {@link decryptLayer} and {@link encryptImage}
+ *   `PROFILE_IMPOSSIBLE`, `HMAC_MISMATCH`, `BINDING_MISMATCH`, `ANNOTATION_TOO_LARGE`; and the other
+ *   errors of `decryptLayer` and {@link encryptImage}
  */
 export async function rotateImage(
   source: ImageSource,
@@ -64,21 +66,25 @@ export async function rotateImage(
     const recipients = distinctRecipients(options.recipients);
     const tree = await readImage(source, options);
     const selected = selectEncrypted(tree, options);
-    requireEncryptedOnce(selected);
     requireCompatible(options.compat, recipients, selected.map(typeAfter));
-    const { hashes } = await readExpectations(source, selected, { allowUnverified: true, signal });
+    const expected = await readExpectations(source, selected, { allowUnverified: true, signal });
+    const { hashes, problems } = expected;
     const bound = options.bind === false ? undefined : hashes;
     await requireRoomForKeys({ tree, selected, recipients, bound, signal });
     const meter = progressMeter(tree, options.onProgress);
     const rewritten = await runSteps({
       ...{ source, destination, tree, selected, meter, signal },
-      step: rotationStep({ source, destination, recipients, keys, meter, hashes, bound }),
+      step: rotationStep({
+        ...{ source, destination, recipients, keys, meter, hashes, bound },
+        threads: options.threads,
+      }),
       changes: (parts) => ({ parts }),
       concurrency: options.concurrency,
     });
     const layers = [...rewritten.layers].map(([layer, after]) => reportLayer(layer, after));
     const leftovers = await findCopies(selected, tree.manifests, destination, OLD_COPIES);
-    const warnings = [...(bound === undefined ? [] : findUnbound(selected)), ...leftovers];
+    const unbound = [...problems].map(([{ descriptor }, problem]) => `the layers of the manifest ${descriptor.digest} are not bound to it: ${problem}`); // prettier-ignore
+    const warnings = bound === undefined ? leftovers : [...unbound, ...findUnbound(selected), ...leftovers]; // prettier-ignore
     return { tree, rewritten, report: { layers }, warnings };
   });
 }
@@ -91,10 +97,11 @@ interface RotationContext {
   meter: ProgressMeter;
   hashes: ImageHashes;
   bound: ImageHashes | undefined;
+  threads: number | undefined;
 }
 
 function rotationStep(context: RotationContext): LayerStep {
-  const { source, destination, recipients, keys, meter, hashes, bound } = context;
+  const { source, destination, recipients, keys, meter, hashes, bound, threads } = context;
   return {
     // Layers with the same blob and HMAC have the same key, for whichever recipients, and still
     // share one blob afterwards.
@@ -104,7 +111,7 @@ function rotationStep(context: RotationContext): LayerStep {
     async run(layers, signal) {
       const [{ descriptor }] = layers;
       const content = meter.count(source.read(descriptor, { signal }), descriptor, "encrypt");
-      const old = await decryptLayer(content, { descriptor, keys, signal });
+      const old = await decryptContent(content, { descriptor, keys, threads, signal });
       for (const layer of layers) requireBinding(layer, old.binding, { hashes });
       // If the old layer does not verify, its stream fails at its end. The new stream then fails
       // too, so that the destination discards the blob.
@@ -112,22 +119,12 @@ function rotationStep(context: RotationContext): LayerStep {
         descriptor: plainDescriptor(descriptor),
         recordedDigest: old.recordedDigest,
         binding: bound && bindingOf(layers, bound),
-        ...{ recipients, signal },
+        ...{ recipients, threads, signal },
       });
       await destination.write(layer.stream, () => layer.finalize(), { signal });
       return layer.finalize();
     },
   };
-}
-
-/** Rejects layers that would still be encrypted after one decryption. */
-function requireEncryptedOnce(selected: readonly SelectedLayer[]): void {
-  for (const { descriptor } of selected) {
-    const { digest, mediaType } = descriptor;
-    if (!isEncryptedMediaType(plainMediaType(mediaType))) continue;
-    const what = `the layer ${shown(digest)} is of type ${shown(mediaType)}`;
-    throw new OcicryptError("ALREADY_ENCRYPTED", `${what}: it cannot be rotated, because its content is itself encrypted`); // prettier-ignore
-  }
 }
 
 function typeAfter({ descriptor }: SelectedLayer): string {

@@ -18,12 +18,12 @@ import {
   selectEncrypted,
   selectLayers,
   type SelectedLayer,
-  type Selection,
+  type LayerSelection,
 } from "./manifests/select-layers.js";
 import { readImage, type ImageNode, type ManifestNode, type ImageTree } from "./manifests/tree.js";
 import type { RotateImageOptions } from "./rotate.js";
 
-export interface FindImageOptions extends Selection {
+export interface FindImageOptions extends LayerSelection {
   recipients: readonly Recipient[];
   signal?: AbortSignal | undefined;
 }
@@ -49,10 +49,10 @@ export async function findImageFor(
 }
 
 /**
- * Returns the current image of a destination if it is the source's image, encrypted as these options
- * say, so that `encryptImage` would only repeat itself. It must have the configs of the source, and
- * layers of the same number, types and sizes; the configs must have the layers' diffIDs. The current
- * image may be the source itself. No layer is read, and no key is needed.
+ * Returns the current image of a destination if it is already the result of `encryptImage` for this
+ * source and these options. It must have the configs of the source, and layers of the same number,
+ * types and sizes; the configs must have the layers' diffIDs. The current image may be the source
+ * itself. No layer is read, and no key is needed.
  *
  * @returns `undefined` in all other cases, and as {@link findImageFor}
  * @throws {@link OcicryptError} as `encryptImage` before it writes
@@ -85,10 +85,9 @@ export async function findEncrypted(
 }
 
 /**
- * Returns the current image of a destination if it is the source's image with new keys for these
- * recipients, so that `rotateImage` would only repeat itself. The rules of {@link findEncrypted}
- * apply, and each selected layer must differ. An image that is rotated in place does not show it:
- * the result is `undefined`.
+ * Returns the current image of a destination if it is already the result of `rotateImage` for this
+ * source and these recipients. The rules of {@link findEncrypted} apply, and each selected layer
+ * must differ. An image that was rotated in place cannot be recognised: the result is `undefined`.
  *
  * @throws {@link OcicryptError} as `rotateImage` before it writes
  */

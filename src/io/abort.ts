@@ -1,4 +1,4 @@
-import { setMaxListeners } from "node:events";
+import { unlimitListeners } from "#engine/turn";
 
 /**
  * Returns a signal that aborts when any of the given signals aborts. It may have any number of
@@ -6,7 +6,7 @@ import { setMaxListeners } from "node:events";
  */
 export function anySignal(...signals: (AbortSignal | undefined)[]): AbortSignal {
   const either = AbortSignal.any(signals.filter((signal) => signal !== undefined));
-  setMaxListeners(0, either);
+  unlimitListeners(either);
   return either;
 }
 
@@ -76,7 +76,7 @@ export interface Deadline {
  * @param onLate called with an error with the code `ETIMEDOUT` when the limit has passed
  */
 export function deadline(timeout: number, onLate: (error: Error) => void): Deadline {
-  let timer: NodeJS.Timeout | undefined;
+  let timer: ReturnType<typeof setTimeout> | undefined;
   const stop = (): void => {
     clearTimeout(timer);
   };

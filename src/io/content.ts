@@ -1,6 +1,7 @@
-import { createHash } from "node:crypto";
+import { toHex } from "#engine/bytes";
 import { OcicryptError } from "../errors.js";
 import { parseDigest } from "../spec/digest.js";
+import { hashHere, type HashAlgorithm, type RunningHash } from "#engine/passes";
 import { parts, type ByteSource } from "./source.js";
 
 /** The expected properties of content; an absent or empty member is not checked. */
@@ -13,38 +14,45 @@ export interface ContentCheck {
   /** @throws {@link OcicryptError} `BLOB_SIZE_MISMATCH` as soon as the content is too long */
   update(chunk: Uint8Array): void;
   /** @throws {@link OcicryptError} `BLOB_SIZE_MISMATCH`, `BLOB_DIGEST_MISMATCH` */
-  finish(): void;
+  finish(): Promise<void>;
 }
 
 /**
  * Checks content against its descriptor while it streams by.
  *
+ * @param startHash starts the hash with the first bytes, on this thread by default
  * @throws {@link OcicryptError} `DESCRIPTOR_INVALID`
  */
-export function checkContent(expected: Expected): ContentCheck {
+export function checkContent(
+  expected: Expected,
+  startHash: (algorithm: HashAlgorithm) => RunningHash = hashHere,
+): ContentCheck {
   const { digest, size } = expected;
   if (size !== undefined && (!Number.isSafeInteger(size) || size < 0)) {
     throw new OcicryptError("DESCRIPTOR_INVALID", "the size of a blob is not a whole number");
   }
-  const hash =
-    digest === undefined || digest === "" ? undefined : createHash(parseDigest(digest).algorithm);
+  const wanted = digest === undefined || digest === "" ? undefined : parseDigest(digest);
+  let hash: RunningHash | undefined;
   let length = 0;
   return {
     update(chunk) {
       length += chunk.byteLength;
       if (size !== undefined && length > size) throw sizeMismatch(size, "more");
-      hash?.update(chunk);
+      if (wanted === undefined) return;
+      hash ??= startHash(wanted.algorithm);
+      hash.update(chunk);
     },
-    finish() {
+    async finish() {
       if (size !== undefined && length !== size) {
         throw sizeMismatch(size, `only ${String(length)}`);
       }
-      if (hash === undefined || digest === undefined) return;
-      const actual = hash.digest("hex");
-      if (actual !== parseDigest(digest).hex) {
+      if (wanted === undefined) return;
+      const bytes = await (hash ?? startHash(wanted.algorithm)).digest();
+      const actual = toHex(bytes);
+      if (actual !== wanted.hex) {
         throw new OcicryptError(
           "BLOB_DIGEST_MISMATCH",
-          `the blob is not ${digest}, its hash is ${actual}`,
+          `the blob has the digest ${wanted.algorithm}:${actual} instead of ${wanted.algorithm}:${wanted.hex}`,
         );
       }
     },
@@ -54,7 +62,7 @@ export function checkContent(expected: Expected): ContentCheck {
 function sizeMismatch(size: number, found: string): OcicryptError {
   return new OcicryptError(
     "BLOB_SIZE_MISMATCH",
-    `the descriptor says ${String(size)} bytes, the blob has ${found}`,
+    `the blob has ${found} bytes instead of ${String(size)}`,
   );
 }
 
@@ -69,5 +77,5 @@ export async function* verified(
     check.update(chunk);
     yield chunk;
   }
-  check.finish();
+  await check.finish();
 }

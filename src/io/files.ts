@@ -1,7 +1,18 @@
 import { createHash } from "node:crypto";
-import { constants, mkdir, open, rm, stat, type FileHandle } from "node:fs/promises";
-import { dirname } from "node:path";
+import {
+  constants,
+  mkdir,
+  mkdtemp,
+  open,
+  rename,
+  rm,
+  stat,
+  type FileHandle,
+} from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
 import { cannotRead, errno, OcicryptError } from "../errors.js";
+import { writeBehind } from "./buffers.js";
 import { collect } from "./source.js";
 
 /** Whether a failure says that there is no such file. */
@@ -55,7 +66,7 @@ export async function readSmallFile(path: string, limit: number): Promise<Uint8A
   }
 }
 
-const READ_SIZE = 256 * 1024;
+const READ_SIZE = 512 * 1024;
 
 /**
  * Reads a file, in chunks as {@link readRange} makes them.
@@ -77,40 +88,59 @@ export async function* readChunks(path: string): AsyncGenerator<Uint8Array, void
 
 /**
  * Reads the bytes of a file from `start` up to, but not including, `end`, or up to the end of the
- * file. Every chunk is new memory, so that no chunk is overwritten while it is still in use.
+ * file. While a chunk is in use, the next one is being read. Every chunk is new memory, so that no
+ * chunk is overwritten while it is still in use.
  */
 export async function* readRange(
   file: FileHandle,
   start: number,
   end: number,
 ): AsyncGenerator<Uint8Array, void, undefined> {
-  for (let position = start; position < end;) {
+  const readAt = async (position: number): Promise<Buffer> => {
     const length = Math.min(READ_SIZE, end - position);
     const buffer = Buffer.allocUnsafeSlow(length);
     const { bytesRead } = await file.read(buffer, 0, length, position);
-    if (bytesRead === 0) return;
-    yield buffer.subarray(0, bytesRead);
-    position += bytesRead;
+    return buffer.subarray(0, bytesRead);
+  };
+  let next: Promise<Buffer> | undefined = start < end ? readAt(start) : undefined;
+  try {
+    for (let position = start; next !== undefined;) {
+      const chunk: Buffer = await next;
+      if (chunk.byteLength === 0) return;
+      position += chunk.byteLength;
+      next = position < end ? readAt(position) : undefined;
+      // Reported when the chunk is asked for.
+      next?.catch(() => undefined);
+      yield chunk;
+    }
+  } finally {
+    // The file may be closed only after that.
+    await next?.catch(() => undefined);
   }
 }
 
 /**
  * Creates a directory and its parents. The recursive mode of Node.js reports ENOENT when the disk is
  * full, and does not return when a parent cannot be created.
+ *
+ * @returns the directories that did not exist before, each after its parent
  */
-export async function makeDirectories(path: string): Promise<void> {
+export async function makeDirectories(path: string): Promise<string[]> {
   try {
     await mkdir(path);
+    return [path];
   } catch (error) {
     const code = errno(error);
-    if (code === "EEXIST") return;
+    if (code === "EEXIST") return [];
     if (code !== "ENOENT" || dirname(path) === path) throw error;
-    await makeDirectories(dirname(path));
+    const parents = await makeDirectories(dirname(path));
     await mkdir(path).catch(ignoreExisting);
+    return [...parents, path];
   }
 }
 
-function ignoreExisting(error: unknown): void {
+/** For the failure of `mkdir` when the directory may already exist. */
+export function ignoreExisting(error: unknown): void {
   if (errno(error) !== "EEXIST") throw error;
 }
 
@@ -146,17 +176,68 @@ export async function writeContent(
   { flush }: { flush: boolean },
 ): Promise<number> {
   const handle = await writing(where, () => open(file, "wx"));
-  let size = 0;
   try {
-    for await (const chunk of content) {
-      await writing(where, () => writeFully(handle, chunk));
-      size += chunk.byteLength;
-    }
+    const size = await writeAll(handle, content, where);
     if (flush) await writing(where, () => handle.sync());
+    return size;
   } finally {
     await handle.close();
   }
-  return size;
+}
+
+/**
+ * Writes content to a file from its position on, while the content is still being made.
+ *
+ * @param where for the messages of errors
+ * @returns the number of bytes
+ * @throws as {@link writeContent}
+ */
+export async function writeAll(
+  file: FileHandle,
+  content: AsyncIterable<Uint8Array>,
+  where: string,
+): Promise<number> {
+  const writer = writeBehind(file);
+  let size = 0;
+  try {
+    for await (const chunk of content) {
+      await writing(where, () => writer.write(chunk));
+      size += chunk.byteLength;
+    }
+    await writing(where, () => writer.finish());
+    return size;
+  } finally {
+    await writer.close();
+  }
+}
+
+/**
+ * Writes content to a private file that has no name, so that nothing is left however this process
+ * ends.
+ *
+ * @param what for messages, such as `the layer`
+ * @throws as {@link writeContent}
+ */
+export async function spool(content: AsyncIterable<Uint8Array>, what: string): Promise<FileHandle> {
+  const where = `a copy of ${what} in ${tmpdir()}`;
+  const file = await writing(where, openNameless);
+  try {
+    await writeAll(file, content, where);
+    return file;
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
+}
+
+/** Creates a private file that has no name, for reading and writing. */
+export async function openNameless(): Promise<FileHandle> {
+  const directory = await mkdtemp(join(tmpdir(), "ocicrypt-"));
+  try {
+    return await open(join(directory, "content"), "wx+", 0o600);
+  } finally {
+    await rm(directory, { recursive: true });
+  }
 }
 
 /** Runs a step that makes a file, and removes the file if the step fails. */
@@ -169,12 +250,27 @@ export async function removedOnFailure(file: string, step: () => Promise<void>):
   }
 }
 
-/** A write may store only a part of its bytes, for example on a disk that is nearly full. */
-export async function writeFully(file: FileHandle, chunk: Uint8Array): Promise<void> {
-  for (let offset = 0; offset < chunk.byteLength;) {
-    const { bytesWritten } = await file.write(chunk, offset);
-    offset += bytesWritten;
-  }
+/**
+ * Replaces a file, or creates it, with mode 0600. Readers find the old content or the new content,
+ * even after a crash of the machine once {@link syncDirectory} has flushed the directory.
+ *
+ * @param staged a new file for the content until it is complete, in the same file system
+ */
+export async function replaceFile(
+  path: string,
+  staged: string,
+  content: string | Uint8Array,
+): Promise<void> {
+  await removedOnFailure(staged, async () => {
+    const file = await open(staged, "wx", 0o600);
+    try {
+      await file.writeFile(content);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(staged, path);
+  });
 }
 
 /** Flushes a directory; otherwise a rename in it may be lost if the machine crashes. */

@@ -1,4 +1,7 @@
-import { setImmediate } from "node:timers/promises";
+import { nextTurn } from "#engine/turn";
+import { PART_SIZE } from "#engine/passes";
+import { concat } from "#engine/bytes";
+import type { Bytes } from "../engine/types.js";
 import { abortable, anySignal } from "./abort.js";
 
 /**
@@ -7,23 +10,13 @@ import { abortable, anySignal } from "./abort.js";
  */
 export type ByteSource = AsyncIterable<Uint8Array> | Uint8Array;
 
-/**
- * `Uint8Array<ArrayBuffer>`: bytes that no thread shares, as WebCrypto and `fetch` require.
- * TypeScript before 5.7 cannot parse that name.
- */
-export type Bytes = ReturnType<typeof Uint8Array.of>;
+export type { Bytes } from "../engine/types.js";
 
 /**
  * Smaller chunks are gathered up to this size, so that a source of single bytes does not cost a
  * call for each byte.
  */
 const GATHER = 64 * 1024;
-/**
- * Larger chunks are split into parts of this size, so that a part stays in the cache for all four
- * passes over it.
- */
-const PART = 256 * 1024;
-
 /**
  * A source whose chunks are all available never yields to the event loop, so that timers, signal
  * handlers and other layers would wait. The loop therefore yields after this many bytes.
@@ -54,9 +47,9 @@ export async function* parts(
       gathered = undefined;
       length = 0;
     }
-    for (let start = 0; start < chunk.byteLength; start += PART) {
+    for (let start = 0; start < chunk.byteLength; start += PART_SIZE) {
       signal?.throwIfAborted();
-      yield chunk.subarray(start, start + PART);
+      yield chunk.subarray(start, start + PART_SIZE);
     }
   }
   if (gathered !== undefined) yield gathered.subarray(0, length);
@@ -80,7 +73,7 @@ async function* chunks(
     for (;;) {
       if (sinceBreath >= BREATH) {
         sinceBreath = 0;
-        await setImmediate();
+        await nextTurn();
       }
       const result = await abortable(reader.read(), signal);
       if (result.done === true) {
@@ -170,6 +163,15 @@ export async function* single(bytes: Uint8Array): AsyncGenerator<Uint8Array, voi
   yield bytes;
 }
 
+/** Yields chunks that were already read, and then the rest of their source. */
+export async function* continued(
+  read: readonly Uint8Array[],
+  rest: AsyncIterator<Uint8Array>,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  yield* read;
+  for (let next = await rest.next(); next.done !== true; next = await rest.next()) yield next.value;
+}
+
 /**
  * The bytes of some content, in one piece.
  *
@@ -180,7 +182,7 @@ export async function collect(
   content: AsyncIterable<Uint8Array>,
   limit?: number,
   tooLarge?: () => Error,
-): Promise<Buffer> {
+): Promise<Bytes> {
   const chunks: Uint8Array[] = [];
   let size = 0;
   for await (const chunk of content) {
@@ -188,5 +190,5 @@ export async function collect(
     if (limit !== undefined && size > limit) throw tooLarge?.() ?? new RangeError("too large");
     chunks.push(chunk);
   }
-  return Buffer.concat(chunks);
+  return concat(chunks);
 }

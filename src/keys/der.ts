@@ -1,3 +1,4 @@
+import { concat } from "#engine/bytes";
 import { MAX_ASN1_DEPTH, MAX_ASN1_NODES } from "../spec/limits.js";
 
 /** The kinds of DER files, recognised by their outermost members. */
@@ -118,7 +119,7 @@ export function berOctets({ tag, contents }: DerElement): Uint8Array {
   const parts = readBer(contents, MAX_ASN1_NODES);
   // X.690 section 8.21.5 allows nested parts, but no program writes them.
   if (!parts.every((part) => part.tag === OCTET_STRING)) throw new Error(MALFORMED);
-  return Buffer.concat(parts.map((part) => part.contents));
+  return concat(parts.map((part) => part.contents));
 }
 
 function berExtent(bytes: Uint8Array, offset: number, depth: number): Extent & { last: number } {
@@ -171,7 +172,7 @@ function readExtent(bytes: Uint8Array, offset: number): Extent | undefined {
  */
 export function encodeElement(tag: number, ...contents: readonly Uint8Array[]): Uint8Array {
   const length = contents.reduce((sum, part) => sum + part.byteLength, 0);
-  return Buffer.concat([Buffer.from([tag, ...encodeLength(length)]), ...contents]);
+  return concat([Uint8Array.of(tag, ...encodeLength(length)), ...contents]);
 }
 
 function encodeLength(length: number): number[] {

@@ -1,12 +1,19 @@
-import { compactDecrypt, flattenedDecrypt, type FlattenedJWE } from "jose";
+import { fromBase64, toUtf8 } from "#engine/bytes";
+import type { FlattenedJWE } from "jose";
+import { compactDecrypt } from "jose/jwe/compact/decrypt";
+import { flattenedDecrypt } from "jose/jwe/flattened/decrypt";
 import { OcicryptError, shown } from "../errors.js";
 import { abortable } from "../io/abort.js";
 import { MAX_KEY_FILE_SIZE, MAX_PBKDF2_ITERATIONS } from "../spec/limits.js";
 import { parseJson, requireObject, type JsonObject } from "../text/json.js";
 import { unrecognized } from "./asymmetric-key.js";
 
-/** RFC 7518 section 4.8. */
-const ALGORITHMS = ["PBES2-HS256+A128KW", "PBES2-HS384+A192KW", "PBES2-HS512+A256KW"];
+/** RFC 7518 section 4.8: the sizes of the wrapping keys, in bytes. */
+const KEY_SIZES: ReadonlyMap<string, number> = /* @__PURE__ */ new Map([
+  ["PBES2-HS256+A128KW", 16],
+  ["PBES2-HS384+A192KW", 24],
+  ["PBES2-HS512+A256KW", 32],
+]);
 
 /**
  * Decrypts a JWK that is encrypted with a password: RFC 7517 section 7, as the step command writes
@@ -14,7 +21,7 @@ const ALGORITHMS = ["PBES2-HS256+A128KW", "PBES2-HS384+A192KW", "PBES2-HS512+A25
  *
  * @param text a JWE in its compact or flattened serialization
  * @throws {@link OcicryptError} `KEY_UNRECOGNIZED`; `KEY_UNSUPPORTED` for another encryption or too
- *   many iterations; `PASSWORD_WRONG`
+ *   many iterations, or a cipher that is missing here; `PASSWORD_WRONG`
  */
 export async function decryptJwk(
   text: string,
@@ -22,9 +29,9 @@ export async function decryptJwk(
   signal?: AbortSignal,
 ): Promise<JsonObject> {
   const jwe = text.startsWith("{") ? (JSON.parse(text) as FlattenedJWE) : text;
-  requirePbes2(typeof jwe === "string" ? jwe.split(".", 1)[0] : jwe.protected);
+  const keySize = requirePbes2(typeof jwe === "string" ? jwe.split(".", 1)[0] : jwe.protected);
   const options = {
-    keyManagementAlgorithms: ALGORITHMS,
+    keyManagementAlgorithms: [...KEY_SIZES.keys()],
     maxPBES2Count: MAX_PBKDF2_ITERATIONS,
   };
   let plaintext: Uint8Array;
@@ -36,13 +43,28 @@ export async function decryptJwk(
     ({ plaintext } = await abortable<{ plaintext: Uint8Array }>(decrypted, signal));
   } catch {
     signal?.throwIfAborted();
+    await requireKeyWrap(keySize);
     // A wrong password and a damaged message cannot be distinguished.
     throw new OcicryptError("PASSWORD_WRONG", "the password does not open the encrypted JWK");
   }
   try {
-    return parseObject(Buffer.from(plaintext).toString("utf8"), "the JWE does not hold a JWK");
+    return parseObject(toUtf8(plaintext), "the JWE does not hold a JWK");
   } finally {
     plaintext.fill(0);
+  }
+}
+
+/**
+ * Tells a wrong password from a size of AES that Web Cryptography, which jose uses, lacks here, such as
+ * 192 bits in Chromium.
+ */
+async function requireKeyWrap(keySize: number): Promise<void> {
+  try {
+    await crypto.subtle.importKey("raw", new Uint8Array(keySize), "AES-KW", false, ["unwrapKey"]);
+  } catch (cause) {
+    const cipher = `AES-${String(8 * keySize)}`;
+    const message = `the encrypted JWK needs ${cipher}, which this runtime does not offer`;
+    throw new OcicryptError("KEY_UNSUPPORTED", message, { cause });
   }
 }
 
@@ -52,18 +74,19 @@ function parseObject(text: string, why: string): JsonObject {
   return requireObject(parseJson(text, { maxSize: MAX_KEY_FILE_SIZE, refuse }), refuse);
 }
 
-function requirePbes2(protectedHeader: unknown): void {
+function requirePbes2(protectedHeader: unknown): number {
   const text = typeof protectedHeader === "string" ? protectedHeader : "";
   const { alg, p2c } = parseObject(
-    Buffer.from(text, "base64url").toString("utf8"),
+    toUtf8(fromBase64(text)),
     "it is a JWE whose protected header is damaged",
   );
-  if (typeof alg !== "string" || !ALGORITHMS.includes(alg)) {
+  const keySize = KEY_SIZES.get(typeof alg === "string" ? alg : "");
+  if (keySize === undefined) {
     const named = typeof alg === "string" ? shown(alg) : "missing";
-    const message = `it is a JWE whose "alg" is ${named}; an encrypted JWK has ${ALGORITHMS.join(", ")}`;
+    const message = `it is a JWE whose "alg" is ${named}; an encrypted JWK has ${[...KEY_SIZES.keys()].join(", ")}`;
     throw new OcicryptError("KEY_UNSUPPORTED", message);
   }
-  if (typeof p2c !== "number" || p2c <= MAX_PBKDF2_ITERATIONS) return;
+  if (typeof p2c !== "number" || p2c <= MAX_PBKDF2_ITERATIONS) return keySize;
   const message = `the encrypted JWK derives its key with more than ${String(MAX_PBKDF2_ITERATIONS)} iterations`;
   throw new OcicryptError("KEY_UNSUPPORTED", message);
 }

@@ -1,4 +1,4 @@
-import { createPrivateKey, createPublicKey, type KeyObject } from "node:crypto";
+import * as engine from "#engine/keys";
 import { OcicryptError, shown } from "../errors.js";
 import { MAX_KEYS_PER_FILE } from "../spec/limits.js";
 import {
@@ -116,12 +116,10 @@ function areAllowed(operations: readonly unknown[], kty: "RSA" | "EC", half: Hal
   return operations.some((each) => OPERATIONS[half][kty].includes(each as string));
 }
 
-function importJwk(jwk: Jwk, half: Half): KeyObject {
+function importJwk(jwk: Jwk, half: Half): engine.PlatformKey {
   try {
-    const input = { key: { ...jwk }, format: "jwk" } as const;
-    return half === "public"
-      ? createPublicKey(input)
-      : requireSoundPrivateKey(createPrivateKey(input));
+    const key = engine.importJwk(jwk, half);
+    return half === "public" ? key : requireSoundPrivateKey(key);
   } catch {
     throw unrecognized("its JWK does not hold a valid key");
   }

@@ -1,8 +1,10 @@
 import type { KeyObject, webcrypto } from "node:crypto";
+import { fromBase64 as decodeBase64, toHex, toUtf8 } from "#engine/bytes";
+import { isKeyObject } from "#engine/keys";
 import type { OcicryptError } from "../errors.js";
 import { MAX_KEY_FILE_ENCODINGS, MAX_KEY_FILE_SIZE } from "../spec/limits.js";
 import { parseJson, requireObject } from "../text/json.js";
-import { type AsymmetricKey, fromKeyObject, isKeyObject, unrecognized } from "./asymmetric-key.js";
+import { type AsymmetricKey, fromKeyObject, unrecognized } from "./asymmetric-key.js";
 import { derKind, type DerKind } from "./der.js";
 import { isOpenSshText } from "./openssh.js";
 import { type PemBlock, pemBlocks } from "./pem.js";
@@ -30,7 +32,9 @@ export type KeyMaterial =
  */
 export function readKeyMaterial(input: KeyInput): KeyMaterial {
   if (isKeyObject(input)) return { form: "object", key: fromKeyObject(input) };
-  if (typeof input !== "string" && !(input instanceof Uint8Array)) return fromJson(input);
+  if (typeof input !== "string" && !(input instanceof Uint8Array)) {
+    return fromJson(input as Readonly<Record<string, unknown>>);
+  }
   if (input.length > MAX_KEY_FILE_SIZE) throw unrecognized("it is larger than any key");
   const content = recoverKeyFile(input);
   if (typeof content !== "string") {
@@ -117,7 +121,7 @@ function decode(content: string | Uint8Array): string | Uint8Array {
   if (typeof content === "string") return unescape(content.replace(/^\uFEFF/, "").trim());
   const bytes = withoutMark(content);
   if (isBinary(bytes)) return bytes;
-  return unescape(utf16(bytes) ?? Buffer.from(bytes).toString("utf8").trim());
+  return unescape(utf16(bytes) ?? toUtf8(bytes).trim());
 }
 
 function isBinary(bytes: Uint8Array): boolean {
@@ -139,9 +143,11 @@ function utf16(bytes: Uint8Array): string | undefined {
   const isLittle = (a === 0xff && b === 0xfe) || (a !== 0 && b === 0 && c !== 0 && d === 0);
   const isBig = (a === 0xfe && b === 0xff) || (a === 0 && b !== 0 && c === 0 && d !== 0);
   if ((!isLittle && !isBig) || bytes.byteLength < 4) return undefined;
-  const even = Buffer.from(bytes.subarray(0, bytes.byteLength & ~1));
-  const text = (isLittle ? even : even.swap16()).toString("utf16le");
-  even.fill(0);
+  let text = "";
+  const [low, high] = isLittle ? [0, 1] : [1, 0];
+  for (let at = 0; at + 1 < bytes.byteLength; at += 2) {
+    text += String.fromCharCode((bytes[at + low] ?? 0) | ((bytes[at + high] ?? 0) << 8));
+  }
   return text.replace(/^\uFEFF/, "").trim();
 }
 
@@ -151,14 +157,14 @@ function utf16(bytes: Uint8Array): string | undefined {
  */
 function unescape(text: string): string {
   const isPem = text.includes("-----BEGIN ") && !text.startsWith("{");
-  return isPem ? text.replace(/\\+r\\+n|\\+[nr]/g, "\n") : text;
+  return isPem ? text.replace(/(?<!\\)(?:\\+r\\+n|\\+[nr])/g, "\n") : text;
 }
 
 /** Decodes a text that is entirely base64, possibly in lines or quotes. */
-function fromBase64(text: string): Buffer | undefined {
+function fromBase64(text: string): Uint8Array | undefined {
   const body = text.replace(/^["']|["']$|\s+/g, "");
   if (body.length < 40 || !/^[\w+/-]+={0,2}$/.test(body)) return undefined;
-  return Buffer.from(body, "base64");
+  return decodeBase64(body);
 }
 
 /**
@@ -184,7 +190,7 @@ export function isBinaryOpenPgp(content: Uint8Array): boolean {
 
 /** Whether content starts with the magic number of a JKS or JCEKS file. */
 function isJavaKeyStore(content: Uint8Array): boolean {
-  const magic = Buffer.from(content.subarray(0, 4)).toString("hex");
+  const magic = toHex(content.subarray(0, 4));
   return magic === "feedfeed" || magic === "cececece";
 }
 

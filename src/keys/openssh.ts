@@ -1,5 +1,6 @@
-import { createDecipheriv, createPrivateKey, createPublicKey, getCipherInfo } from "node:crypto";
-import type { KeyObject } from "node:crypto";
+import { concat, fromBase64, fromHex, toBase64url, toHex, toLatin1 } from "#engine/bytes";
+import { decryptFile, hasCipher } from "#engine/key-cipher";
+import { importJwk, type PlatformKey } from "#engine/keys";
 import { OcicryptError } from "../errors.js";
 import { MAX_BCRYPT_ROUNDS, MAX_KEYS_PER_FILE } from "../spec/limits.js";
 import { requireSoundPrivateKey, tooManyKeys, unrecognized } from "./asymmetric-key.js";
@@ -32,7 +33,7 @@ function keyLines(text: string): string[] {
  *
  * @throws {@link OcicryptError} `KEY_UNRECOGNIZED`, `KEY_UNSUPPORTED`
  */
-export function readOpenSshPublicKeys(text: string): KeyObject[] {
+export function readOpenSshPublicKeys(text: string): PlatformKey[] {
   const lines = keyLines(text);
   if (lines.length > MAX_KEYS_PER_FILE) throw tooManyKeys();
   return lines.map((line) => {
@@ -42,10 +43,10 @@ export function readOpenSshPublicKeys(text: string): KeyObject[] {
     }
     requireUsableType(type);
     try {
-      const reader = readerOf(Buffer.from(base64, "base64"));
+      const reader = readerOf(fromBase64(base64));
       if (reader.text() !== type) throw new Error("another type");
       const jwk = publicJwk(type, reader);
-      return createPublicKey({ key: jwk, format: "jwk" });
+      return importJwk(jwk, "public");
     } catch (cause) {
       throw unrecognized("its OpenSSH public key is damaged or cut off", cause);
     }
@@ -68,14 +69,14 @@ function publicJwk(type: string, reader: Reader): Record<string, string> {
   const curve = CURVES.get(type);
   if (curve === undefined) {
     const e = reader.integer();
-    return { kty: "RSA", e: base64url(e), n: base64url(reader.integer()) };
+    return { kty: "RSA", e: toBase64url(e), n: toBase64url(reader.integer()) };
   }
   reader.text(); // the curve's name, which the type has
   const point = reader.bytes();
   const { crv, size } = curve;
   if (point[0] !== 4 || point.byteLength !== 2 * size + 1) throw new Error("not a point");
   const [x, y] = [point.subarray(1, size + 1), point.subarray(size + 1)];
-  return { kty: "EC", crv, x: base64url(x), y: base64url(y) };
+  return { kty: "EC", crv, x: toBase64url(x), y: toBase64url(y) };
 }
 
 /** An OpenSSH private key file: openssh/PROTOCOL.key. */
@@ -86,22 +87,30 @@ export interface OpenSshPrivateKey {
    *
    * @throws {@link OcicryptError} `KEY_UNRECOGNIZED`, `KEY_UNSUPPORTED`, `PASSWORD_WRONG`
    */
-  open(password: Uint8Array, signal?: AbortSignal): Promise<KeyObject>;
+  open(password: Uint8Array, signal?: AbortSignal): Promise<PlatformKey>;
   /** Returns the key of a file that is not encrypted. */
-  read(): KeyObject;
+  read(): PlatformKey;
 }
 
-/** OpenSSH's names of ciphers, and OpenSSL's; PROTOCOL.key and cipher.c of OpenSSH. */
-const CIPHERS: ReadonlyMap<string, string> = /* @__PURE__ */ new Map([
-  ["aes128-ctr", "aes-128-ctr"],
-  ["aes192-ctr", "aes-192-ctr"],
-  ["aes256-ctr", "aes-256-ctr"],
-  ["aes128-cbc", "aes-128-cbc"],
-  ["aes192-cbc", "aes-192-cbc"],
-  ["aes256-cbc", "aes-256-cbc"],
-  ["3des-cbc", "des-ede3-cbc"],
-  ["aes128-gcm@openssh.com", "aes-128-gcm"],
-  ["aes256-gcm@openssh.com", "aes-256-gcm"],
+interface OpenSshCipher {
+  /** The name in OpenSSL. */
+  name: string;
+  /** In bytes, as `ivSize`. */
+  keySize: number;
+  ivSize: number;
+}
+
+/** OpenSSH's ciphers; PROTOCOL.key and cipher.c of OpenSSH. */
+const CIPHERS: ReadonlyMap<string, OpenSshCipher> = /* @__PURE__ */ new Map([
+  ["aes128-ctr", { name: "aes-128-ctr", keySize: 16, ivSize: 16 }],
+  ["aes192-ctr", { name: "aes-192-ctr", keySize: 24, ivSize: 16 }],
+  ["aes256-ctr", { name: "aes-256-ctr", keySize: 32, ivSize: 16 }],
+  ["aes128-cbc", { name: "aes-128-cbc", keySize: 16, ivSize: 16 }],
+  ["aes192-cbc", { name: "aes-192-cbc", keySize: 24, ivSize: 16 }],
+  ["aes256-cbc", { name: "aes-256-cbc", keySize: 32, ivSize: 16 }],
+  ["3des-cbc", { name: "des-ede3-cbc", keySize: 24, ivSize: 8 }],
+  ["aes128-gcm@openssh.com", { name: "aes-128-gcm", keySize: 16, ivSize: 12 }],
+  ["aes256-gcm@openssh.com", { name: "aes-256-gcm", keySize: 32, ivSize: 12 }],
 ]);
 
 const MAGIC = "openssh-key-v1\0";
@@ -112,7 +121,7 @@ const TAG_SIZE = 16;
  *
  * @throws {@link OcicryptError} `KEY_UNRECOGNIZED`, `KEY_UNSUPPORTED`
  */
-export function parseOpenSshPrivateKey(bytes: Buffer): OpenSshPrivateKey {
+export function parseOpenSshPrivateKey(bytes: Uint8Array): OpenSshPrivateKey {
   const { cipher, kdf, options, secret, tag } = parseContainer(bytes);
   const isEncrypted = cipher !== "none";
   return {
@@ -121,19 +130,21 @@ export function parseOpenSshPrivateKey(bytes: Buffer): OpenSshPrivateKey {
     async open(password, signal) {
       if (!isEncrypted) return parseSecret(secret, damaged);
       const { salt, rounds } = readKdf(kdf, options);
-      const name = CIPHERS.get(cipher);
-      const known = name === undefined ? undefined : getCipherInfo(name);
-      if (name === undefined || known?.ivLength === undefined) {
+      const known = CIPHERS.get(cipher);
+      if (known === undefined || !hasCipher(known.name)) {
         const how = "give a copy another cipher with ssh-keygen -p -Z aes256-ctr -f COPY";
         throw unsupported(`it is encrypted with ${cipher.slice(0, 40)}; ${how}`);
       }
-      const { deriveBcrypt } = await import("./bcrypt.js");
-      const { keyLength } = known;
-      const size = keyLength + known.ivLength;
+      const { deriveBcrypt } = await import("#engine/bcrypt");
+      const { name, keySize, ivSize } = known;
+      const size = keySize + ivSize;
       const derived = await deriveBcrypt({ password, salt, rounds, size }, signal);
       try {
-        const [key, iv] = [derived.subarray(0, keyLength), derived.subarray(keyLength)];
-        const plaintext = decrypt({ name, key, iv }, secret, tag);
+        const [key, iv] = [derived.subarray(0, keySize), derived.subarray(keySize)];
+        const ownTag = name.endsWith("gcm") ? tag.subarray(0, TAG_SIZE) : undefined;
+        const decryption = { name, key, iv, tag: ownTag, isPadded: false };
+        const plaintext = await decryptFile(decryption, secret);
+        if (plaintext === undefined) throw wrongPassword();
         try {
           return parseSecret(plaintext, wrongPassword);
         } finally {
@@ -146,9 +157,9 @@ export function parseOpenSshPrivateKey(bytes: Buffer): OpenSshPrivateKey {
   };
 }
 
-function parseContainer(bytes: Buffer) {
+function parseContainer(bytes: Uint8Array) {
   try {
-    if (bytes.subarray(0, MAGIC.length).toString("latin1") !== MAGIC) throw new Error("no magic");
+    if (toLatin1(bytes.subarray(0, MAGIC.length)) !== MAGIC) throw new Error("no magic");
     const reader = readerOf(bytes.subarray(MAGIC.length));
     const [cipher, kdf, options] = [reader.text(), reader.text(), reader.bytes()];
     if (reader.count() !== 1) throw new Error("not one key");
@@ -164,7 +175,7 @@ function parseContainer(bytes: Buffer) {
 /**
  * Limits the rounds, because they are computed before it is known whether the password is right.
  */
-function readKdf(kdf: string, options: Buffer): { salt: Buffer; rounds: number } {
+function readKdf(kdf: string, options: Uint8Array): { salt: Uint8Array; rounds: number } {
   if (kdf !== "bcrypt") throw unsupported(`its password is derived with ${kdf.slice(0, 40)}`);
   try {
     const reader = readerOf(options);
@@ -176,37 +187,14 @@ function readKdf(kdf: string, options: Buffer): { salt: Buffer; rounds: number }
   throw unsupported(`its password is derived with more than ${String(MAX_BCRYPT_ROUNDS)} rounds`);
 }
 
-interface Cipher {
-  name: string;
-  key: Buffer;
-  iv: Buffer;
-}
-
-function decrypt({ name, key, iv }: Cipher, secret: Buffer, tag: Buffer): Buffer {
-  try {
-    if (!name.endsWith("gcm")) {
-      const decipher = createDecipheriv(name, key, iv).setAutoPadding(false);
-      const plaintext = decipher.update(secret);
-      decipher.final();
-      return plaintext;
-    }
-    const decipher = createDecipheriv(name as "aes-256-gcm", key, iv, { authTagLength: TAG_SIZE });
-    const plaintext = decipher.setAuthTag(tag.subarray(0, TAG_SIZE)).update(secret);
-    decipher.final();
-    return plaintext;
-  } catch {
-    throw wrongPassword();
-  }
-}
-
 /** @param mismatch returns the error for two different check numbers */
-function parseSecret(secret: Buffer, mismatch: () => OcicryptError): KeyObject {
+function parseSecret(secret: Uint8Array, mismatch: () => OcicryptError): PlatformKey {
   try {
     const reader = readerOf(secret);
     if (reader.count() !== reader.count()) throw mismatch();
     const type = reader.text();
     const jwk = CURVES.has(type) ? ecPrivateJwk(type, reader) : rsaPrivateJwk(reader);
-    return requireSoundPrivateKey(createPrivateKey({ key: jwk, format: "jwk" }));
+    return requireSoundPrivateKey(importJwk(jwk, "private"));
   } catch (error) {
     throw error instanceof OcicryptError ? error : damaged();
   }
@@ -217,55 +205,54 @@ function ecPrivateJwk(type: string, reader: Reader): Record<string, string> {
   const d = reader.integer();
   const size = CURVES.get(type)?.size ?? 0;
   if (d.byteLength > size) throw new Error("too long");
-  return { ...jwk, d: base64url(Buffer.concat([Buffer.alloc(size - d.byteLength), d])) };
+  return { ...jwk, d: toBase64url(concat([new Uint8Array(size - d.byteLength), d])) };
 }
 
 /** RFC 7518 section 6.3.2 requires two exponents that this file format does not contain. */
 function rsaPrivateJwk(reader: Reader): Record<string, string> {
   const [n, e, d] = [reader.integer(), reader.integer(), reader.integer()];
   const [qi, p, q] = [reader.integer(), reader.integer(), reader.integer()];
-  const exponent = (prime: Buffer): Buffer => toBytes(toBigInt(d) % (toBigInt(prime) - 1n));
+  const exponent = (prime: Uint8Array): Uint8Array => toBytes(toBigInt(d) % (toBigInt(prime) - 1n));
   const members = { n, e, d, p, q, dp: exponent(p), dq: exponent(q), qi };
-  const texts = Object.entries(members).map(([name, value]) => [name, base64url(value)]);
+  const texts = Object.entries(members).map(([name, value]) => [name, toBase64url(value)]);
   return { kty: "RSA", ...(Object.fromEntries(texts) as Record<string, string>) };
 }
 
-function toBigInt(bytes: Buffer): bigint {
-  return BigInt(`0x0${bytes.toString("hex")}`);
+function toBigInt(bytes: Uint8Array): bigint {
+  return BigInt(`0x0${toHex(bytes)}`);
 }
 
-function toBytes(value: bigint): Buffer {
+function toBytes(value: bigint): Uint8Array {
   const hex = value.toString(16);
-  return Buffer.from(hex.length % 2 === 0 ? hex : `0${hex}`, "hex");
-}
-
-function base64url(bytes: Buffer): string {
-  return bytes.toString("base64url");
+  return fromHex(hex.length % 2 === 0 ? hex : `0${hex}`);
 }
 
 /** The data types of RFC 4251 section 5, one after another. */
 interface Reader {
   count(): number;
-  bytes(): Buffer;
+  bytes(): Uint8Array;
   text(): string;
   /** An mpint that is not negative, without the zero before its sign bit. */
-  integer(): Buffer;
-  rest(): Buffer;
+  integer(): Uint8Array;
+  rest(): Uint8Array;
 }
 
-function readerOf(bytes: Buffer): Reader {
+function readerOf(bytes: Uint8Array): Reader {
   let offset = 0;
-  const take = (size: number): Buffer => {
+  const take = (size: number): Uint8Array => {
     if (size > bytes.byteLength - offset) throw new Error("cut off");
     offset += size;
     return bytes.subarray(offset - size, offset);
   };
-  const count = (): number => take(4).readUInt32BE();
-  const field = (): Buffer => take(count());
+  const count = (): number => {
+    const [a = 0, b = 0, c = 0, d = 0] = take(4);
+    return ((a * 256 + b) * 256 + c) * 256 + d;
+  };
+  const field = (): Uint8Array => take(count());
   return {
     count,
     bytes: field,
-    text: () => field().toString("latin1"),
+    text: () => toLatin1(field()),
     integer: () => {
       const value = field();
       return value[0] === 0 ? value.subarray(1) : value;

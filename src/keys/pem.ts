@@ -1,3 +1,5 @@
+import { fromBase64 } from "#engine/bytes";
+import type { Bytes, LegacyPem } from "../engine/types.js";
 import { claimedSize } from "./der.js";
 import { unrecognized } from "./asymmetric-key.js";
 
@@ -44,7 +46,7 @@ export function isEncryptedBlock(block: PemBlock): boolean {
  *
  * @throws {@link OcicryptError} `KEY_UNRECOGNIZED`, with a message that says why
  */
-export function decodeBlock(block: PemBlock): Buffer {
+export function decodeBlock(block: PemBlock): Bytes {
   const body = bodyOf(block)
     .replace(/^\s*(?:[A-Za-z-]+:.*\s)+/, "")
     .replace(/\s+/g, "");
@@ -52,7 +54,7 @@ export function decodeBlock(block: PemBlock): Buffer {
   if (!/^[A-Za-z0-9+/]*={0,2}$/.test(body)) {
     throw unrecognized(`${where} holds characters that are not base64`);
   }
-  const bytes = Buffer.from(body, "base64");
+  const bytes = fromBase64(body);
   if (body.replace(/=+$/, "").length % 4 === 1) {
     throw unrecognized(`${where} has lost a part of its base64`);
   }
@@ -64,23 +66,16 @@ export function decodeBlock(block: PemBlock): Buffer {
   return bytes;
 }
 
-/** The body of a block that is encrypted as in RFC 1421 section 4.6, without its headers. */
-export interface DekInfo {
-  cipher: string;
-  /** PEM with its lines as OpenSSL reads them. */
-  pem: string;
-}
-
 /** Returns the headers of a block that is encrypted as in RFC 1421, also without line ends. */
-export function dekInfo(block: PemBlock): DekInfo | undefined {
+export function dekInfo(block: PemBlock): LegacyPem | undefined {
   const match =
     /^\s*Proc-Type: *4, *ENCRYPTED\s*(?:DEK-Info: *([A-Z0-9-]{1,40}),((?:[0-9A-Fa-f]{16}){1,2}))?/.exec(
       bodyOf(block),
     );
   if (match === null) return undefined;
   const [headers, cipher = "", iv = ""] = match;
-  // An IV is as long as its cipher's block: 16 bytes for AES and 8 for all others.
-  const size = cipher.startsWith("AES-") ? 32 : 16;
+  // An IV is as long as its cipher's block: 16 bytes for these, and 8 for DES and its contemporaries.
+  const size = /^(?:AES|ARIA|CAMELLIA|SEED|SM4)-/.test(cipher) ? 32 : 16;
   const rest = iv.slice(size) + bodyOf(block).slice(headers.length);
   const lines = rest.replace(/\s+/g, "").replace(/.{1,64}/g, "$&\n");
   const dek = `Proc-Type: 4,ENCRYPTED\nDEK-Info: ${cipher},${iv.slice(0, size)}`;

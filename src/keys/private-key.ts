@@ -1,9 +1,10 @@
-import { createPrivateKey, type KeyObject, type PrivateKeyInput } from "node:crypto";
-import { OcicryptError, errno } from "../errors.js";
+import { fromUtf8 } from "#engine/bytes";
+import { importDer, importLegacyPem, type PlatformKey } from "#engine/keys";
+import type { KeyForm } from "../engine/types.js";
+import { isOcicryptError, OcicryptError } from "../errors.js";
 import { MAX_KEYS_PER_FILE, MAX_PASSWORD_SIZE } from "../spec/limits.js";
 import {
   type AsymmetricKey,
-  oldCipher,
   requireSoundPrivateKey,
   tooManyKeys,
   unrecognized,
@@ -83,7 +84,7 @@ export function parsePrivateKeys(
     case "openssh":
       throw isPublic("public key");
     case "der":
-      return [readDer(Buffer.from(material.bytes), options)];
+      return [readDer(Uint8Array.from(material.bytes), options)];
   }
 }
 
@@ -116,16 +117,13 @@ function readBlock(block: PemBlock, options: PrivateKeyOptions): AsymmetricKey |
 }
 
 /** @param bytes a copy, which is overwritten after the key has been created */
-function readDer(bytes: Buffer, options: PrivateKeyOptions): AsymmetricKey | LockedKey {
-  const der = { key: bytes, format: "der" } as const;
+function readDer(bytes: Uint8Array, options: PrivateKeyOptions): AsymmetricKey | LockedKey {
   const kind = derKind(bytes);
   switch (kind) {
     case "pkcs8":
-      return { key: parse({ ...der, type: "pkcs8" }) };
     case "pkcs1-private":
-      return { key: parse({ ...der, type: "pkcs1" }) };
     case "sec1":
-      return { key: parse({ ...der, type: "sec1" }) };
+      return { key: parse(bytes, kind) };
     case "encrypted-pkcs8":
       return lockedPkcs8(bytes, requirePassword(options));
     case "pkcs12":
@@ -138,17 +136,17 @@ function readDer(bytes: Buffer, options: PrivateKeyOptions): AsymmetricKey | Loc
   }
 }
 
-function parse(input: PrivateKeyInput & { key: Buffer }): KeyObject {
+function parse(bytes: Uint8Array, form: KeyForm): PlatformKey {
   try {
-    return requireSoundPrivateKey(createPrivateKey(input));
+    return requireSoundPrivateKey(importDer(bytes, form));
   } catch (cause) {
     throw new OcicryptError("KEY_UNRECOGNIZED", "the private key is damaged", { cause });
   } finally {
-    input.key.fill(0);
+    bytes.fill(0);
   }
 }
 
-function readOpenSsh(bytes: Buffer, options: PrivateKeyOptions): AsymmetricKey | LockedKey {
+function readOpenSsh(bytes: Uint8Array, options: PrivateKeyOptions): AsymmetricKey | LockedKey {
   const parsed = parseOpenSshPrivateKey(bytes);
   if (!parsed.isEncrypted) return { key: parsed.read() };
   const password = requirePassword(options);
@@ -156,20 +154,19 @@ function readOpenSsh(bytes: Buffer, options: PrivateKeyOptions): AsymmetricKey |
 }
 
 /** Reads PEM with the headers of RFC 1421. Its password is hashed only once, which is fast. */
-function readDek(block: PemBlock, options: PrivateKeyOptions): KeyObject {
-  const { cipher, pem } = dekInfo(block) ?? { cipher: "", pem: "" };
-  const passphrase = requirePassword(options);
-  let key: KeyObject;
+function readDek(block: PemBlock, options: PrivateKeyOptions): PlatformKey {
+  const encrypted = dekInfo(block) ?? { cipher: "", pem: "" };
+  const password = requirePassword(options);
+  let key: PlatformKey;
   try {
-    key = createPrivateKey({ key: pem, format: "pem", passphrase });
+    key = importLegacyPem(encrypted, password);
   } catch (cause) {
-    if (cipher !== "DES-CBC" && !isUnsupportedCipher(cause)) throw wrongPassword(cause);
-    throw oldCipher(cipher);
+    throw isOcicryptError(cause, "KEY_UNSUPPORTED") ? cause : wrongPassword(cause);
   }
   return requireSoundPrivateKey(key);
 }
 
-function lockedPkcs8(bytes: Uint8Array, password: Buffer): LockedKey {
+function lockedPkcs8(bytes: Uint8Array, password: Uint8Array): LockedKey {
   return {
     async open(signal) {
       const { decryptPkcs8 } = await import("./pkcs12/encrypted-pkcs8.js");
@@ -178,7 +175,7 @@ function lockedPkcs8(bytes: Uint8Array, password: Buffer): LockedKey {
   };
 }
 
-function lockedJwk(text: string, password: Buffer): LockedKey {
+function lockedJwk(text: string, password: Uint8Array): LockedKey {
   return {
     async open(signal) {
       const { decryptJwk } = await import("./encrypted-jwk.js");
@@ -187,19 +184,15 @@ function lockedJwk(text: string, password: Buffer): LockedKey {
   };
 }
 
-function requirePassword({ password }: PrivateKeyOptions): Buffer {
+function requirePassword({ password }: PrivateKeyOptions): Uint8Array {
   if (password === undefined) {
     const message = "the private key is encrypted and needs a password";
     throw new OcicryptError("PASSWORD_MISSING", message);
   }
-  const bytes = Buffer.from(password);
+  const bytes = typeof password === "string" ? fromUtf8(password) : Uint8Array.from(password);
   if (bytes.byteLength <= MAX_PASSWORD_SIZE) return bytes;
   const message = `the password is longer than ${String(MAX_PASSWORD_SIZE)} bytes`;
   throw new OcicryptError("KEY_UNSUPPORTED", message);
-}
-
-function isUnsupportedCipher(error: unknown): boolean {
-  return errno(error) === "ERR_OSSL_EVP_UNSUPPORTED";
 }
 
 function isPublic(what: string): OcicryptError {

@@ -1,4 +1,5 @@
-import { createPublicKey, X509Certificate, type KeyObject } from "node:crypto";
+import { importDer, type PlatformKey } from "#engine/keys";
+import type { KeyForm } from "../engine/types.js";
 import { OcicryptError } from "../errors.js";
 import { MAX_KEYS_PER_FILE } from "../spec/limits.js";
 import {
@@ -44,15 +45,13 @@ function parsePublicKeys(input: KeyInput): AsymmetricKey[] {
   }
 }
 
-function readDer(bytes: Uint8Array): KeyObject {
-  const key = Buffer.from(bytes);
-  switch (derKind(key)) {
+function readDer(bytes: Uint8Array): PlatformKey {
+  const kind = derKind(bytes);
+  switch (kind) {
     case "spki":
-      return parse(() => createPublicKey({ key, format: "der", type: "spki" }));
     case "pkcs1-public":
-      return parse(() => createPublicKey({ key, format: "der", type: "pkcs1" }));
     case "certificate":
-      return parse(() => new X509Certificate(key).publicKey);
+      return parse(bytes, kind);
     case "pkcs12":
       throw unrecognized("PKCS#12 holds a private key; export the certificate from it");
     default:
@@ -72,16 +71,16 @@ function readBlocks(blocks: readonly PemBlock[]): AsymmetricKey[] {
   return read.map((block) => ({ key: readBlock(block) }));
 }
 
-function readBlock(block: PemBlock): KeyObject {
+function readBlock(block: PemBlock): PlatformKey {
   const bytes = decodeBlock(block);
   const kinds = block.label.endsWith("CERTIFICATE") ? ["certificate"] : ["spki", "pkcs1-public"];
   if (!kinds.includes(derKind(bytes) ?? "")) throw damaged();
   return readDer(bytes);
 }
 
-function parse(read: () => KeyObject): KeyObject {
+function parse(bytes: Uint8Array, form: KeyForm): PlatformKey {
   try {
-    return read();
+    return importDer(bytes, form);
   } catch (cause) {
     throw damaged(cause);
   }

@@ -8,7 +8,7 @@ import type { Recipient } from "./types.js";
  */
 export const PROFILES = ["go", "coco"] as const;
 
-export type Profile = (typeof PROFILES)[number];
+export type CompatProfile = (typeof PROFILES)[number];
 
 /**
  * The media types that image-rs treats as encrypted (image-rs/src/decrypt.rs,
@@ -26,7 +26,7 @@ const GO_SCHEMES = ["jwe", "pkcs7", "pgp", "pkcs11"];
  * Returns the reason why the readers of a profile cannot use a recipient; `undefined` if they can.
  */
 export function recipientProblem(
-  profile: Profile,
+  profile: CompatProfile,
   { scheme, algorithm }: { scheme: string; algorithm?: string | undefined },
 ): string | undefined {
   if (scheme.startsWith("provider.")) return undefined;
@@ -43,7 +43,7 @@ export function recipientProblem(
  *
  * @param mediaType the media type of the encrypted layer
  */
-export function layerProblem(profile: Profile, mediaType: string): string | undefined {
+export function layerProblem(profile: CompatProfile, mediaType: string): string | undefined {
   // All readers rely on the type: they do not decrypt a layer of a plain type, even if it has
   // wrapped keys.
   if (!isEncryptedMediaType(mediaType)) {
@@ -60,7 +60,7 @@ export function layerProblem(profile: Profile, mediaType: string): string | unde
  * @throws {@link OcicryptError} `PROFILE_IMPOSSIBLE`
  */
 export function requireCompatible(
-  profile: Profile | undefined,
+  profile: CompatProfile | undefined,
   recipients: readonly Recipient[],
   mediaTypes: readonly string[],
 ): void {

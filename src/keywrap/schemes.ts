@@ -1,24 +1,14 @@
-import type { RecipientInfo } from "./types.js";
+import { PLATFORM_SCHEMES } from "#engine/schemes";
+import type { RecipientInfo, SchemeLoader } from "./types.js";
 
-interface Scheme {
-  describe(wrapped: Uint8Array): RecipientInfo[];
-}
-
-/** Loaded when the first wrapped key of the scheme is looked at. */
-const SCHEMES: ReadonlyMap<string, () => Promise<Scheme>> = /* @__PURE__ */ new Map<
-  string,
-  () => Promise<Scheme>
->([
+const SCHEMES: ReadonlyMap<string, SchemeLoader> = /* @__PURE__ */ new Map<string, SchemeLoader>([
   ["jwe", () => import("./jwe/message.js")],
-  ["pkcs7", () => import("./pkcs7/message.js")],
-  ["pgp", () => import("./pgp/message.js")],
-  ["pkcs11", () => import("./pkcs11/blob.js")],
-  ["provider", () => import("./provider/messages.js")],
+  ...PLATFORM_SCHEMES,
 ]);
 
 /** Whether a scheme is one of this library, and not of a key provider or of another tool. */
 export function isBuiltIn(scheme: string): boolean {
-  return scheme !== "provider" && SCHEMES.has(scheme);
+  return !scheme.startsWith("provider") && SCHEMES.has(scheme);
 }
 
 /**
@@ -30,6 +20,10 @@ export async function describeWrappedKey(
   scheme: string,
   wrapped: Uint8Array,
 ): Promise<RecipientInfo[]> {
-  const load = SCHEMES.get(scheme.startsWith("provider.") ? "provider" : scheme);
-  return load === undefined ? [] : (await load()).describe(wrapped);
+  const own = await SCHEMES.get(scheme)?.();
+  const described = (await own?.describe(wrapped)) ?? [];
+  // A provider of another tool may have the name of a key server.
+  if (described.length > 0 || !scheme.startsWith("provider.")) return described;
+  const provider = await SCHEMES.get("provider")?.();
+  return (await provider?.describe(wrapped)) ?? [];
 }

@@ -1,4 +1,4 @@
-import { setImmediate } from "node:timers/promises";
+import { nextTurn } from "#engine/turn";
 import { OcicryptError } from "../errors.js";
 import { MAX_UNWRAP_ATTEMPTS } from "../spec/limits.js";
 import type { Attempts, Key, UnwrapContext } from "./types.js";
@@ -57,7 +57,7 @@ export async function takeAttempt(
   attempts: Attempts,
   signal: UnwrapContext["signal"],
 ): Promise<void> {
-  await setImmediate();
+  await nextTurn();
   signal?.throwIfAborted();
   if (attempts.left-- > 0) return;
   const message = `gave up on the layer's wrapped keys after ${String(MAX_UNWRAP_ATTEMPTS)} attempts with one key`;

@@ -1,4 +1,6 @@
-import { createHash, timingSafeEqual } from "node:crypto";
+import { createHash, isEqual } from "#engine/hash";
+import { HERE, openPasses, threadCount } from "#engine/passes";
+import { toHex } from "#engine/bytes";
 import { createEncryptor, generateSecret } from "../cipher/aes-ctr-hmac.js";
 import { OcicryptError } from "../errors.js";
 import type { Recipient } from "../keywrap/types.js";
@@ -11,14 +13,21 @@ import {
 } from "../spec/descriptor.js";
 import { encryptedMediaType } from "../spec/media-types.js";
 import { checkContent } from "../io/content.js";
-import { type Bytes, type ByteSource, closeSource, parts, toReadableStream } from "../io/source.js";
+import {
+  type Bytes,
+  type ByteSource,
+  closeSource,
+  collect,
+  parts,
+  toReadableStream,
+} from "../io/source.js";
 import {
   CIPHER,
   type PrivateOptions,
   serializePublicOptions,
   wipePrivateOptions,
 } from "../cipher/options.js";
-import { parseDigest } from "../spec/digest.js";
+import { parseDigest, sha256Digest } from "../spec/digest.js";
 import { requireRecipients, wrapForAll, type WrappedElement } from "./wrap.js";
 import { appendWrappedKeys } from "./wrapped-keys.js";
 
@@ -34,6 +43,12 @@ export interface EncryptLayerOptions {
   recordedDigest?: string | undefined;
   /** Opaque bytes for the private options that bind the layer to images. Default: none. */
   binding?: Uint8Array | undefined;
+  /**
+   * The most extra threads that hash a layer of 64 MiB or more, if the descriptor has its size; 0
+   * for none. Default: one fewer than the processor cores, at most 4. If threads cannot run, the
+   * result is the same.
+   */
+  threads?: number | undefined;
   signal?: AbortSignal | undefined;
   /** Called with the number of bytes encrypted so far. */
   onProgress?: ((bytes: number) => void) | undefined;
@@ -70,12 +85,14 @@ export function encryptLayer(source: ByteSource, options: EncryptLayerOptions): 
   }
   requireRecipients(recipients);
   const mediaType = encryptedMediaType(descriptor.mediaType);
-  const check = checkContent(descriptor);
+  threadCount(options.threads);
+  let passes = HERE;
+  const check = checkContent(descriptor, (algorithm) => passes.hashPlain(algorithm));
   let result: Omit<Encrypted, "mediaType"> | undefined;
 
   async function* ciphertext(abort: AbortSignal): AsyncGenerator<Bytes, void, undefined> {
     const secret = { ...generateSecret(), digest: recordedDigest, binding };
-    const encryptor = createEncryptor(secret);
+    const encryptor = createEncryptor(secret, (key) => passes.hmacCipher(key));
     let wrapped: WrappedElement[];
     try {
       wrapped = await wrapForAll(secret, recipients, abort);
@@ -85,18 +102,25 @@ export function encryptLayer(source: ByteSource, options: EncryptLayerOptions): 
     } finally {
       wipePrivateOptions(secret);
     }
-    const hash = createHash("sha256");
-    let size = 0;
-    for await (const part of parts(source, abort)) {
-      check.update(part);
-      const encrypted = encryptor.update(part);
-      hash.update(encrypted);
-      size += encrypted.byteLength;
-      yield encrypted;
-      onProgress?.(size);
+    try {
+      passes = await openPasses(descriptor.size, options.threads);
+      const hash = passes.hashCipher("sha256");
+      let size = 0;
+      for await (const part of parts(source, abort)) {
+        await passes.room();
+        check.update(part);
+        const encrypted = await encryptor.update(part);
+        hash.update(encrypted);
+        size += encrypted.byteLength;
+        yield encrypted;
+        onProgress?.(size);
+      }
+      await check.finish();
+      const hmac = await encryptor.finish();
+      result = { wrapped, hmac, digest: sha256Digest(await hash.digest()), size };
+    } finally {
+      passes.close();
     }
-    check.finish();
-    result = { wrapped, hmac: encryptor.finish(), digest: `sha256:${hash.digest("hex")}`, size };
   }
 
   return {
@@ -109,6 +133,26 @@ export function encryptLayer(source: ByteSource, options: EncryptLayerOptions): 
       return describeEncrypted(descriptor, { mediaType, ...result });
     },
   };
+}
+
+/** An encrypted layer in memory. */
+export interface EncryptedLayerBytes {
+  bytes: Bytes;
+  descriptor: Descriptor;
+}
+
+/**
+ * Encrypts a small layer in memory, as {@link encryptLayer} does with a stream.
+ *
+ * @throws {@link OcicryptError} as {@link encryptLayer} and its stream
+ */
+export async function encryptLayerBytes(
+  layer: Uint8Array,
+  options: EncryptLayerOptions,
+): Promise<EncryptedLayerBytes> {
+  const encrypted = encryptLayer(layer, options);
+  const bytes: Bytes = Uint8Array.from(await collect(encrypted.stream));
+  return { bytes, descriptor: await encrypted.finalize() };
 }
 
 /**
@@ -156,7 +200,7 @@ export interface Candidate {
 export interface Match {
   candidate: Candidate;
   /** The SHA-256 of each block of the plaintext. */
-  blocks: readonly Buffer[];
+  blocks: readonly Uint8Array[];
 }
 
 const BLOCK = 1024 * 1024;
@@ -179,16 +223,16 @@ export async function findSame(
     const encryptor = createEncryptor(candidate.secret);
     return { candidate, encryptor, hash: createHash(algorithm), hex };
   });
-  const blocks: Buffer[] = [];
+  const blocks: Uint8Array[] = [];
   for await (const block of fixedBlocks(source, signal)) {
     check.update(block);
     blocks.push(sha256(block));
-    for (const { encryptor, hash } of attempts) hash.update(encryptor.update(block));
+    for (const { encryptor, hash } of attempts) hash.update(await encryptor.update(block));
   }
-  check.finish();
+  await check.finish();
   for (const { candidate, encryptor, hash, hex } of attempts) {
-    const isSame = hash.digest("hex") === hex;
-    if (isSame && timingSafeEqual(encryptor.finish(), candidate.hmac)) return { candidate, blocks };
+    const isSame = toHex(hash.digest()) === hex;
+    if (isSame && isEqual(await encryptor.finish(), candidate.hmac)) return { candidate, blocks };
   }
   return undefined;
 }
@@ -211,8 +255,8 @@ export function reencrypt(
     let count = 0;
     for await (const block of fixedBlocks(source, signal)) {
       const expected = blocks[count++];
-      if (expected?.equals(sha256(block)) !== true) throw changed();
-      yield encryptor.update(block);
+      if (expected === undefined || !isEqual(expected, sha256(block))) throw changed();
+      yield await encryptor.update(block);
     }
     if (count !== blocks.length) throw changed();
   }
@@ -243,7 +287,7 @@ async function* fixedBlocks(
   if (length > 0) yield block.subarray(0, length);
 }
 
-function sha256(bytes: Uint8Array): Buffer {
+function sha256(bytes: Uint8Array): Uint8Array {
   return createHash("sha256").update(bytes).digest();
 }
 

@@ -1,6 +1,7 @@
+import { nextTurn } from "#engine/turn";
 import { newAttempts } from "../keywrap/unwrapping.js";
 import { describeWrappedKey } from "../keywrap/schemes.js";
-import type { Key, RecipientInfo } from "../keywrap/types.js";
+import type { Key, RecipientInfo, ServerReport } from "../keywrap/types.js";
 import type { DescriptorLike } from "../spec/descriptor.js";
 import { abortable } from "../io/abort.js";
 import { parsePrivateOptions, wipePrivateOptions } from "../cipher/options.js";
@@ -31,8 +32,10 @@ export interface ExplainKeyOptions {
   signal?: AbortSignal | undefined;
 }
 
-/** Returns the recipients of a layer. No content of the annotations makes it throw. */
+/** Returns the recipients of a layer. It does not throw, whatever the annotations contain. */
 export async function listRecipients(descriptor: DescriptorLike): Promise<RecipientReport[]> {
+  // An image can have thousands of layers.
+  await nextTurn();
   const reports = await Promise.all(readWrappedKeys(descriptor).map(reportRecipients));
   return reports.flat();
 }
@@ -62,6 +65,7 @@ export async function explainKey(
   const reasons: string[] = [];
   const attempts = newAttempts();
   for (const wrapped of readWrappedKeys(descriptor, [key.scheme])) {
+    await nextTurn();
     signal?.throwIfAborted();
     if (wrapped.error !== undefined) {
       reasons.push(wrapped.error.message);
@@ -82,6 +86,37 @@ export async function explainKey(
   }
   if (reasons.length === 0) reasons.push(`the layer has no ${key.scheme} recipient`);
   return { opens: false, reasons };
+}
+
+/** The answer of a key server about one wrapped key of a layer. */
+export interface LayerServerReport extends ServerReport {
+  scheme: string;
+  /** The position of the wrapped key in its scheme's list, from 0. */
+  index: number;
+}
+
+/**
+ * Asks key servers about the wrapped keys of a layer, with the keys that can ask.
+ *
+ * @throws the reason of the signal if it aborts
+ */
+export async function checkServers(
+  descriptor: DescriptorLike,
+  { keys, signal }: { keys: readonly Key[]; signal?: AbortSignal | undefined },
+): Promise<LayerServerReport[]> {
+  const reports: LayerServerReport[] = [];
+  for (const { scheme, index, bytes } of readWrappedKeys(descriptor)) {
+    const key = keys.find((each) => each.scheme === scheme && each.check !== undefined);
+    if (key?.check === undefined || bytes === undefined) continue;
+    try {
+      const found = await abortable(key.check(bytes, { signal }), signal);
+      reports.push(...found.map((report) => ({ scheme, index, ...report })));
+    } catch {
+      // The recipients of the layer say why its wrapped key cannot be read.
+      signal?.throwIfAborted();
+    }
+  }
+  return reports;
 }
 
 function bindingIn(secret: Uint8Array): Uint8Array | undefined {
@@ -159,6 +194,7 @@ export async function unwraps(
   signal?: AbortSignal,
 ): Promise<boolean> {
   if (wrapped.error !== undefined || key.scheme !== wrapped.scheme) return false;
+  await nextTurn();
   signal?.throwIfAborted();
   const secret = await abortable(key.unwrap(wrapped.bytes, { signal }), signal);
   secret?.fill(0);

@@ -1,4 +1,4 @@
-import { randomBytes } from "node:crypto";
+import { randomBytes } from "#engine/hash";
 import { type DescriptorLike, KEYS_PREFIX } from "../spec/descriptor.js";
 import { parsePublicOptions, wipePrivateOptions } from "../cipher/options.js";
 import type { Key, Recipient } from "../keywrap/types.js";
@@ -176,6 +176,7 @@ function hasSameName(a: RecipientReport, b: RecipientReport): boolean {
     a.keyId !== undefined &&
     a.scheme === b.scheme &&
     a.keyId === b.keyId &&
+    a.server === b.server &&
     a.algorithm === b.algorithm
   );
 }

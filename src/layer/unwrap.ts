@@ -1,4 +1,4 @@
-import { setImmediate } from "node:timers/promises";
+import { nextTurn } from "#engine/turn";
 import { OcicryptError, shown } from "../errors.js";
 import type { Key } from "../keywrap/types.js";
 import {
@@ -6,6 +6,7 @@ import {
   isEncryptedDescriptor,
   type DescriptorLike,
 } from "../spec/descriptor.js";
+import { isAmbiguousMediaType } from "../spec/media-types.js";
 import { abortable } from "../io/abort.js";
 import { newAttempts } from "../keywrap/unwrapping.js";
 import { redactError } from "../text/redact.js";
@@ -13,14 +14,14 @@ import { parsePrivateOptions, wipePrivateOptions, type PrivateOptions } from "..
 import { readWrappedKeys } from "./wrapped-keys.js";
 
 /** The key that opened a layer, and the wrapped key that it opened. */
-export interface Opening {
+export interface OpenedKey {
   scheme: string;
   /** The position of the wrapped key in its scheme's list, from 0. */
   index: number;
   key: Key;
 }
 
-export interface UnwrapResult extends Opening {
+export interface UnwrapResult extends OpenedKey {
   /** The digest that the sender recorded for the layer before encryption; may be empty. */
   recordedDigest: string;
 }
@@ -45,8 +46,14 @@ export async function unwrapOnly(
   return { ...opening, recordedDigest };
 }
 
-/** @throws {@link OcicryptError} `NOT_ENCRYPTED` */
+/** @throws {@link OcicryptError} `NOT_ENCRYPTED`, `DESCRIPTOR_INVALID` */
 export function requireEncrypted(descriptor: DescriptorLike): void {
+  if (isAmbiguousMediaType(descriptor.mediaType)) {
+    throw new OcicryptError(
+      "DESCRIPTOR_INVALID",
+      `only some readers treat the media type ${shown(descriptor.mediaType)} as encrypted`,
+    );
+  }
   if (!isEncryptedDescriptor(descriptor)) {
     throw new OcicryptError(
       "NOT_ENCRYPTED",
@@ -59,20 +66,20 @@ export function requireEncrypted(descriptor: DescriptorLike): void {
  * Returns the secret of a layer, with the first key that opens it. Every key is tried on every
  * wrapped key of its scheme. Failures are ignored as long as another attempt succeeds.
  *
- * @throws {@link OcicryptError} `NOT_ENCRYPTED`; `NO_KEYS`; `NO_MATCHING_KEY`, with an
+ * @throws {@link OcicryptError} `NOT_ENCRYPTED`, `DESCRIPTOR_INVALID`; `NO_KEYS`; `NO_MATCHING_KEY`, with an
  *   `AggregateError` of the failures as its cause; the first error if every attempt failed with an
  *   error of this library; the errors of `parsePrivateOptions` if the unwrapped bytes are not valid
  */
 export async function unwrapPrivateOptions(
   descriptor: DescriptorLike,
   { keys, signal }: UnwrapOptions,
-): Promise<{ opening: Opening; privateOptions: PrivateOptions }> {
+): Promise<{ opening: OpenedKey; privateOptions: PrivateOptions }> {
   requireEncrypted(descriptor);
   if (keys.length === 0) throw new OcicryptError("NO_KEYS", "no key was given");
 
   const errors: unknown[] = [];
   let unusable: OcicryptError | undefined;
-  let foreign = 0;
+  let isForeign = false;
   let tried = 0;
   const attempts = new Map(keys.map((key) => [key, newAttempts()]));
   const schemes = [...new Set(keys.map((key) => key.scheme))];
@@ -83,7 +90,7 @@ export async function unwrapPrivateOptions(
     }
     for (const key of keys.filter(({ scheme }) => scheme === wrapped.scheme)) {
       // A key may return at once, a thousand times.
-      if (tried++ > 0) await setImmediate();
+      if (tried++ > 0) await nextTurn();
       signal?.throwIfAborted();
       let secret: Uint8Array | null;
       try {
@@ -98,7 +105,7 @@ export async function unwrapPrivateOptions(
         continue;
       }
       if (secret === null) {
-        foreign++;
+        isForeign = true;
         continue;
       }
       try {
@@ -114,7 +121,7 @@ export async function unwrapPrivateOptions(
     }
   }
   if (unusable !== undefined) throw unusable;
-  if (foreign === 0 && errors[0] instanceof OcicryptError) throw errors[0];
+  if (!isForeign && errors[0] instanceof OcicryptError) throw errors[0];
   throw noMatch(descriptor, keys, errors);
 }
 

@@ -12,7 +12,7 @@ import {
   layoutDestination,
   layoutSource,
   parseArchiveReference,
-  parseReference,
+  parseLayoutReference,
   type ImageDestination,
   type ImageSource,
 } from "../store/index.js";
@@ -30,7 +30,10 @@ export interface PlaceOptions {
 export interface DestinationOptions extends PlaceOptions {
   /** Bytes in each request of an upload to a registry; one request for each blob by default. */
   chunkSize?: number | undefined;
-  /** The name of the source; blobs in another repository of the same registry are then not copied. */
+  /**
+   * The name of the source. Blobs in another repository of the same registry are then mounted, not
+   * copied.
+   */
   source?: string | undefined;
   signal?: AbortSignal | undefined;
 }
@@ -44,8 +47,8 @@ const REGISTRY = "docker://";
  * - `oci:DIR[:TAG]` and `oci-archive:FILE[:TAG]`, an OCI layout in a directory or a tar archive;
  * - `docker-archive:FILE[:NAME]`, an archive as `docker save` writes it;
  * - `dir:DIR`, a directory as skopeo writes it;
- * - `containers-storage:NAME` and `docker-daemon:NAME`, the images of podman and of Docker, by way of
- *   these programs.
+ * - `containers-storage:NAME` and `docker-daemon:NAME`, the images of podman and Docker, which
+ *   these programs export.
  *
  * @throws {@link OcicryptError} `REFERENCE_INVALID`
  */
@@ -70,13 +73,13 @@ export async function openSource(
     case "docker-daemon":
       return (await import("./programs.js")).dockerDaemonSource(imageOf(text));
     default:
-      return layoutSource(parseReference(text));
+      return layoutSource(parseLayoutReference(text));
   }
 }
 
 /**
- * Opens an image for writing: in a registry (`docker://…`), an OCI layout (`oci:…`) or an archive of
- * one (`oci-archive:…`).
+ * Opens an image for writing: in a registry (`docker://…`), an OCI layout (`oci:…`) or an OCI
+ * archive (`oci-archive:…`).
  *
  * @throws {@link OcicryptError} `REFERENCE_INVALID`, also for the other places of
  *   {@link openSource}; and those of the destination
@@ -98,7 +101,7 @@ export async function openDestination(
     throw new OcicryptError("REFERENCE_INVALID", message);
   }
   if (transport === "oci-archive") return archiveDestination(parseArchiveReference(text));
-  return layoutDestination(parseReference(text));
+  return layoutDestination(parseLayoutReference(text));
 }
 
 /** As skopeo reads it: the file ends at the first colon. */

@@ -2,7 +2,7 @@ import { OcicryptError } from "../errors.js";
 import type { Descriptor } from "../spec/descriptor.js";
 import { parseDigest } from "../spec/digest.js";
 import { isSuccess, type RegistryClient, type RegistryRequest } from "./client.js";
-import type { HttpRequest, OpenAnswer } from "./transport.js";
+import type { HttpRequest, OpenAnswer } from "../http/transport.js";
 import { failure, invalidAnswer, isTransient } from "./failure.js";
 
 /**

@@ -2,20 +2,25 @@ import type { ErrorCode } from "../errors.js";
 import { abortable } from "../io/abort.js";
 import { MAX_REGISTRY_ANSWER, MAX_TOKEN_ANSWER } from "../spec/limits.js";
 import { authorization } from "./authorization.js";
-import { backoff, isBusy, retryAfter, type Backoff } from "./backoff.js";
+import { atLeast, backoff, isBusy, retryAfter, type Backoff } from "../http/backoff.js";
 import { configuredCredentials } from "./credentials.js";
-import { exchange, readAnswer } from "./exchange.js";
-import { type Answer, type HttpRequest, type OpenAnswer, nodeFetch } from "./transport.js";
-import { failure, invalidAnswer, isTransient, showRequest } from "./failure.js";
+import { exchange, readAnswer, showRequest } from "../http/exchange.js";
 import {
-  atLeast,
+  type Answer,
+  type HttpRequest,
+  isLoopback,
+  nodeFetch,
+  type OpenAnswer,
+} from "../http/transport.js";
+import { failure, invalidAnswer, isTransient, secretsIn, unreachable } from "./failure.js";
+import {
   DEFAULT_RETRIES,
   DEFAULT_RETRY_DELAY,
   DEFAULT_TIMEOUT,
   type RegistryOptions,
 } from "./options.js";
-import { apiUrl, checkReference, isLoopback, type RegistryReference } from "./reference.js";
-import { loadTls, parseCertificates, speaksTls } from "./tls.js";
+import { apiUrl, checkReference, type RegistryReference } from "./reference.js";
+import { loadTls, parseCertificates, speaksTls } from "../http/tls.js";
 
 const MAX_REDIRECTS = 5;
 
@@ -118,7 +123,14 @@ export function registryClient(
       }),
   });
 
-  const send = (request: HttpRequest): Promise<OpenAnswer> => exchange(request, { fetch, timeout });
+  const secrets = new Map<string, Uint8Array>();
+
+  /** The answer gets all that was ever sent: the token service may be another server of the same. */
+  async function send(request: HttpRequest): Promise<OpenAnswer> {
+    for (const secret of secretsIn(request)) secrets.set(secret, Buffer.from(secret));
+    const answer = await exchange(request, { fetch, timeout, failed: unreachable });
+    return { ...answer, secrets: [...secrets.values()] };
+  }
 
   async function authorized(request: RegistryRequest): Promise<OpenAnswer> {
     const { scopes = pulls, signal } = request;

@@ -1,6 +1,6 @@
 import { execFile } from "node:child_process";
 import { OcicryptError } from "../errors.js";
-import { asObject, parseJson } from "../text/json.js";
+import { ANY, asObject, parseJson, struct } from "../text/json.js";
 import { printable } from "../text/printable.js";
 
 /** Credentials for a registry. */
@@ -37,8 +37,11 @@ export async function askHelper(
 ): Promise<Credentials | undefined> {
   const output = await run(name, "get", `${registry}\n`, env);
   if (output === undefined) return undefined;
-  const refuse = (): OcicryptError => unusable(name, "its answer is not JSON");
-  const { Username, Secret } = asObject(parseJson(output, { maxSize: MAX_OUTPUT, refuse })) ?? {};
+  // The reason could quote the answer.
+  const refuse = (): OcicryptError =>
+    unusable(name, "its answer is not JSON, or readers could disagree about it");
+  const options = { shape: ANSWER, maxSize: MAX_OUTPUT, refuse };
+  const { Username, Secret } = asObject(parseJson(output, options)) ?? {};
   if (typeof Username !== "string" || typeof Secret !== "string") {
     throw unusable(name, "its answer has no user name and secret");
   }
@@ -47,6 +50,9 @@ export async function askHelper(
     ? { identityToken: Secret }
     : { username: Username, password: Secret };
 }
+
+/** `Credentials` of github.com/docker/docker-credential-helpers/credentials. */
+const ANSWER = /* @__PURE__ */ struct({ ServerURL: ANY, Username: ANY, Secret: ANY });
 
 /**
  * Stores credentials in a helper.

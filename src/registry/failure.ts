@@ -1,18 +1,12 @@
 import { OcicryptError, type ErrorCode } from "../errors.js";
+import { isTemporary, showRequest, whyFailed } from "../http/exchange.js";
+import type { Answer, HttpRequest } from "../http/transport.js";
 import { asObject, parseJson } from "../text/json.js";
 import { printable } from "../text/printable.js";
-import type { Answer, HttpRequest } from "./transport.js";
+import { redact } from "../text/redact.js";
 
 const MAX_CODES = 3;
 const MAX_WORDS = 300;
-
-/**
- * Describes a request for a message, without the query, which may contain signatures and upload
- * states.
- */
-export function showRequest({ method, url }: Pick<HttpRequest, "method" | "url">): string {
-  return `${method} ${url.origin}${printable(url.pathname, MAX_WORDS)}`;
-}
 
 /**
  * Returns the error for an unexpected answer, with the registry's own message.
@@ -27,8 +21,28 @@ export function failure(
 ): OcicryptError {
   const { status } = answer;
   const usual = status === 401 || status === 403 ? "REGISTRY_DENIED" : "REGISTRY_FAILED";
-  const said = [String(status), ...registryErrors(answer.bytes)].join(": ");
+  const said = [String(status), ...registryErrors(answer)].join(": ");
   return new OcicryptError(codes[status] ?? usual, `${showRequest(request)} was answered ${said}`);
+}
+
+/** Returns the password and the tokens in a request, as text. */
+export function secretsIn({ headers, body }: HttpRequest): string[] {
+  const [scheme = "", value = ""] = headers?.authorization?.split(" ") ?? [];
+  const found = [value];
+  if (scheme === "Basic") {
+    found.push(
+      Buffer.from(value, "base64")
+        .toString()
+        .replace(/^[^:]*:/, ""),
+    );
+  }
+  if (
+    headers?.["content-type"] === "application/x-www-form-urlencoded" &&
+    body instanceof Uint8Array
+  ) {
+    found.push(new URLSearchParams(Buffer.from(body).toString()).get("refresh_token") ?? "");
+  }
+  return found.filter((secret) => secret !== "");
 }
 
 /** Returns the error `REGISTRY_INVALID_RESPONSE` for an answer that violates the protocol. */
@@ -41,7 +55,7 @@ export function invalidAnswer(
 }
 
 /** https://github.com/opencontainers/distribution-spec/blob/main/spec.md#error-codes */
-function registryErrors(bytes: Uint8Array): string[] {
+function registryErrors({ bytes, secrets = [] }: Answer): string[] {
   let value: unknown;
   try {
     const refuse = (why: string): Error => new SyntaxError(why);
@@ -55,33 +69,16 @@ function registryErrors(bytes: Uint8Array): string[] {
   return (errors as unknown[]).slice(0, MAX_CODES).map((error) => {
     const { code, message } = asObject(error) ?? {};
     const words = [code, message].filter((word) => typeof word === "string" && word !== "");
-    return words.map((word) => printable(String(word), MAX_WORDS)).join(" ");
+    return redact(words.map((word) => printable(String(word), MAX_WORDS)).join(" "), secrets);
   });
 }
-
-/** Returns the codes, such as `ECONNRESET`, of an error and its causes. */
-function systemCodes(error: unknown): string[] {
-  const codes: string[] = [];
-  for (let depth = 0; error instanceof Error && depth < 5; depth++) {
-    if ("code" in error && typeof error.code === "string") codes.push(error.code);
-    // undici gives only some of its parser's errors a code.
-    else if (error.name === "HTTPParserError") codes.push("HPE_INVALID");
-    error = error.cause;
-  }
-  return codes;
-}
-
-const TRANSIENT: ReadonlySet<string> = /* @__PURE__ */ new Set([
-  ...["ECONNRESET", "ECONNABORTED", "EPIPE", "ETIMEDOUT", "EAI_AGAIN"],
-  ...["UND_ERR_SOCKET", "UND_ERR_CONNECT_TIMEOUT", "UND_ERR_RES_CONTENT_LENGTH_MISMATCH"],
-]);
 
 /** Whether a failed request may succeed when it is sent again. */
 export function isTransient(error: unknown): error is OcicryptError {
   return (
     error instanceof OcicryptError &&
     error.code === "REGISTRY_UNREACHABLE" &&
-    systemCodes(error.cause).some((code) => TRANSIENT.has(code))
+    isTemporary(error.cause)
   );
 }
 
@@ -91,37 +88,8 @@ export function isTransient(error: unknown): error is OcicryptError {
  */
 export function unreachable(request: HttpRequest, cause: unknown): OcicryptError {
   if (cause instanceof OcicryptError) return cause;
-  const codes = systemCodes(cause);
-  if (codes.some((code) => code.startsWith("HPE_"))) {
-    return invalidAnswer(request, "it is not HTTP");
-  }
-  const code = codes.at(-1);
-  const why =
-    code === "ETIMEDOUT" && cause instanceof Error
-      ? cause.message
-      : (REASONS[code ?? ""] ?? code ?? "no connection");
-  const message = `${showRequest(request)} failed: ${printable(why, MAX_WORDS)}`;
+  const { why, isHttp } = whyFailed(cause);
+  if (!isHttp) return invalidAnswer(request, why);
+  const message = `${showRequest(request)} failed: ${why}`;
   return new OcicryptError("REGISTRY_UNREACHABLE", message, { cause });
 }
-
-const CLOSED = "the connection was closed";
-const UNTRUSTED = "the authority that signed its certificate is not trusted";
-const REASONS: Readonly<Partial<Record<string, string>>> = {
-  ECONNREFUSED: "no server listens there",
-  ECONNRESET: CLOSED,
-  EPIPE: CLOSED,
-  UND_ERR_SOCKET: CLOSED,
-  UND_ERR_RES_CONTENT_LENGTH_MISMATCH: CLOSED,
-  UND_ERR_CONNECT_TIMEOUT: "connecting timed out",
-  // From undici's agent for proxies, for any answer to CONNECT other than 200.
-  UND_ERR_ABORTED: "the proxy refused the connection",
-  ENOTFOUND: "there is no such host",
-  EPROTO: "it does not speak TLS",
-  ERR_SSL_WRONG_VERSION_NUMBER: "it does not speak TLS",
-  DEPTH_ZERO_SELF_SIGNED_CERT: "its certificate is self-signed",
-  SELF_SIGNED_CERT_IN_CHAIN: UNTRUSTED,
-  UNABLE_TO_VERIFY_LEAF_SIGNATURE: UNTRUSTED,
-  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: UNTRUSTED,
-  ERR_TLS_CERT_ALTNAME_INVALID: "its certificate is for another host",
-  CERT_HAS_EXPIRED: "its certificate has expired",
-};

@@ -16,12 +16,11 @@ export { listReferrers } from "./lists.js";
 export { registrySource } from "./source.js";
 export { listTags } from "./lists.js";
 
-export type { RegistryRetry } from "./backoff.js";
 export type { CredentialRequest, CredentialSource } from "./credentials.js";
 export type { Credentials, PasswordCredentials, TokenCredentials } from "./credential-helper.js";
 export type { RegistryDestination } from "./destination.js";
-export type { RegistryDestinationOptions, RegistryOptions } from "./options.js";
+export type { RegistryDestinationOptions, RegistryOptions, RegistryRetry } from "./options.js";
 export type { RegistryReference } from "./reference.js";
 export type { ReferrersOptions } from "./lists.js";
 export type { TagsOptions } from "./lists.js";
-export type { Fetch, FetchInit, FetchResponse } from "./transport.js";
+export type { Fetch, FetchInit, FetchResponse } from "../http/transport.js";

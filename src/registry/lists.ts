@@ -4,15 +4,15 @@ import { parseDigest } from "../spec/digest.js";
 import { MAX_REFERRERS_SIZE, MAX_TAGS_SIZE } from "../spec/limits.js";
 import { parseDocument } from "../spec/manifest.js";
 import { MEDIA_TYPE_INDEX } from "../spec/media-types.js";
-import { asObject, parseJson } from "../text/json.js";
-import { registryClient, type RegistryClient } from "./client.js";
-import type { Answer } from "./transport.js";
+import { ANY, asObject, parseJson, struct } from "../text/json.js";
+import { registryClient, type RegistryClient, type RegistryRequest } from "./client.js";
+import type { Answer } from "../http/transport.js";
 import { failure, invalidAnswer } from "./failure.js";
 import { getManifest } from "./manifest.js";
 import type { RegistryOptions } from "./options.js";
 import { isTag, type RegistryReference } from "./reference.js";
 
-const MAX_PAGES = 20;
+const MAX_PAGES = 21;
 
 export interface ReferrersOptions extends RegistryOptions {
   signal?: AbortSignal | undefined;
@@ -44,26 +44,19 @@ export async function readReferrers(
 ): Promise<Descriptor[]> {
   const { algorithm, hex } = parseDigest(digest);
   const found: Descriptor[] = [];
-  let budget = MAX_REFERRERS_SIZE;
-  let url: URL | undefined = await client.url(`referrers/${digest}`);
-  for (let page = 0; url !== undefined; page++) {
-    const request = { method: "GET" as const, url, headers: { accept: MEDIA_TYPE_INDEX }, signal };
-    const answer = await client.request(request, budget);
+  const list = {
+    ...{ what: "referrers", path: `referrers/${digest}`, accept: MEDIA_TYPE_INDEX },
+    ...{ maxSize: MAX_REFERRERS_SIZE, maxPages: MAX_PAGES },
+  };
+  for await (const { request, answer, number } of pagesOf(client, list, signal)) {
     // Registries without this API have a tag instead, whose length is limited.
-    if (answer.status === 404 && page === 0) {
+    if (answer.status === 404 && number === 1) {
       return readTag(client, `${algorithm}-${hex.slice(0, 64)}`, signal);
     }
     if (answer.status !== 200) throw failure(request, answer);
     const type = answer.headers.get("content-type")?.split(";", 1)[0]?.trim().toLowerCase();
     if (type !== MEDIA_TYPE_INDEX) throw invalidAnswer(request, "it is not an index");
-    if (answer.isCut) {
-      const limit = String(MAX_REFERRERS_SIZE);
-      throw invalidAnswer(request, `the list of referrers is larger than ${limit} bytes`);
-    }
-    budget -= answer.bytes.byteLength;
     found.push(...entries(answer.bytes));
-    if (page === MAX_PAGES) throw invalidAnswer(request, "the list has too many pages");
-    url = nextPage(client, answer, url);
   }
   return found;
 }
@@ -87,14 +80,65 @@ function entries(bytes: Uint8Array): Descriptor[] {
   return document.kind === "index" ? document.manifests.map(({ descriptor }) => descriptor) : [];
 }
 
-/** Returns the URL of the next page of a list: https://www.rfc-editor.org/rfc/rfc8288.html */
-export function nextPage(
-  client: Pick<RegistryClient, "resolve">,
-  { headers }: Pick<Answer, "headers">,
-  url: URL,
-): URL | undefined {
-  const link = /<([^<>]*)>[^<>]*;\s*rel="?next"?/i.exec(headers.get("link") ?? "")?.[1];
-  return link === undefined ? undefined : client.resolve(link, url);
+interface List {
+  /** The entries, for messages. */
+  what: string;
+  /** The first page, as a path below the repository. */
+  path: string;
+  accept: string;
+  /** The limit in bytes for all pages together. */
+  maxSize: number;
+  maxPages: number;
+}
+
+interface Page {
+  request: RegistryRequest;
+  answer: Answer;
+  /** From 1. */
+  number: number;
+  isLast: boolean;
+}
+
+/**
+ * Reads a list page by page (https://www.rfc-editor.org/rfc/rfc8288.html). The caller checks the
+ * status of each page before it asks for the next one.
+ *
+ * @throws {@link OcicryptError} `REGISTRY_INVALID_RESPONSE` if a page names a next page that is not
+ *   on the same origin, or if the list exceeds a limit
+ */
+async function* pagesOf(
+  client: RegistryClient,
+  { what, path, accept, maxSize, maxPages }: List,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Page, void, undefined> {
+  let budget = maxSize;
+  let url = await client.url(path);
+  for (let number = 1; ; number++) {
+    const request = { method: "GET" as const, url, headers: { accept }, signal };
+    const answer = await client.request(request, budget);
+    if (answer.status === 200 && answer.isCut) {
+      throw invalidAnswer(request, `the list of ${what} is larger than ${String(maxSize)} bytes`);
+    }
+    budget -= answer.bytes.byteLength;
+    const target = nextPage(answer);
+    yield { request, answer, number, isLast: target === undefined };
+    if (target === undefined) return;
+    const next = client.resolve(target, url);
+    if (next?.origin !== url.origin) {
+      throw invalidAnswer(request, "its next page is at a URL that is not safe to use");
+    }
+    if (number === maxPages || budget === 0) {
+      throw invalidAnswer(request, `the list of ${what} does not end`);
+    }
+    url = next;
+  }
+}
+
+/** Returns the target of a link to the next page; it is empty if the link names none. */
+function nextPage({ headers }: Pick<Answer, "headers">): string | undefined {
+  const link = headers.get("link") ?? "";
+  if (!/;\s*rel="?next"?/i.test(link)) return undefined;
+  return /<([^<>]*)>[^<>]*;\s*rel="?next"?/i.exec(link)?.[1] ?? "";
 }
 
 export interface TagsOptions extends RegistryOptions {
@@ -120,38 +164,24 @@ export async function listTags(
 ): Promise<string[]> {
   const client = registryClient(repository, options);
   const tags = new Set<string>();
-  let budget = MAX_TAGS_SIZE;
-  const first = await client.url("tags/list");
-  let url = first;
-  for (let page = 1; ; page++) {
-    const request = {
-      method: "GET" as const,
-      url,
-      headers: { accept: "application/json" },
-      signal,
-    };
+  const list = {
+    ...{ what: "tags", path: "tags/list", accept: "application/json" },
+    ...{ maxSize: MAX_TAGS_SIZE, maxPages: MAX_TAG_PAGES },
+  };
+  for await (const { request, answer, isLast } of pagesOf(client, list, signal)) {
     const refuse = (why: string): Error => invalidAnswer(request, why);
-    if (url.origin !== first.origin) throw refuse("its next page is on another host");
-    const answer = await client.request(request, budget);
     if (answer.status !== 200) throw failure(request, answer, { 404: "IMAGE_NOT_FOUND" });
-    if (answer.isCut) throw refuse("the list of tags is too large");
-    budget -= answer.bytes.byteLength;
     const before = tags.size;
     for (const tag of readPage(answer.bytes, refuse)) tags.add(tag);
-    const next = nextPage(client, answer, url);
-    if (next === undefined) {
-      if (!/;\s*rel="?next"?/i.test(answer.headers.get("link") ?? "")) return [...tags];
-      throw refuse("its next page is at a URL that is not safe to use");
-    }
-    if (tags.size === before || page === MAX_TAG_PAGES || budget === 0) {
-      throw refuse("the list of tags does not end");
-    }
-    url = next;
+    if (tags.size === before && !isLast) throw refuse("the list of tags does not end");
   }
+  return [...tags];
 }
 
+const TAGS = /* @__PURE__ */ struct({ name: ANY, tags: ANY });
+
 function readPage(bytes: Uint8Array, refuse: (why: string) => Error): string[] {
-  const document = asObject(parseJson(bytes, { maxSize: MAX_TAGS_SIZE, refuse }));
+  const document = asObject(parseJson(bytes, { shape: TAGS, maxSize: MAX_TAGS_SIZE, refuse }));
   if (document === undefined) throw refuse("it is not a list of tags");
   // A repository whose tags were all deleted has null.
   const tags = document.tags ?? [];

@@ -1,9 +1,10 @@
 import { randomUUID } from "node:crypto";
-import { mkdir, open, realpath, rename, rm } from "node:fs/promises";
+import { mkdir, realpath } from "node:fs/promises";
 import { homedir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { OcicryptError } from "../errors.js";
-import { syncDirectory, writing } from "../io/files.js";
+import { replaceFile, syncDirectory, writing } from "../io/files.js";
+import { withLock } from "../store/stage.js";
 import type { JsonObject } from "../text/json.js";
 import { isSuccess, registryClient } from "./client.js";
 import {
@@ -84,16 +85,14 @@ export async function storeCredentials(
     if (found.helper !== undefined || found.keys.length > 0) break;
   }
   if (found === undefined) throw new TypeError("there is no file for credentials");
-  const { path, content, keys, auths, helper } = found;
-  const others = without(auths, keys);
+  const { path, keys, helper } = found;
   if (helper !== undefined) {
     await tellHelper(helper, helperKey(registry), credentials, env);
-    if (keys.length > 0) await writeAuthFile(path, { ...content, auths: others });
+    if (keys.length > 0) await replaceEntry(path, registry, {});
     return `docker-credential-${helper}`;
   }
-  const key = helperKey(registry);
   const auth = Buffer.from(`${username}:${password}`).toString("base64");
-  await writeAuthFile(path, { ...content, auths: { ...others, [key]: { auth } } });
+  await replaceEntry(path, registry, { [helperKey(registry)]: { auth } });
   return path;
 }
 
@@ -113,14 +112,14 @@ export async function removeCredentials(
   const { env, paths } = placesOf(options);
   const removed: string[] = [];
   for (const path of paths) {
-    const { content, keys, auths, helper } = await openAuthFile(path, registry);
+    const { keys, helper } = await openAuthFile(path, registry);
     const name = helperKey(registry);
     if (helper !== undefined && (await askHelper(helper, name, env)) !== undefined) {
       await clearHelper(helper, name, env);
       removed.push(`docker-credential-${helper}`);
     }
     if (keys.length === 0) continue;
-    await writeAuthFile(path, { ...content, auths: without(auths, keys) });
+    await replaceEntry(path, registry, {});
     removed.push(path);
   }
   return removed;
@@ -165,26 +164,22 @@ function without(object: JsonObject, keys: readonly string[]): JsonObject {
   return Object.fromEntries(Object.entries(object).filter(([key]) => !keys.includes(key)));
 }
 
-/** Replaces a file, or the target of a link. */
-async function writeAuthFile(path: string, content: JsonObject): Promise<void> {
+/**
+ * Replaces the entries of a registry in a file, or in the target of a link. The file is read again
+ * under a lock, so that the entry of a login at the same time is not lost.
+ */
+async function replaceEntry(path: string, registry: string, entry: JsonObject): Promise<void> {
   await writing(path, async () => {
     const target = await realpath(path).catch(() => path);
     const directory = dirname(target);
     await mkdir(directory, { recursive: true, mode: 0o700 });
-    const staged = join(directory, `.${basename(target)}.${randomUUID()}`);
-    try {
-      const file = await open(staged, "wx", 0o600);
-      try {
-        // Indented with tabs, as Docker does.
-        await file.writeFile(`${JSON.stringify(content, undefined, "\t")}\n`);
-        await file.sync();
-      } finally {
-        await file.close();
-      }
-      await rename(staged, target);
-    } finally {
-      await rm(staged, { force: true });
-    }
-    await syncDirectory(directory);
+    await withLock(directory, undefined, async () => {
+      const { content, auths, keys } = await openAuthFile(path, registry);
+      const changed = { ...content, auths: { ...without(auths, keys), ...entry } };
+      const staged = join(directory, `.${basename(target)}.${randomUUID()}`);
+      // Indented with tabs, as Docker does.
+      await replaceFile(target, staged, `${JSON.stringify(changed, undefined, "\t")}\n`);
+      await syncDirectory(directory);
+    });
   });
 }

@@ -5,7 +5,7 @@ import { MAX_MANIFEST_SIZE } from "../spec/limits.js";
 import { DOCUMENT_TYPES, MEDIA_TYPE_INDEX, MEDIA_TYPE_MANIFEST } from "../spec/media-types.js";
 import { asObject, parseJson } from "../text/json.js";
 import { isSuccess, type RegistryClient } from "./client.js";
-import type { Answer, HttpRequest } from "./transport.js";
+import type { Answer, HttpRequest } from "../http/transport.js";
 import { failure, invalidAnswer } from "./failure.js";
 
 export interface StoredManifest {
@@ -142,7 +142,7 @@ function requireSame(digest: string | undefined, bytes: Uint8Array): void {
   if (digest === undefined) return;
   const actual = digestOf(bytes, parseDigest(digest).algorithm);
   if (actual === digest) return;
-  const message = `the manifest is not ${digest}, its hash is ${actual}`;
+  const message = `the manifest has the digest ${actual} instead of ${digest}`;
   throw new OcicryptError("BLOB_DIGEST_MISMATCH", message);
 }
 

@@ -1,8 +1,17 @@
-import type { RegistryRetry } from "./backoff.js";
+import type { Fetch } from "../http/transport.js";
 import type { CredentialSource } from "./credentials.js";
 import type { Credentials } from "./credential-helper.js";
 import type { RegistryReference } from "./reference.js";
-import type { Fetch } from "./transport.js";
+
+/** A request that failed temporarily and is sent again. */
+export interface RegistryRetry {
+  /** The reason for the retry. */
+  reason: string;
+  /** The number of the retry, from 1. */
+  attempt: number;
+  /** The largest number of retries. */
+  retries: number;
+}
 
 /** Options for talking to a registry. */
 export interface RegistryOptions {
@@ -56,9 +65,3 @@ export interface RegistryDestinationOptions extends RegistryOptions {
 export const DEFAULT_TIMEOUT = 60_000;
 export const DEFAULT_RETRIES = 4;
 export const DEFAULT_RETRY_DELAY = 500;
-
-/** @throws {RangeError} */
-export function atLeast(name: string, value: number, minimum: number): number {
-  if (Number.isSafeInteger(value) && value >= minimum) return value;
-  throw new RangeError(`${name} must be a whole number from ${String(minimum)} on`);
-}

@@ -110,11 +110,6 @@ export function apiUrl(host: string, plainHttp: boolean): URL {
   return new URL(`${plainHttp ? "http" : "https"}://${api}`);
 }
 
-/** Whether a host is this machine, whose traffic nobody else can read. */
-export function isLoopback({ hostname }: URL): boolean {
-  return hostname === "localhost" || hostname === "[::1]" || /^127(?:\.\d{1,3}){3}$/.test(hostname);
-}
-
 function splitHost(name: string): { host: string; repository: string } {
   const slash = name.indexOf("/");
   const first = name.slice(0, Math.max(slash, 0));

@@ -1,6 +1,7 @@
+import { giveBuffer, takeBuffer } from "../io/buffers.js";
 import type { RegistryRequest } from "./client.js";
 import { invalidAnswer } from "./failure.js";
-import type { Answer } from "./transport.js";
+import type { Answer } from "../http/transport.js";
 
 /** The last part of a stream of content, which is kept so that it can be sent again. */
 export interface UploadWindow {
@@ -26,20 +27,6 @@ export interface UploadWindow {
 }
 
 /**
- * Buffers of finished uploads. Blocks of this size, allocated and freed for each blob, fragment the
- * memory of the process by more than they hold.
- */
-const spare: Uint8Array<ArrayBuffer>[] = [];
-/** As many as an image has uploads at once by default. */
-const MAX_SPARE = 4;
-
-function take(size: number): Uint8Array<ArrayBuffer> {
-  const index = spare.findIndex(({ byteLength }) => byteLength === size);
-  const [found] = index === -1 ? [] : spare.splice(index, 1);
-  return found ?? new Uint8Array(size);
-}
-
-/**
  * Reads content through a ring buffer of a fixed size, so that memory does not grow with it.
  *
  * @param size the size of the buffer in bytes, a multiple of `step`
@@ -49,7 +36,7 @@ export function uploadWindow(
   content: AsyncIterable<Uint8Array>,
   { size, step }: { size: number; step: number },
 ): UploadWindow {
-  const bytes = take(size);
+  const bytes = takeBuffer(size);
   const iterator = content[Symbol.asyncIterator]();
   let end = 0;
   let isEnded = false;
@@ -116,9 +103,7 @@ export function uploadWindow(
       if (reading === undefined) await closed;
     },
     release() {
-      // The content can be the plaintext of a layer.
-      bytes.fill(0);
-      if (spare.length < MAX_SPARE) spare.push(bytes);
+      giveBuffer(bytes);
     },
   };
 }

@@ -1,9 +1,9 @@
 import { OcicryptError } from "../errors.js";
 import { abortable } from "../io/abort.js";
-import { isBusy, retryAfter } from "./backoff.js";
+import { isBusy, retryAfter } from "../http/backoff.js";
 import { isSuccess, type RegistryClient, type RegistryRequest } from "./client.js";
 import { isBlob } from "./blob.js";
-import type { Answer } from "./transport.js";
+import type { Answer } from "../http/transport.js";
 import { failure, invalidAnswer, isTransient } from "./failure.js";
 import {
   receivedBytes,

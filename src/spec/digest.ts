@@ -1,3 +1,4 @@
+import { toHex } from "#engine/bytes";
 import { OcicryptError } from "../errors.js";
 
 const HEX_LENGTH = { sha256: 64, sha512: 128 } as const;
@@ -24,4 +25,9 @@ export function parseDigest(digest: string): Digest {
     );
   }
   return { algorithm, hex };
+}
+
+/** The text of a digest whose bytes were computed. */
+export function sha256Digest(bytes: Uint8Array): string {
+  return `sha256:${toHex(bytes)}`;
 }

@@ -1,4 +1,5 @@
 export { MAX_JSON_DEPTH, MAX_JSON_MEMBERS, MAX_JSON_VALUES } from "../text/json.js";
+export { MAX_YAML_TOKENS } from "../text/yaml.js";
 
 /**
  * The largest manifest, index or config that is read or written, in bytes; registries commonly have
@@ -8,6 +9,9 @@ export const MAX_MANIFEST_SIZE: number = 4 * 1024 * 1024;
 
 /** The most layers and index entries of an image: each costs memory, and time in which nothing else runs. */
 export const MAX_DESCRIPTORS = 5000;
+
+/** The most threads that a caller can ask for. */
+export const MAX_THREADS = 64;
 
 /** The largest annotation of layer encryption that is read, in characters. */
 export const MAX_ANNOTATION_LENGTH: number = 1024 * 1024;
@@ -38,6 +42,30 @@ export const MAX_TAGS_SIZE: number = 32 * 1024 * 1024;
 
 /** The largest content of a compressed archive, in bytes. */
 export const MAX_UNPACKED_SIZE: number = 64 * 1024 ** 3;
+
+/** The most entries of all layers of an image whose files are read, and the most files that result. */
+export const MAX_FILES = 1_000_000;
+
+/** The most bytes of names, link targets and extended attributes of an image's files: all are held in memory. */
+export const MAX_FILE_TEXT: number = 256 * 1024 * 1024;
+
+/** The longest name or link target of a file in a layer, in bytes; Linux has the same limit for a path. */
+export const MAX_FILE_NAME = 4096;
+
+/**
+ * The largest extended header of an entry in an archive or a layer, or map of a sparse file, in bytes;
+ * real headers have a few hundred.
+ */
+export const MAX_TAR_EXTENSION: number = 1024 * 1024;
+
+/** The most links on the way to one file in an archive or a layer; Linux has the same limit. */
+export const MAX_LINKS = 40;
+
+/** The most steps from a directory to a file in it while the layers of one image are merged. */
+export const MAX_PATH_STEPS = 20_000_000;
+
+/** The most bytes of all files of an image together; the holes of sparse files count too. */
+export const MAX_FILES_SIZE: number = 1024 ** 4;
 
 /**
  * The most private key operations of one key on all wrapped keys of one layer. Without this limit,
@@ -77,7 +105,7 @@ export const MAX_PASSWORD_SIZE = 1024;
 
 /**
  * The most iterations of PBKDF2 for a key file, about a second. OWASP recommends up to 1,300,000. A
- * derivation cannot be interrupted, so the process may need this long to end.
+ * derivation cannot be interrupted; only the end of the process ends it.
  */
 export const MAX_PBKDF2_ITERATIONS = 2_000_000;
 
@@ -113,3 +141,24 @@ export const MAX_SIGNATURE_MANIFESTS = 64;
 
 /** The most signatures that are tried for one image. */
 export const MAX_SIGNATURES = 128;
+
+/** The largest payload of a stream processor, in bytes: containerd accepts messages of this size. */
+export const MAX_PAYLOAD_SIZE: number = 16 * 1024 * 1024;
+
+/** The most recipients of one age file: each costs a key agreement. */
+export const MAX_AGE_STANZAS = 64;
+
+/** The largest answer of a key server, in bytes; a list of twenty large public keys has 10 KiB. */
+export const MAX_KEY_SERVER_ANSWER: number = 256 * 1024;
+
+/** The most keys in the advertisement of a Tang server; a server that rotates yearly has two. */
+export const MAX_TANG_KEYS = 32;
+
+/** The most signatures of the advertisement of a Tang server: each is tried with each key. */
+export const MAX_TANG_SIGNATURES = 16;
+
+/** The deepest nesting of `sss` in a wrapped key of Clevis. */
+export const MAX_CLEVIS_DEPTH = 4;
+
+/** The most parts of a wrapped key of Clevis, on all levels together: each may cost a request. */
+export const MAX_CLEVIS_PARTS = 64;

@@ -9,12 +9,14 @@ import {
   struct,
   type JsonNode,
   type JsonObject,
+  type Shape,
 } from "../text/json.js";
 import { member } from "../text/json-edits.js";
 import type { Descriptor } from "./descriptor.js";
 import { parseDigest } from "./digest.js";
 import {
   DOCUMENT_TYPES,
+  isAmbiguousMediaType,
   MEDIA_TYPE_DOCKER_LIST,
   MEDIA_TYPE_INDEX,
   MEDIA_TYPE_MANIFEST,
@@ -57,7 +59,8 @@ const PLATFORM = /* @__PURE__ */ struct({
   variant: ANY,
 });
 
-const DESCRIPTOR = /* @__PURE__ */ struct({
+/** The members of a descriptor that Go reads. */
+export const DESCRIPTOR: Shape = /* @__PURE__ */ struct({
   mediaType: ANY,
   digest: ANY,
   size: ANY,
@@ -187,6 +190,11 @@ export function readDescriptor(value: unknown, where: string): Descriptor {
   if (typeof mediaType !== "string" || mediaType === "") {
     throw invalid(`${where} has no media type`);
   }
+  if (isAmbiguousMediaType(mediaType)) {
+    throw invalid(
+      `only some readers treat the media type ${show(mediaType)} of ${where} as encrypted`,
+    );
+  }
   if (typeof digest !== "string") throw invalid(`${where} has no digest`);
   parseDigest(digest);
   if (!Number.isSafeInteger(size) || (size as number) < 0) throw invalid(`${where} has no size`);
@@ -205,7 +213,7 @@ export function readDescriptor(value: unknown, where: string): Descriptor {
 /** Go rejects a size such as 1e3 or 1000.0, so only some readers would accept the document. */
 function requireDigits(text: string, root: JsonNode): void {
   const lists = ["layers", "manifests"].flatMap((name) => member(root, name)?.items ?? []);
-  for (const descriptor of [member(root, "config"), ...lists]) {
+  for (const descriptor of [member(root, "config"), member(root, "subject"), ...lists]) {
     const size = member(descriptor, "size");
     if (size !== undefined && !/^\d+$/.test(text.slice(size.start, size.end))) {
       throw invalid("a size is not written as a whole number");

@@ -63,6 +63,19 @@ export function isEncryptedMediaType(mediaType: string): boolean {
   return mediaType.endsWith(SUFFIX) && mediaType.length > SUFFIX.length;
 }
 
+const MARKS = /\+encrypted(?![a-z\d])/gi;
+
+/**
+ * Whether a media type mentions encryption, but not as one suffix at its end: twice, before another
+ * suffix or a parameter, or in capitals. Of these types, containers/image takes only those that end
+ * with `+encrypted` for encrypted, and refuses to encrypt any of them (manifest/oci.go), so that an
+ * encrypted layer could be plain to another reader.
+ */
+export function isAmbiguousMediaType(mediaType: string): boolean {
+  const marks = mediaType.match(MARKS) ?? [];
+  return marks.length > 1 || (marks.length === 1 && !isEncryptedMediaType(mediaType));
+}
+
 /** Returns OCI's equivalent of a Docker media type, and every other type unchanged. */
 export function ociMediaType(mediaType: string): string {
   return OCI_DOCUMENT.get(mediaType) ?? OCI_LAYER.get(mediaType) ?? mediaType;
@@ -75,7 +88,7 @@ export function ociMediaType(mediaType: string): string {
  * @throws {@link OcicryptError} `ALREADY_ENCRYPTED`
  */
 export function encryptedMediaType(mediaType: string): string {
-  if (isEncryptedMediaType(mediaType)) {
+  if (isEncryptedMediaType(mediaType) || isAmbiguousMediaType(mediaType)) {
     throw new OcicryptError("ALREADY_ENCRYPTED", `${mediaType} is already an encrypted type`);
   }
   return (OCI_LAYER.get(mediaType) ?? mediaType) + SUFFIX;

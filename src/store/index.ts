@@ -9,9 +9,10 @@ export { dockerArchiveSource, type DockerImage } from "./archive/docker.js";
 export { directorySource } from "./layout/directory.js";
 export { layoutDestination } from "./layout/destination.js";
 export { layoutSource, listLayout } from "./layout/source.js";
-export { parseArchiveReference, parseReference } from "./reference.js";
+export { memoryImage, type MemoryImage } from "./memory.js";
+export { parseArchiveReference, parseLayoutReference } from "./reference.js";
 
-export type { Reference } from "./reference.js";
+export type { LayoutReference } from "./reference.js";
 export type {
   CommitOptions,
   ImageDestination,

@@ -3,8 +3,8 @@ import { OcicryptError } from "../errors.js";
 import { parseDigest } from "../spec/digest.js";
 import type { ImagePlace } from "./types.js";
 
-/** Where an image is in the file system. */
-export interface Reference {
+/** The place of an image in the file system. */
+export interface LayoutReference {
   /** Directory of the OCI layout, or file of the archive. */
   path: string;
   /** The image's name in the layout's or archive's `index.json`. */
@@ -17,7 +17,7 @@ export interface Reference {
  *
  * @throws {@link OcicryptError} `REFERENCE_INVALID`
  */
-export function parseReference(text: string): Reference {
+export function parseLayoutReference(text: string): LayoutReference {
   return parsePath(text, "oci");
 }
 
@@ -26,7 +26,7 @@ export function parseReference(text: string): Reference {
  *
  * @throws {@link OcicryptError} `REFERENCE_INVALID`
  */
-export function parseArchiveReference(text: string): Reference {
+export function parseArchiveReference(text: string): LayoutReference {
   return parsePath(text, "oci-archive");
 }
 
@@ -40,14 +40,14 @@ export function requireNoDigest({ digest }: { digest?: string | undefined }): vo
 
 /** The place of an image in a layout or archive. */
 export function placeOf(
-  { path, tag, digest }: Reference,
+  { path, tag, digest }: LayoutReference,
   transport: "oci" | "oci-archive",
 ): ImagePlace {
   const name = digest === undefined ? (tag ?? "") : `@${digest}`;
   return { store: `${transport}:${resolve(path)}`, name };
 }
 
-function parsePath(text: string, expected: "oci" | "oci-archive"): Reference {
+function parsePath(text: string, expected: "oci" | "oci-archive"): LayoutReference {
   const transport = /^([a-z-]+):/.exec(text)?.[1];
   if (transport !== expected) {
     const what = transport === undefined || transport.length === 1 ? "no transport" : transport;
@@ -56,7 +56,7 @@ function parsePath(text: string, expected: "oci" | "oci-archive"): Reference {
     throw invalid(text.replace(/:.*/s, ":…"), `it names ${what}; images are written as ${forms}`);
   }
   let rest = text.slice(expected.length + 1);
-  const reference: Reference = { path: "" };
+  const reference: LayoutReference = { path: "" };
   const digest = /@(sha(?:256|512):[^@]*)$/.exec(rest);
   if (digest?.[1] !== undefined) {
     reference.digest = checkDigest(text, digest[1]);

@@ -173,7 +173,7 @@ export async function withLock<T>(
     }
     do {
       if (Date.now() > deadline) {
-        const message = `${directory} is in use by another process that writes images`;
+        const message = `${directory} is in use by another process that writes there`;
         throw new OcicryptError("DESTINATION_UNWRITABLE", message);
       }
       await setTimeout(pause * (0.5 + Math.random()), undefined, { signal });

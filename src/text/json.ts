@@ -5,8 +5,8 @@ export { ANY, foldName, MAP, mapOf, struct, type Shape } from "./json-shape.js";
 /** The deepest nesting of a JSON document; real documents have fewer than ten levels. */
 export const MAX_JSON_DEPTH = 32;
 
-/** The most values in a JSON document; an index of 4 MiB has about 100,000. */
-export const MAX_JSON_VALUES = 200_000;
+/** The most values in a JSON document, which is read in one go; an index of 5000 entries has about 60,000. */
+export const MAX_JSON_VALUES = 100_000;
 
 /** The most members of one object, so that no document takes long to read. */
 export const MAX_JSON_MEMBERS = 10_000;
@@ -81,6 +81,10 @@ export function requireObject(value: unknown, refuse: () => Error): JsonObject {
   const object = asObject(value);
   if (object === undefined) throw refuse();
   return object;
+}
+
+export function isTexts(value: unknown): value is string[] {
+  return Array.isArray(value) && value.every((each) => typeof each === "string");
 }
 
 /** Returns an object's own member if it is a string; otherwise `undefined`. */

@@ -1,3 +1,4 @@
+import { concat, fromBase64, fromHex, fromLatin1, toBase64, toHex, toLatin1 } from "#engine/bytes";
 import { OcicryptError } from "../errors.js";
 
 const MARK = "[redacted]";
@@ -17,14 +18,26 @@ const MAX_TEXT = 16 * 1024;
 const HEX_LIST = /(?:(?:\\x|0x|%|\\u00)?[0-9a-f]{2}[\s:,;-]*){4,}/gi;
 const DECIMAL_LIST = /(?:\d{1,3}[\s,;]+){3,}\d{1,3}/g;
 
+/** The longest secret whose rarer spellings are searched for, in bytes; a layer's key has 32. */
+const MAX_RARE = 256;
+const BASE32 = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+const LETTERS = `${BASE32.slice(0, 26)}${BASE32.slice(0, 26).toLowerCase()}`;
+/** The alphabets of base85: Ascii85, RFC 1924 as Python writes it, and https://rfc.zeromq.org/spec/32. */
+const BASE85: readonly string[] = [
+  String.fromCharCode(...Array.from({ length: 85 }, (_, i) => i + 33)),
+  `0123456789${LETTERS}!#$%&()*+-;<=>?@^_\`{|}~`,
+  `0123456789${LETTERS.slice(26)}${LETTERS.slice(0, 26)}.-:+=^!/*?&<>()[]{}@%$#`,
+];
+
 const TOKEN = /[\w+/=-]{8,}/g;
 /** The member that holds a layer's key in its private options, in JSON or a dump of an object. */
 const SYMKEY = /symkey\\?["']?\s*[:=]\s*\\?["']?[^\s"',}\\]+/gi;
 
 /**
  * Removes secrets from a text that another program or module wrote. A secret is recognised as text,
- * base64 (also URL-safe, and inside other base64), hexadecimal and lists of numbers. Parts of a
- * secret are recognised too, because error messages are often cut off. The private options of any
+ * base64 (also URL-safe, and inside other base64), hexadecimal and lists of numbers, and a secret of
+ * up to 256 bytes also as base32, base85 and one number. White space between the characters makes no
+ * difference. Parts of a secret are recognised too, because error messages are often cut off. The private options of any
  * layer are removed as well, even if they are not among `secrets`.
  *
  * @param text cut after 16 Ki characters
@@ -35,7 +48,9 @@ export function redact(text: string, secrets: readonly Uint8Array[]): string {
   if (text.length > MAX_TEXT) return `${redact(text.slice(0, MAX_TEXT), secrets)}…`;
   const whole = limited(secrets).flatMap(valuesOf);
   const hidden = new Uint8Array(text.length);
-  hideWindows(text, whole.flatMap(spellings), hidden);
+  const encoded = whole.flatMap(spellings);
+  hideWindows(text, [...whole.map(toLatin1), ...encoded], hidden);
+  hideSpaced(text, encoded, hidden);
   hideNumbers(text, whole, hidden);
   for (const match of text.matchAll(SYMKEY)) hidden.fill(1, match.index, endOf(match));
   for (const match of text.matchAll(TOKEN)) {
@@ -82,7 +97,7 @@ function shows(value: unknown, secrets: readonly Uint8Array[], depth: number): b
   }
   if (typeof value !== "object" || value === null || depth > 5) return false;
   if (value instanceof Uint8Array) {
-    return shows(Buffer.from(value.subarray(0, MAX_TEXT)).toString("latin1"), secrets, depth);
+    return shows(toLatin1(value.subarray(0, MAX_TEXT)), secrets, depth);
   }
   const members = Object.getOwnPropertyNames(value).slice(0, 100);
   return members.some((name) => {
@@ -102,36 +117,74 @@ function limited(secrets: readonly Uint8Array[]): Uint8Array[] {
 }
 
 /** Returns a secret and, if it is JSON, the values in it, as they are and decoded from base64. */
-function valuesOf(secret: Uint8Array): Buffer[] {
-  const bytes = Buffer.from(secret.buffer, secret.byteOffset, secret.byteLength);
-  const quoted = bytes.toString("latin1").matchAll(/"([^"\\]{8,})"/g);
+function valuesOf(secret: Uint8Array): Uint8Array[] {
+  const quoted = toLatin1(secret).matchAll(/"([^"\\]{8,})"/g);
   const values = [...quoted].flatMap(([, value = ""]) => [
-    Buffer.from(value, "latin1"),
-    ...(/^[\w+/-]+={0,2}$/.test(value) ? [Buffer.from(value, "base64")] : []),
+    fromLatin1(value),
+    ...(/^[\w+/-]+={0,2}$/.test(value) ? [fromBase64(value)] : []),
   ]);
-  return [bytes, ...values];
+  return [secret, ...values];
 }
 
-function spellings(secret: Buffer): string[] {
+function spellings(secret: Uint8Array): string[] {
   const base64 = alignments(secret);
   return [
-    secret.toString("latin1"),
     ...base64.flatMap((text) => [text, text.replaceAll("/", "\\/"), encodeURIComponent(text)]),
     ...base64.map((text) => text.replaceAll("+", "-").replaceAll("/", "_")),
     // A request of a key provider is base64 inside JSON, and often logged as base64 itself.
-    ...base64.flatMap((text) => alignments(Buffer.from(text, "latin1"))),
-    secret.toString("hex"),
-    secret.toString("hex").toUpperCase(),
+    ...base64.flatMap((text) => alignments(fromLatin1(text))),
+    toHex(secret),
+    toHex(secret).toUpperCase(),
+    ...(secret.byteLength > 0 && secret.byteLength <= MAX_RARE ? rareSpellings(secret) : []),
   ];
+}
+
+function rareSpellings(secret: Uint8Array): string[] {
+  const base32 = [0, 1, 2, 3, 4].map((offset) =>
+    toBase32(shifted(secret, offset)).slice(Math.ceil((offset * 8) / 5)),
+  );
+  const base85 = BASE85.flatMap((alphabet) =>
+    [0, 1, 2, 3].map((offset) =>
+      toBase85(shifted(secret, offset), alphabet).slice(offset === 0 ? 0 : 5),
+    ),
+  );
+  const numbers = [secret, secret.toReversed()].map((bytes) =>
+    BigInt(`0x${toHex(bytes)}`).toString(),
+  );
+  return [...base32, ...base32.map((text) => text.toLowerCase()), ...base85, ...numbers];
+}
+
+function shifted(bytes: Uint8Array, offset: number): Uint8Array {
+  return concat([new Uint8Array(offset), bytes]);
+}
+
+/** RFC 4648 section 6, without padding. */
+function toBase32(bytes: Uint8Array): string {
+  const bits = [...bytes].map((byte) => byte.toString(2).padStart(8, "0")).join("");
+  const groups = bits.match(/.{1,5}/g) ?? [];
+  return groups.map((group) => BASE32.charAt(parseInt(group.padEnd(5, "0"), 2))).join("");
+}
+
+/** Four bytes are five digits, the last ones fewer. */
+function toBase85(bytes: Uint8Array, alphabet: string): string {
+  let text = "";
+  for (let at = 0; at < bytes.byteLength; at += 4) {
+    const part = bytes.subarray(at, at + 4);
+    const [a = 0, b = 0, c = 0, d = 0] = part;
+    const value = ((a * 256 + b) * 256 + c) * 256 + d;
+    const digits = [4, 3, 2, 1, 0].map((i) => alphabet.charAt(Math.floor(value / 85 ** i) % 85));
+    text += digits.slice(0, part.byteLength + 1).join("");
+  }
+  return text;
 }
 
 /**
  * Returns the base64 of bytes at each position inside a longer text; only characters that depend on
  * these bytes alone.
  */
-function alignments(bytes: Buffer): string[] {
+function alignments(bytes: Uint8Array): string[] {
   return [0, 1, 2].map((offset) => {
-    const text = Buffer.concat([Buffer.alloc(offset), bytes]).toString("base64");
+    const text = toBase64(shifted(bytes, offset));
     const end = text.replace(/=+$/, "").length;
     return text.slice(offset === 0 ? 0 : offset + 1, bytes.byteLength < 4 ? end : end - 1);
   });
@@ -152,17 +205,28 @@ function hideWindows(text: string, secrets: readonly string[], hidden: Uint8Arra
   }
 }
 
+/** Hides secrets that are written in groups or lines. */
+function hideSpaced(text: string, secrets: readonly string[], hidden: Uint8Array): void {
+  const places = [...text.matchAll(/\S/g)].map(({ index }) => index);
+  if (places.length === text.length) return;
+  const found = new Uint8Array(places.length);
+  hideWindows(text.replace(/\s/g, ""), secrets, found);
+  for (const [at, place] of places.entries()) {
+    if (found[at] === 1) hidden.fill(1, place, (found[at + 1] === 1 ? places[at + 1] : undefined) ?? place + 1); // prettier-ignore
+  }
+}
+
 function hideAll(text: string, secret: string, hidden: Uint8Array): void {
   for (let at = text.indexOf(secret); at >= 0; at = text.indexOf(secret, at + 1)) {
     hidden.fill(1, at, at + secret.length);
   }
 }
 
-function hideNumbers(text: string, secrets: readonly Buffer[], hidden: Uint8Array): void {
+function hideNumbers(text: string, secrets: readonly Uint8Array[], hidden: Uint8Array): void {
   const windows = new Set<string>();
   for (const secret of secrets) {
     for (let at = 0; at + NUMBERS <= secret.byteLength; at++) {
-      windows.add(secret.toString("hex", at, at + NUMBERS));
+      windows.add(toHex(secret.subarray(at, at + NUMBERS)));
     }
   }
   const lists: [RegExp, (list: string) => number[]][] = [
@@ -171,9 +235,9 @@ function hideNumbers(text: string, secrets: readonly Buffer[], hidden: Uint8Arra
   ];
   for (const [pattern, numbersIn] of lists) {
     for (const match of text.matchAll(pattern)) {
-      const bytes = Buffer.from(numbersIn(match[0].replace(/\\u00|0x/gi, " ")));
+      const bytes = Uint8Array.from(numbersIn(match[0].replace(/\\u00|0x/gi, " ")));
       for (let at = 0; at + NUMBERS <= bytes.byteLength; at++) {
-        if (!windows.has(bytes.toString("hex", at, at + NUMBERS))) continue;
+        if (!windows.has(toHex(bytes.subarray(at, at + NUMBERS)))) continue;
         hidden.fill(1, match.index, endOf(match));
         break;
       }
@@ -186,8 +250,8 @@ function hideNumbers(text: string, secrets: readonly Buffer[], hidden: Uint8Arra
  */
 function holdsPrivateOptions(token: string, depth = 0): boolean {
   const decoded = [
-    Buffer.from(token, "hex").toString("latin1"),
-    ...[0, 1, 2, 3].map((at) => Buffer.from(token.slice(at), "base64").toString("latin1")),
+    toLatin1(fromHex(token)),
+    ...[0, 1, 2, 3].map((at) => toLatin1(fromBase64(token.slice(at)))),
   ];
   return decoded.some(
     (text) =>

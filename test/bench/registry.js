@@ -1,5 +1,5 @@
 // From one repository of a registry to another, beside skopeo: the command as a whole process.
-import { execFileSync, spawn, spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { createHash, generateKeyPairSync, randomBytes } from "node:crypto";
 import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
@@ -7,11 +7,12 @@ import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
+import { measure, summary } from "./measure.js";
 
 const COMMAND = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
 /** In millions of bytes. */
 const LAYERS = [180, 120, 90, 74, 60, 40, 10];
-const ROUNDS = 3;
+const ROUNDS = 5;
 
 /** Writes an image whose layers do not compress, as an OCI layout. */
 function writeImage(directory) {
@@ -77,17 +78,11 @@ function removeCopies(storage) {
   }
 }
 
-function seconds(program, args) {
-  const start = performance.now();
-  execFileSync(program, args, { stdio: ["ignore", "ignore", "inherit"] });
-  return (performance.now() - start) / 1000;
-}
-
 /**
  * Copies and encrypts an image of 574 MB with both programs in turn.
  *
  * @param directory a temporary directory; in memory, so that no disk is measured
- * @returns the seconds of each round, or nothing where a program is missing
+ * @returns the {@link summary} of each program, or nothing where one is missing
  */
 export async function registryRounds(directory) {
   const missing = ["skopeo", "docker-registry"].find(
@@ -106,23 +101,23 @@ export async function registryRounds(directory) {
   const registry = await startRegistry(storage);
   const at = (name) => `docker://${registry.host}/${name}:1`;
   const tls = ["--src-tls-verify=false", "--dest-tls-verify=false"];
-  const rounds = { ours: [], skopeo: [] };
+  const taken = { ours: [], skopeo: [] };
   try {
-    seconds("skopeo", ["copy", "-q", ...tls, `oci:${layout}`, at("plain")]);
+    measure(["skopeo", "copy", "-q", ...tls, `oci:${layout}`, at("plain")]);
+    // The first round warms up.
     for (let round = -1; round < ROUNDS; round++) {
-      const to = at(`ours${round + 1}`);
-      const encrypt = [COMMAND, "encrypt", "-q", at("plain"), to, "-r", `jwe:${key}`];
-      const ours = seconds(process.execPath, encrypt);
-      const copy = ["copy", "-q", ...tls, "--encryption-key", `jwe:${key}`];
-      const skopeo = seconds("skopeo", [...copy, at("plain"), at(`skopeo${round + 1}`)]);
+      const [to, copy] = ["ours", "skopeo"].map((name) => at(`${name}${round + 1}`));
+      const recipient = `jwe:${key}`;
+      const ours = measure([process.execPath, COMMAND, "encrypt", "-q", at("plain"), to, "-r", recipient]); // prettier-ignore
+      const skopeo = measure(["skopeo", "copy", "-q", ...tls, "--encryption-key", recipient, at("plain"), copy]); // prettier-ignore
       removeCopies(storage);
-      // The first round warms up.
       if (round < 0) continue;
-      rounds.ours.push(ours);
-      rounds.skopeo.push(skopeo);
+      taken.ours.push(ours);
+      taken.skopeo.push(skopeo);
     }
   } finally {
     registry.stop();
   }
-  return rounds;
+  const [ours, skopeo] = [taken.ours, taken.skopeo].map((all) => summary(all, taken.ours));
+  return { ours, skopeo };
 }

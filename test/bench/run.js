@@ -1,139 +1,104 @@
-// Speed and memory of the layer, beside Go's ocicrypt and beside the primitives: npm run bench
-import { execFileSync, spawnSync } from "node:child_process";
-import { createHash, generateKeyPairSync, randomBytes } from "node:crypto";
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
-import { cpus, tmpdir } from "node:os";
+// The speed and memory of the library and the command, beside others: npm run bench [-- PART...]
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { cpus, loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { decryptLayer, encryptLayer } from "ocicrypt";
-import { jwe } from "ocicrypt/jwe";
-import { primitives } from "./primitives.js";
+import { commandRounds, IMAGES } from "./commands.js";
+import { layerTable, memoryTable } from "./layer.js";
+import { measure, summary } from "./measure.js";
 import { registryRounds } from "./registry.js";
+import { commandChart, commandTable, table } from "./tables.js";
 
-const SIZE = 512 * 1024 * 1024;
-const CHUNK = 64 * 1024;
-const ROUNDS = 7;
+const CHART = fileURLToPath(new URL("../../docs/benchmarks.svg", import.meta.url));
+const COMMAND = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
 
-const chunk = randomBytes(CHUNK);
-const count = SIZE / CHUNK;
-const pair = generateKeyPairSync("ec", { namedCurve: "P-256" });
-const recipients = [jwe.recipient(pair.publicKey.export({ format: "jwk" }))];
-const keys = [jwe.key(pair.privateKey.export({ format: "jwk" }))];
-const mediaType = "application/vnd.oci.image.layer.v1.tar";
+/** The rows of the whole command, from layout to layout in memory, for the picture. */
+const rows = [];
 
-async function* plainLayer() {
-  for (let i = 0; i < count; i++) yield chunk;
-}
-
-async function* inChunks(bytes) {
-  for (let i = 0; i < bytes.byteLength; i += CHUNK) yield bytes.subarray(i, i + CHUNK);
-}
-
-function digestOfLayer() {
-  const hash = createHash("sha256");
-  for (let i = 0; i < count; i++) hash.update(chunk);
-  return `sha256:${hash.digest("hex")}`;
-}
-
-async function timeEncryption(descriptor) {
-  const start = performance.now();
-  const { stream, finalize } = encryptLayer(plainLayer(), { descriptor, recipients });
-  for await (const _part of stream);
-  await finalize();
-  return (performance.now() - start) / 1000;
-}
-
-async function timeDecryption(encrypted, descriptor) {
-  const start = performance.now();
-  const { stream, finalize } = await decryptLayer(inChunks(encrypted), { descriptor, keys });
-  for await (const _part of stream);
-  await finalize();
-  return (performance.now() - start) / 1000;
-}
-
-async function encryptedLayer(descriptor) {
-  const { stream, finalize } = encryptLayer(plainLayer(), { descriptor, recipients });
-  const bytes = Buffer.alloc(SIZE);
-  let offset = 0;
-  for await (const part of stream) {
-    bytes.set(part, offset);
-    offset += part.byteLength;
+async function inDirectory(parent, run) {
+  const directory = mkdtempSync(join(parent, "ocicrypt-bench-"));
+  try {
+    return await run(directory);
+  } finally {
+    rmSync(directory, { recursive: true });
   }
-  return { bytes, descriptor: await finalize() };
 }
 
-const memory = existsSync("/dev/shm") ? "/dev/shm" : tmpdir();
-const directory = mkdtempSync(join(memory, "ocicrypt-bench-"));
-const goProgram = join(directory, "ocicrypt-vectors");
-const vectors = fileURLToPath(new URL("../../vectors", import.meta.url));
-const hasGo = spawnSync("go", ["version"]).status === 0;
-if (hasGo) execFileSync("go", ["build", "-o", goProgram, "."], { cwd: vectors });
-else console.error("go is not installed: its rows stay empty");
-
-function timeGo(operation) {
-  if (!hasGo) return NaN;
-  const args = ["bench", "-size", SIZE, "-chunk", CHUNK, "-rounds", 1, "-op", operation];
-  return JSON.parse(execFileSync(goProgram, args.map(String)))[operation].seconds[0];
+function inMemory(run) {
+  return inDirectory(existsSync("/dev/shm") ? "/dev/shm" : tmpdir(), run);
 }
 
-function median(values) {
-  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)];
+/** A part that runs the command beside its peers, with layouts in memory. */
+function commands(name) {
+  return async () => {
+    const found = await inMemory((directory) => commandRounds(directory, IMAGES[name]));
+    rows.push(...found);
+    return commandTable(found);
+  };
 }
 
-function rate(seconds) {
-  return `${(SIZE / 1e9 / median(seconds)).toFixed(3)} GB/s`;
-}
-
-/** The median over the rounds of how much faster we are: above 1 where we are the faster one. */
-function ratio(ours, theirs) {
-  return median(ours.map((seconds, i) => theirs[i] / seconds)).toFixed(2);
-}
-
-function peakMemory(size) {
-  const script = fileURLToPath(new URL("peak-memory.js", import.meta.url));
-  return Number(execFileSync(process.execPath, [script, String(size)]));
-}
-
-try {
-  const descriptor = { mediaType, digest: digestOfLayer(), size: SIZE };
-  const layer = await encryptedLayer(descriptor);
-  const seconds = { encrypt: [], decrypt: [], goEncrypt: [], goDecrypt: [], primitives: [] };
-  for (let round = -1; round < ROUNDS; round++) {
-    const figures = {
-      primitives: primitives(chunk, count),
-      encrypt: await timeEncryption(descriptor),
-      goEncrypt: timeGo("encrypt"),
-      decrypt: await timeDecryption(layer.bytes, layer.descriptor),
-      goDecrypt: timeGo("decrypt"),
-    };
-    // The first round warms up.
-    if (round >= 0) for (const name of Object.keys(seconds)) seconds[name].push(figures[name]);
+/** Measures the start of Node.js, and the command that prints its help. */
+function startTable() {
+  const programs = [["-e", "0"], [COMMAND, "--help"]]; // prettier-ignore
+  const taken = programs.map(() => []);
+  for (let round = 0; round < 15; round++) {
+    for (const [i, args] of programs.entries()) taken[i].push(measure([process.execPath, ...args]));
   }
-  const registry = await registryRounds(directory);
-  const [small, large] = [16 * 1024 ** 2, 2 * 1024 ** 3].map(peakMemory);
-  const mib = (bytes) => `${(bytes / 1024 ** 2).toFixed(0)} MiB`;
-
-  console.log(`${new Date().toISOString().slice(0, 10)}, Node.js ${process.version}, ${cpus().length} x ${cpus()[0].model}
-one layer of ${mib(SIZE)} in chunks of ${CHUNK / 1024} KiB, both SHA-256 digests included, median of ${ROUNDS} rounds
-
-| | encrypt | decrypt |
-| --- | --- | --- |
-| this library | ${rate(seconds.encrypt)} | ${rate(seconds.decrypt)} |
-| Go, ocicrypt v1.3.2 | ${rate(seconds.goEncrypt)} | ${rate(seconds.goDecrypt)} |
-| the four primitives alone, one thread | ${rate(seconds.primitives)} | ${rate(seconds.primitives)} |
-| ratio to Go | ${ratio(seconds.encrypt, seconds.goEncrypt)} | ${ratio(seconds.decrypt, seconds.goDecrypt)} |
-| ratio to the primitives | ${ratio(seconds.encrypt, seconds.primitives)} | ${ratio(seconds.decrypt, seconds.primitives)} |
-
-peak memory: ${mib(small)} for a layer of 16 MiB, ${mib(large)} for one of 2 GiB`);
-  if (registry !== undefined) {
-    const wall = (values) => `${median(values).toFixed(1)} s`;
-    console.log(`
-from repository to repository of one registry, 574 MB in 7 layers, wall time, median of ${registry.ours.length} rounds
-
-| this command | skopeo copy --encryption-key | ratio to skopeo |
-| --- | --- | --- |
-| ${wall(registry.ours)} | ${wall(registry.skopeo)} | ${ratio(registry.ours, registry.skopeo)} |`);
-  }
-} finally {
-  rmSync(directory, { recursive: true });
+  const [node, help] = taken.map((all) => summary(all, taken[1]));
+  const ms = ({ wall, cpu }) => `${(wall * 1000).toFixed(0)} ms (${(cpu * 1000).toFixed(0)} ms)`;
+  const ratios = [node.ratio, node.cpuRatio].map((ratio) => ratio.toFixed(2));
+  return table(
+    ["`ocicrypt --help`", "`node -e 0`", "ratio", "ratio of processor time"],
+    [[ms(help), ms(node), ...ratios]],
+  );
 }
+
+async function registryTable() {
+  const found = await inMemory(registryRounds);
+  if (found === undefined) return "";
+  const { ours, skopeo } = found;
+  const cells = ({ wall, cpu, memory }) =>
+    `${wall.toFixed(2)} s (${cpu.toFixed(2)} s), ${memory.toFixed(0)} MiB`;
+  const ratios = [skopeo.ratio, skopeo.cpuRatio].map((ratio) => ratio.toFixed(2));
+  return table(
+    ["this command", "skopeo", "ratio", "ratio of processor time"],
+    [[cells(ours), cells(skopeo), ...ratios]],
+  );
+}
+
+/** Takes about 20 minutes in all when nothing else runs. */
+const PARTS = {
+  start: { title: "to start", run: startTable },
+  small: { title: "a small image", run: commands("small") },
+  size: { title: "one layer, by its size", run: commands("size") },
+  layers: { title: "several layers at once", run: commands("layers") },
+  gzip: { title: "compressed layers", run: commands("gzip") },
+  disk: {
+    title: "on disk",
+    run: async () =>
+      commandTable(await inDirectory(tmpdir(), (path) => commandRounds(path, IMAGES.disk))),
+  },
+  registry: {
+    title: "7 layers of 574 MB in all, from repository to repository of one registry",
+    run: registryTable,
+  },
+  layer: { title: "one layer of 512 MiB in memory", run: () => inMemory(layerTable) },
+  memory: { title: "peak memory of a program", run: memoryTable },
+};
+
+const names = process.argv.length > 2 ? process.argv.slice(2) : Object.keys(PARTS);
+const unknown = names.find((name) => !Object.hasOwn(PARTS, name));
+if (unknown !== undefined) {
+  console.error(`there is no part "${unknown}"; the parts are ${Object.keys(PARTS).join(", ")}`);
+  process.exit(2);
+}
+const today = new Date().toISOString().slice(0, 10);
+const caption = `${today}, Node.js ${process.version}, ${cpus().length} x ${cpus()[0].model}`;
+const load = loadavg()[0].toFixed(1);
+console.log(`${caption}; the load of the machine was ${load} before
+wall time (processor time), medians of interleaved rounds`);
+for (const name of names) {
+  const { title, run } = PARTS[name];
+  console.log(`\n${title}\n\n${await run()}`);
+}
+if (names.length === Object.keys(PARTS).length) writeFileSync(CHART, commandChart(rows, caption));

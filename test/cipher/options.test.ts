@@ -42,7 +42,8 @@ describe("parsePrivateOptions", () => {
       `{"__proto__":{"symkey":"AA=="},${JSON.stringify(rightPrivateOptions).slice(1)}`,
     ],
   ])("reads %s", (_, options) => {
-    const { symkey, nonce, digest } = parsePrivateOptions(bytes(options));
+    const { symkey, nonce, digest, binding } = parsePrivateOptions(bytes(options));
+    expect(binding).toBeUndefined();
     expect({ symkey: Buffer.from(symkey), nonce: Buffer.from(nonce), digest }).toEqual(right);
   });
 
@@ -115,6 +116,11 @@ describe("parsePrivateOptions", () => {
       { symkey, cipheroptions: nonce },
       "PRIVATE_OPTIONS_INVALID",
     ],
+    ...["", null, 7, "?", [1]].map((entry): [string, unknown, ErrorCode] => [
+      `a binding that is ${JSON.stringify(entry)}`,
+      { symkey, cipheroptions: { nonce, "image-binding": entry } },
+      "PRIVATE_OPTIONS_INVALID",
+    ]),
     ["a digest that is a number", { ...rightPrivateOptions, digest: 1 }, "PRIVATE_OPTIONS_INVALID"],
     ["two keys by case", { ...rightPrivateOptions, SYMKEY: key }, "PRIVATE_OPTIONS_INVALID"],
     [
@@ -176,6 +182,14 @@ describe("serializePrivateOptions", () => {
     expect(json).toHaveLength(193);
   });
 
+  it("writes a binding after the nonce, where Go and Rust ignore it", () => {
+    const binding = Buffer.from("the place of the layer");
+    const json = Buffer.from(serializePrivateOptions({ ...right, binding })).toString();
+    const entries = `{"nonce":"${nonce}","image-binding":"${binding.toString("base64")}"}`;
+    expect(json).toBe(`{"symkey":"${key}","digest":"","cipheroptions":${entries}}`);
+    expect(parsePrivateOptions(bytes(json)).binding).toEqual(binding);
+  });
+
   it("can be parsed again", () => {
     fc.assert(
       fc.property(
@@ -195,7 +209,7 @@ describe("serializePrivateOptions", () => {
 });
 
 describe("wipePrivateOptions", () => {
-  it("leaves zeros", () => {
+  it("overwrites the secrets with zeros", () => {
     const options = parsePrivateOptions(bytes(rightPrivateOptions));
     wipePrivateOptions(options);
     expect(Buffer.from(options.symkey)).toEqual(Buffer.alloc(32));
@@ -341,6 +355,15 @@ describe("parsePublicOptions", () => {
 
   it("rejects a descriptor without annotations", async () => {
     await expectCode(() => parsePublicOptions({ mediaType: TAR }), "PUBLIC_OPTIONS_MISSING");
+  });
+
+  it.each([
+    ["AEAD_AES_256_GCM", '"AEAD_AES_256_GCM"'],
+    [7, "none"],
+  ])("names the cipher %j in the message", async (cipher, named) => {
+    const options = withOptions({ ...rightPublic, cipher });
+    const error = await expectCode(() => parsePublicOptions(options), "CIPHER_UNSUPPORTED");
+    expect(error.message).toContain(`cipher is ${named}, not AES_256_CTR_HMAC_SHA256`);
   });
 
   it("shortens the name of an unknown cipher in the message", async () => {

@@ -1,5 +1,5 @@
 import { generateKeyPairSync } from "node:crypto";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { parseCommandLine } from "../../src/cli/arguments.js";
 import { UsageError } from "../../src/cli/errors.js";
 
@@ -374,5 +374,28 @@ describe("a command line", () => {
       const { message, hint } = refusal(args);
       expect(`${message} ${hint ?? ""}`).not.toContain(key.slice(0, 12));
     }
+  });
+});
+
+describe("the number of threads", () => {
+  const threads = (...args: string[]): number | undefined =>
+    parseCommandLine([...ENCRYPT, "-r", "jwe:x", ...args]).threads;
+
+  it("comes from the option, or else from the environment", () => {
+    expect(threads()).toBeUndefined();
+    expect(threads("--threads", "0")).toBe(0);
+    vi.stubEnv("OCICRYPT_THREADS", "3");
+    expect(threads()).toBe(3);
+    expect(threads("--threads", "64")).toBe(64);
+    vi.stubEnv("OCICRYPT_THREADS", "");
+    expect(threads()).toBeUndefined();
+    vi.unstubAllEnvs();
+  });
+
+  it.each(["65", "-1", "1.5", "", "many"])("is not %j", (text) => {
+    expect(refusal([...ENCRYPT, "-r", "jwe:x", `--threads=${text}`]).message).toContain("threads");
+    vi.stubEnv("OCICRYPT_THREADS", text === "" ? " " : text);
+    expect(refusal([...ENCRYPT, "-r", "jwe:x"]).message).toContain("OCICRYPT_THREADS");
+    vi.unstubAllEnvs();
   });
 });

@@ -36,7 +36,7 @@ describe("push and pull", () => {
     expect(await readFile(join(to, "new/dir/a.bin"), "utf8")).toBe("content");
     const again = await run(["pull", image, ...KEY, "-o", "new"], { cwd: to });
     expect(again.status).toBe(1);
-    expect(again.stderr).toContain("exists already in new (DESTINATION_EXISTS)");
+    expect(again.stderr).toContain("already exists in new (DESTINATION_EXISTS)");
     expect((await readdir(join(to, "new"))).sort()).toEqual(["b", "dir"]);
   });
 

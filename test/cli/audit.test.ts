@@ -171,7 +171,7 @@ describe("audit", () => {
 
   it.each([
     ["audit", "takes <image>..., got none"],
-    ["audit oci:a --csv --json", "exclude each other"],
+    ["audit oci:a --csv --json", "cannot be combined"],
     ["audit oci:a --all-tags", "has no option --all-tags"],
   ])("is rejected as %s", (command, message) => {
     expect(() => parseCommandLine(command.split(" "))).toThrow(message);

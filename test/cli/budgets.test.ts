@@ -21,7 +21,7 @@ import { MAX_DESCRIPTORS, MAX_JSON_VALUES, MAX_MANIFEST_SIZE } from "../../src/s
 /** The most memory of a command that reads any image within the limits. */
 const MAX_MEMORY = 300 * 1024 * 1024;
 /** In milliseconds; 100 on a machine that does nothing else. */
-const MAX_STRETCH = 400;
+const MAX_STRETCH = 250;
 
 const directory = temporaryDirectories();
 const WATCH = new URL("../support/watch-process.js", import.meta.url).href;

@@ -1,7 +1,8 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
-import { completionScript, SHELLS } from "../../src/cli/completion.js";
+import { SHELLS } from "../../src/cli/command-words.js";
+import { completionScript } from "../../src/cli/completion.js";
 import { UsageError } from "../../src/cli/errors.js";
 import { runProgram } from "../support/command.js";
 import { unavailable } from "../support/environment.js";
@@ -91,7 +92,23 @@ describe.each(SHELLS)("completion in %s", (shell) => {
     ["ocicrypt recipients add --rec", ["--recipient"]],
     ["ocicrypt completion ", ["bash", "fish", "zsh"]],
     ["ocicrypt encrypt --compat ", ["coco", "go"]],
-    ["ocicrypt encrypt oci:app oci:b -r ", ["jwe:", "pgp:", "pkcs11:", "pkcs7:", "provider:"]],
+    [
+      "ocicrypt encrypt oci:app oci:b -r ",
+      [
+        "age:",
+        "aws-kms:",
+        "barbican:",
+        "jwe:",
+        "key-protect:",
+        "pgp:",
+        "pkcs11:",
+        "pkcs7:",
+        "provider:",
+        "sss:",
+        "tang:",
+        "vault:",
+      ],
+    ],
     ["ocicrypt encrypt -r jwe:pub", ["jwe:public.pem"]],
     ["ocicrypt encrypt --ca-file pub", ["public.pem"]],
     ["ocicrypt decrypt -k my", ["my key.pem"]],

@@ -132,14 +132,14 @@ describe("a destination on a full disk", () => {
     for (const { status, stdout } of failed) {
       expect({ status, stdout }).toEqual({ status: 1, stdout: before });
     }
-  }, 60_000);
+  });
 
   it("is as reported, whichever file cannot be created", async ({ skip }) => {
     requireMounts(skip);
     const { outcomes } = await (sweep ??= encryptWithAnyFiles());
     const codes = outcomes.slice(0, -1).map(({ stderr }) => /\((\w+)\)\n/.exec(stderr)?.[1]);
     expect(codes).toEqual(codes.map(() => "DESTINATION_FULL"));
-  }, 60_000);
+  });
 });
 
 describe("a destination that cannot be written", () => {

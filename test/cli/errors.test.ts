@@ -40,7 +40,8 @@ describe("hints", () => {
 
   it.each<[ErrorCode, string, string]>([
     ["REGISTRY_UNREACHABLE", "GET https://r:1/v2/ failed: it does not speak TLS", "--plain-http"],
-    ["REFERENCE_INVALID", "credentials do not go into the name of an image", "skopeo login"],
+    ["KEY_UNSUPPORTED", "the OpenPGP key 0x1 cannot be used: it cannot encrypt", "[E]"],
+    ["REFERENCE_INVALID", "credentials do not go into the name of an image", "ocicrypt login"],
     [
       "NOTHING_SELECTED",
       'the image has no manifest for the platform "x"; it has a single one',

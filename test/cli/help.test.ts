@@ -23,7 +23,7 @@ describe("help", () => {
     const { options } = COMMAND_TABLE[command];
     expect(options.filter((name) => !new RegExp(`--${name}\\b`).test(text))).toEqual([]);
     if (options.includes("key")) expect(text).toContain("\nKeys\n");
-    expect(text).toMatch(/\n {2}130, 143 +interrupted/);
+    expect(text).toMatch(/\n {2}129, 130, 143 +interrupted/);
   });
 
   it("of recipients lists its four commands", () => {

@@ -1,10 +1,12 @@
 import type { ChildProcess } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { readdir, rm, stat } from "node:fs/promises";
+import { readFileSync } from "node:fs";
+import { readdir, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it, vi } from "vitest";
+import { algorithm, integer, octets, pbes2, sequence } from "../keys/pkcs12-builder.js";
 import { outcome, run, start, type Outcome } from "../support/command.js";
 import {
   createLayout,
@@ -46,7 +48,7 @@ beforeAll(async () => {
   const { descriptor } = await layoutOf(smallPlain, [await layer("a"), await layer("b")]);
   small = { plainDigest: descriptor.digest, encrypted: join(directory(), "encrypted") };
   expect((await run(command("encrypt", smallPlain, small.encrypted))).status).toBe(0);
-}, 60_000);
+});
 
 function command(name: "encrypt" | "decrypt", source: string, destination: string): string[] {
   const key = name === "encrypt" ? ["-r", `jwe:${KEYS}ec-p256.pub.pem`] : ["-k", `${KEYS}ec-p256.pem`]; // prettier-ignore
@@ -126,33 +128,29 @@ async function names(path: string): Promise<(string | undefined)[]> {
 }
 
 describe.each(DESTINATIONS)("SIGKILL, with a destination that is %s", (kind) => {
-  it.each(MOMENTS)(
-    "at %i bytes leaves it unchanged or complete",
-    async (bytes) => {
-      const { parent, path, reference } = await makeDestination(kind);
-      const before = await visible(path);
-      const child = start(command("decrypt", encrypted, reference));
-      const { status, signal } = await killAt(child, parent, bytes, "SIGKILL");
-      const after = await visible(path);
-      const published = kind === "new" ? !("absent" in after) : (await names(path)).length === 2;
-      if (status === 0) expect(published).toBe(true);
-      else expect(signal).toBe("SIGKILL");
-      if (!published) {
-        // Blobs that no index names are no part of an image.
-        expect(after).toMatchObject(before);
-        if (kind === "new") expect(after).toEqual(before);
-      }
-      if (signal === "SIGKILL" && !published) expect(await leftStages(parent)).toHaveLength(1);
+  it.each(MOMENTS)("at %i bytes leaves it unchanged or complete", async (bytes) => {
+    const { parent, path, reference } = await makeDestination(kind);
+    const before = await visible(path);
+    const child = start(command("decrypt", encrypted, reference));
+    const { status, signal } = await killAt(child, parent, bytes, "SIGKILL");
+    const after = await visible(path);
+    const published = kind === "new" ? !("absent" in after) : (await names(path)).length === 2;
+    if (status === 0) expect(published).toBe(true);
+    else expect(signal).toBe("SIGKILL");
+    if (!published) {
+      // Blobs that no index names are no part of an image.
+      expect(after).toMatchObject(before);
+      if (kind === "new") expect(after).toEqual(before);
+    }
+    if (signal === "SIGKILL" && !published) expect(await leftStages(parent)).toHaveLength(1);
 
-      expect((await run(command("decrypt", encrypted, reference))).status).toBe(0);
-      expect(await stagesIn(parent)).toEqual([]);
-      const image = (await readEntries(path)).at(-1)!;
-      expect(image.digest).toBe((await readEntries(plain))[0]!.digest);
-      if (kind === "layout") expect(await names(path)).toEqual(["other", "new"]);
-      await rm(parent, { recursive: true });
-    },
-    30_000,
-  );
+    expect((await run(command("decrypt", encrypted, reference))).status).toBe(0);
+    expect(await stagesIn(parent)).toEqual([]);
+    const image = (await readEntries(path)).at(-1)!;
+    expect(image.digest).toBe((await readEntries(plain))[0]!.digest);
+    if (kind === "layout") expect(await names(path)).toEqual(["other", "new"]);
+    await rm(parent, { recursive: true });
+  });
 });
 
 describe.each([
@@ -171,8 +169,31 @@ describe.each([
       expect(await stagesIn(parent)).toEqual([]);
       expect(await snapshot(path)).toEqual(before);
     },
-    30_000,
   );
+});
+
+/** In bytes: proc(5), VmRSS. */
+function residentMemory({ pid }: ChildProcess): number {
+  const status = readFileSync(`/proc/${String(pid)}/status`, "utf8");
+  return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) * 1024;
+}
+
+const isLinux = process.platform === "linux";
+it.runIf(isLinux)("SIGINT ends a derivation that cannot be interrupted", async () => {
+  // scrypt with 256 MiB, four times: RFC 7914 section 7.
+  const numbers = [integer(262_144), integer(8), integer(4)];
+  const scrypt = algorithm("1.3.6.1.4.1.11591.4.11", sequence(octets(randomBytes(8)), ...numbers));
+  const key = join(directory(), "key.der");
+  await writeFile(key, sequence(pbes2(scrypt), octets(randomBytes(160))));
+  const child = start(["inspect", `oci:${small.encrypted}`, "-k", `${key}:pass=x`]);
+  const ended = outcome(child);
+  // The derivation runs as soon as its memory is there.
+  const running = (): void => {
+    expect(residentMemory(child)).toBeGreaterThan(200 * MIB);
+  };
+  await vi.waitFor(running, { timeout: 60_000 });
+  child.kill("SIGINT");
+  expect(await ended).toMatchObject({ status: null, signal: "SIGINT", stdout: "" });
 });
 
 const STAGED = "/\\.ocicrypt-[^/]+/image";

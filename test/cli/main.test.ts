@@ -96,7 +96,7 @@ describe.concurrent("a success", () => {
     expect(done).toMatch(/^encrypted 1 layer\n {2}linux\/arm64\/v8 {2}layer 1 /);
   });
 
-  it("is the digest alone with --quiet, and in the file of --digestfile", async () => {
+  it("is only the digest with --quiet, and is written to the file of --digestfile", async () => {
     const there = join(directory(), "there");
     const file = join(directory(), "digest");
     const common = ["-r", `jwe:${PUBLIC}`, "--quiet", "--digestfile", file];
@@ -442,7 +442,7 @@ describe.concurrent("a secret is not shown", () => {
     const { status, stdout, stderr } = await run(args);
     expect(status).toBe(2);
     expect(stderr).toMatch(
-      /"code":"REFERENCE_INVALID","message":".*credentials do not go into.*","hint":".*skopeo login/,
+      /"code":"REFERENCE_INVALID","message":".*credentials do not go into.*","hint":"run ocicrypt login HOST, then/,
     );
     expect(stdout + stderr).not.toMatch(/alice|s3cret/);
   });
@@ -535,7 +535,7 @@ describe.concurrent("text of the image", () => {
   });
 });
 
-describe.concurrent("a reader that has seen enough", () => {
+describe.concurrent("a reader that stops early", () => {
   it.each([["--help"], ["inspect"]])("is no failure: %s", async (...args) => {
     const all = args[0] === "inspect" ? [...args, `oci:${encrypted}`] : args;
     const child = start(all);

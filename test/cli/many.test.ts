@@ -286,7 +286,8 @@ describe("shards", () => {
     expect(after.flat().sort()).toEqual(tags.map((tag) => `${at("app")}:${tag}`).sort());
     for (const [i, images] of before.entries())
       expect(after[i]).toEqual(expect.arrayContaining(images));
-    expect(after.every((images) => images.length > 0)).toBe(true);
+    // The registry's port is part of each name, so one of three shards may well be empty.
+    expect(after.filter((images) => images.length > 0).length).toBeGreaterThan(1);
   });
 
   it("are those of an Indexed Job by default", async () => {

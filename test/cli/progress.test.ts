@@ -118,7 +118,7 @@ describe("the progress bar", () => {
     expect(written[0]).toMatch(/^\w+: 5\.0 MiB of .*, 512\.0 KiB\/s, \d+:\d+ left\n$/);
   });
 
-  it("leaves no trace if it was never drawn", () => {
+  it("erases nothing if it was never drawn", () => {
     const { stream, written } = terminal(80);
     progressBar(stream).clear();
     expect(written).toEqual([]);

@@ -55,7 +55,7 @@ describe("a password that is asked for on the terminal", () => {
     },
   );
 
-  it("may be wrong twice", async (context) => {
+  it("may be wrong two times", async (context) => {
     const { output, status } = await onTerminal(
       context,
       ["mistyped\r", "again\r", "secret\r"],

@@ -55,6 +55,22 @@ describe("rendered results", () => {
     ]);
   });
 
+  it("show the warnings about a recipient below it", () => {
+    const recipients = [{ scheme: "provider.x", index: 0, warnings: [`one${EVIL}`, "two"] }];
+    const one = { index: 0, mediaType: "m", digest: DIGEST, size: 5, encrypted: true };
+    const layers = [{ ...one, recipients, readers: [], keys: [] }];
+    const manifests = [{ platform: "-", digest: DIGEST, layers }];
+    const text = renderReport({ digest: DIGEST, mediaType: "m", manifests });
+    const lines = [
+      "    provider.x:0",
+      `      warning: ${printable(`one${EVIL}`)}`,
+      "      warning: two",
+    ];
+    expect(text.split("\n").slice(4, 7)).toEqual(lines);
+    const list = [{ platform: "-", index: 0, digest: DIGEST, recipients }];
+    expect(renderRecipients({ digest: DIGEST, layers: list })).toContain(lines.join("\n"));
+  });
+
   it("remove control characters from a report", () => {
     const report: ImageReport = {
       digest: DIGEST,

@@ -10,6 +10,8 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import pLimit from "p-limit";
 
+/** The optional peer packages, which a bundle leaves out. */
+const OPTIONAL = ["@aws-sdk/client-kms", "@grpc/grpc-js", "pkcs11js"];
 const HERE = fileURLToPath(new URL("./", import.meta.url));
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 const NPM = ["--silent", "--no-audit", "--no-fund", "--prefer-offline", "--ignore-scripts"];
@@ -82,7 +84,7 @@ function bundles() {
   return ["esm", "cjs"].map((format) => {
     const output = `every-subpath.${format === "esm" ? "mjs" : "cjs"}`;
     const flags = `--bundle --platform=node --format=${format} --outfile=${output}`;
-    const optional = "--external:@grpc/grpc-js --external:pkcs11js";
+    const optional = OPTIONAL.map((name) => `--external:${name}`).join(" ");
     const build = `npx esbuild every-subpath.js ${flags} ${optional} --log-level=error`;
     return { name: `esbuild to ${format}`, project: "bundle", shell: `${build} && node ${output}` };
   });

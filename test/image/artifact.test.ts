@@ -97,7 +97,7 @@ describe("pushFiles", () => {
     expect(result.files.map(({ size }) => size)).toEqual([6, 300_000, 0]);
   });
 
-  it("decrypts to what ORAS would have made", async () => {
+  it("decrypts to the artifact that ORAS would have made", async () => {
     const [path, plain] = [directory(), directory()];
     await push(path);
     await decryptImage(layoutSource({ path }), await layoutDestination({ path: plain }), { keys });
@@ -176,7 +176,7 @@ describe("pullFiles", () => {
     expect(await readdir(outside)).toEqual([]);
   });
 
-  it("leaves nothing when something got in the way meanwhile", async () => {
+  it("writes nothing when another file appears in the way", async () => {
     const to = directory();
     await mkdir(join(to, "a"));
     const source = await artifactOf("first", "a/second");
@@ -195,7 +195,20 @@ describe("pullFiles", () => {
     expect(await readdir(to)).toEqual(["a"]);
   });
 
-  it("leaves nothing of a file that does not verify, nor of the others", async () => {
+  it("removes the directories that it has made when a later file has no place", async () => {
+    const to = join(directory(), "new", "directory");
+    const name = "x".repeat(255);
+    const source = await artifactOf("a/b/first", `a/c/${name}`, `a/${name}x`);
+    await expectCode(pullFiles(source, to, { keys }), "DESTINATION_UNWRITABLE");
+    expect(await snapshot(join(to, ".."))).toEqual({ absent: "" });
+  });
+
+  it("compares many long titles", async () => {
+    const deep = Array.from({ length: 900 }, (_, i) => `${String(i)}/${"a/".repeat(2040)}z`);
+    await expectCode(push(directory(), [...deep, "0.x", "b", "b/c"]), "REFERENCE_INVALID");
+  });
+
+  it("writes no file when one of them does not verify", async () => {
     const [path, to] = [directory(), directory()];
     await push(path, ["one", "two"]);
     const [entry] = await readEntries(path);

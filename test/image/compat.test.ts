@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { Profile } from "../../src/image/index.js";
+import type { CompatProfile } from "../../src/image/index.js";
 import { addImageRecipients, replaceImageRecipients, rotateImage } from "../../src/image/index.js";
 import { jwe } from "../../src/keywrap/jwe/index.js";
 import type { Recipient } from "../../src/keywrap/types.js";
@@ -41,7 +41,7 @@ const READABLE: readonly (readonly [string, Recipient])[] = [
 ];
 
 /** Each with the profile that cannot read it. */
-const UNREADABLE: readonly (readonly [string, Profile, Recipient, string])[] = [
+const UNREADABLE: readonly (readonly [string, CompatProfile, Recipient, string])[] = [
   ["RSA-OAEP-256", "coco", oaep256(), "confidential containers do not support RSA-OAEP-256"],
   [
     "pkcs7",
@@ -55,7 +55,7 @@ const UNREADABLE: readonly (readonly [string, Profile, Recipient, string])[] = [
 
 type Operation = (
   mediaType: string,
-  compat: Profile,
+  compat: CompatProfile,
   recipient: Recipient,
 ) => Promise<() => Promise<unknown>>;
 
@@ -144,7 +144,11 @@ describe("compat of a layer whose type is not one that this library writes", () 
     return path;
   }
 
-  async function run(name: keyof typeof changes, path: string, compat: Profile): Promise<unknown> {
+  async function run(
+    name: keyof typeof changes,
+    path: string,
+    compat: CompatProfile,
+  ): Promise<unknown> {
     const { source, destination } = await watchedLayout(path);
     const options = { recipients: [jweRecipient("ec-p256")], keys: [openKey()], compat };
     return (await unchanged(path, () => changes[name](source, destination, options)))();
@@ -152,9 +156,8 @@ describe("compat of a layer whose type is not one that this library writes", () 
 
   const edits = ["addImageRecipients", "replaceImageRecipients"] as const;
   const docker = `${DOCKER_TAR_GZIP}+encrypted`;
-  const twice = `${TAR_GZIP}+encrypted+encrypted`;
 
-  it.each(edits.flatMap((name) => [docker, TAR_GZIP, twice].map((type) => [name, type] as const)))(
+  it.each(edits.flatMap((name) => [docker, TAR_GZIP].map((type) => [name, type] as const)))(
     "(%s) does not change: %s",
     async (name, mediaType) => {
       const error = await expectCode(
@@ -166,7 +169,7 @@ describe("compat of a layer whose type is not one that this library writes", () 
   );
 
   it.each(edits)("(%s) does not matter to Go if it says that it is encrypted", async (name) => {
-    for (const mediaType of [docker, twice]) await run(name, await typed(mediaType), "go");
+    await run(name, await typed(docker), "go");
     await expectCode(run(name, await typed(TAR_GZIP), "go"), "PROFILE_IMPOSSIBLE");
   });
 

@@ -72,6 +72,7 @@ async function encryptedByPlatform(path: string, index: { digest: string }) {
 }
 
 describe("which layers are encrypted", () => {
+  // Both platforms have the same layer 0, which is encrypted in both.
   it.each([
     ["all, if none are named", undefined, [0, 1, 2, 3]],
     ["the first", [0], [0]],
@@ -88,11 +89,12 @@ describe("which layers are encrypted", () => {
     expect((await decrypt(destination, again)).image).toEqual(descriptor);
   });
 
+  // Both platforms have the same layer 0, which is encrypted in both.
   it.each([
     ["all, if none are named", undefined, { "linux/amd64": [0, 1], "linux/arm64": [0, 1] }],
-    ["an architecture", ["linux/amd64"], { "linux/amd64": [0, 1], "linux/arm64": [] }],
-    ["one with a variant", ["linux/arm64/v8"], { "linux/amd64": [], "linux/arm64": [0, 1] }],
-    ["one of any variant", ["linux/arm64"], { "linux/amd64": [], "linux/arm64": [0, 1] }],
+    ["an architecture", ["linux/amd64"], { "linux/amd64": [0, 1], "linux/arm64": [0] }],
+    ["one with a variant", ["linux/arm64/v8"], { "linux/amd64": [0], "linux/arm64": [0, 1] }],
+    ["one of any variant", ["linux/arm64"], { "linux/amd64": [0], "linux/arm64": [0, 1] }],
     ["both", ["linux/arm64", "linux/amd64"], { "linux/amd64": [0, 1], "linux/arm64": [0, 1] }],
   ])("by platform: %s", async (_, platforms, expected) => {
     const [path, destination, again] = [directory(), directory(), directory()];
@@ -298,7 +300,7 @@ describe("an image that cannot be encrypted", () => {
     await expectCode(encrypt(path, `${directory()}/new`), "NOTHING_TO_ENCRYPT");
   });
 
-  it("would get a manifest that is too large", async () => {
+  it("would have a manifest that is too large", async () => {
     const [path, parent] = [directory(), directory()];
     const layers = await some(1);
     const { text } = await layoutOf(path, layers, { extra: { x: "" } });
@@ -332,7 +334,7 @@ describe("warnings", () => {
     expect((await encrypt(path, directory())).warnings).toEqual([]);
   });
 
-  it("name a layer that is plain in another place", async () => {
+  it("name a layer that is also in another platform, where it is encrypted too", async () => {
     const [path, destination] = [directory(), directory()];
     const { amd64 } = await multiPlatform(path);
     const { warnings } = await encrypt(path, destination, { platforms: ["linux/arm64"] });
@@ -340,13 +342,17 @@ describe("warnings", () => {
     expect(warnings[0]).toContain(amd64.layers[0]!.descriptor.digest);
   });
 
-  it("name a layer that is plain in another place of the same manifest, once", async () => {
+  it("name each other place of a layer in the same manifest, where it is encrypted too", async () => {
     const [path, destination] = [directory(), directory()];
     const [once] = await some(1);
     await layoutOf(path, [once!, once!, once!]);
-    const { warnings } = await encrypt(path, destination, { layers: [1] });
-    expect(warnings).toHaveLength(1);
-    expect(warnings[0]).toContain(once!.descriptor.digest);
+    const { image, warnings } = await encrypt(path, destination, { layers: [1] });
+    expect(await encryptedLayers(destination, image)).toEqual([0, 1, 2]);
+    expect(warnings.map((warning) => /^layer \d/.exec(warning)?.[0])).toEqual([
+      "layer 0",
+      "layer 2",
+    ]);
+    for (const warning of warnings) expect(warning).toContain(once!.descriptor.digest);
   });
 
   it.each([
@@ -556,7 +562,7 @@ describe("an aborted operation", () => {
     expect(await snapshot(parent)).toEqual({});
   });
 
-  it("rejects with the reason, and leaves nothing", async () => {
+  it("rejects with the reason, and leaves no files", async () => {
     const [path, parent] = [directory(), directory()];
     const content = Buffer.alloc(3_000_000, "x");
     await layoutOf(path, [await layer("a", { mediaType: TAR, content }), ...(await some(3))]);
@@ -634,7 +640,7 @@ describe("manifests", () => {
   });
 });
 
-describe("recipients that are there twice", async () => {
+describe("recipients that are named twice", async () => {
   const ENC_KEYS = "org.opencontainers.image.enc.keys.";
   const forms = ["pem", "jwk"].map((form) => vectorFile(`keys/rsa-3072.pub.${form}`));
   const oaep256 = { ...(JSON.parse(forms[1]!.toString()) as object), alg: "RSA-OAEP-256" };

@@ -122,7 +122,7 @@ describe("inspectImage", () => {
     ["no JWE", "e30="],
     ["binary", "AAAA"],
     ["too much", "AAAA,".repeat(300_000)],
-  ])("does not fail for an annotation of %s", async (_, list) => {
+  ])("does not fail for an annotation with %s", async (_, list) => {
     const path = directory();
     const annotations = { [`${ENC}keys.jwe`]: list, [`${ENC}keys.unknown`]: list };
     await layoutOf(path, [await layer("a", { annotations })]);

@@ -18,7 +18,7 @@ import { archiveDestination } from "../../src/store/archive/destination.js";
 import { archiveSource } from "../../src/store/archive/source.js";
 import { layoutDestination } from "../../src/store/layout/destination.js";
 import { layoutSource } from "../../src/store/layout/source.js";
-import { parseReference } from "../../src/store/reference.js";
+import { parseLayoutReference } from "../../src/store/reference.js";
 import { expectCode } from "../support/codes.js";
 import {
   blobFile,
@@ -40,7 +40,7 @@ import {
   type Entry,
 } from "../support/image.js";
 import { ENC, foreignKey, openKey, plainRecipient } from "../support/layers.js";
-import { memoryImage } from "../support/memory-image.js";
+import { memoryImage } from "../../src/store/memory.js";
 import { decrypt, encrypt } from "../support/operations.js";
 import { vectorFile } from "../support/vectors.js";
 import { removeBlobs, watchedLayout } from "../support/watched-layout.js";
@@ -507,7 +507,7 @@ describe("listImageRecipients", () => {
     const path = await twoPlatforms();
     await removeBlobs(path);
     const { digest, layers } = await listImageRecipients(
-      layoutSource(parseReference(`oci:${path}`)),
+      layoutSource(parseLayoutReference(`oci:${path}`)),
       {
         platforms: ["linux/amd64"],
       },
@@ -530,7 +530,7 @@ describe("listImageRecipients", () => {
   it("returns nothing for a plain image", async () => {
     const path = directory();
     const { descriptor } = await layoutOf(path, [await layer("a")]);
-    const source = layoutSource(parseReference(`oci:${path}`));
+    const source = layoutSource(parseLayoutReference(`oci:${path}`));
     expect(await listImageRecipients(source)).toEqual({ digest: descriptor.digest, layers: [] });
   });
 });
@@ -563,7 +563,7 @@ describe("an edit into another place", () => {
 
   it("writes an archive as a whole", async () => {
     const archive = join(directory(), "image.tar");
-    const reference = parseReference(`oci:${archive}`);
+    const reference = parseLayoutReference(`oci:${archive}`);
     const options = { recipients: [bob.recipient], keys: [alice.key] };
     const { source } = await watchedLayout(path);
     await addImageRecipients(source, await archiveDestination(reference), options);
@@ -575,7 +575,7 @@ describe("an edit into another place", () => {
     );
     expect(result.warnings).toEqual([]);
     const back = directory();
-    const to = await layoutDestination(parseReference(`oci:${back}`));
+    const to = await layoutDestination(parseLayoutReference(`oci:${back}`));
     const all = { recipients: [bob.recipient], keys: [bob.key] };
     expect((await addImageRecipients(archiveSource(reference), to, all)).changed).toBe(false);
     const { layers } = await decrypt(back, directory(), { keys: [bob.key] });
@@ -583,7 +583,7 @@ describe("an edit into another place", () => {
     await expectCode(decrypt(back, directory(), { keys: [alice.key] }), "NO_MATCHING_KEY");
   });
 
-  it("verifies the blobs and leaves nothing when one is damaged", async () => {
+  it("verifies the blobs and writes nothing when one is damaged", async () => {
     const broken = await twoPlatforms();
     const [damaged] = await layersOf(broken, "amd64");
     await writeFile(blobFile(broken, damaged!.digest), Buffer.alloc(damaged!.size));

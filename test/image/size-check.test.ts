@@ -27,7 +27,7 @@ import {
   type Layer,
 } from "../support/image.js";
 import { openKey, plainRecipient } from "../support/layers.js";
-import { memoryImage, type MemoryImage } from "../support/memory-image.js";
+import { memoryImage, type MemoryImage } from "../../src/store/memory.js";
 import { encrypt } from "../support/operations.js";
 import { watchedLayout } from "../support/watched-layout.js";
 
@@ -50,7 +50,7 @@ async function twoLayers(): Promise<string> {
   return path;
 }
 
-describe("recipients that there is no room for are rejected before any layer is read", () => {
+describe("recipients that do not fit are rejected before any layer is read", () => {
   /** In base64, one takes up 9868 characters and a comma in each of two layers. */
   const FIT = 212;
   const recipients = Array.from({ length: 250 }, (_, i) => large(`p${String(i % 4)}`, 7400));
@@ -85,7 +85,7 @@ describe("recipients that there is no room for are rejected before any layer is 
     expect(written).toEqual([]);
   });
 
-  it("also because of the length of one list", async () => {
+  it("because one list would become too long", async () => {
     const path = await twoLayers();
     const { source, destination, calls } = await watchedLayout(path);
     const many = Array.from({ length: 1025 }, () => plainRecipient());
@@ -95,7 +95,7 @@ describe("recipients that there is no room for are rejected before any layer is 
   });
 });
 
-describe("a wrapped key only to see its size", () => {
+describe("wrapping a key to measure its size", () => {
   it("is not needed if there is room in any case", async () => {
     const path = await twoLayers();
     const calls: string[] = [];
@@ -157,8 +157,8 @@ function usual(count: number, onWrap: () => void = () => undefined): Recipient[]
   }));
 }
 
-describe("the question whether there is room", () => {
-  it("is answered for more wrapped keys than a string can hold", async () => {
+describe("the check whether recipients fit", () => {
+  it("handles more wrapped keys than a string can hold", async () => {
     const image = await manyLayers(4900, 1);
     const error = await expectCode(
       encryptImage(image, image, { recipients: usual(200) }),
@@ -167,7 +167,7 @@ describe("the question whether there is room", () => {
     expect(error.message).toContain("there is room for 0 of the 200 recipients");
   });
 
-  it("is answered fast for many layers and recipients, and can be aborted", async () => {
+  it("is fast for many layers and recipients, and can be aborted", async () => {
     const image = await manyLayers(100, 100);
     const abort = new AbortController();
     const recipients = usual(1000, () => setImmediate(() => { abort.abort(new Error("enough")); })); // prettier-ignore
@@ -193,7 +193,7 @@ describe("the question whether there is room", () => {
       Array.from({ length: 17 }, (_, i) => large(`p${String(i)}`, 200_000)),
       "MANIFEST_TOO_LARGE",
     ],
-  ])("heeds %s", async (_, recipients, code) => {
+  ])("counts %s", async (_, recipients, code) => {
     const path = directory();
     await layoutOf(path, [await layer("a")]);
     const { source, destination, calls } = await watchedLayout(path);
@@ -208,7 +208,7 @@ describe("the question whether there is room", () => {
   });
 });
 
-describe("a manifest that is to be exactly as large as it may be", () => {
+describe("a manifest of exactly the largest size", () => {
   const LIMIT = 4 * 1024 * 1024;
   const recipients = Array.from({ length: 40 }, (_, i) => plainRecipient(`provider.p${String(i)}`));
 
@@ -254,7 +254,7 @@ describe("a manifest that is to be exactly as large as it may be", () => {
   });
 });
 
-describe("the digest in a key that is wrapped only to see its size", () => {
+describe("the digest in a key that is wrapped to measure its size", () => {
   /** Of a key provider, with the digests that it is to wrap. */
   function watching(): { recipients: Recipient[]; digests: string[]; refused: Set<string> } {
     const [digests, refused]: [string[], Set<string>] = [[], new Set()];

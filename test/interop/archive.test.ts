@@ -9,16 +9,15 @@ import { archiveSource } from "../../src/store/archive/source.js";
 import { layoutSource } from "../../src/store/layout/source.js";
 import {
   hasProgram,
+  keyFile,
   layoutLayers,
+  PLAIN_LAYOUT,
   requirePeer,
   run,
   temporaryDirectory,
-  VECTORS,
 } from "./peers.js";
 
 const directory = temporaryDirectory();
-const plainLayout = join(VECTORS, "peers", "layouts", "plain");
-const keyFile = (name: string): string => join(VECTORS, "peers", "keys", name);
 const recipients = [jwe.recipient(readFileSync(keyFile("ec256.pub.pem")))];
 const keys = [jwe.key(readFileSync(keyFile("ec256.pkcs8.pem")))];
 
@@ -33,12 +32,12 @@ async function succeed(program: string, ...args: string[]): Promise<Buffer> {
 async function encryptedArchive(name: string, tag?: string): Promise<string> {
   const path = join(directory, name);
   const destination = await archiveDestination({ path, ...(tag !== undefined && { tag }) });
-  await encryptImage(layoutSource({ path: plainLayout }), destination, { recipients });
+  await encryptImage(layoutSource({ path: PLAIN_LAYOUT }), destination, { recipients });
   return path;
 }
 
 const plainDigest = (
-  JSON.parse(readFileSync(join(plainLayout, "index.json"), "utf8")) as {
+  JSON.parse(readFileSync(join(PLAIN_LAYOUT, "index.json"), "utf8")) as {
     manifests: { digest: string }[];
   }
 ).manifests[0]!.digest;
@@ -54,13 +53,13 @@ describe("skopeo of Debian", () => {
       ...(["skopeo", "copy", "--quiet", "--decryption-key", keyFile("ec256.pkcs8.pem")] as const),
       ...[`oci-archive:${archive}${tag === undefined ? "" : `:${tag}`}`, `oci:${decrypted}`],
     );
-    expect(layoutLayers(decrypted)).toEqual(layoutLayers(plainLayout));
+    expect(layoutLayers(decrypted)).toEqual(layoutLayers(PLAIN_LAYOUT));
   });
 
   it("reads an archive that was encrypted and decrypted in place", async (context) => {
     requirePeer(context, "skopeo", isThere);
     const path = join(directory, "in-place.tar");
-    await succeed("skopeo", "copy", "-q", `oci:${plainLayout}`, `oci-archive:${path}:app`);
+    await succeed("skopeo", "copy", "-q", `oci:${PLAIN_LAYOUT}`, `oci-archive:${path}:app`);
     const reference = { path, tag: "app" };
     const plain = await archiveSource(reference).resolve();
     const before = join(directory, "in-place-before");
@@ -83,12 +82,12 @@ describe("skopeo of Debian", () => {
     const [encrypted, path] = [join(directory, "theirs.tar"), join(directory, "theirs-plain.tar")];
     await succeed(
       ...(["skopeo", "copy", "-q", "--encryption-key", `jwe:${keyFile("ec256.pub.pem")}`] as const),
-      ...[`oci:${plainLayout}`, `oci-archive:${encrypted}`],
+      ...[`oci:${PLAIN_LAYOUT}`, `oci-archive:${encrypted}`],
     );
     const destination = await archiveDestination({ path });
     const result = await decryptImage(archiveSource({ path: encrypted }), destination, { keys });
     expect(result.layers.map(({ diffId }) => diffId)).toEqual(
-      layoutLayers(plainLayout).map(() => "verified"),
+      layoutLayers(PLAIN_LAYOUT).map(() => "verified"),
     );
     await succeed("skopeo", "inspect", `oci-archive:${path}`);
   });
@@ -96,7 +95,7 @@ describe("skopeo of Debian", () => {
   it("writes archives that are not replaced if they hold another image", async (context) => {
     requirePeer(context, "skopeo", isThere);
     const path = join(directory, "other.tar");
-    await succeed("skopeo", "copy", "-q", `oci:${plainLayout}`, `oci-archive:${path}:other`);
+    await succeed("skopeo", "copy", "-q", `oci:${PLAIN_LAYOUT}`, `oci-archive:${path}:other`);
     const before = readFileSync(path);
     await expect(archiveDestination({ path, tag: "app" })).rejects.toThrow("other images");
     expect(readFileSync(path).equals(before)).toBe(true);
@@ -140,7 +139,7 @@ describe("tar", () => {
     requirePeer(context, "GNU tar", isGnu);
     const layout = join(directory, "packed");
     await succeed("rm", "-rf", layout);
-    await succeed("cp", "-r", plainLayout, layout);
+    await succeed("cp", "-r", PLAIN_LAYOUT, layout);
     const long = join(layout, "blobs", ..."abcdefg".split("").map((letter) => letter.repeat(20)));
     await succeed("mkdir", "-p", long);
     await succeed("cp", join(layout, "oci-layout"), long);
@@ -157,7 +156,7 @@ describe("tar", () => {
   it("packs sparse files, which are rejected", async (context) => {
     requirePeer(context, "GNU tar", isGnu);
     const layout = join(directory, "sparse");
-    await succeed("cp", "-r", plainLayout, layout);
+    await succeed("cp", "-r", PLAIN_LAYOUT, layout);
     await succeed("truncate", "--size=1M", join(layout, "index.json"));
     for (const format of ["gnu", "pax"]) {
       const path = join(directory, `sparse-${format}.tar`);
@@ -169,7 +168,7 @@ describe("tar", () => {
   it("packs hard links, which are followed", async (context) => {
     requirePeer(context, "GNU tar", isGnu);
     const layout = join(directory, "linked");
-    await succeed("cp", "-r", plainLayout, layout);
+    await succeed("cp", "-r", PLAIN_LAYOUT, layout);
     await succeed("ln", join(layout, "oci-layout"), join(layout, "twin"));
     const path = join(directory, "linked.tar");
     await succeed("tar", "-cf", path, "-C", layout, ".");

@@ -22,6 +22,7 @@ import {
   hasProgram,
   requirePeer,
   run,
+  succeed,
   temporaryDirectory,
   VECTORS,
 } from "./peers.js";
@@ -82,17 +83,12 @@ async function decryptLayers(program: string, layout: string): Promise<string[]>
     let blob = await readBlob(layout, descriptor);
     if (descriptor.mediaType.endsWith("+encrypted")) {
       writeFileSync(annotations, JSON.stringify(descriptor.annotations));
-      blob = await succeed(program, ["decrypt", "-key", KEY, "-annotations", annotations], blob);
+      const args = ["decrypt", "-key", KEY, "-annotations", annotations];
+      blob = await succeed(program, args, { input: blob });
     }
     digests.push(digestOf(gunzipSync(blob)));
   }
   return digests;
-}
-
-async function succeed(program: string, args: readonly string[], input?: Buffer): Promise<Buffer> {
-  const { status, stdout, stderr } = await run(program, args, input && { input });
-  if (status !== 0) throw new Error(stderr);
-  return stdout;
 }
 
 beforeAll(async () => {

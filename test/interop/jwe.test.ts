@@ -11,6 +11,7 @@ import {
   hasProgram,
   layoutLayers,
   ocicrypt,
+  PLAIN_LAYOUT,
   requirePeer,
   run,
   temporaryDirectory,
@@ -19,7 +20,6 @@ import {
 
 const directory = temporaryDirectory();
 const keys = join(VECTORS, "peers", "keys");
-const plainLayout = join(VECTORS, "peers", "layouts", "plain");
 
 /** Public and private form of the same key, as different tools have them. */
 const PAIRS = [
@@ -42,7 +42,7 @@ describe("skopeo of Debian (ocicrypt 1.0.3)", () => {
       requirePeer(context, "skopeo", isThere);
       const encrypted = join(directory, `ours-${publicKey}`);
       const result = await ocicrypt([
-        ...["encrypt", `oci:${plainLayout}:latest`, `oci:${encrypted}:latest`],
+        ...["encrypt", `oci:${PLAIN_LAYOUT}:latest`, `oci:${encrypted}:latest`],
         ...["-r", `jwe:${join(keys, publicKey)}`],
       ]);
       expect(result.stderr).toBe("");
@@ -52,7 +52,7 @@ describe("skopeo of Debian (ocicrypt 1.0.3)", () => {
         ...[`oci:${encrypted}:latest`, `oci:${decrypted}:latest`],
       ]);
       expect(copy).toMatchObject({ status: 0, stderr: "" });
-      expect(layoutLayers(decrypted)).toEqual(layoutLayers(plainLayout));
+      expect(layoutLayers(decrypted)).toEqual(layoutLayers(PLAIN_LAYOUT));
     },
   );
 
@@ -60,7 +60,7 @@ describe("skopeo of Debian (ocicrypt 1.0.3)", () => {
     requirePeer(context, "skopeo", isThere);
     const encrypted = join(directory, "ours-several");
     const recipients = PAIRS.slice(0, 6).flatMap(([file]) => ["-r", `jwe:${join(keys, file)}`]);
-    const images = [`oci:${plainLayout}:latest`, `oci:${encrypted}:latest`];
+    const images = [`oci:${PLAIN_LAYOUT}:latest`, `oci:${encrypted}:latest`];
     expect(await ocicrypt(["encrypt", ...images, ...recipients])).toMatchObject({ status: 0 });
     for (const [, privateKey] of PAIRS.slice(0, 6)) {
       const decrypted = join(directory, `several-${privateKey}`);
@@ -69,7 +69,7 @@ describe("skopeo of Debian (ocicrypt 1.0.3)", () => {
         ...[`oci:${encrypted}:latest`, `oci:${decrypted}:latest`],
       ]);
       expect(copy).toMatchObject({ status: 0 });
-      expect(layoutLayers(decrypted)).toEqual(layoutLayers(plainLayout));
+      expect(layoutLayers(decrypted)).toEqual(layoutLayers(PLAIN_LAYOUT));
     }
   });
 
@@ -81,7 +81,7 @@ describe("skopeo of Debian (ocicrypt 1.0.3)", () => {
       const encrypted = join(directory, `theirs-${publicKey}`);
       const copy = await run("skopeo", [
         ...["copy", "--quiet", "--encryption-key", `jwe:${join(keys, publicKey)}`],
-        ...[`oci:${plainLayout}:latest`, `oci:${encrypted}:latest`],
+        ...[`oci:${PLAIN_LAYOUT}:latest`, `oci:${encrypted}:latest`],
       ]);
       expect(copy).toMatchObject({ status: 0 });
       const decrypted = join(directory, `ours-back-${publicKey}`);
@@ -90,14 +90,14 @@ describe("skopeo of Debian (ocicrypt 1.0.3)", () => {
         ...["-k", join(keys, privateKey)],
       ]);
       expect(result).toMatchObject({ status: 0, stderr: "" });
-      expect(diffIds(decrypted)).toEqual(diffIds(plainLayout));
+      expect(diffIds(decrypted)).toEqual(diffIds(PLAIN_LAYOUT));
     },
   );
 
   it("rejects a layer that the wrong key cannot open", async (context) => {
     requirePeer(context, "skopeo", isThere);
     const encrypted = join(directory, "ours-wrong-key");
-    const images = [`oci:${plainLayout}:latest`, `oci:${encrypted}:latest`];
+    const images = [`oci:${PLAIN_LAYOUT}:latest`, `oci:${encrypted}:latest`];
     await ocicrypt(["encrypt", ...images, "-r", `jwe:${join(keys, "rsa2048.pub.pem")}`]);
     const copy = await run("skopeo", [
       ...["copy", "--quiet", "--decryption-key", join(keys, "rsa3072.pkcs8.pem")],

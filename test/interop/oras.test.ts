@@ -1,13 +1,20 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { beforeAll, beforeEach, describe, expect, it } from "vitest";
 import {
   dockerRegistry,
   stopRegistries,
   type DockerRegistry,
 } from "../registry/docker-registry.js";
-import { hasProgram, ocicrypt, requirePeer, run, temporaryDirectory, VECTORS } from "./peers.js";
+import {
+  buildPeers,
+  hasProgram,
+  ocicrypt,
+  requirePeer,
+  run,
+  temporaryDirectory,
+  VECTORS,
+} from "./peers.js";
 
 stopRegistries();
 const directory = temporaryDirectory();
@@ -30,9 +37,7 @@ beforeAll(async () => {
     writeFileSync(join(work, name), content);
   }
   if (!hasProgram("go", "version")) return;
-  const script = fileURLToPath(new URL("build-peers.sh", import.meta.url));
-  const { status, stderr } = await run(script, [directory, "oras"]);
-  if (status !== 0) throw new Error(stderr);
+  await buildPeers(directory, "oras");
   oras = join(directory, "oras");
 });
 

@@ -6,10 +6,18 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { gunzipSync } from "node:zlib";
-import { afterAll, type TestContext } from "vitest";
+import { afterAll, expect, type TestContext } from "vitest";
 
 export const VECTORS: string = fileURLToPath(new URL("../../vectors/", import.meta.url));
 export const COMMAND: string = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
+
+/** The image that the layouts of `vectors/peers` encrypt. */
+export const PLAIN_LAYOUT: string = join(VECTORS, "peers", "layouts", "plain");
+
+/** A key of `vectors/peers`. */
+export function keyFile(name: string): string {
+  return join(VECTORS, "peers", "keys", name);
+}
 
 /** Whether a missing peer is a failure and not a reason to skip. */
 export const IS_CI: boolean = process.env.CI === "true";
@@ -75,6 +83,21 @@ export async function run(
   }
 }
 
+/** Runs a program, which has to succeed, and returns what it prints. */
+export async function succeed(...args: Parameters<typeof run>): Promise<Buffer> {
+  const { status, stdout, stderr } = await run(...args);
+  expect(status, stderr).toBe(0);
+  return stdout;
+}
+
+/** Runs skopeo, which has to succeed with nothing but warnings, and returns what it prints. */
+export async function skopeo(...args: readonly string[]): Promise<string> {
+  const { status, stdout, stderr } = await run("skopeo", args);
+  expect(stderr.replace(/.*level=warning.*\n/g, "")).toBe("");
+  expect(status).toBe(0);
+  return stdout.toString();
+}
+
 /** The command of this package. */
 export function ocicrypt(args: readonly string[], options?: RunOptions): Promise<RunResult> {
   return run(process.execPath, [COMMAND, ...args], options);
@@ -88,6 +111,13 @@ export function buildGoProgram(directory: string): string | undefined {
   return program;
 }
 
+/** Builds Go peers into a directory. */
+export async function buildPeers(directory: string, ...names: readonly string[]): Promise<void> {
+  const script = fileURLToPath(new URL("build-peers.sh", import.meta.url));
+  const { status, stderr } = await run(script, [directory, ...names]);
+  if (status !== 0) throw new Error(stderr);
+}
+
 export interface GoPeers {
   ocicrypt132: string;
   ocicrypt1110: string;
@@ -97,9 +127,7 @@ export interface GoPeers {
 /** The Go peers that open layers, by `build-peers.sh`; `undefined` without Go. */
 export async function buildGoPeers(directory: string): Promise<GoPeers | undefined> {
   if (!hasProgram("go", "version")) return undefined;
-  const script = fileURLToPath(new URL("build-peers.sh", import.meta.url));
-  const { status, stderr } = await run(script, [directory, "ocicrypt", "image-copy"]);
-  if (status !== 0) throw new Error(stderr);
+  await buildPeers(directory, "ocicrypt", "image-copy");
   return {
     ocicrypt132: join(directory, "ocicrypt-1.3.2"),
     ocicrypt1110: join(directory, "ocicrypt-1.1.10"),
@@ -122,17 +150,24 @@ export function goModuleVersion(program: string, module: string): string | undef
 export interface LayoutLayer {
   mediaType: string;
   bytes: Buffer;
+  annotations: Readonly<Record<string, string>>;
 }
 
 /** The layers of the only image of a layout, read without this library. */
 export function layoutLayers(directory: string): LayoutLayer[] {
-  const json = (file: string): Record<string, { digest: string; mediaType: string }[]> =>
+  interface Descriptor {
+    digest: string;
+    mediaType: string;
+    annotations?: Record<string, string>;
+  }
+  const json = (file: string): Record<string, Descriptor[]> =>
     JSON.parse(readFileSync(join(directory, file), "utf8")) as never;
   const blob = (digest: string): string => join("blobs", ...digest.split(":"));
   const [image] = json("index.json").manifests ?? [];
   const { layers = [] } = json(blob(image?.digest ?? ""));
-  return layers.map(({ mediaType, digest }) => ({
+  return layers.map(({ mediaType, digest, annotations = {} }) => ({
     mediaType,
+    annotations,
     bytes: readFileSync(join(directory, blob(digest))),
   }));
 }

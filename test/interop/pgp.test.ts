@@ -6,12 +6,13 @@ import { decryptImage, encryptImage } from "../../src/image/index.js";
 import { decryptLayer, encryptLayer } from "../../src/index.js";
 import { pgp } from "../../src/keywrap/pgp/index.js";
 import type { Key } from "../../src/keywrap/types.js";
-import { layoutDestination, layoutSource, type Reference } from "../../src/store/index.js";
+import { layoutDestination, layoutSource, type LayoutReference } from "../../src/store/index.js";
 import { collect } from "../support/bytes.js";
 import {
   buildGoProgram,
   hasProgram,
   layoutLayers,
+  PLAIN_LAYOUT,
   requirePeer,
   run,
   temporaryDirectory,
@@ -19,7 +20,6 @@ import {
 } from "./peers.js";
 
 const directory = temporaryDirectory();
-const plainLayout = join(VECTORS, "peers", "layouts", "plain");
 const TAR = "application/vnd.oci.image.layer.v1.tar";
 const PASSWORD = "secret";
 const SECRET = Buffer.from("This is some secret text");
@@ -272,7 +272,7 @@ describe("skopeo of Debian (ocicrypt 1.0.3)", () => {
     requirePeer(context, "gpg", hasGpg);
     requirePeer(context, "skopeo", hasSkopeo);
   };
-  const image = (path: string): Reference => ({ path, tag: "latest" });
+  const image = (path: string): LayoutReference => ({ path, tag: "latest" });
   const copy = async (from: string, to: string, ...args: string[]): Promise<void> => {
     const images = [`oci:${from}:latest`, `oci:${to}:latest`];
     const all = ["--insecure-policy", "copy", "--quiet", ...args, ...images];
@@ -284,25 +284,25 @@ describe("skopeo of Debian (ocicrypt 1.0.3)", () => {
     needs(context);
     const encrypted = join(directory, `skopeo-ours-${name}`);
     await inHome(oldHome, async () =>
-      encryptImage(layoutSource(image(plainLayout)), await layoutDestination(image(encrypted)), {
+      encryptImage(layoutSource(image(PLAIN_LAYOUT)), await layoutDestination(image(encrypted)), {
         recipients: [pgp.recipient(`${name}@example.org`)],
       }),
     );
     const decrypted = join(directory, `skopeo-ours-${name}-plain`);
     await copy(encrypted, decrypted, "--decryption-key", secretFile(name));
-    expect(layoutLayers(decrypted)).toEqual(layoutLayers(plainLayout));
+    expect(layoutLayers(decrypted)).toEqual(layoutLayers(PLAIN_LAYOUT));
   });
 
   it.for(OLD_KINDS)("encrypts for a %s key, and the layer opens here", async (name, context) => {
     needs(context);
     const encrypted = join(directory, `skopeo-theirs-${name}`);
-    await copy(plainLayout, encrypted, "--encryption-key", `pgp:${name}@example.org`);
+    await copy(PLAIN_LAYOUT, encrypted, "--encryption-key", `pgp:${name}@example.org`);
     const decrypted = join(directory, `skopeo-theirs-${name}-plain`);
     await decryptImage(layoutSource(image(encrypted)), await layoutDestination(image(decrypted)), {
       keys: [secretKey(name)],
     });
     // skopeo compressed the one layer that was not before it encrypted it.
-    const plain = layoutLayers(plainLayout).filter(({ mediaType }) => mediaType.endsWith("gzip"));
+    const plain = layoutLayers(PLAIN_LAYOUT).filter(({ mediaType }) => mediaType.endsWith("gzip"));
     expect(layoutLayers(decrypted)).toEqual(expect.arrayContaining(plain));
     expect(plain).toHaveLength(3);
   });

@@ -349,6 +349,12 @@ describe("NSS softoken, which has OAEP with SHA-256", () => {
       expect(await decrypt(layer, [await pkcs11.key(file, options)])).toEqual(PLAIN);
       const other = await encrypt([await pkcs11.recipient(publicKey("rsa3072"), { hash })]);
       await expectCode(decrypt(other, [await pkcs11.key(file, options)]), "NO_MATCHING_KEY");
+      // Above every modulus of its length, as the ciphertext for another key may be.
+      const blob = Buffer.alloc(384, 0xff).toString("base64");
+      const recipients = [{ version: 0, blob, hash }];
+      const above = Buffer.from(JSON.stringify({ version: 0, recipients }));
+      const layerAbove = await encrypt([{ scheme: "pkcs11", wrap: () => Promise.resolve(above) }]);
+      await expectCode(decrypt(layerAbove, [await pkcs11.key(file, options)]), "NO_MATCHING_KEY");
     }
     expect(new Set(mechanisms)).toEqual(new Set([9])); // CKM_RSA_PKCS_OAEP and never raw RSA
   });

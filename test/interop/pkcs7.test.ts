@@ -6,7 +6,7 @@ import { decryptImage, encryptImage } from "../../src/image/index.js";
 import { decryptLayer, encryptLayer } from "../../src/index.js";
 import { pkcs7 } from "../../src/keywrap/pkcs7/index.js";
 import type { Key, Recipient } from "../../src/keywrap/types.js";
-import { layoutDestination, layoutSource, parseReference } from "../../src/store/index.js";
+import { layoutDestination, layoutSource, parseLayoutReference } from "../../src/store/index.js";
 import { PRIVATE_OPTIONS, VALID_DATE } from "../keywrap/pkcs7/files.js";
 import { collect } from "../support/bytes.js";
 import {
@@ -14,6 +14,7 @@ import {
   diffIds,
   hasProgram,
   layoutLayers,
+  PLAIN_LAYOUT,
   requirePeer,
   run,
   temporaryDirectory,
@@ -23,7 +24,6 @@ import {
 const directory = temporaryDirectory();
 const keys = join(VECTORS, "peers", "keys");
 const fixtures = join(import.meta.dirname, "..", "keywrap", "pkcs7", "fixtures");
-const plainLayout = join(VECTORS, "peers", "layouts", "plain");
 
 /** Certificate and private key. */
 const PAIRS = [
@@ -102,7 +102,7 @@ describe("the Go implementation (ocicrypt 1.3.2)", () => {
     expect(result.stdout.equals(blob)).toBe(true);
   });
 
-  it("opens for each of several recipients, alone and in a group", async (context) => {
+  it("opens for each of several recipients, one by one and in a group", async (context) => {
     requirePeer(context, "go", program !== "");
     const certificates = DISTINCT.map(([certificate]) => readFileSync(certificate));
     for (const recipients of [
@@ -150,8 +150,8 @@ describe("the Go implementation (ocicrypt 1.3.2)", () => {
 
 describe("skopeo of Debian (ocicrypt 1.0.3)", () => {
   const isThere = hasProgram("skopeo", "--version");
-  const layout = (path: string): ReturnType<typeof parseReference> =>
-    parseReference(`oci:${path}:latest`);
+  const layout = (path: string): ReturnType<typeof parseLayoutReference> =>
+    parseLayoutReference(`oci:${path}:latest`);
   let layouts = 0;
   const newLayout = (): string => join(directory, `layout-${String(layouts++)}`);
 
@@ -186,7 +186,7 @@ describe("skopeo of Debian (ocicrypt 1.0.3)", () => {
     requirePeer(context, "skopeo", isThere);
     const encrypted = newLayout();
     await encryptImage(
-      layoutSource(layout(plainLayout)),
+      layoutSource(layout(PLAIN_LAYOUT)),
       await layoutDestination(layout(encrypted)),
       { recipients: recipients() },
     );
@@ -194,7 +194,7 @@ describe("skopeo of Debian (ocicrypt 1.0.3)", () => {
       const decrypted = newLayout();
       const options = [pair[1], pair[0]].flatMap((file) => ["--decryption-key", file]);
       await skopeoCopy(encrypted, decrypted, ...options);
-      expect(layoutLayers(decrypted)).toEqual(layoutLayers(plainLayout));
+      expect(layoutLayers(decrypted)).toEqual(layoutLayers(PLAIN_LAYOUT));
     }
   });
 
@@ -203,7 +203,7 @@ describe("skopeo of Debian (ocicrypt 1.0.3)", () => {
     const encrypted = newLayout();
     const pairs = [...DISTINCT, PAIRS[4]];
     const options = pairs.flatMap(([file]) => ["--encryption-key", `pkcs7:${file}`]);
-    await skopeoCopy(plainLayout, encrypted, ...options);
+    await skopeoCopy(PLAIN_LAYOUT, encrypted, ...options);
     for (const key of pairs.flatMap((pair) => keysOf(...pair))) {
       const decrypted = newLayout();
       await decryptImage(
@@ -211,7 +211,7 @@ describe("skopeo of Debian (ocicrypt 1.0.3)", () => {
         await layoutDestination(layout(decrypted)),
         { keys: [key] },
       );
-      expect(diffIds(decrypted)).toEqual(diffIds(plainLayout));
+      expect(diffIds(decrypted)).toEqual(diffIds(PLAIN_LAYOUT));
     }
   });
 });

@@ -201,8 +201,8 @@ describe("Go and this library share a provider", () => {
     });
   });
 
-  it("that answers in numbers", async () => {
-    await withServer({ encoding: "numbers" }, {}, expectAllWays);
+  it("that answers in base64", async () => {
+    await withServer({ encoding: "base64" }, {}, expectAllWays);
   });
 
   it("whose parameters and errors reach the other side", async () => {

@@ -14,7 +14,7 @@ import { jwe } from "../../src/keywrap/jwe/index.js";
 import { pgp } from "../../src/keywrap/pgp/index.js";
 import { pkcs7 } from "../../src/keywrap/pkcs7/index.js";
 import type { Key, Recipient } from "../../src/keywrap/types.js";
-import { layoutDestination, layoutSource, parseReference } from "../../src/store/index.js";
+import { layoutDestination, layoutSource, parseLayoutReference } from "../../src/store/index.js";
 import type { ImageDestination, ImageSource } from "../../src/store/types.js";
 import {
   buildGoProgram,
@@ -68,7 +68,7 @@ interface Place {
 }
 
 async function place(path: string): Promise<Place> {
-  const reference = parseReference(`oci:${path}:latest`);
+  const reference = parseLayoutReference(`oci:${path}:latest`);
   return {
     path,
     source: layoutSource(reference),

@@ -29,19 +29,18 @@ import { layerOf, layoutOf, TAR } from "../support/image.js";
 import {
   diffIds,
   hasProgram,
+  keyFile,
   ocicrypt,
+  PLAIN_LAYOUT,
   requirePeer,
   run,
+  skopeo,
   temporaryDirectory,
-  VECTORS,
 } from "./peers.js";
 
 const directory = temporaryDirectory();
 stopRegistries();
 
-const peers = join(VECTORS, "peers");
-const plainLayout = join(peers, "layouts", "plain");
-const keyFile = (name: string): string => join(peers, "keys", name);
 const recipients = [jwe.recipient(readFileSync(keyFile("ec256.pub.pem")))];
 const keys = [jwe.key(readFileSync(keyFile("ec256.pkcs8.pem")))];
 
@@ -56,14 +55,6 @@ const nobody: RegistryDestinationOptions = { credentials: () => Promise.resolve(
 
 function url({ host, repository, tag = "latest" }: RegistryReference): string {
   return `docker://${host}/${repository}:${tag}`;
-}
-
-/** Runs skopeo, which has to do it. */
-async function skopeo(...args: string[]): Promise<string> {
-  const result = await run("skopeo", args);
-  expect(result.stderr.replace(/.*level=warning.*\n/g, "")).toBe("");
-  expect(result.status).toBe(0);
-  return result.stdout.toString();
 }
 
 const push = (layout: string, to: RegistryReference, ...more: string[]): Promise<string> =>
@@ -107,7 +98,7 @@ describe("Docker's registry and skopeo", () => {
   beforeAll(async () => {
     if (!hasRegistry || !hasSkopeo) return;
     registry = await dockerRegistry(directory);
-    await push(`${plainLayout}:latest`, registry.at("plain"));
+    await push(`${PLAIN_LAYOUT}:latest`, registry.at("plain"));
   });
 
   it("open an image that was encrypted from registry to registry", async (context) => {
@@ -118,7 +109,7 @@ describe("Docker's registry and skopeo", () => {
     expect(digestOf(raw)).toBe(digest);
     const layout = newLayout();
     await pull(to, layout, "--decryption-key", keyFile("ec256.pkcs8.pem"));
-    expect(diffIds(layout)).toEqual(diffIds(plainLayout));
+    expect(diffIds(layout)).toEqual(diffIds(PLAIN_LAYOUT));
     expect(registry.uploads("secret")).toEqual([]);
   });
 
@@ -129,17 +120,17 @@ describe("Docker's registry and skopeo", () => {
     expect(digest).toBe((await registrySource(registry.at("plain"), nobody).resolve()).digest);
     const layout = newLayout();
     await pull(registry.at("back", "v2"), layout);
-    expect(diffIds(layout)).toEqual(diffIds(plainLayout));
+    expect(diffIds(layout)).toEqual(diffIds(PLAIN_LAYOUT));
   });
 
   it("encrypt an image that is decrypted here", async (context) => {
     requireBoth(context);
     const publicKey = `jwe:${keyFile("ec256.pub.pem")}`;
-    await push(`${plainLayout}:latest`, registry.at("theirs"), "--encryption-key", publicKey);
+    await push(`${PLAIN_LAYOUT}:latest`, registry.at("theirs"), "--encryption-key", publicKey);
     await decrypt(registry.at("theirs"), registry.at("opened"));
     const layout = newLayout();
     await pull(registry.at("opened"), layout);
-    expect(diffIds(layout)).toEqual(diffIds(plainLayout));
+    expect(diffIds(layout)).toEqual(diffIds(PLAIN_LAYOUT));
   });
 
   it("find an image by its digest, without a tag", async (context) => {
@@ -287,14 +278,14 @@ describe("a registry with a password", () => {
     const authfile = join(directory, "auth.json");
     const login = ["--authfile", authfile, "--tls-verify=false", "-u", "user", "-p", PASSWORD];
     await skopeo("login", ...login, registry.host);
-    await push(`${plainLayout}:latest`, registry.at("plain"), "--authfile", authfile);
+    await push(`${PLAIN_LAYOUT}:latest`, registry.at("plain"), "--authfile", authfile);
 
     const credentials = configuredCredentials({ env: { REGISTRY_AUTH_FILE: authfile } });
     await encrypt(registry.at("plain"), registry.at("secret"), { credentials });
     const layout = newLayout();
     const decryption = ["--decryption-key", keyFile("ec256.pkcs8.pem")];
     await pull(registry.at("secret"), layout, "--authfile", authfile, ...decryption);
-    expect(diffIds(layout)).toEqual(diffIds(plainLayout));
+    expect(diffIds(layout)).toEqual(diffIds(PLAIN_LAYOUT));
 
     const wrong = { username: "user", password: "wrong" };
     for (const options of [nobody, { credentials: wrong }]) {
@@ -330,7 +321,7 @@ describe("logging in", () => {
     const who = await run("skopeo", ["login", "--get-login", host], { env });
     expect(who.stdout.toString()).toBe("user\n");
     const tls = "--dest-tls-verify=false";
-    await run("skopeo", ["copy", tls, `oci:${plainLayout}:latest`, `docker://${host}/app`], {
+    await run("skopeo", ["copy", tls, `oci:${PLAIN_LAYOUT}:latest`, `docker://${host}/app`], {
       env,
     });
     const inspected = await ocicrypt(["inspect", `docker://${host}/app`], { env });
@@ -358,7 +349,7 @@ describe("a registry with a token service", () => {
     const service = await tokenService(directory, user);
     const registry = await dockerRegistry(directory, { auth: service.auth });
     const creds = "user:pass:word";
-    await push(`${plainLayout}:latest`, registry.at("plain"), "--dest-creds", creds);
+    await push(`${PLAIN_LAYOUT}:latest`, registry.at("plain"), "--dest-creds", creds);
 
     service.scopes.length = 0;
     const options = { credentials: user, mountFrom: registry.at("plain") };
@@ -378,7 +369,7 @@ describe("a registry with a token service", () => {
     const layout = newLayout();
     const decryption = ["--decryption-key", keyFile("ec256.pkcs8.pem")];
     await pull(registry.at("secret"), layout, "--src-creds", creds, ...decryption);
-    expect(diffIds(layout)).toEqual(diffIds(plainLayout));
+    expect(diffIds(layout)).toEqual(diffIds(PLAIN_LAYOUT));
 
     await expectCode(registrySource(registry.at("plain"), nobody).resolve(), "REGISTRY_DENIED");
   });
@@ -395,7 +386,7 @@ describe("a registry with TLS", () => {
     const from = registry.at("plain");
     await skopeo(
       ...["copy", "-q", "--dest-cert-dir", certificates],
-      ...[`oci:${plainLayout}:latest`, url(from)],
+      ...[`oci:${PLAIN_LAYOUT}:latest`, url(from)],
     );
 
     const ca = readFileSync(certificate.cert);

@@ -21,19 +21,18 @@ import {
 import {
   diffIds,
   hasProgram,
+  keyFile,
   ocicrypt,
+  PLAIN_LAYOUT,
   requirePeer,
   run,
   temporaryDirectory,
-  VECTORS,
 } from "./peers.js";
 import { countingProxy, storedBlobs } from "./registry-server.js";
 
 const directory = temporaryDirectory();
 stopRegistries();
 
-const PLAIN = join(VECTORS, "peers", "layouts", "plain");
-const keyFile = (name: string): string => join(VECTORS, "peers", "keys", name);
 const ALICE = { recipient: `jwe:${keyFile("ec256.pub.pem")}`, key: keyFile("ec256.pkcs8.pem") };
 
 const hasRegistry = hasProgram("docker-registry", "--version");
@@ -253,10 +252,10 @@ describe("images of other tools", () => {
     requireRegistry(context);
     requirePeer(context, peer.program, peer.isThere);
     const image = `${registry.host}/for-${peer.program}:1`;
-    await encrypt(`oci:${PLAIN}`, `docker://${image}`);
+    await encrypt(`oci:${PLAIN_LAYOUT}`, `docker://${image}`);
     const layout = newDirectory();
     await peer.open(image, layout);
-    expect(diffIds(layout)).toEqual(diffIds(PLAIN));
+    expect(diffIds(layout)).toEqual(diffIds(PLAIN_LAYOUT));
   });
 
   it.for(TOOLS)(
@@ -266,11 +265,11 @@ describe("images of other tools", () => {
       requirePeer(context, peer.program, peer.isThere);
       if (peer === podman && !isPodmanOf44) context.skip("podman encrypts from 4.4 on");
       const image = `${registry.host}/of-${peer.program}:1`;
-      await peer.encrypt(PLAIN, image);
+      await peer.encrypt(PLAIN_LAYOUT, image);
       const layout = newDirectory();
       const { layers } = await decrypt(`docker://${image}`, `oci:${layout}`);
-      expect(layers).toHaveLength(diffIds(PLAIN).length);
-      expect(diffIds(layout)).toEqual(diffIds(PLAIN));
+      expect(layers).toHaveLength(diffIds(PLAIN_LAYOUT).length);
+      expect(diffIds(layout)).toEqual(diffIds(PLAIN_LAYOUT));
     },
   );
 

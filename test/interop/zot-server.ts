@@ -1,10 +1,9 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { mkdtempSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { afterAll } from "vitest";
 import type { RegistryReference } from "../../src/registry/index.js";
-import { hasProgram, run } from "./peers.js";
+import { buildPeers, hasProgram } from "./peers.js";
 
 /** The registry zot, which goes with the test file. */
 export interface Zot {
@@ -28,9 +27,7 @@ export async function findZot(directory: string): Promise<string | undefined> {
   const named = process.env.ZOT;
   if (named !== undefined) return hasProgram(named, "--version") ? named : undefined;
   if (!hasProgram("go", "version")) return undefined;
-  const script = fileURLToPath(new URL("build-peers.sh", import.meta.url));
-  const { status, stderr } = await run(script, [directory, "zot"]);
-  if (status !== 0) throw new Error(stderr);
+  await buildPeers(directory, "zot");
   return join(directory, "zot");
 }
 

@@ -38,16 +38,22 @@ import {
   multiPlatform,
   TAR,
 } from "../support/image.js";
-import { diffIds, hasProgram, requirePeer, run, temporaryDirectory, VECTORS } from "./peers.js";
+import {
+  diffIds,
+  hasProgram,
+  keyFile,
+  PLAIN_LAYOUT,
+  requirePeer,
+  run,
+  skopeo,
+  temporaryDirectory,
+} from "./peers.js";
 import { findZot, startZot, stopZots, type Zot } from "./zot-server.js";
 
 const directory = temporaryDirectory();
 stopRegistries();
 stopZots();
 
-const peers = join(VECTORS, "peers");
-const plainLayout = join(peers, "layouts", "plain");
-const keyFile = (name: string): string => join(peers, "keys", name);
 const person = (publicKey: string, privateKey: string) => ({
   recipients: [jwe.recipient(readFileSync(keyFile(publicKey)))],
   keys: [jwe.key(readFileSync(keyFile(privateKey)))],
@@ -66,7 +72,7 @@ const requireBoth = (context: TestContext): void => {
 };
 
 let zot: Zot;
-const plain = layoutSource({ path: plainLayout });
+const plain = layoutSource({ path: PLAIN_LAYOUT });
 let plainDigest: string;
 beforeAll(async () => {
   plainDigest = (await plain.resolve()).digest;
@@ -86,13 +92,6 @@ const url = (repository: string, tag = "latest"): string =>
   `docker://${zot.host}/${repository}:${tag}`;
 const newLayout = (): string => join(directory, randomBytes(8).toString("hex"));
 
-/** Runs skopeo, which has to do it. */
-async function skopeo(...args: string[]): Promise<string> {
-  const result = await run("skopeo", args);
-  expect(result.stderr.replace(/.*level=warning.*\n/g, "")).toBe("");
-  expect(result.status).toBe(0);
-  return result.stdout.toString();
-}
 const raw = (image: string): Promise<string> =>
   skopeo("inspect", "--raw", "--tls-verify=false", image);
 const pull = (image: string, layout: string, ...more: string[]): Promise<string> =>
@@ -123,7 +122,7 @@ describe("zot and skopeo", () => {
     expect(digestOf(await raw(url("secret", "v1")))).toBe(image.digest);
     const layout = newLayout();
     await pull(url("secret", "v1"), layout, ...DECRYPTION);
-    expect(diffIds(layout)).toEqual(diffIds(plainLayout));
+    expect(diffIds(layout)).toEqual(diffIds(PLAIN_LAYOUT));
     const wrong = ["--decryption-key", keyFile("rsa2048.pkcs8.pem"), url("secret", "v1")];
     const refused = ["copy", "-q", "--src-tls-verify=false", ...wrong, `oci:${newLayout()}`];
     expect((await run("skopeo", refused)).stderr).toContain("no suitable key unwrapper found");
@@ -138,21 +137,21 @@ describe("zot and skopeo", () => {
     expect(digestOf(await raw(url("back", "v2")))).toBe(plainDigest);
     const layout = newLayout();
     await pull(url("back", "v2"), layout);
-    expect(diffIds(layout)).toEqual(diffIds(plainLayout));
+    expect(diffIds(layout)).toEqual(diffIds(PLAIN_LAYOUT));
   });
 
   it("encrypt an image that is decrypted here", async (context) => {
     requireBoth(context);
     const encryption = ["--encryption-key", `jwe:${keyFile("ec256.pub.pem")}`];
     const push = ["copy", "-q", "--dest-tls-verify=false", ...encryption];
-    await skopeo(...push, `oci:${plainLayout}:latest`, url("theirs"));
+    await skopeo(...push, `oci:${PLAIN_LAYOUT}:latest`, url("theirs"));
     const { manifests } = await inspectImage(from("theirs"), alice);
     const opens = manifests[0]?.layers.map(({ keys }) => keys.map((key) => key.opens));
-    expect(opens).toEqual(diffIds(plainLayout).map(() => [true]));
+    expect(opens).toEqual(diffIds(PLAIN_LAYOUT).map(() => [true]));
     await decryptImage(from("theirs"), await to("opened"), alice);
     const layout = newLayout();
     await pull(url("opened"), layout);
-    expect(diffIds(layout)).toEqual(diffIds(plainLayout));
+    expect(diffIds(layout)).toEqual(diffIds(PLAIN_LAYOUT));
   });
 
   it("support the platforms and attestations of an index", async (context) => {
@@ -485,7 +484,7 @@ describe("a zot with a password", () => {
     const layout = newLayout();
     const image = `docker://${closed.host}/secret:latest`;
     await pull(image, layout, "--authfile", authfile, ...DECRYPTION);
-    expect(diffIds(layout)).toEqual(diffIds(plainLayout));
+    expect(diffIds(layout)).toEqual(diffIds(PLAIN_LAYOUT));
 
     const wrong = { username: "user", password: "wrong" };
     for (const options of [nobody, { credentials: wrong }]) {

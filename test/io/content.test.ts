@@ -69,9 +69,7 @@ describe("checkContent", () => {
   it("reports excess content immediately, and missing content at the end", async () => {
     const check = checkContent({ size: 3 });
     check.update(Buffer.from("ab"));
-    await expectCode(() => {
-      check.finish();
-    }, "BLOB_SIZE_MISMATCH");
+    await expectCode(check.finish(), "BLOB_SIZE_MISMATCH");
     await expectCode(() => {
       checkContent({ size: 3 }).update(Buffer.from("abcd"));
     }, "BLOB_SIZE_MISMATCH");

@@ -63,10 +63,10 @@ describe("parts", () => {
     [[1], [1]],
     [Array.from({ length: 64 }, () => KIB), [64 * KIB]],
     [Array.from({ length: 65 }, () => KIB), [64 * KIB, KIB]],
-    [[256 * KIB - 1], [256 * KIB - 1]],
-    [[256 * KIB], [256 * KIB]],
-    [[256 * KIB + 1], [256 * KIB, 1]],
-    [[600 * KIB], [256 * KIB, 256 * KIB, 88 * KIB]],
+    [[128 * KIB - 1], [128 * KIB - 1]],
+    [[128 * KIB], [128 * KIB]],
+    [[128 * KIB + 1], [128 * KIB, 1]],
+    [[300 * KIB], [128 * KIB, 128 * KIB, 44 * KIB]],
     [
       [10, 100 * KIB, 10],
       [10, 100 * KIB, 10],
@@ -126,7 +126,7 @@ describe("parts", () => {
     await expect(collect(parts(failing()))).rejects.toBe(reason);
   });
 
-  it("closes the source when its reader leaves", async () => {
+  it("closes the source when the reader stops", async () => {
     const source = watched([pattern(64 * KIB), pattern(64 * KIB)]);
     for await (const part of parts(source)) {
       expect(part.byteLength).toBe(64 * KIB);

@@ -6,7 +6,7 @@ import { readPrivateKeys } from "../../src/keys/private-key.js";
 import { readPublicKeys } from "../../src/keys/public-key.js";
 import { expectCode } from "../support/codes.js";
 import { deepFreeze } from "../support/freeze.js";
-import { ecPair, UNFIT_PAIRS } from "../support/keys.js";
+import { ecPair, UNFIT_PAIRS, nodeKey } from "../support/keys.js";
 import { vectorFile } from "../support/vectors.js";
 
 type Jwk = Record<string, unknown>;
@@ -161,9 +161,9 @@ describe("readJwks", () => {
     const { privateKey } = ecPair("P-521");
     const [read] = readJwks(privateKey.export({ format: "jwk" }), "private");
     const der = { type: "pkcs8", format: "der" } as const;
-    expect(read!.key.export(der)).toEqual(privateKey.export(der));
+    expect(nodeKey(read!.key).export(der)).toEqual(privateKey.export(der));
     const pem = createPrivateKey(vectorFile("keys/rsa-2048.pem"));
-    expect(readJwks(RSA.private, "private")[0]!.key.export(der)).toEqual(pem.export(der));
+    expect(nodeKey(readJwks(RSA.private, "private")[0]!.key).export(der)).toEqual(pem.export(der));
   });
 
   it("ignores inherited members", async () => {

@@ -6,6 +6,7 @@ import { keysFromFiles } from "../../src/keywrap/key-files/index.js";
 import { readPrivateKeys } from "../../src/keys/private-key.js";
 import { readPublicKeys } from "../../src/keys/public-key.js";
 import { expectCode } from "../support/codes.js";
+import { nodeKey } from "../support/keys.js";
 
 const file = (name: string): Buffer =>
   readFileSync(new URL(`fixtures/openssh/${name}`, import.meta.url));
@@ -22,7 +23,7 @@ describe("OpenSSH public keys", () => {
     for (const input of [file(`${name}.pub`), file(`${name}.pub`).toString()]) {
       const [read, ...more] = readPublicKeys(input);
       expect(more).toEqual([]);
-      expect(read!.key.export({ type: "spki", format: "der" })).toEqual(spki(name));
+      expect(nodeKey(read!.key).export({ type: "spki", format: "der" })).toEqual(spki(name));
     }
   });
 
@@ -66,7 +67,9 @@ describe("OpenSSH public keys", () => {
 describe("OpenSSH private keys", () => {
   it.each(PLAIN)("reads %s", async (name) => {
     const [read] = await readPrivateKeys(file(name));
-    expect(createPublicKey(read!.key).export({ type: "spki", format: "der" })).toEqual(spki(name));
+    expect(createPublicKey(nodeKey(read!.key)).export({ type: "spki", format: "der" })).toEqual(
+      spki(name),
+    );
     expect(await readPrivateKeys(file(name), { password: "not needed" })).toHaveLength(1);
     const secret = Buffer.from("secret");
     const wrapped = await jwe.recipient(file(`${name}.pub`)).wrap(Buffer.from(secret));
@@ -75,7 +78,9 @@ describe("OpenSSH private keys", () => {
 
   it.each(LOCKED)("opens %s only with its password", async (name) => {
     const [read] = await readPrivateKeys(file(name), { password: "secret" });
-    expect(createPublicKey(read!.key).export({ type: "spki", format: "der" })).toEqual(spki(name));
+    expect(createPublicKey(nodeKey(read!.key)).export({ type: "spki", format: "der" })).toEqual(
+      spki(name),
+    );
     await expectCode(readPrivateKeys(file(name)), "PASSWORD_MISSING");
     await expectCode(readPrivateKeys(file(name), { password: "wrong" }), "PASSWORD_WRONG");
   });
@@ -134,6 +139,6 @@ describe("OpenSSH private keys", () => {
     const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
     const pem = privateKey.export({ type: "sec1", format: "pem" });
     const [read] = await readPrivateKeys(pem);
-    expect(read!.key.equals(createPrivateKey(pem))).toBe(true);
+    expect(nodeKey(read!.key).equals(createPrivateKey(pem))).toBe(true);
   });
 });

@@ -20,6 +20,7 @@ import {
   oid,
   PASSWORD,
   pbes2,
+  HMAC_SHA256,
   pbkdf2,
   pbmac1,
   pbmac1Derivation,
@@ -30,6 +31,7 @@ import {
   shroudedBag,
   tagged,
 } from "./pkcs12-builder.js";
+import { nodeKey } from "../support/keys.js";
 
 const UNICODE = "Zürich, пароль 🔑";
 const fixture = (name: string): Buffer =>
@@ -37,7 +39,7 @@ const fixture = (name: string): Buffer =>
 const peer = (name: string): Buffer => vectorFile(`peers/keys/${name}`);
 const chainFile = (name: string): Buffer =>
   readFileSync(new URL(`../keywrap/pkcs7/fixtures/${name}`, import.meta.url));
-const der = (key: KeyObject): Buffer => key.export({ type: "pkcs8", format: "der" });
+const der = (key: KeyObject): Buffer => nodeKey(key).export({ type: "pkcs8", format: "der" });
 
 const EC = createPrivateKey(peer("ec256.pkcs8.pem"));
 const RSA = createPrivateKey(peer("rsa2048.pkcs8.pem"));
@@ -268,6 +270,22 @@ describe("the structure of a PKCS#12 file", () => {
     [
       "a MAC that is no HMAC",
       file([key], (bytes) => pbmac1(bytes, pbkdf2(), 32, "1.2.3")),
+      "KEY_UNSUPPORTED",
+    ],
+    [
+      "a MAC whose long key takes 32 times as many iterations",
+      file([key], (bytes) =>
+        pbmac1(
+          bytes,
+          pbkdf2(octets(half), integer(2_000_000), integer(1024), algorithm(HMAC_SHA256)),
+        ),
+      ),
+      "KEY_UNSUPPORTED",
+    ],
+    ["a hundred and one parts", file(Array<Uint8Array>(101).fill(key)), "KEY_UNSUPPORTED"],
+    [
+      "more than a hundred keys in one part",
+      file([plainSafe(...Array<Uint8Array>(102).fill(keyBag(EC)))]),
       "KEY_UNSUPPORTED",
     ],
     [

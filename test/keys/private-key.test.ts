@@ -6,14 +6,14 @@ import type { ErrorCode } from "../../src/errors.js";
 import type { KeyInput } from "../../src/keys/material.js";
 import { readPrivateKeys } from "../../src/keys/private-key.js";
 import { expectCode } from "../support/codes.js";
-import { ecPair, pkcs8Pem, UNFIT_PAIRS } from "../support/keys.js";
+import { ecPair, pkcs8Pem, UNFIT_PAIRS, nodeKey } from "../support/keys.js";
 import { vectorFile, vectorFolder } from "../support/vectors.js";
 
 const PASSWORD = "secret";
 const peer = (name: string): Buffer => vectorFile(`peers/keys/${name}`);
 const fixture = (name: string): Buffer =>
   readFileSync(new URL(`fixtures/${name}`, import.meta.url));
-const pkcs8 = (key: KeyObject): Buffer => key.export({ type: "pkcs8", format: "der" });
+const pkcs8 = (key: KeyObject): Buffer => nodeKey(key).export({ type: "pkcs8", format: "der" });
 
 const files = [
   ...vectorFolder("peers/keys").map((name) => [name, peer(name)] as const),
@@ -172,6 +172,18 @@ describe("readPrivateKeys", () => {
         await expectCode(() => readPrivateKeys(fixture(name), { password }), "KEY_UNSUPPORTED");
       }
       await expectCode(() => readPrivateKeys(fixture(name)), "PASSWORD_MISSING");
+    },
+  );
+
+  it.each(["aes-192-cbc", "aria-256-cbc", "camellia-256-cbc", "des-ede3-cbc"])(
+    "opens PEM with a DEK-Info header for %s only with its password",
+    async (cipher) => {
+      const key = createPrivateKey(fixture("with-parameters.pem"));
+      const locked = key.export({ type: "sec1", format: "pem", cipher, passphrase: PASSWORD });
+      expect(locked).toContain(`DEK-Info: ${cipher.toUpperCase()},`);
+      const [read] = await readPrivateKeys(locked, { password: PASSWORD });
+      expect(pkcs8(read!.key)).toEqual(pkcs8(key));
+      await expectCode(() => readPrivateKeys(locked, { password: "wrong" }), "PASSWORD_WRONG");
     },
   );
 

@@ -10,13 +10,13 @@ import type { ErrorCode } from "../../src/errors.js";
 import type { KeyInput } from "../../src/keys/material.js";
 import { readPublicKeys } from "../../src/keys/public-key.js";
 import { expectCode } from "../support/codes.js";
-import { pkcs8Pem, spkiPem, UNFIT_PAIRS } from "../support/keys.js";
+import { pkcs8Pem, spkiPem, UNFIT_PAIRS, nodeKey } from "../support/keys.js";
 import { vectorFile, vectorFolder } from "../support/vectors.js";
 
 const peer = (name: string): Buffer => vectorFile(`peers/keys/${name}`);
 const fixture = (name: string): Buffer =>
   readFileSync(new URL(`fixtures/${name}`, import.meta.url));
-const spki = (key: KeyObject): Buffer => key.export({ type: "spki", format: "der" });
+const spki = (key: KeyObject): Buffer => nodeKey(key).export({ type: "spki", format: "der" });
 const jwk = (bytes: Buffer): KeyObject =>
   createPublicKey({ key: JSON.parse(bytes.toString()) as JsonWebKeyInput["key"], format: "jwk" });
 

@@ -3,7 +3,8 @@ import { Readable } from "node:stream";
 import { setImmediate as turn } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
 import { isOcicryptError, type ErrorCode } from "../../src/errors.js";
-import { decryptLayer, HELD_BACK } from "../../src/layer/decrypt.js";
+import { decryptLayer, decryptLayerBytes, HELD_BACK_BYTES } from "../../src/layer/decrypt.js";
+import { encryptLayerBytes } from "../../src/layer/encrypt.js";
 import { chunked, collect } from "../support/bytes.js";
 import { expectCode } from "../support/codes.js";
 import { deepFreeze } from "../support/freeze.js";
@@ -14,6 +15,7 @@ import {
   foreignKey,
   NONCE,
   openKey,
+  plainRecipient,
   rightPrivateOptions,
   rightPublicOptions,
   SYMKEY,
@@ -103,8 +105,8 @@ describe("a layer that was changed", () => {
     await expectStreamError(Buffer.alloc(0), descriptor, "HMAC_MISMATCH");
   });
 
-  it("holds back as many bytes as HELD_BACK says", () => {
-    expect(HELD_BACK).toBe(65536);
+  it("holds back as many bytes as HELD_BACK_BYTES says", () => {
+    expect(HELD_BACK_BYTES).toBe(65536);
   });
 
   it("fails with the HMAC of another layer, or of the plaintext, or of another key", async () => {
@@ -334,7 +336,7 @@ describe("decryptLayer", () => {
     const layer = await decryptLayer(failing(), { descriptor, keys });
     const { bytes, error } = await drain(layer.stream);
     expect(error).toBe(reason);
-    expect(bytes.byteLength).toBeLessThanOrEqual(100_000 - HELD_BACK);
+    expect(bytes.byteLength).toBeLessThanOrEqual(100_000 - HELD_BACK_BYTES);
     await expectCode(layer.finalize(), "NOT_FINISHED");
   });
 
@@ -435,4 +437,26 @@ it("wipes the layer's secret as soon as the cipher has it", async () => {
   const { descriptor, ciphertext } = craftLayer(Buffer.from("x"));
   const sizes = await wipedSizes(() => decryptLayer(ciphertext, { descriptor, keys: [openKey()] }));
   expect(sizes).toEqual(expect.arrayContaining([32, 16]));
+});
+
+describe("decryptLayerBytes", () => {
+  it("opens what encryptLayerBytes wrote, and nothing that was changed", async () => {
+    const plain = pattern(100_000);
+    const encrypted = await encryptLayerBytes(plain, {
+      descriptor: { mediaType: TAR },
+      recipients: [plainRecipient()],
+    });
+    const { bytes, descriptor } = encrypted;
+    expect(descriptor.digest).toBe(sha256(bytes));
+    expect(descriptor.mediaType).toBe(TAR + "+encrypted");
+    const opened = await decryptLayerBytes(bytes, { descriptor, keys: [openKey()] });
+    expect(Buffer.compare(opened.bytes, plain)).toBe(0);
+    expect(opened.descriptor).toMatchObject({ mediaType: TAR, digest: sha256(plain) });
+    expect(opened.opening.scheme).toBe(openKey().scheme);
+
+    bytes[50_000] = (bytes[50_000] ?? 0) ^ 1;
+    const unchecked = { mediaType: descriptor.mediaType, annotations: descriptor.annotations };
+    const changed = decryptLayerBytes(bytes, { descriptor: unchecked, keys: [openKey()] });
+    await expectCode(changed, "HMAC_MISMATCH");
+  });
 });

@@ -12,6 +12,7 @@ import { chunked, collect } from "../support/bytes.js";
 import { expectCode } from "../support/codes.js";
 import { deepFreeze } from "../support/freeze.js";
 import { ENC, plainRecipient, TAR } from "../support/layers.js";
+import { isWebEngine } from "../support/engine.js";
 import { drain, rethrow, stalling, watched } from "../support/sources.js";
 import { sha256 } from "../support/vectors.js";
 import { wipedSizes } from "../support/wipes.js";
@@ -430,28 +431,32 @@ describe("encryptLayer, aborted", () => {
   });
 });
 
-it("wraps the key for many recipients without a warning of Node.js about listeners", async () => {
-  const warnings: Error[] = [];
-  const listen = (warning: Error): unknown => warnings.push(warning);
-  process.on("warning", listen);
-  try {
-    const listening: Recipient = {
-      scheme: "test",
-      wrap(secret, { signal } = {}) {
-        signal?.addEventListener("abort", () => undefined);
-        return Promise.resolve(Uint8Array.from(secret));
-      },
-    };
-    const descriptor = { mediaType: TAR };
-    const many = Array.from({ length: 50 }, () => listening);
-    const { signal } = new AbortController();
-    await drain(encryptLayer(pattern(9), { descriptor, recipients: many, signal }).stream);
-    await turn();
-    expect(warnings).toEqual([]);
-  } finally {
-    process.off("warning", listen);
-  }
-});
+// The engine for browsers knows nothing of these warnings.
+it.skipIf(isWebEngine)(
+  "wraps the key for many recipients without a warning of Node.js about listeners",
+  async () => {
+    const warnings: Error[] = [];
+    const listen = (warning: Error): unknown => warnings.push(warning);
+    process.on("warning", listen);
+    try {
+      const listening: Recipient = {
+        scheme: "test",
+        wrap(secret, { signal } = {}) {
+          signal?.addEventListener("abort", () => undefined);
+          return Promise.resolve(Uint8Array.from(secret));
+        },
+      };
+      const descriptor = { mediaType: TAR };
+      const many = Array.from({ length: 50 }, () => listening);
+      const { signal } = new AbortController();
+      await drain(encryptLayer(pattern(9), { descriptor, recipients: many, signal }).stream);
+      await turn();
+      expect(warnings).toEqual([]);
+    } finally {
+      process.off("warning", listen);
+    }
+  },
+);
 
 describe("secrets", () => {
   const options = { descriptor: { mediaType: TAR }, recipients: [plainRecipient()] };
@@ -463,7 +468,7 @@ describe("secrets", () => {
 
   it("are also wiped as JSON: with a binding, without it, and in the recipient's copy", async () => {
     const sizes = await wipedSizes(() => drain(encryptLayer(pattern(9), options).stream));
-    expect(sizes.filter((size) => size > 100)).toHaveLength(3);
+    expect(sizes.filter((size) => size > 100 && size < 1000)).toHaveLength(3);
   });
 });
 
@@ -481,8 +486,8 @@ it.each([1, 50_001, 65_536, 1_048_577])("reads parts of %d bytes", async (size) 
   const plaintext = randomBytes(size < 100 ? 70_001 : 3 * 1024 * 1024 + 7);
   const secret = { symkey: randomBytes(32), nonce: randomBytes(16), digest: "" };
   const encryptor = createEncryptor(secret);
-  const ciphertext = Buffer.from(encryptor.update(plaintext));
-  const candidate = { secret, digest: sha256(ciphertext), hmac: encryptor.finish() };
+  const ciphertext = Buffer.from(await encryptor.update(plaintext));
+  const candidate = { secret, digest: sha256(ciphertext), hmac: await encryptor.finish() };
   const descriptor = { digest: sha256(plaintext), size: plaintext.byteLength };
 
   const match = await findSame(chunked(plaintext, size), descriptor, [candidate]);

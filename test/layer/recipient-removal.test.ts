@@ -254,7 +254,7 @@ describe("removeRecipients", () => {
     expect(message).toContain(DESCRIPTOR.digest);
   });
 
-  it("accepts a layer without recipients from which none is removed", async () => {
+  it("accepts a layer without recipients if nothing is removed", async () => {
     const recipients = [{ scheme: "test", index: 0 }];
     const removal = await planRemoval(withLists({ jwe: "!" }), { recipients });
     expect(removal.left).toBe(0);

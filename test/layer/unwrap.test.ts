@@ -201,6 +201,8 @@ describe("unwrapOnly", () => {
 
   it("rejects a plain layer before it checks the keys", async () => {
     await expectCode(unwrapOnly({ mediaType: TAR }, { keys: [] }), "NOT_ENCRYPTED");
+    const twice = { ...withLists({ test: RIGHT }), mediaType: `${TAR}+encrypted+encrypted` };
+    await expectCode(unwrapOnly(twice, { keys: [openKey()] }), "DESCRIPTOR_INVALID");
   });
 
   it("wipes the unwrapped bytes, whether valid or not", async () => {
@@ -263,6 +265,57 @@ describe("unwrapOnly", () => {
     const unwrapping = unwrapOnly(descriptor, { keys: [key], signal: controller.signal });
     await expect(unwrapping).rejects.toBe(reason);
     expect(tried).toBeLessThan(10);
+  });
+
+  it("counts the attempts of each key on all wrapped keys together", async () => {
+    const { signal } = new AbortController();
+    const seen: [string, unknown, unknown][] = [];
+    const counting = (label: string): Key => ({
+      ...{ scheme: "test", label },
+      unwrap(_, more) {
+        seen.push([label, more?.attempts, more?.signal]);
+        return Promise.resolve(null);
+      },
+    });
+    const descriptor = withLists({ test: `${GARBAGE},${RIGHT}` });
+    const keys = [counting("a"), counting("b")];
+    await expectCode(unwrapOnly(descriptor, { keys, signal }), "NO_MATCHING_KEY");
+    expect(seen.map(([label]) => label)).toEqual(["a", "b", "a", "b"]);
+    const [[, a], [, b], [, again], [, later]] = seen as [(typeof seen)[0], (typeof seen)[0], (typeof seen)[0], (typeof seen)[0]]; // prettier-ignore
+    expect(a).toBeDefined();
+    expect(again).toBe(a);
+    expect(later).toBe(b);
+    expect(b).not.toBe(a);
+    for (const [, , given] of seen) expect(given).toBe(signal);
+  });
+
+  it.each([
+    [["a"], "the given key does not open"],
+    [["a", "a"], "the given key does not open"],
+    [["a", "b"], "none of the 2 keys opens"],
+    [[undefined], "the given key does not open"],
+    [[undefined, undefined, "a"], "none of the 3 keys opens"],
+  ])("counts the files of keys in its message: %j", async (labels, said) => {
+    const keys = labels.map((label): Key => ({
+      ...foreignKey(),
+      ...(label !== undefined && { label }),
+    }));
+    const error = await expectCode(unwrapOnly(withLists({ test: RIGHT }), { keys }), "NO_MATCHING_KEY"); // prettier-ignore
+    expect(error.message.startsWith(`${said} the layer`)).toBe(true);
+  });
+
+  it.each([
+    [1, "s0"],
+    [10, "s0, s1, s2, s3, s4, s5, s6, s7, s8, s9"],
+    [11, "s0, s1, s2, s3, s4, s5, s6, s7, s8, s9, …"],
+  ])("names up to ten of %i schemes in its message", async (count, named) => {
+    const schemes = Array.from({ length: count }, (_, i) => [`s${String(i)}`, RIGHT]);
+    const descriptor = withLists(Object.fromEntries(schemes) as Record<string, string>);
+    const error = await expectCode(
+      unwrapOnly(descriptor, { keys: [openKey("other")] }),
+      "NO_MATCHING_KEY",
+    );
+    expect(error.message).toMatch(new RegExp(`recipients use ${named}$`));
   });
 
   it("shortens the names of schemes in its message", async () => {

@@ -6,22 +6,27 @@
 export default {
   testRunner: "vitest",
   vitest: { configFile: "test/mutation/vitest.config.js", related: false },
-  plugins: ["@stryker-mutator/vitest-runner"],
-  // The part for which CI has five minutes: what touches keys and plaintext, and its parsers.
+  plugins: ["@stryker-mutator/vitest-runner", "./test/mutation/wording.js"],
+  ignorers: ["wording"],
+  // Modules that use keys and plaintext, and their parsers. CI mutates some of them.
   mutate: [
     "src/cipher/*.ts",
+    "src/layer/unwrap.ts",
+    "src/layer/wrap.ts",
+    "src/keywrap/pkcs11/config.ts",
     "src/keywrap/pkcs7/key-transport.ts",
     "src/keywrap/pkcs11/oaep.ts",
     "src/spec/base64.ts",
     "src/spec/digest.ts",
+    "src/spec/manifest.ts",
     "src/io/content.ts",
     "src/image/features/decrypt-policy.ts",
   ],
   coverageAnalysis: "perTest",
   // Shorter ones kill mutants that are merely slow on a busy machine.
   timeoutMS: 30_000,
-  // A file below 92 is marked; below 85, what the whole core had when it was first measured, it fails.
-  thresholds: { high: 96, low: 92, break: 85 },
+  // A run that kills less than 92 % fails, of one file or of all.
+  thresholds: { high: 96, low: 92, break: 92 },
   reporters: ["clear-text", "json"],
   clearTextReporter: { allowColor: false, logTests: false, reportTests: false },
   jsonReporter: { fileName: "reports/mutation.json" },

@@ -122,6 +122,21 @@ describe("docker-archive:", () => {
   });
 });
 
+describe("docker-archive: with names that only Go reads", () => {
+  const { Config, ...rest } = APP;
+  const folded = Buffer.from(config.toString().replace("rootfs", "rootf\u017f"));
+  it.each<[string, unknown, Buffer]>([
+    ["in the list of images", { ...rest, config: Config }, config],
+    ["beside the right ones", { ...APP, "Layer\u017f": [] }, config],
+    ["in the config", APP, folded],
+  ])("is rejected: %s", async (_, image, bytes) => {
+    const files = [member({ name: "config.json" }, bytes), ...FILES.slice(1)];
+    const source = await openSource(`docker-archive:${save([image], ...files)}`);
+    const error = await expectCode(source.resolve(), "LAYOUT_INVALID");
+    expect(error.message).toMatch(/to some readers$/);
+  });
+});
+
 describe("dir:", () => {
   it("reads the manifest, the blobs and other manifests by their names", async () => {
     const path = directory();

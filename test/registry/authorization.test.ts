@@ -275,6 +275,11 @@ describe("tokens", () => {
       (_, r) => reply(r, 200, {}, token({ token: 1 })),
     ],
     [
+      "uses a name that only Go reads",
+      "REGISTRY_INVALID_RESPONSE",
+      (_, r) => reply(r, 200, {}, token({ toKen: "hunter2" })),
+    ],
+    [
       "gives a header too",
       "REGISTRY_INVALID_RESPONSE",
       (_, r) => reply(r, 200, {}, token({ token: "hunter2\r\nx: y" })),
@@ -329,4 +334,45 @@ it("looks up no password if Basic is not offered", async () => {
   await expectCode(resolve(registry, { credentials }), "REGISTRY_DENIED");
   expect(asked).toBe(0);
   expect(authorizations(registry)).toEqual([undefined]);
+});
+
+describe("a registry that repeats what it was sent", () => {
+  it("does not get the password or its header into a message", async () => {
+    const registry = await withImage();
+    registry.script = ({ headers: { authorization = "" } }, response) => {
+      if (authorization === "") return reply(response, 401, { "www-authenticate": "Basic" });
+      const password = Buffer.from(authorization.slice(6), "base64").toString();
+      return refuse(response, 403, "DENIED", `${authorization} is ${password}`);
+    };
+    const { message } = await expectCode(resolve(registry), "REGISTRY_DENIED");
+    expect(message).toContain("DENIED");
+    expect(message).not.toContain("pass:word");
+    expect(message).not.toContain(BASIC.slice(6));
+  });
+
+  it("does not get a token of its token service into a message", async () => {
+    const secret = "c2VjcmV0LXRva2VuLW9mLXRoZS10ZXN0";
+    const { registry } = await withTokens((_, response) =>
+      reply(response, 200, {}, token({ token: secret })),
+    );
+    const { script } = registry;
+    registry.script = (request, response) =>
+      request.headers.authorization === undefined
+        ? script(request, response)
+        : refuse(response, 403, "DENIED", `not ${request.headers.authorization}`);
+    const { message } = await expectCode(resolve(registry), "REGISTRY_DENIED");
+    expect(message).toContain("DENIED");
+    expect(message).not.toContain(secret);
+  });
+
+  it("does not get an identity token into a message", async () => {
+    const identityToken = "cmVmcmVzaC10b2tlbi1vZi10aGUtdGVzdA";
+    const { registry } = await withTokens(({ body }, response) =>
+      refuse(response, 401, "UNAUTHORIZED", `not ${body.toString()}`),
+    );
+    const options = { credentials: { identityToken } };
+    const { message } = await expectCode(resolve(registry, options), "REGISTRY_DENIED");
+    expect(message).toContain("UNAUTHORIZED");
+    expect(message).not.toContain(identityToken);
+  });
 });

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { parseChallenges } from "../../src/registry/challenge.js";
+import { parseChallenges } from "../../src/registry/authorization.js";
 
 type Parsed = [string, Record<string, string>][];
 

@@ -49,7 +49,7 @@ const user = (username: string, password = "secret"): Credentials => ({ username
 
 const DOCKER = ".docker/config.json";
 
-describe("which entry of a file is taken", () => {
+describe("the entry of a file that is used", () => {
   const KEYS = {
     "r.example": auth("host"),
     "r.example/team": auth("team"),
@@ -101,7 +101,7 @@ describe("which entry of a file is taken", () => {
   });
 });
 
-describe("which file is taken", () => {
+describe("the file that is used", () => {
   const at = (name: string): unknown => ({ auths: { "r.example": auth(name) } });
 
   it("the first that has credentials, in skopeo's order", async () => {
@@ -153,7 +153,7 @@ describe("which file is taken", () => {
     expect(await home.find("r.example")).toEqual(user("mine"));
   });
 
-  it("none of empty variables", async () => {
+  it("no credentials from empty variables", async () => {
     const home = newHome();
     home.write(DOCKER, at("docker"));
     Object.assign(home.env, { REGISTRY_AUTH_FILE: "", DOCKER_CONFIG: "", XDG_CONFIG_HOME: "" });
@@ -196,6 +196,17 @@ describe("what an entry holds", () => {
     ["no base64", { auths: { "r.example": { auth: "hunter2 hunter2" } } }],
     ["no colon", { auths: { "r.example": { auth: Buffer.from("hunter2").toString("base64") } } }],
     ["no name", { auths: { "r.example": auth("", "hunter2") } }],
+    // Go reads these names as those of its structs, under Unicode case folding.
+    ...["Auths", "AUTHS", "auth\u017f", "credsstore", "credHelper\u017f", "CredHelpers"].map(
+      (name): [string, unknown] => [`the name ${name}`, { [name]: {}, x: "hunter2" }],
+    ),
+    ...["Auth", "AUTH", "UserName", "pa\u017fsword", "identityToken"].map(
+      (name): [string, unknown] => [
+        `the name ${name} in an entry`,
+        { auths: { "r.example": { username: "a", [name]: "hunter2" } } },
+      ],
+    ),
+    ["two entries of one name", '{"auths":{"r.example":{},"r.example":{"auth":"hunter2"}}}'],
     ["far too much", `{"auths":{}, "x": "${"hunter2".repeat(200_000)}"}`],
   ])("%s cannot be used and is not shown", async (_, content) => {
     const home = newHome();
@@ -263,6 +274,11 @@ describe.skipIf(process.platform === "win32")("credential helpers", () => {
       /no user name and secret/,
     ],
     ["answers null", "echo null", /no user name and secret/],
+    [
+      "uses a name that only Go reads",
+      `echo '{"Username":"a","\u017fecret":"hunter2"}'`,
+      /readers could disagree/,
+    ],
     ["answers without end", "while :; do echo hunter2hunter2hunter2hunter2; done", /too large/],
   ])("one that %s", async (_, script, message) => {
     const home = newHome();

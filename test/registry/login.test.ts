@@ -1,4 +1,4 @@
-import { chmodSync, lstatSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs"; // prettier-ignore
+import { chmodSync, lstatSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs"; // prettier-ignore
 import { delimiter, dirname, join } from "node:path";
 import { beforeEach, describe, expect, it } from "vitest";
 import {
@@ -123,6 +123,14 @@ describe("storing credentials", () => {
     expect(await find("r.example")).toEqual(ALICE);
     expect(await remove("r.example")).toEqual(["docker-credential-test"]);
     expect(await remove("r.example")).toEqual([]);
+  });
+
+  it("keeps every entry of many logins at the same time", async () => {
+    const hosts = Array.from({ length: 5 }, (_, i) => `r${String(i)}.example`);
+    await Promise.all(hosts.map((host) => store(host)));
+    const { auths } = read(DOCKER) as { auths: object };
+    expect(Object.keys(auths).sort()).toEqual(hosts);
+    expect(readdirSync(join(home, ".docker"))).toEqual(["config.json"]);
   });
 
   it("does not change a file that is not JSON", async () => {

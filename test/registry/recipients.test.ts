@@ -11,7 +11,7 @@ import { registryDestination, registrySource } from "../../src/registry/index.js
 import type { ImageDestination, ImageSource } from "../../src/store/types.js";
 import { layoutDestination } from "../../src/store/layout/destination.js";
 import { layoutSource } from "../../src/store/layout/source.js";
-import { parseReference } from "../../src/store/reference.js";
+import { parseLayoutReference } from "../../src/store/reference.js";
 import { expectCode } from "../support/codes.js";
 import { layer, layoutOf, multiPlatform, temporaryDirectories } from "../support/image.js";
 import { openKey, plainRecipient } from "../support/layers.js";
@@ -29,7 +29,7 @@ it("recipients change in a registry without any request for a blob", async () =>
   await multiPlatform(plain);
   const first = await place();
   const recipients = [plainRecipient()];
-  await encryptImage(layoutSource(parseReference(`oci:${plain}`)), first.to, { recipients });
+  await encryptImage(layoutSource(parseLayoutReference(`oci:${plain}`)), first.to, { recipients });
 
   registry.requests.length = 0;
   const { from, to } = await place();
@@ -41,7 +41,7 @@ it("recipients change in a registry without any request for a blob", async () =>
   expect(paths.filter((path) => path.includes("/blobs/"))).toEqual([]);
   expect(paths.at(-1)).toBe("PUT /v2/app/manifests/v1");
 
-  const back = await layoutDestination(parseReference(`oci:${directory()}`));
+  const back = await layoutDestination(parseLayoutReference(`oci:${directory()}`));
   const { layers } = await decryptImage((await place()).from, back, { keys: [openKey("new")] });
   expect(layers.map(({ diffId }) => diffId)).toEqual(Array(4).fill("verified"));
 });

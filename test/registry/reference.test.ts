@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { parseRegistryReference, type RegistryReference } from "../../src/registry/index.js";
-import { apiUrl, isLoopback, showReference } from "../../src/registry/reference.js";
+import { isLoopback } from "../../src/http/transport.js";
+import { apiUrl, showReference } from "../../src/registry/reference.js";
 import { registrySource } from "../../src/registry/source.js";
 import { expectCode } from "../support/codes.js";
 

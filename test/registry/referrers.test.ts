@@ -65,6 +65,21 @@ describe("referrers", () => {
       "REGISTRY_INVALID_RESPONSE",
       (r) => reply(r, 200, { ...typed, link: "<?x>; rel=next" }, index()),
     ],
+    [
+      "a next page on another host",
+      "REGISTRY_INVALID_RESPONSE",
+      (r) => reply(r, 200, { ...typed, link: "<https://elsewhere.example/>; rel=next" }, index()),
+    ],
+    [
+      "a next page that others can read",
+      "REGISTRY_INVALID_RESPONSE",
+      (r) => reply(r, 200, { ...typed, link: "<http://elsewhere.example/>; rel=next" }, index()),
+    ],
+    [
+      "a next page without a URL",
+      "REGISTRY_INVALID_RESPONSE",
+      (r) => reply(r, 200, { ...typed, link: '<>x>; rel="next"' }, index()),
+    ],
     ["403", "REGISTRY_DENIED", (r) => refuse(r, 403, "DENIED")],
   ])("fail if the registry sends %s", async (_, code, script) => {
     const registry = await testRegistry();

@@ -31,16 +31,25 @@ export interface TestServer {
 }
 
 const running = new Set<Server>();
-afterEach(async () => {
-  for (const server of running) {
+const lasting = new Set<Server>();
+afterEach(() => stop(running));
+
+/** Stops the servers that live longer than one test. */
+export function stopServers(): Promise<void> {
+  return stop(lasting);
+}
+
+async function stop(servers: Set<Server>): Promise<void> {
+  for (const server of servers) {
     const closed = new Promise((resolve) => server.close(resolve));
     server.closeAllConnections();
     await closed;
   }
-  running.clear();
-});
+  servers.clear();
+}
 
-export async function testServer(answer: Script): Promise<TestServer> {
+/** @param isLasting whether the server lives until {@link stopServers} instead of to the end of the test */
+export async function testServer(answer: Script, isLasting = false): Promise<TestServer> {
   const requests: SeenRequest[] = [];
   const server = createServer((message, response) => {
     message.on("error", () => undefined);
@@ -54,7 +63,7 @@ export async function testServer(answer: Script): Promise<TestServer> {
     })();
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  running.add(server);
+  (isLasting ? lasting : running).add(server);
   const host = `127.0.0.1:${String((server.address() as AddressInfo).port)}`;
   return {
     ...{ host, url: `http://${host}`, requests },

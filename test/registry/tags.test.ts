@@ -28,6 +28,11 @@ describe("listTags", () => {
     ["no repository", "IMAGE_NOT_FOUND", (r) => refuse(r, 404, "NAME_UNKNOWN")],
     ["a denial", "REGISTRY_DENIED", (r) => refuse(r, 403, "DENIED")],
     ["a page for people", "REGISTRY_INVALID_RESPONSE", (r) => reply(r, 200, {}, "<html>")],
+    [
+      "tags that only Go reads",
+      "REGISTRY_INVALID_RESPONSE",
+      (r) => reply(r, 200, {}, '{"Tags":[]}'),
+    ],
     ["tags that are no list", "REGISTRY_INVALID_RESPONSE", (r) => reply(r, 200, {}, '{"tags":{}}')],
     [
       "a tag that is a path",

@@ -9,7 +9,7 @@ import {
   type FetchResponse,
   type RegistryOptions,
 } from "../../src/registry/index.js";
-import { certificateDirectories, loadTls } from "../../src/registry/tls.js";
+import { certificateDirectories, loadTls } from "../../src/http/tls.js";
 import { expectCode } from "../support/codes.js";
 import { temporaryDirectories } from "../support/image.js";
 import { makeCertificate, type Certificate } from "./docker-registry.js";

@@ -2,9 +2,12 @@ import { describe, expect, it } from "vitest";
 import {
   isDocumentType,
   isManifestType,
+  mediaTypeOf,
   parseDocument,
   readManifestObject,
+  readSubject,
 } from "../../src/spec/manifest.js";
+import { MAX_DESCRIPTORS } from "../../src/spec/limits.js";
 import { expectCode } from "../support/codes.js";
 import { TAR } from "../support/layers.js";
 
@@ -96,10 +99,94 @@ describe("parseDocument", () => {
     await expectCode(() => parseDocument(bytes(document), mediaType), "MANIFEST_INVALID");
   });
 
+  it.each<[string, unknown, string]>([
+    ["null", null, "it is not an object"],
+    ["a config", { ...right, config: 7 }, "config is not an object"],
+    ["a subject", { ...right, subject: 7 }, "subject is not an object"],
+    ["the second layer", { ...right, layers: [layer, 7] }, "layers[1] is not an object"],
+    [
+      "annotations",
+      { ...right, config: { ...config, annotations: [] } },
+      "annotations of config is",
+    ],
+    ["a type that is no text", { ...right, mediaType: 7 }, "mediaType is not a string"],
+    ["another type", { ...right, mediaType: INDEX }, `mediaType is "${INDEX}"`],
+  ])("names what it rejects: %s", async (_, document, named) => {
+    const error = await expectCode(
+      () => parseDocument(bytes(document), MANIFEST),
+      "MANIFEST_INVALID",
+    );
+    expect(error.message).toContain(named);
+  });
+
+  it.each(["1e3", "3.0", "10.50", "3e0", "-0"])(
+    "rejects a size that is written %s",
+    async (size) => {
+      const places = [
+        { ...right, config: { ...config, size: 77 }, layers: [] },
+        { ...right, layers: [layer, { ...layer, size: 77 }] },
+        { ...right, layers: [], subject: { ...config, size: 77 } },
+        { schemaVersion: 2, mediaType: INDEX, manifests: [{ ...config, size: 77 }] },
+      ];
+      for (const place of places) {
+        const text = JSON.stringify(place).replace("77", size);
+        const { mediaType } = place;
+        await expectCode(() => parseDocument(bytes(text), mediaType), "MANIFEST_INVALID");
+      }
+    },
+  );
+
+  it("accepts an empty layer, and a platform with and without a variant", () => {
+    const plain = { os: "linux", architecture: "arm64" };
+    const layers = [
+      { ...layer, size: 0 },
+      { ...layer, platform: { ...plain, variant: "v8" } },
+      { ...layer, platform: plain },
+    ];
+    const document = parseDocument(bytes({ ...right, layers }), MANIFEST);
+    expect(document).toMatchObject({ layers: layers.map((descriptor) => ({ descriptor })) });
+  });
+
+  it.each<[string, unknown]>([
+    ["text", "linux/arm64"],
+    ["without an architecture", { os: "linux" }],
+    ["without an operating system", { architecture: "arm64" }],
+    ["with a number", { os: "linux", architecture: 64 }],
+    ["with a variant that is a number", { os: "linux", architecture: "arm64", variant: 8 }],
+  ])("rejects a platform: %s", async (_, platform) => {
+    const manifests = [{ ...config, mediaType: MANIFEST, platform }];
+    await expectCode(() => parseDocument(bytes({ manifests }), INDEX), "MANIFEST_INVALID");
+  });
+
+  it("rejects annotations if only some are text", async () => {
+    const layers = [{ ...layer, annotations: { a: "b", c: 1 } }];
+    await expectCode(
+      () => parseDocument(bytes({ ...right, layers }), MANIFEST),
+      "MANIFEST_INVALID",
+    );
+  });
+
+  it("accepts as many layers as the limit, and no more", async () => {
+    const many = (count: number): Uint8Array =>
+      bytes({ ...right, layers: Array(count).fill(layer) });
+    expect(parseDocument(many(MAX_DESCRIPTORS), MANIFEST)).toHaveProperty("layers.length", 5000);
+    await expectCode(() => parseDocument(many(MAX_DESCRIPTORS + 1), MANIFEST), "MANIFEST_INVALID");
+  });
+
   it("rejects bytes that are not UTF-8", async () => {
     const text = Buffer.concat([bytes('{"a":"'), Buffer.from([0xff]), bytes('"}')]);
     await expectCode(() => parseDocument(text, MANIFEST), "MANIFEST_INVALID");
   });
+
+  it.each(["+encrypted+encrypted", "+encrypted+gzip", "+ENCRYPTED", "+encrypted; x=y"])(
+    "rejects a layer type that only some readers treat as encrypted: %s",
+    async (suffix) => {
+      const layers = [{ ...layer, mediaType: `${TAR}${suffix}` }];
+      const document = bytes({ ...right, layers });
+      const error = await expectCode(() => parseDocument(document, MANIFEST), "MANIFEST_INVALID");
+      expect(error.message).toContain(`${TAR}${suffix}" of layers[0]`);
+    },
+  );
 
   it("rejects an invalid digest", async () => {
     const document = { ...right, layers: [{ ...layer, digest: "sha256:00" }] };
@@ -118,10 +205,8 @@ describe("parseDocument", () => {
 
   it("reads the subject of a manifest", async () => {
     const subject = { mediaType: MANIFEST, digest: DIGEST, size: 9 };
-    expect(parseDocument(bytes({ ...right, subject }), MANIFEST)).toHaveProperty(
-      "subject",
-      subject,
-    );
+    const document = parseDocument(bytes({ ...right, subject }), MANIFEST);
+    expect(document).toMatchObject({ kind: "manifest", subject });
     for (const none of [undefined, null]) {
       const document = parseDocument(bytes({ ...right, subject: none }), MANIFEST);
       expect(document).not.toHaveProperty("subject");
@@ -189,6 +274,29 @@ describe("readManifestObject", () => {
   });
 });
 
+describe("readSubject", () => {
+  it.each([
+    [{}, undefined, undefined],
+    [{ subject: { digest: DIGEST } }, DIGEST, undefined],
+    [{ artifactType: "a", config: { mediaType: "b" } }, undefined, "a"],
+    [{ config: { mediaType: "b" } }, undefined, "b"],
+    [{ artifactType: 1, config: { mediaType: "b" }, subject: DIGEST }, undefined, "b"],
+  ])("of %j", (document, subject, artifactType) => {
+    expect(readSubject(bytes(document))).toEqual({ subject, artifactType });
+  });
+});
+
+describe("mediaTypeOf", () => {
+  it.each([
+    [{ mediaType: "x", manifests: [] }, "x"],
+    [{ mediaType: 1, manifests: [] }, INDEX],
+    [{ manifests: {} }, MANIFEST],
+    [{}, MANIFEST],
+  ])("%j", (document, expected) => {
+    expect(mediaTypeOf(bytes(document))).toBe(expected);
+  });
+});
+
 describe("isDocumentType", () => {
   it.each([
     [MANIFEST, true],
@@ -212,6 +320,7 @@ describe("isManifestType", () => {
     ["application/vnd.docker.distribution.manifest.v1+prettyjws", true],
     ["application/vnd.oci.artifact.manifest.v1+json", true],
     ["application/vnd.oci.image.manifest.v2", true],
+    ["application/vnd.oci.image.manifest.v12+json", true],
     [config.mediaType, false],
     [TAR, false],
     ["application/vnd.buildkit.cacheconfig.v0", false],

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import {
   encryptedMediaType,
+  isAmbiguousMediaType,
   isEncryptedMediaType,
   layerCompression,
   ociMediaType,
@@ -69,6 +70,22 @@ describe("media types", () => {
     (mediaType) => {
       expect(isEncryptedMediaType(mediaType)).toBe(false);
       expect(plainMediaType(mediaType)).toBe(mediaType);
+    },
+  );
+
+  it.each([
+    ...["+encrypted+encrypted", "+encrypted+gzip", "+encrypted+gzip+encrypted", "+ENCRYPTED"],
+    ...["+Encrypted+encrypted", "+encrypted; charset=x", "+encrypted;+encrypted", "+encrypted "],
+    ...["+encrypted\n", "+encrypted-v2", "+encrypted.v2"],
+  ])("%j is ambiguous, and is not encrypted again", async (suffix) => {
+    expect(isAmbiguousMediaType(`${OCI}.v1.tar${suffix}`)).toBe(true);
+    await expectCode(() => encryptedMediaType(`${OCI}.v1.tar${suffix}`), "ALREADY_ENCRYPTED");
+  });
+
+  it.each(["", "+gzip", "+encrypted", "+gzip+encrypted", "+encrypted2", ".encrypted"])(
+    "%j is not ambiguous",
+    (suffix) => {
+      expect(isAmbiguousMediaType(`${OCI}.v1.tar${suffix}`)).toBe(false);
     },
   );
 

@@ -1,14 +1,14 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { OcicryptError } from "../../src/errors.js";
-import { parseReference, type Reference } from "../../src/store/reference.js";
+import { parseLayoutReference, type LayoutReference } from "../../src/store/reference.js";
 import { expectCode } from "../support/codes.js";
 
 const SHA256 = `sha256:${"0123456789abcdef".repeat(4)}`;
 const SHA512 = `sha512:${"0123456789abcdef".repeat(8)}`;
 
-describe("parseReference", () => {
-  it.each<[string, Reference]>([
+describe("parseLayoutReference", () => {
+  it.each<[string, LayoutReference]>([
     ["oci:app", { path: "app" }],
     ["oci:.", { path: "." }],
     ["oci:/", { path: "/" }],
@@ -30,7 +30,7 @@ describe("parseReference", () => {
     [`oci:app:tag@${SHA256}`, { path: "app", tag: "tag", digest: SHA256 }],
     [`oci:a@b:c@d@${SHA256}`, { path: "a@b", tag: "c@d", digest: SHA256 }],
   ])("%s", (text, expected) => {
-    expect(parseReference(text)).toEqual(expected);
+    expect(parseLayoutReference(text)).toEqual(expected);
   });
 
   it.each([
@@ -61,7 +61,7 @@ describe("parseReference", () => {
     [`oci:app@${SHA256}0`, "digest"],
     [`oci:app@${SHA256.replace("256", "512")}`, "digest"],
   ])("rejects %j", async (text, said) => {
-    const { message } = await expectCode(() => parseReference(text), "REFERENCE_INVALID");
+    const { message } = await expectCode(() => parseLayoutReference(text), "REFERENCE_INVALID");
     expect(message).toContain(said);
   });
 
@@ -75,7 +75,7 @@ describe("parseReference", () => {
         const text = parts.join("");
         let reference;
         try {
-          reference = parseReference(text);
+          reference = parseLayoutReference(text);
         } catch (error) {
           expect(error).toBeInstanceOf(OcicryptError);
           expect((error as OcicryptError).code).toBe("REFERENCE_INVALID");

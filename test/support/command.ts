@@ -51,7 +51,8 @@ function startProgram(
     ...(cwd !== undefined && { cwd }),
     env: { ...process.env, ...env },
   });
-  child.stdin?.end(input);
+  // The command may end before it has read everything.
+  child.stdin?.on("error", () => undefined).end(input);
   return child;
 }
 

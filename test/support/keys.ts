@@ -1,4 +1,10 @@
-import { generateKeyPairSync, type KeyObject } from "node:crypto";
+import {
+  createPrivateKey,
+  createPublicKey,
+  generateKeyPairSync,
+  type JsonWebKey,
+  type KeyObject,
+} from "node:crypto";
 
 export interface KeyPair {
   publicKey: KeyObject;
@@ -27,3 +33,11 @@ export const spkiPem = (key: KeyObject): string =>
   key.export({ type: "spki", format: "pem" }).toString();
 export const pkcs8Pem = (key: KeyObject): string =>
   key.export({ type: "pkcs8", format: "pem" }).toString();
+
+/** A key that was read, as Node.js has it: the engine for browsers keeps a JWK instead. */
+export function nodeKey(key: KeyObject): KeyObject {
+  const { material } = key as { material?: JsonWebKey };
+  if (material === undefined) return key;
+  const input = { key: material, format: "jwk" } as const;
+  return key.type === "public" ? createPublicKey(input) : createPrivateKey(input);
+}

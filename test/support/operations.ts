@@ -4,7 +4,7 @@ import { encryptImage } from "../../src/image/encrypt.js";
 import type { EncryptImageOptions, EncryptImageResult } from "../../src/image/encrypt.js";
 import { layoutDestination } from "../../src/store/layout/destination.js";
 import { layoutSource } from "../../src/store/layout/source.js";
-import { parseReference } from "../../src/store/reference.js";
+import { parseLayoutReference } from "../../src/store/reference.js";
 import { openKey, plainRecipient } from "./layers.js";
 
 /** Encrypts an image, each given as `DIR[:TAG]`, for a recipient that hides nothing. */
@@ -13,8 +13,8 @@ export async function encrypt(
   destination: string,
   options: Partial<EncryptImageOptions> = {},
 ): Promise<EncryptImageResult> {
-  const from = layoutSource(parseReference(`oci:${source}`));
-  const to = await layoutDestination(parseReference(`oci:${destination}`));
+  const from = layoutSource(parseLayoutReference(`oci:${source}`));
+  const to = await layoutDestination(parseLayoutReference(`oci:${destination}`));
   return encryptImage(from, to, { recipients: [plainRecipient()], ...options });
 }
 
@@ -24,7 +24,7 @@ export async function decrypt(
   destination: string,
   options: Partial<DecryptImageOptions> = {},
 ): Promise<DecryptImageResult> {
-  const from = layoutSource(parseReference(`oci:${source}`));
-  const to = await layoutDestination(parseReference(`oci:${destination}`));
+  const from = layoutSource(parseLayoutReference(`oci:${source}`));
+  const to = await layoutDestination(parseLayoutReference(`oci:${destination}`));
   return decryptImage(from, to, { keys: [openKey()], ...options });
 }

@@ -1,5 +1,11 @@
 import prettier from "prettier";
-import { COMMAND_TABLE, COMMANDS, GROUPS, type CommandName } from "../../src/cli/command-table.js";
+import {
+  COMMAND_TABLE,
+  COMMANDS,
+  EVERYWHERE,
+  GROUPS,
+  type CommandName,
+} from "../../src/cli/command-table.js";
 import { ERROR_SECTIONS, statusOf } from "../../src/cli/errors.js";
 import {
   IMAGE_FORMS,
@@ -9,7 +15,7 @@ import {
   type Form,
 } from "../../src/cli/forms.js";
 import { optionsOf, optionText, optionTitle, usageOf } from "../../src/cli/help.js";
-import { EVERYWHERE, OPTION_NAMES, OPTIONS, type OptionName } from "../../src/cli/options.js";
+import { OPTION_NAMES, OPTIONS, type OptionName } from "../../src/cli/options.js";
 import type { ErrorCode } from "../../src/errors.js";
 
 /** The pages that are made from the tables of options, commands, forms and errors. */

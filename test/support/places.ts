@@ -7,7 +7,7 @@ import { layoutDestination } from "../../src/store/layout/destination.js";
 import { layoutSource } from "../../src/store/layout/source.js";
 import type { ImageDestination, ImageSource } from "../../src/store/types.js";
 import { at, QUICK, testRegistry, type TestRegistry } from "../registry/server.js";
-import { memoryImage, type MemoryImage } from "./memory-image.js";
+import { memoryImage, type MemoryImage } from "../../src/store/memory.js";
 import { readBlob, readEntries, snapshot, tar, type Entry } from "./image.js";
 
 /** Where one image can be. */

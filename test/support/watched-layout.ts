@@ -2,7 +2,7 @@ import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { layoutDestination } from "../../src/store/layout/destination.js";
 import { layoutSource } from "../../src/store/layout/source.js";
-import { parseReference } from "../../src/store/reference.js";
+import { parseLayoutReference } from "../../src/store/reference.js";
 import type { ImageDestination, ImageSource } from "../../src/store/types.js";
 import { readBlob } from "./image.js";
 
@@ -19,7 +19,7 @@ export async function watchedLayout(
   calls: string[] = [],
   tag = "",
 ): Promise<WatchedLayout> {
-  const reference = parseReference(`oci:${path}${tag}`);
+  const reference = parseLayoutReference(`oci:${path}${tag}`);
   const source = layoutSource(reference);
   const destination = await layoutDestination(reference);
   return {

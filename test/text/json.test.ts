@@ -4,6 +4,7 @@ import {
   ANY,
   asObject,
   foldName,
+  isTexts,
   MAP,
   mapOf,
   MAX_JSON_DEPTH,
@@ -203,5 +204,13 @@ describe("guards", () => {
     expect(stringIn(object, "a")).toBe("b");
     expect(stringIn(object, "c")).toBeUndefined();
     expect(stringIn(object, "toString")).toBeUndefined();
+  });
+
+  it("distinguish lists of texts from everything else", () => {
+    expect(isTexts([])).toBe(true);
+    expect(isTexts(["a", ""])).toBe(true);
+    for (const other of [["a", 1], [null], "a", { 0: "a", length: 1 }, null, undefined]) {
+      expect(isTexts(other)).toBe(false);
+    }
   });
 });

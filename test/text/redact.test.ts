@@ -45,6 +45,9 @@ const SPELLINGS: [string, string][] = [
   ["the key alone in C", pairs(symkey, "0x", ", ")],
   ["the key alone in Python", `b'${pairs(symkey, "\\x", "")}'`],
   ["the key alone percent-encoded", pairs(symkey, "%", "")],
+  ["the key alone in base64 in groups", symkey.toString("base64").replace(/.{4}/g, "$& ")],
+  ["the key alone in base64 with spaces", symkey.toString("base64").replace(/./g, "$& ")],
+  ["the key alone in hexadecimal in groups", symkey.toString("hex").replace(/.{8}/g, "$&\n  ")],
 ];
 
 /** Pieces of the key that would be left, in the encodings that a reader would look for. */
@@ -87,6 +90,26 @@ describe("redact", () => {
       expect(leaks(redact(`cannot use ${spelling}!`, []))).toEqual([]);
     },
   );
+
+  // Python's base64.b32encode, b85encode, a85encode and z85encode of the bytes 0 to 31.
+  const counting = Buffer.from(Array.from({ length: 32 }, (_, i) => i));
+  it.each([
+    ["base32", "AAAQEAYEAUDAOCAJBIFQYDIOB4IBCEQTCQKRMFYYDENBWHA5DYPQ"],
+    ["base32 behind a byte", "PAAACAQDAQCQMBYIBEFAWDANBYHRAEISCMKBKFQXDAMRUGY4DUPB6"],
+    ["RFC 1924's base85", "009C61O)~M2nh-c3=Iws5D^j+6crX17#SKH9337X"],
+    ["Ascii85", "!!*-'\"9eu7#RLhG$k3[W&.oNg'GVB\"(`=52*$$(B"],
+    ["Ascii85 behind three bytes", "G^4T8!<N?+\"U52;#mq%K%1Wm[&J>`k'c%T&)&aG6*?H:"],
+    ["ZeroMQ's base85", "009c61o!#m2NH?C3>iWS5d]J*6CRx17-skh9337x"],
+    ["a number", "1780731860627700044960722568376592200742329637303199754547598369979440671"],
+    [
+      "a number from the other end",
+      "14074904626401341155369551180448584754667373453244490859944217516317499064576",
+    ],
+  ])("removes a key written as %s", (_what, spelling) => {
+    expect(redact(`key <${spelling}>`, [counting])).toMatch(/^key <.{0,6}\[redacted\].{0,2}>$/);
+    const half = spelling.slice(10, 10 + spelling.length / 2);
+    expect(redact(half, [counting]).replace("[redacted]", "").length).toBeLessThan(6);
+  });
 
   it("removes a short secret if it is complete", () => {
     expect(redact("the PIN 47110 is wrong", [Buffer.from("47110")])).toBe(

@@ -6,9 +6,15 @@ import {
   nameOfLayer,
   selectLayers,
   type SelectedLayer,
-  type Selection,
+  type LayerSelection,
 } from "../manifests/select-layers.js";
-import type { ImageNode, ManifestNode, MissingNode, OtherNode } from "../manifests/tree.js";
+import {
+  isNowhere,
+  type ImageNode,
+  type ManifestNode,
+  type MissingNode,
+  type OtherNode,
+} from "../manifests/tree.js";
 
 /** Conditions that an image must meet before any of it is decrypted. */
 export interface DecryptPolicy {
@@ -18,7 +24,7 @@ export interface DecryptPolicy {
    * does not authenticate the sender: anyone with a public key can encrypt. Select only by `layers`
    * and `platforms`, because the image itself states its media types and sizes.
    */
-  requireEncrypted?: boolean | Selection | undefined;
+  requireEncrypted?: boolean | LayerSelection | undefined;
   /**
    * Rejects an image if a layer to decrypt is not wrapped for each of these: a `scheme`, such as
    * `jwe` or `provider.NAME`, or a `keyId`, as `inspectImage` reports them. This finds mistakes, not
@@ -92,8 +98,7 @@ function runnable(node: ImageNode): {
   }
   if (node.kind === "other" || node.kind === "missing") return { manifests: [], others: [node] };
   const { isAttestation, platform } = node;
-  const isNowhere = platform?.os === "unknown" && platform.architecture === "unknown";
-  return { manifests: isAttestation && isNowhere ? [] : [node], others: [] };
+  return { manifests: isAttestation && isNowhere(platform) ? [] : [node], others: [] };
 }
 
 /** Stricter than elsewhere, because a runtime treats a layer as plain by its media type alone. */

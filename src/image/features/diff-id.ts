@@ -1,8 +1,13 @@
 import { createHash } from "node:crypto";
 import type { Transform } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import * as zlib from "node:zlib";
 import { isOcicryptError, OcicryptError } from "../../errors.js";
+import {
+  canDecompress,
+  compressionOf,
+  createDecompressor,
+  MAGIC_LENGTH,
+} from "../../io/buffers.js";
 import { parseDigest } from "../../spec/digest.js";
 import { nameOfLayer, type SelectedLayer } from "../manifests/select-layers.js";
 import { REFUSED_LATER } from "./expected-config.js";
@@ -25,14 +30,27 @@ export interface DiffIdCheckStream {
   check: () => Promise<void>;
 }
 
+/** The digest of the bytes that pass, which others compute. */
+export interface PassingDigest {
+  algorithm: string;
+  /** Called after the content has ended, and only if it is what it should be. */
+  digest: () => Promise<string> | string;
+}
+
 /**
  * Passes a plain layer through and compares its uncompressed content with a diffID. The compression
  * is recognised by the layer's first bytes, because the media type is only a claim of the
- * manifest's author.
+ * manifest's author. An uncompressed layer is its own content, so that its digest is not computed
+ * twice.
  */
-export function withDiffId(layer: AsyncIterable<Uint8Array>, expected: string): DiffIdCheckStream {
+export function withDiffId(
+  layer: AsyncIterable<Uint8Array>,
+  expected: string,
+  passing: PassingDigest,
+): DiffIdCheckStream {
   const { algorithm } = parseDigest(expected);
   const hash = createHash(algorithm);
+  const isKnown = passing.algorithm === algorithm;
   let isPlain = false;
   let decompressor: Transform | undefined;
   let hashed: Promise<void> | undefined;
@@ -44,7 +62,7 @@ export function withDiffId(layer: AsyncIterable<Uint8Array>, expected: string): 
       isPlain = true;
       return;
     }
-    if (compression === "zstd" && !("createZstdDecompress" in zlib)) {
+    if (!canDecompress(compression)) {
       unsupported = true;
       return;
     }
@@ -58,8 +76,8 @@ export function withDiffId(layer: AsyncIterable<Uint8Array>, expected: string): 
   }
 
   async function feed(chunk: Uint8Array): Promise<void> {
-    if (isPlain) hash.update(chunk);
-    else await decompress(decompressor, chunk);
+    if (!isPlain) await decompress(decompressor, chunk);
+    else if (!isKnown) hash.update(chunk);
   }
 
   async function* tee(): AsyncGenerator<Uint8Array, void, undefined> {
@@ -103,7 +121,8 @@ export function withDiffId(layer: AsyncIterable<Uint8Array>, expected: string): 
         const message = "the layer cannot be decompressed, so its diffID is wrong";
         throw new OcicryptError("DIFF_ID_MISMATCH", message, { cause });
       }
-      const actual = `${algorithm}:${hash.digest("hex")}`;
+      const actual =
+        isPlain && isKnown ? await passing.digest() : `${algorithm}:${hash.digest("hex")}`;
       if (actual === expected) return;
       const message = `the layer has the diffID ${actual}, but the config says ${expected}`;
       throw new OcicryptError("DIFF_ID_MISMATCH", message);
@@ -111,13 +130,13 @@ export function withDiffId(layer: AsyncIterable<Uint8Array>, expected: string): 
   };
 }
 
-/** Warns about a config that decryption will hold against the layer. */
+/** Warns about a config for which decryption will reject the layer. */
 export async function findWrongDiffId(
-  { check }: DiffIdCheckStream,
+  check: DiffIdCheckStream["check"] | undefined,
   layer: SelectedLayer,
 ): Promise<string[]> {
   try {
-    await check();
+    await check?.();
     return [];
   } catch (error) {
     // The recipient may have a newer Node.js.
@@ -125,29 +144,6 @@ export async function findWrongDiffId(
     if (!isOcicryptError(error, "DIFF_ID_MISMATCH")) throw error;
     return [`${nameOfLayer(layer)}: ${error.message}; ${REFUSED_LATER}`];
   }
-}
-
-const MAGIC_LENGTH = 4;
-/** In bytes. Node's default of 16 KiB takes one and a half times as much processor time. */
-const OUTPUT = 256 * 1024;
-
-/** Recognises the formats that image-spec names by their first bytes, as containers/image does. */
-function compressionOf(head: Uint8Array): "none" | "gzip" | "zstd" {
-  const bytes = Buffer.from(head.buffer, head.byteOffset, head.byteLength);
-  if (bytes.length < MAGIC_LENGTH) return "none";
-  if (bytes.readUInt16BE(0) === 0x1f8b) return "gzip";
-  // RFC 8878 sections 3.1.1 and 3.1.2: a frame, or a skippable frame.
-  const magic = bytes.readUInt32LE(0);
-  return magic === 0xfd2fb528 || magic >>> 4 === 0x184d2a5 ? "zstd" : "none";
-}
-
-function createDecompressor(compression: "gzip" | "zstd"): Transform {
-  if (compression === "gzip") return zlib.createGunzip({ chunkSize: OUTPUT });
-  // Not in the types of Node.js 20.
-  const { createZstdDecompress } = zlib as typeof zlib & {
-    createZstdDecompress: (options: { chunkSize: number }) => Transform;
-  };
-  return createZstdDecompress({ chunkSize: OUTPUT });
 }
 
 /** Waits until the decompressor has room, or has failed; the check reports its error. */

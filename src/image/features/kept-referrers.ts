@@ -22,17 +22,18 @@ const SUFFIXES = ["", ...TAGS];
 const MAX_DIGESTS = 64;
 
 /**
- * Copies the signatures, attestations and SBOMs of images beside another image: what refers to a
- * manifest by its `subject`, and the images that cosign names `sha256-HEX.sig`, `.att` and `.sbom`.
- * They stay about the digests that they were made for: those of an image that was encrypted are
- * valid again once it is decrypted.
+ * Copies the signatures, attestations and SBOMs of images to the place of another image: the
+ * artifacts whose `subject` is one of the manifests, and the images that cosign names
+ * `sha256-HEX.sig`, `.att` and `.sbom`. They still refer to the digests that they were made for.
+ * Signatures of an image that was encrypted are valid again once it is decrypted.
  *
- * @param source holds what is copied
+ * @param source the place of the artifacts
  * @param destination the place of an image that was written
- * @param images whose manifests and indexes are looked for, such as the image before and after
+ * @param images the images whose artifacts are copied, such as the image before and after
+ *   encryption
  * @returns the names and digests of what was copied
- * @throws {@link OcicryptError} `DESTINATION_UNWRITABLE` where nothing can be beside the image, as in
- *   an archive; and those of source and destination as for `encryptImage`
+ * @throws {@link OcicryptError} `DESTINATION_UNWRITABLE` where nothing can be beside the image, as
+ *   in an archive; and those of source and destination as for `encryptImage`
  */
 export async function copyReferrers(
   source: ImageSource,

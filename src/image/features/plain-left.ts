@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { isOcicryptError, OcicryptError, shown } from "../../errors.js";
 import type { Descriptor } from "../../spec/descriptor.js";
 import { isEncryptedMediaType, layerCompression } from "../../spec/media-types.js";
@@ -12,28 +13,80 @@ import type { ImageNode, ManifestNode, ImageTree } from "../manifests/tree.js";
 const EMPTY_JSON = "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a";
 
 /**
+ * Adds the other layers of the image with the blobs of selected layers, in other platforms too: the
+ * blob would otherwise stay plain there.
+ *
+ * @param selected the layers that were selected
+ * @returns all layers to encrypt, in the order of the image, and a warning for each added layer
+ */
+export function withOtherPlaces(
+  manifests: readonly ManifestNode[],
+  selected: readonly SelectedLayer[],
+): { layers: SelectedLayer[]; warnings: string[] } {
+  const nodes = new Set(selected.map(({ node }) => node));
+  const digests = digestsOf(selected);
+  const layers = manifests.flatMap((manifest) =>
+    manifest.document.layers
+      .map((layer, index) => ({ ...layer, manifest, index }))
+      .filter(({ node, descriptor }) => nodes.has(node) || digests.has(descriptor.digest)),
+  );
+  const added = layers.filter(({ node }) => !nodes.has(node));
+  const warnings = added.map((layer) => `${nameOfLayer(layer)} has the blob of a selected layer, ${layer.descriptor.digest}, and is encrypted too`); // prettier-ignore
+  return { layers, warnings };
+}
+
+function digestsOf(selected: readonly SelectedLayer[]): Set<string> {
+  const digests = new Set(selected.map(({ descriptor }) => descriptor.digest));
+  digests.delete(EMPTY_JSON);
+  return digests;
+}
+
+/**
  * Rejects an image that would still contain a selected layer in plain: as a blob that an index
- * lists, in an attestation, as a config, or as a manifest. Plain copies in images that are not
- * selected only cause a warning.
+ * lists, in an attestation, as a config, as a subject, as a manifest of any type or in a manifest of
+ * an unknown type, or inside a descriptor.
  *
  * @throws {@link OcicryptError} `MANIFEST_UNSUPPORTED`
  */
 export function requireNoPlainCopy(tree: ImageTree, selected: readonly SelectedLayer[]): void {
-  const digests = new Set(selected.map(({ descriptor }) => descriptor.digest));
-  const images = new Set<ImageNode>(tree.manifests);
+  const digests = digestsOf(selected);
+  const changed = new Set(selected.map(({ node }) => node));
+  const others = [...tree.blobEntries, ...tree.unknown, ...tree.missing];
   const kept = [
-    ...tree.blobEntries.map(({ descriptor }) => descriptor),
+    ...others.map(({ descriptor }) => descriptor),
     ...tree.documents.flatMap((node) => {
       if (node.kind === "index") return [node.descriptor];
-      const { config, layers } = node.document;
-      const others = images.has(node) ? [] : layers.map(({ descriptor }) => descriptor);
-      return [node.descriptor, config, ...others];
+      const { config, layers, subject } = node.document;
+      const plain = layers.filter((layer) => !changed.has(layer.node));
+      return [node.descriptor, config, ...(subject ? [subject] : []), ...plain.map(({ descriptor }) => descriptor)]; // prettier-ignore
     }),
   ];
-  const copy = kept.find(({ digest }) => digest !== EMPTY_JSON && digests.has(digest));
-  if (copy === undefined) return;
-  const message = `the layer ${copy.digest} is also in the image as ${shown(copy.mediaType)}, and would stay plain there`;
-  throw new OcicryptError("MANIFEST_UNSUPPORTED", message);
+  const copy = kept.find((each) => digests.has(each.digest) || holds(each, digests));
+  if (copy !== undefined) throw staysPlain(shown(copy.mediaType));
+  for (const { bytes, descriptor } of tree.unknown) {
+    // Its members are unknown here, but other tools copy the blobs that it names.
+    const text = Buffer.from(bytes ?? []).toString("latin1");
+    const isNamed = (text.match(DIGESTS) ?? []).some((digest) => digests.has(digest));
+    if (isNamed) throw staysPlain(`part of ${shown(descriptor.mediaType)}`);
+  }
+}
+
+const DIGESTS = /sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}/g;
+
+function staysPlain(where: string): OcicryptError {
+  return new OcicryptError(
+    "MANIFEST_UNSUPPORTED",
+    `a selected layer is also in the image as ${where}, and would stay plain there`,
+  );
+}
+
+/** Whether a descriptor contains one of these blobs, whatever its digest says. */
+function holds({ data }: Descriptor, digests: ReadonlySet<string>): boolean {
+  if (typeof data !== "string") return false;
+  const bytes = Buffer.from(data, "base64");
+  return ["sha256", "sha512"].some((algorithm) =>
+    digests.has(`${algorithm}:${createHash(algorithm).update(bytes).digest("hex")}`),
+  );
 }
 
 /** Warns about entries and attestations that look like layers and stay plain, and about missing ones. */
@@ -92,8 +145,11 @@ export function findDescriptorLoss(tree: ImageTree, selected: readonly SelectedL
 
 /** The wording of warnings about former blobs of changed layers that still exist. */
 export interface CopyWords {
-  /** Warns about a blob that the image also has in another place, which did not change. */
-  twin: (digest: string) => string;
+  /**
+   * Warns about a blob that the image also has in another place, which did not change. Absent for
+   * encryption, which changes all places.
+   */
+  twin?: (digest: string) => string;
   /** Warns about blobs that the destination still holds, such as `2 layers`. */
   left: (layers: string) => string;
   /** The former state of the layers. */
@@ -103,7 +159,6 @@ export interface CopyWords {
 /** The words for layers that were plain before encryption. */
 export const PLAIN_COPIES: CopyWords = {
   kind: "plain layer",
-  twin: (digest) => `the layer ${digest} was encrypted in one place, but is still plain in another`,
   left: (layers) =>
     `the destination still holds the blobs of ${layers}; to avoid this, encrypt into a new place`,
 };
@@ -126,7 +181,7 @@ export async function findCopies(
   const layers = (count: number): string =>
     count === 1 ? `1 ${kind}` : `${String(count)} ${kind}s`;
   return [
-    ...[...new Set(twins)].map(twin),
+    ...(twin === undefined ? [] : [...new Set(twins)].map(twin)),
     ...(exposed.yes === 0 ? [] : [left(layers(exposed.yes))]),
     ...(exposed.unknown === 0 ? [] : [notKnown(`the former blobs of ${layers(exposed.unknown)}`)]),
   ];

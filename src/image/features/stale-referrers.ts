@@ -35,7 +35,9 @@ export async function findReferrers(
   } catch (error) {
     signal?.throwIfAborted();
     if (!isOcicryptError(error)) throw error;
-    warnings.push(`could not list what refers to the image's former digest (${error.code})`);
+    warnings.push(
+      `the artifacts that refer to the image's former digest could not be listed (${error.code})`,
+    );
   }
   if (source.referrers !== undefined && former.length > MAX_LOOKUPS) {
     const all = String(former.length);

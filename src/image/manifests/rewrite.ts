@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { setImmediate } from "node:timers/promises";
 import type { OcicryptError } from "../../errors.js";
 import { type Descriptor, DOCKER_REFERENCE_DIGEST, replaceContent } from "../../spec/descriptor.js";
 import { applyEdits, locate, member, type Edit } from "../../text/json-edits.js";
@@ -109,7 +110,7 @@ async function rewriteNode(
   const edits = [
     ...(type === undefined ? [] : typeEdits(node.document.text, type)),
     ...(node.kind === "manifest"
-      ? partEdits(node, changed)
+      ? await partEdits(node, changed)
       : await entryEdits(node, changed, destination, types)),
   ];
   const bytes = Buffer.from(applyEdits(node.document.text, edits), "utf8");
@@ -130,10 +131,14 @@ function typeEdits(text: string, type: string): Edit[] {
   return [{ start: value.start, end: value.end, text: JSON.stringify(type) }];
 }
 
-function partEdits(node: ManifestNode, changed: PartsByManifest): Edit[] {
+/** The number of layers after which other work has its turn. */
+const PARTS_AT_ONCE = 500;
+
+async function partEdits(node: ManifestNode, changed: PartsByManifest): Promise<Edit[]> {
   const all: Edit[] = [];
   let added = 0;
-  for (const [part, after] of changed.get(node) ?? []) {
+  for (const [i, [part, after]] of (changed.get(node) ?? []).entries()) {
+    if (i % PARTS_AT_ONCE === PARTS_AT_ONCE - 1) await setImmediate();
     const edits = descriptorEdits(part, after, node.document.text);
     added += edits.reduce((sum, { text }) => sum + text.length, 0);
     // Together, the wrapped keys of many layers can be longer than the longest string.

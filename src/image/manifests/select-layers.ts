@@ -8,7 +8,7 @@ import { isNowhere, type ManifestNode, type ImageTree } from "./tree.js";
  * Selects layers of an image. Without selectors, all layers are selected. Otherwise, a layer must
  * match one value of each given selector, and every value must match a layer.
  */
-export interface Selection {
+export interface LayerSelection {
   /** The positions of layers in each manifest: 0 is the first layer, and -1 is the last. */
   layers?: readonly (number | LayerRange)[] | undefined;
   /** `os/arch` or `os/arch/variant`. */
@@ -49,7 +49,7 @@ interface Selector {
  */
 export function selectLayers(
   manifests: readonly ManifestNode[],
-  selection: Selection,
+  selection: LayerSelection,
   base?: BaseLayers,
 ): SelectedLayer[] {
   const chosen = selectManifests(manifests, selection);
@@ -79,7 +79,10 @@ export function selectLayers(
  *
  * @throws {@link OcicryptError} `BLOB_NOT_FOUND`
  */
-export function requirePresent({ missing: entries }: ImageTree, { platforms }: Selection): void {
+export function requirePresent(
+  { missing: entries }: ImageTree,
+  { platforms }: LayerSelection,
+): void {
   const missing = entries.find(
     ({ descriptor: { platform } }) =>
       platforms?.some((wanted) => matches(platform, wanted)) ?? !isNowhere(platform),
@@ -95,7 +98,7 @@ export function requirePresent({ missing: entries }: ImageTree, { platforms }: S
  *
  * @throws {@link OcicryptError} `NOTHING_SELECTED`; `NOT_ENCRYPTED` if no layer is encrypted
  */
-export function selectEncrypted(tree: ImageTree, selection: Selection): SelectedLayer[] {
+export function selectEncrypted(tree: ImageTree, selection: LayerSelection): SelectedLayer[] {
   requirePresent(tree, selection);
   const { manifests } = tree;
   const isEncrypted = ({ descriptor }: LocatedDescriptor): boolean =>
@@ -114,7 +117,7 @@ export function selectEncrypted(tree: ImageTree, selection: Selection): Selected
  */
 export function selectManifests(
   manifests: readonly ManifestNode[],
-  { platforms }: Selection,
+  { platforms }: LayerSelection,
 ): ManifestNode[] {
   for (const wanted of platforms ?? []) {
     if (manifests.some((manifest) => matches(platformOf(manifest), wanted))) continue;
@@ -159,7 +162,7 @@ export function nameOfLayer({ manifest, index }: SelectedLayer): string {
   return `layer ${String(index)}${where}`;
 }
 
-function selectors(selection: Selection): Selector[][] {
+function selectors(selection: LayerSelection): Selector[][] {
   const { layers, platforms, mediaTypes, minSize, digests } = selection;
   const kinds: (Selector[] | undefined)[] = [
     layers?.map((wanted) => ({

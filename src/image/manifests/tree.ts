@@ -1,3 +1,4 @@
+import { setImmediate } from "node:timers/promises";
 import { collect } from "../../io/source.js";
 import { isOcicryptError, OcicryptError } from "../../errors.js";
 import { type Descriptor, DOCKER_REFERENCE_TYPE, type Platform } from "../../spec/descriptor.js";
@@ -111,6 +112,8 @@ async function readTree(
     if (bytes === undefined) return { kind: "missing", descriptor };
     if (!isKnown) return { kind: "other", descriptor, bytes };
     const document = parseDocument(bytes, descriptor.mediaType);
+    // Its use may take as long again.
+    await setImmediate();
     descriptors += (document.kind === "index" ? document.manifests : document.layers).length;
     if (descriptors > MAX_DESCRIPTORS) {
       const most = String(MAX_DESCRIPTORS);

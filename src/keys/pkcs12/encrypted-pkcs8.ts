@@ -1,4 +1,4 @@
-import { createPrivateKey, type KeyObject } from "node:crypto";
+import { importDer, type PlatformKey } from "#engine/keys";
 import { isOcicryptError, OcicryptError } from "../../errors.js";
 import { childrenOf, octetsOf, parseBer } from "../asn1.js";
 import { requireSoundPrivateKey, unrecognized, wrongPassword } from "../asymmetric-key.js";
@@ -16,7 +16,7 @@ export async function decryptPkcs8(
   bytes: Uint8Array,
   password: Uint8Array,
   signal?: AbortSignal,
-): Promise<KeyObject> {
+): Promise<PlatformKey> {
   const { algorithm, ciphertext } = parse(bytes);
   const forms = passwordForms(password);
   try {
@@ -41,10 +41,10 @@ function parse(bytes: Uint8Array): { algorithm: Algorithm; ciphertext: Uint8Arra
 
 /** Returns the key, or `undefined` if the password is wrong. */
 async function open(
-  decryptKey: () => Promise<Buffer>,
+  decryptKey: () => Promise<Uint8Array>,
   signal: AbortSignal | undefined,
-): Promise<KeyObject | undefined> {
-  let plaintext: Buffer;
+): Promise<PlatformKey | undefined> {
+  let plaintext: Uint8Array;
   try {
     plaintext = await decryptKey();
   } catch (error) {
@@ -56,9 +56,7 @@ async function open(
   try {
     // With one in 256 wrong keys, the padding is valid by chance.
     if (derKind(plaintext) !== "pkcs8") return undefined;
-    return requireSoundPrivateKey(
-      createPrivateKey({ key: plaintext, format: "der", type: "pkcs8" }),
-    );
+    return requireSoundPrivateKey(importDer(plaintext, "pkcs8"));
   } catch (cause) {
     throw unrecognized("the private key is damaged or of an unknown kind", cause);
   } finally {

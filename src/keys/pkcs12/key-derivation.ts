@@ -1,7 +1,9 @@
-import { createHash, pbkdf2 } from "node:crypto";
-import { setImmediate } from "node:timers/promises";
-import { promisify } from "node:util";
+import { concat, fromUtf8, toUtf8 } from "#engine/bytes";
+import { createHash } from "#engine/hash";
+import { pbkdf2 } from "#engine/key-cipher";
+import { nextTurn } from "#engine/turn";
 import { Integer, ObjectIdentifier, OctetString } from "asn1js";
+import type { HashName } from "../../engine/types.js";
 import { OcicryptError } from "../../errors.js";
 import { abortable } from "../../io/abort.js";
 import { MAX_PBKDF2_ITERATIONS } from "../../spec/limits.js";
@@ -56,9 +58,9 @@ export function unsupported(why: string): OcicryptError {
 /** A password in the forms that the key derivations need. */
 export interface PasswordForms {
   /** UTF-16 with the most significant octet first and a NULL at the end: RFC 7292 appendix B.1. */
-  bmpString: Buffer;
+  bmpString: Uint8Array;
   /** For PBKDF2: RFC 8018 section 5.2, which leaves the encoding open, and RFC 9579 section 5. */
-  utf8: Buffer;
+  utf8: Uint8Array;
 }
 
 /**
@@ -67,10 +69,17 @@ export interface PasswordForms {
  * was used.
  */
 export function passwordForms(password: string | Uint8Array): PasswordForms[] {
-  const utf8 = Buffer.from(password);
-  const text = typeof password === "string" ? password : utf8.toString("utf8");
-  const forms = [{ bmpString: Buffer.from(`${text}\0`, "utf16le").swap16(), utf8 }];
-  return text === "" ? [...forms, { bmpString: Buffer.alloc(0), utf8 }] : forms;
+  const utf8 = typeof password === "string" ? fromUtf8(password) : Uint8Array.from(password);
+  const text = typeof password === "string" ? password : toUtf8(utf8);
+  const forms = [{ bmpString: toBmpString(`${text}\0`), utf8 }];
+  return text === "" ? [...forms, { bmpString: new Uint8Array(), utf8 }] : forms;
+}
+
+function toBmpString(text: string): Uint8Array {
+  const bytes = new Uint8Array(2 * text.length);
+  const view = new DataView(bytes.buffer);
+  for (let at = 0; at < text.length; at++) view.setUint16(2 * at, text.charCodeAt(at));
+  return bytes;
 }
 
 export function wipeForms(forms: readonly PasswordForms[]): void {
@@ -82,7 +91,7 @@ export function wipeForms(forms: readonly PasswordForms[]): void {
 
 /** The parameters of PBKDF2. */
 export interface Pbkdf2 {
-  hash: string;
+  hash: HashName;
   salt: Uint8Array;
   iterations: number;
   /** In bytes. */
@@ -92,7 +101,7 @@ export interface Pbkdf2 {
 const PBKDF2 = "1.2.840.113549.1.5.12";
 
 /** RFC 8018 appendix B.1. */
-const HMAC_HASHES: ReadonlyMap<string, string> = /* @__PURE__ */ new Map([
+const HMAC_HASHES: ReadonlyMap<string, HashName> = /* @__PURE__ */ new Map([
   ["1.2.840.113549.2.7", "sha1"],
   ["1.2.840.113549.2.8", "sha224"],
   ["1.2.840.113549.2.9", "sha256"],
@@ -122,26 +131,41 @@ export function readPbkdf2({ id, parameters }: Algorithm): Pbkdf2 {
   };
 }
 
+/** A key of AES-256 needs two blocks of SHA-1. */
+const MAX_PBKDF2_BLOCKS = 2;
+
+function sizeOf(hash: HashName): number {
+  return createHash(hash).digest().byteLength;
+}
+
 /** The hash of an HMAC. @throws {@link OcicryptError} `KEY_UNSUPPORTED` */
-export function hmacHash({ id }: Algorithm): string {
+export function hmacHash({ id }: Algorithm): HashName {
   const hash = HMAC_HASHES.get(id);
   if (hash === undefined) throw unsupported(`it uses ${id}, which is not a supported HMAC`);
   return hash;
 }
 
-/** @param keySize in bytes */
-export function derivePbkdf2(
+/**
+ * @param keySize in bytes
+ * @throws {@link OcicryptError} `KEY_UNSUPPORTED` for a key so long that it takes far more time
+ */
+export async function derivePbkdf2(
   { hash, salt, iterations }: Pbkdf2,
   password: Uint8Array,
   keySize: number,
   signal?: AbortSignal,
-): Promise<Buffer> {
-  return abortable(promisify(pbkdf2)(password, salt, iterations, keySize, hash), signal);
+): Promise<Uint8Array> {
+  // RFC 8018 section 5.2: all iterations run again for each block as long as the hash.
+  const blocks = Math.ceil(keySize / sizeOf(hash));
+  if (blocks * iterations > MAX_PBKDF2_BLOCKS * MAX_PBKDF2_ITERATIONS) {
+    throw unsupported("it derives a key with more iterations for its length than are allowed");
+  }
+  return abortable(pbkdf2({ hash, password, salt, iterations }, keySize), signal);
 }
 
 /** A hash with the sizes that RFC 7292 appendix B.2 calls u and v, in bytes. */
 export interface KdfHash {
-  name: string;
+  name: HashName;
   size: number;
   blockSize: number;
 }
@@ -185,21 +209,21 @@ export async function deriveBits(
   input: KdfInput,
   size: number,
   signal?: AbortSignal,
-): Promise<Buffer> {
+): Promise<Uint8Array> {
   const { hash, purpose, password, salt, iterations } = input;
   const { blockSize } = hash;
-  const diversifier = Buffer.alloc(blockSize, PURPOSES[purpose]);
-  const state = Buffer.concat([fillBlocks(salt, blockSize), fillBlocks(password, blockSize)]);
-  const derived = Buffer.alloc(Math.ceil(size / hash.size) * hash.size);
+  const diversifier = new Uint8Array(blockSize).fill(PURPOSES[purpose]);
+  const state = concat([fillBlocks(salt, blockSize), fillBlocks(password, blockSize)]);
+  const derived = new Uint8Array(Math.ceil(size / hash.size) * hash.size);
   for (let start = 0; start < size; start += hash.size) {
-    let digest = createHash(hash.name).update(diversifier).update(state).digest();
+    let digest = digestOf(hash, diversifier, state);
     for (let i = 1; i < iterations; i++) {
-      digest = createHash(hash.name).update(digest).digest();
+      digest = digestOf(hash, digest);
       if (i % BATCH !== 0) continue;
-      await setImmediate();
+      await nextTurn();
       signal?.throwIfAborted();
     }
-    digest.copy(derived, start);
+    derived.set(digest, start);
     const addend = fillBlocks(digest, blockSize).subarray(0, blockSize);
     for (let block = 0; block < state.byteLength; block += blockSize) {
       increase(state.subarray(block, block + blockSize), addend);
@@ -209,10 +233,19 @@ export async function deriveBits(
   return derived.subarray(0, size);
 }
 
+function digestOf({ name }: KdfHash, ...parts: readonly Uint8Array[]): Uint8Array {
+  const hash = createHash(name);
+  for (const part of parts) hash.update(part);
+  return hash.digest();
+}
+
 /** Repeats bytes up to the next multiple of a block. */
-function fillBlocks(bytes: Uint8Array, blockSize: number): Buffer {
-  const size = Math.ceil(bytes.byteLength / blockSize) * blockSize;
-  return size === 0 ? Buffer.alloc(0) : Buffer.alloc(size, bytes);
+function fillBlocks(bytes: Uint8Array, blockSize: number): Uint8Array {
+  const filled = new Uint8Array(Math.ceil(bytes.byteLength / blockSize) * blockSize);
+  for (let at = 0; at < filled.byteLength; at += bytes.byteLength) {
+    filled.set(bytes.subarray(0, filled.byteLength - at), at);
+  }
+  return filled;
 }
 
 /** Adds `addend` and 1 to `block`, both as numbers modulo the size of the block. */

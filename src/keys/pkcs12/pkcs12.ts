@@ -1,7 +1,9 @@
-import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
+import { concat } from "#engine/bytes";
+import { importCertificate, type PlatformCertificate } from "#engine/certificates";
+import { importDer, type PlatformKey } from "#engine/keys";
 import { OctetString } from "asn1js";
 import { isOcicryptError, OcicryptError } from "../../errors.js";
-import { MAX_KEY_FILE_SIZE } from "../../spec/limits.js";
+import { MAX_KEY_FILE_SIZE, MAX_KEYS_PER_FILE } from "../../spec/limits.js";
 import {
   type Asn1Node,
   childrenOf,
@@ -10,7 +12,7 @@ import {
   parseBer,
   smallIntegerOf,
 } from "../asn1.js";
-import { requireSoundPrivateKey, unrecognized } from "../asymmetric-key.js";
+import { requireSoundPrivateKey, tooManyKeys, unrecognized } from "../asymmetric-key.js";
 import { derKind } from "../der.js";
 import { decrypt, otherPassword, readMac } from "./protection.js";
 import {
@@ -99,7 +101,9 @@ async function readSafe(
 ): Promise<Pkcs12Contents> {
   const bags: Pkcs12Contents = { privateKeys: [], certificates: [] };
   let skipped: OcicryptError | undefined;
-  for (const contentInfo of childrenOf(parseBer(contents))) {
+  const parts = childrenOf(parseBer(contents));
+  if (parts.length > MAX_KEYS_PER_FILE) throw tooManyKeys();
+  for (const contentInfo of parts) {
     const [contentType, content] = childrenOf(contentInfo);
     const id = identifierOf(contentType);
     if (id === DATA) {
@@ -147,15 +151,13 @@ async function decryptSafe(
 /** [0] IMPLICIT OCTET STRING, in one part or, in BER, several. */
 function implicitOctets(node: Asn1Node | undefined): Uint8Array {
   if (!hasContextTag(node, 0)) throw new Error("there is no content");
-  return node.idBlock.isConstructed
-    ? Buffer.concat(childrenOf(node).map(octetsOf))
-    : octetsOf(node);
+  return node.idBlock.isConstructed ? concat(childrenOf(node).map(octetsOf)) : octetsOf(node);
 }
 
 /** The keys and certificates of all parts of a file. */
 interface Pkcs12Contents {
-  privateKeys: KeyObject[];
-  certificates: X509Certificate[];
+  privateKeys: PlatformKey[];
+  certificates: PlatformCertificate[];
 }
 
 /** RFC 7292 section 4.2. CRLs and secrets are skipped. */
@@ -181,6 +183,8 @@ async function readSafeContents(
   for (const bag of childrenOf(safeContents)) {
     const [id, explicit] = childrenOf(bag);
     const value = explicitly(explicit);
+    // Each may take as long as the whole file should.
+    if (bags.privateKeys.length > MAX_KEYS_PER_FILE) throw tooManyKeys();
     switch (identifierOf(id)) {
       case KEY_BAG:
         bags.privateKeys.push(parsePrivateKey(value.valueBeforeDecodeView));
@@ -202,7 +206,7 @@ async function readShroudedKey(
   node: Asn1Node,
   password: PasswordForms,
   signal?: AbortSignal,
-): Promise<KeyObject> {
+): Promise<PlatformKey> {
   const [algorithm, ciphertext] = childrenOf(node);
   const plaintext = await decrypt(readAlgorithm(algorithm), octetsOf(ciphertext), password, signal);
   // With one in 256 wrong keys, the padding is valid by chance.
@@ -210,27 +214,26 @@ async function readShroudedKey(
   return parsePrivateKey(plaintext);
 }
 
-function parsePrivateKey(pkcs8: Uint8Array): KeyObject {
-  const key = Buffer.from(pkcs8.buffer, pkcs8.byteOffset, pkcs8.byteLength);
+function parsePrivateKey(pkcs8: Uint8Array): PlatformKey {
   try {
-    return requireSoundPrivateKey(createPrivateKey({ key, format: "der", type: "pkcs8" }));
+    return requireSoundPrivateKey(importDer(pkcs8, "pkcs8"));
   } catch (cause) {
     const message = "a private key in the PKCS#12 file is damaged or of an unknown kind";
     throw new OcicryptError("KEY_UNRECOGNIZED", message, { cause });
   } finally {
-    key.fill(0);
+    pkcs8.fill(0);
   }
 }
 
 /** Skips certificates that are not X.509: RFC 7292 section 4.2.3. */
-function readCertificate(certBag: Asn1Node): X509Certificate[] {
+function readCertificate(certBag: Asn1Node): PlatformCertificate[] {
   const [id, explicit] = childrenOf(certBag);
   if (identifierOf(id) !== X509_CERTIFICATE) return [];
   const value = explicitly(explicit);
   if (!(value instanceof OctetString)) throw new Error("a certificate is not an OCTET STRING");
   const der = octetsOf(value);
   try {
-    return [new X509Certificate(der)];
+    return [importCertificate(der)];
   } catch (cause) {
     const message = "a certificate in the PKCS#12 file is damaged";
     throw new OcicryptError("KEY_UNRECOGNIZED", message, { cause });

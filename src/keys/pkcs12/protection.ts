@@ -1,9 +1,11 @@
-import { createDecipheriv, createHmac, scrypt, timingSafeEqual } from "node:crypto";
+import { createHmac, isEqual } from "#engine/hash";
+import { decryptFile, scrypt } from "#engine/key-cipher";
+import type { HashName } from "../../engine/types.js";
+import { oldCipher } from "../../engine/unsupported.js";
 import { OcicryptError } from "../../errors.js";
 import { abortable } from "../../io/abort.js";
 import { MAX_PKCS12_ITERATIONS, MAX_SCRYPT_MEMORY } from "../../spec/limits.js";
 import { childrenOf, octetsOf, type Asn1Node } from "../asn1.js";
-import { oldCipher } from "../asymmetric-key.js";
 import {
   derivePbkdf2,
   readPbkdf2,
@@ -78,21 +80,12 @@ export async function decrypt(
   ciphertext: Uint8Array,
   password: PasswordForms,
   signal?: AbortSignal,
-): Promise<Buffer> {
+): Promise<Uint8Array> {
   const { cipher, key, iv } = await deriveKey(algorithm, password, signal);
   try {
-    const decipher = createDecipheriv(cipher.name, key, iv);
-    const plaintext = Buffer.alloc(ciphertext.byteLength);
-    // Not Buffer.concat(), which would make another copy of a private key to wipe.
-    const parts = [decipher.update(ciphertext), decipher.final()];
-    let size = 0;
-    for (const part of parts) {
-      part.copy(plaintext, size);
-      size += part.byteLength;
-      part.fill(0);
-    }
-    return plaintext.subarray(0, size);
-  } catch {
+    const decryption = { name: cipher.name, key, iv, isPadded: true };
+    const plaintext = await decryptFile(decryption, ciphertext);
+    if (plaintext !== undefined) return plaintext;
     throw otherPassword();
   } finally {
     key.fill(0);
@@ -107,7 +100,7 @@ export function otherPassword(): OcicryptError {
 
 interface DerivedKey {
   cipher: Cipher;
-  key: Buffer;
+  key: Uint8Array;
   iv: Uint8Array;
 }
 
@@ -157,21 +150,15 @@ async function deriveScrypt(
   password: Uint8Array,
   keySize: number,
   signal?: AbortSignal,
-): Promise<Buffer> {
+): Promise<Uint8Array> {
   const [salt, ...numbers] = childrenOf(parameters);
   const [N = 0, r = 0, p = 0, size = keySize] = numbers.map(countOf);
   if (size !== keySize) throw new Error("the sizes do not fit the cipher");
   if (128 * N * r > MAX_SCRYPT_MEMORY || p > MAX_SCRYPT_PARALLELISM) {
     throw unsupported("it derives a key with more memory or work than is allowed");
   }
-  const options = { N, r, p, maxmem: 2 * MAX_SCRYPT_MEMORY };
-  const derived = new Promise<Buffer>((resolve, reject) => {
-    scrypt(password, octetsOf(salt), keySize, options, (error, key) => {
-      if (error === null) resolve(key);
-      else reject(error);
-    });
-  });
-  return abortable(derived, signal);
+  const input = { password, salt: octetsOf(salt), N, r, p, maxMemory: 2 * MAX_SCRYPT_MEMORY };
+  return abortable(scrypt(input, keySize), signal);
 }
 
 /** pkcs-12PbeParams: RFC 7292 appendix C. */
@@ -250,8 +237,13 @@ function readPbmac1({ parameters }: Algorithm, expected: Uint8Array): MacCheck {
     isMac(hash, await derivePbkdf2(pbkdf2, utf8, keySize, signal), contents, expected);
 }
 
-function isMac(hash: string, key: Buffer, contents: Uint8Array, expected: Uint8Array): boolean {
+function isMac(
+  hash: HashName,
+  key: Uint8Array,
+  contents: Uint8Array,
+  expected: Uint8Array,
+): boolean {
   const mac = createHmac(hash, key).update(contents).digest();
   key.fill(0);
-  return mac.byteLength === expected.byteLength && timingSafeEqual(mac, expected);
+  return isEqual(mac, expected);
 }

@@ -1,11 +1,6 @@
-import {
-  createDecipheriv,
-  createHash,
-  createPublicKey,
-  diffieHellman,
-  type JsonWebKey,
-  type KeyObject,
-} from "node:crypto";
+import { concat, fromBase64, fromLatin1 } from "#engine/bytes";
+import { createHash } from "#engine/hash";
+import { agree, type PlatformKey } from "#engine/keys";
 import { OcicryptError, shown } from "../../errors.js";
 import {
   curveOf,
@@ -57,7 +52,7 @@ export function keyAlgorithm({ key, alg }: AsymmetricKey): string {
 }
 
 /** @throws {@link OcicryptError} `KEY_UNSUPPORTED` for keys that no JWE recipient can have */
-export function requireJweKey(key: KeyObject): void {
+export function requireJweKey(key: PlatformKey): void {
   if (isRsa(key)) {
     requireRsaSize(key, "the RSA key");
     return;
@@ -88,7 +83,7 @@ export function mapUsable<K extends object, T>(keys: readonly K[], use: (key: K)
 }
 
 /** Whether a recipient with this algorithm, and this curve if it names one, can have this key. */
-export function algorithmFits(key: KeyObject, { algorithm, crv }: JweRecipient): boolean {
+export function algorithmFits(key: PlatformKey, { algorithm, crv }: JweRecipient): boolean {
   if (isRsa(key)) return RSA_ALGORITHMS.includes(algorithm);
   return EC_ALGORITHMS.has(algorithm) && crv === curveOf(key);
 }
@@ -97,7 +92,7 @@ export function algorithmFits(key: KeyObject, { algorithm, crv }: JweRecipient):
  * Whether a recipient's encrypted key has the size that its algorithm produces: the size of the
  * modulus (RFC 8017 section 7.1.1), or 8 bytes more than the content's key (RFC 3394 section 2.2).
  */
-export function sizeFits(key: KeyObject, { enc, encryptedKey }: JweRecipient): boolean {
+export function sizeFits(key: PlatformKey, { enc, encryptedKey }: JweRecipient): boolean {
   const size = CONTENT_ALGORITHMS.get(enc ?? "");
   if (size === undefined) return false;
   const expected = isRsa(key) ? Math.ceil(rsaBits(key) / 8) : size + 8;
@@ -110,45 +105,29 @@ export function sizeFits(key: KeyObject, { enc, encryptedKey }: JweRecipient): b
  *
  * @returns `undefined` for an ephemeral key that is not on the curve
  */
-export function deriveWrappingKey(key: KeyObject, recipient: JweRecipient): Buffer | undefined {
+export async function deriveWrappingKey(
+  key: PlatformKey,
+  recipient: JweRecipient,
+): Promise<Uint8Array | undefined> {
   const { algorithm, epk = {}, apu = "", apv = "" } = recipient;
   const size = EC_ALGORITHMS.get(algorithm) ?? 0;
-  const field = (bytes: Buffer): Buffer => Buffer.concat([uint32(bytes.byteLength), bytes]);
-  let secret: Buffer;
-  try {
-    const { kty, crv, x, y } = epk;
-    const publicKey = createPublicKey({ key: { kty, crv, x, y } as JsonWebKey, format: "jwk" });
-    secret = diffieHellman({ privateKey: key, publicKey });
-  } catch {
-    return undefined;
-  }
+  const field = (bytes: Uint8Array): Uint8Array => concat([uint32(bytes.byteLength), bytes]);
+  const secret = await agree(key, epk);
+  if (secret === undefined) return undefined;
   const derived = createHash("sha256")
     .update(uint32(1))
     .update(secret)
-    .update(field(Buffer.from(algorithm, "latin1")))
-    .update(field(Buffer.from(apu, "base64url")))
-    .update(field(Buffer.from(apv, "base64url")))
+    .update(field(fromLatin1(algorithm)))
+    .update(field(fromBase64(apu)))
+    .update(field(fromBase64(apv)))
     .update(uint32(size * 8))
     .digest();
   secret.fill(0);
   return derived.subarray(0, size);
 }
 
-/** Whether a key is wrapped with a wrapping key: RFC 3394 has a check value of 64 bits. */
-export function isWrappedWith(wrappingKey: Buffer, encryptedKey: string): boolean {
-  const cipher = `id-aes${String(wrappingKey.byteLength * 8)}-wrap`;
-  try {
-    const decipher = createDecipheriv(cipher, wrappingKey, Buffer.alloc(8, 0xa6));
-    decipher.update(encryptedKey, "base64url").fill(0);
-    decipher.final();
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-function uint32(value: number): Buffer {
-  const bytes = Buffer.alloc(4);
-  bytes.writeUInt32BE(value);
+function uint32(value: number): Uint8Array {
+  const bytes = new Uint8Array(4);
+  new DataView(bytes.buffer).setUint32(0, value);
   return bytes;
 }

@@ -1,4 +1,6 @@
-import { FlattenedEncrypt } from "jose";
+import { fromUtf8 } from "#engine/bytes";
+import { joseKey } from "#engine/keys";
+import { FlattenedEncrypt } from "jose/jwe/flattened/encrypt";
 import type { KeyInput } from "../../keys/material.js";
 import { readPublicKeys } from "../../keys/public-key.js";
 import { type AsymmetricKey, thumbprint } from "../../keys/asymmetric-key.js";
@@ -51,7 +53,11 @@ function toRecipient(publicKey: AsymmetricKey, name: string | undefined): Recipi
   const algorithm = keyAlgorithm(publicKey);
   const ownThumbprint = thumbprint(key);
   const kid = name ?? publicKey.kid ?? ownThumbprint;
-  const header = { alg: algorithm, enc: "A256GCM", ...(kid !== "none" && { kid }) };
+  const header = {
+    alg: algorithm,
+    enc: "A256GCM",
+    ...(kid !== undefined && kid !== "none" && { kid }),
+  };
   return {
     scheme: "jwe",
     algorithm,
@@ -59,8 +65,8 @@ function toRecipient(publicKey: AsymmetricKey, name: string | undefined): Recipi
     async wrap(privateOptions) {
       const jwe = await new FlattenedEncrypt(privateOptions)
         .setProtectedHeader(header)
-        .encrypt(key);
-      return Buffer.from(JSON.stringify(jwe), "utf8");
+        .encrypt(joseKey(key));
+      return fromUtf8(JSON.stringify(jwe));
     },
   };
 }

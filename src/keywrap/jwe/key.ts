@@ -1,5 +1,7 @@
-import type { KeyObject } from "node:crypto";
-import { flattenedDecrypt } from "jose";
+import { fromBase64 } from "#engine/bytes";
+import { isWrappedWith } from "#engine/key-cipher";
+import { joseKey, type PlatformKey } from "#engine/keys";
+import { flattenedDecrypt } from "jose/jwe/flattened/decrypt";
 import { OcicryptError, shown } from "../../errors.js";
 import { abortable } from "../../io/abort.js";
 import { describeKey, isRsa, thumbprint, type AsymmetricKey } from "../../keys/asymmetric-key.js";
@@ -12,7 +14,6 @@ import {
   algorithmFits,
   CONTENT_ALGORITHMS,
   deriveWrappingKey,
-  isWrappedWith,
   KEY_ALGORITHMS,
   keyAlgorithm,
   mapUsable,
@@ -103,14 +104,14 @@ export function keyOf(privateKey: AsymmetricKey, label: string | undefined): Key
 }
 
 async function unwrap(
-  key: KeyObject,
+  key: PlatformKey,
   names: readonly (string | undefined)[],
   wrapped: Uint8Array,
   { signal, attempts = newAttempts() }: UnwrapContext = {},
 ): Promise<Uint8Array | null> {
   const recipients = parseJwe(wrapped);
   const isNamed = ({ kid }: JweRecipient): boolean => kid !== undefined && names.includes(kid);
-  const wrappingKeys = new Map<string, Buffer | undefined>();
+  const wrappingKeys = new Map<string, Uint8Array | undefined>();
   const inOrder = [...recipients.filter(isNamed), ...recipients.filter((each) => !isNamed(each))];
   for (const recipient of inOrder) {
     if (!algorithmFits(key, recipient) || !sizeFits(key, recipient)) continue;
@@ -120,10 +121,11 @@ async function unwrap(
       const id = JSON.stringify([algorithm, epk?.x, epk?.y, apu, apv]);
       if (!wrappingKeys.has(id)) {
         await takeAttempt(attempts, signal);
-        wrappingKeys.set(id, deriveWrappingKey(key, recipient));
+        wrappingKeys.set(id, await deriveWrappingKey(key, recipient));
       }
       const wrappingKey = wrappingKeys.get(id);
-      if (wrappingKey === undefined || !isWrappedWith(wrappingKey, encryptedKey)) continue;
+      if (wrappingKey === undefined) continue;
+      if (!(await isWrappedWith(wrappingKey, fromBase64(encryptedKey)))) continue;
     }
     await takeAttempt(attempts, signal);
     const plaintext = await decrypt(key, recipient, signal);
@@ -135,12 +137,12 @@ async function unwrap(
 }
 
 async function decrypt(
-  key: KeyObject,
+  key: PlatformKey,
   { flattened }: JweRecipient,
   signal: AbortSignal | undefined,
 ): Promise<Uint8Array | undefined> {
   try {
-    const decrypted = flattenedDecrypt(flattened, key, {
+    const decrypted = flattenedDecrypt(flattened, joseKey(key), {
       keyManagementAlgorithms: [...KEY_ALGORITHMS],
       contentEncryptionAlgorithms: [...CONTENT_ALGORITHMS.keys()],
       maxDecompressedLength: MAX_JWE_UNZIPPED_SIZE,

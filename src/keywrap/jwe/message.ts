@@ -1,3 +1,4 @@
+import { fromBase64, toUtf8 } from "#engine/bytes";
 import type { FlattenedJWE } from "jose";
 import { OcicryptError } from "../../errors.js";
 import { MAX_JWE_PART_LENGTH, MAX_WRAPPED_KEY_SIZE, MAX_WRAPPED_KEYS } from "../../spec/limits.js";
@@ -30,7 +31,7 @@ export interface JweRecipient {
  */
 export function parseJwe(bytes: Uint8Array): JweRecipient[] {
   if (bytes.byteLength > MAX_WRAPPED_KEY_SIZE) throw invalid("it is larger than any wrapped key");
-  const text = Buffer.from(bytes).toString("utf8").trim();
+  const text = toUtf8(bytes).trim();
   // go-jose ignores white space in the compact form (jose-util in its parser).
   const jwe = text.startsWith("{") ? parseObject(text) : fromCompact(text.replace(/\s/g, ""));
   // go-jose also writes the "encrypted_key" of the first recipient next to "recipients", so this
@@ -61,7 +62,7 @@ function sharedHeader(jwe: JsonObject): JsonObject {
   ) {
     throw invalid("its header or its content is larger than that of any wrapped key");
   }
-  const header = text === "" ? {} : parseObject(Buffer.from(text, "base64url").toString("utf8"));
+  const header = text === "" ? {} : parseObject(toUtf8(fromBase64(text)));
   return { ...header, ...optionalObject(jwe, "unprotected") };
 }
 

@@ -41,10 +41,7 @@ export function keysFromFiles(
   return readKeyFiles(files, { signal });
 }
 
-/**
- * The reasons for skipping a file that the caller has not named itself, such as a file of a
- * directory.
- */
+/** The reasons for skipping an entry of a Kubernetes Secret, which need not be a key. */
 const SKIPPABLE: readonly ErrorCode[] = [
   "KEY_UNRECOGNIZED",
   "KEY_UNSUPPORTED",
@@ -53,22 +50,27 @@ const SKIPPABLE: readonly ErrorCode[] = [
   "KEY_MISMATCH",
 ];
 
-/** A file that need not be a key, such as a file of a directory. */
+/** A file, or an entry of a Kubernetes Secret. */
 interface Candidate extends KeyFile {
-  isOptional?: boolean;
+  isEntry?: boolean;
 }
 
+/** Called with the reason for each file that is skipped. */
+type OnSkip = (error: OcicryptError) => void;
+
 /**
- * @param onSkip called for files of a directory that are not keys. Without it, such files are
- *   errors.
+ * @param onSkip for files that the caller has not named, such as those of a directory. A file
+ *   that gives no key is skipped; without `onSkip`, it is an error.
  */
 export async function readKeyFiles(
   files: readonly KeyFile[],
-  options: KeysFromFilesOptions & { onSkip?: (error: OcicryptError) => void },
+  options: KeysFromFilesOptions & { onSkip?: OnSkip },
 ): Promise<Key[]> {
   const { signal, onSkip } = options;
   const candidates: Candidate[] = [];
-  for (const file of files) candidates.push(...(await expand(file, onSkip !== undefined)));
+  for (const file of files) {
+    await skipping(file, onSkip, async () => void candidates.push(...(await expand(file))));
+  }
   const recognized: { file: Candidate; form: KeyFileForm }[] = [];
   const chains: { file: Candidate; chain: Certificate[] }[] = [];
   const used = new Set<KeyFile>();
@@ -97,30 +99,30 @@ export async function readKeyFiles(
   for (const { file } of chains.filter((each) => !used.has(each.file))) {
     const message = `${file.label} is a certificate, and its private key is not among the keys`;
     const error = new OcicryptError("KEY_MISMATCH", message);
-    if (file.isOptional !== true) throw error;
+    if (onSkip === undefined && file.isEntry !== true) throw error;
     onSkip?.(error);
   }
   return keys;
 }
 
 /** Returns the file, or the entries of a Kubernetes Secret. */
-async function expand(file: KeyFile, isOptional: boolean): Promise<Candidate[]> {
+async function expand(file: KeyFile): Promise<Candidate[]> {
   let form: KeyFileForm | undefined;
   try {
     form = recognizeKeyFile(file.content);
   } catch {
     // The error is reported when the file is read.
   }
-  if (form !== "Kubernetes Secret") return [{ ...file, isOptional }];
-  const entries = await naming(file, () => readKubernetesSecret(file.content));
+  if (form !== "Kubernetes Secret") return [file];
+  const entries = await readKubernetesSecret(file.content);
   const candidates = entries.map(({ name, ...entry }) => ({
     password: file.password,
     ...entry,
     label: `${file.label} (${name})`,
-    isOptional: true,
+    isEntry: true,
   }));
   if (candidates.some(({ content }) => isPrivate(content))) return candidates;
-  throw named(file.label, new OcicryptError("KEY_IS_PUBLIC", "the Secret holds no private key"));
+  throw new OcicryptError("KEY_IS_PUBLIC", "the Secret holds no private key");
 }
 
 function isPrivate(content: string | Uint8Array): boolean {
@@ -162,6 +164,10 @@ async function readKeys(
     case "OpenPGP key": {
       const { pgp } = await import("../pgp/index.js");
       return { keys: [pgp.key(recoverKeyFile(content), { password, label })] };
+    }
+    case "age identity": {
+      const { age } = await import("../../keyserver/age/index.js");
+      return { keys: await age.keys(content, { password, label, signal }) };
     }
     case "PKCS#11 key file": {
       const { pkcs11 } = await import("../pkcs11/index.js");
@@ -228,30 +234,22 @@ function idOf({ publicKey }: Certificate): string {
   return publicKey === undefined ? "" : publicKeyId(publicKey);
 }
 
+/** Runs a step that belongs to one file; its errors name the file, unless they are skipped. */
 async function skipping(
   file: Candidate,
-  onSkip: ((error: OcicryptError) => void) | undefined,
-  read: () => Promise<void> | void,
+  onSkip: OnSkip | undefined,
+  step: () => Promise<void> | void,
 ): Promise<void> {
   try {
-    await naming(file, read);
+    await step();
   } catch (error) {
-    const isSkipped = isOcicryptError(error) && SKIPPABLE.includes(error.code);
-    if (file.isOptional !== true || !isSkipped) throw error;
-    onSkip?.(error);
+    if (!isOcicryptError(error)) throw error;
+    const named = new OcicryptError(error.code, `${file.label}: ${error.message}`, {
+      cause: error,
+    });
+    const isSkipped =
+      onSkip !== undefined || (file.isEntry === true && SKIPPABLE.includes(error.code));
+    if (!isSkipped) throw named;
+    onSkip?.(named);
   }
-}
-
-/** Adds the file's name to errors. */
-async function naming<T>({ label }: KeyFile, read: () => Promise<T> | T): Promise<T> {
-  try {
-    return await read();
-  } catch (error) {
-    throw named(label, error);
-  }
-}
-
-function named(label: string, error: unknown): unknown {
-  if (!(error instanceof OcicryptError)) return error;
-  return new OcicryptError(error.code, `${label}: ${error.message}`, { cause: error });
 }

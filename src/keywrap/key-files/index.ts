@@ -1,11 +1,19 @@
 /**
  * Keys of all schemes from key files of any form: `keysFromFiles`, `keysFromDirectory`,
- * `recognizeKeyFile` and `recipientKeyIds`.
+ * `recognizeKeyFile` and `recipientKeyIds`; and `recipientsFromText` and `keysFromText`, which read
+ * the forms of the command.
  *
  * @module ocicrypt/keys
  */
 export { keysFromFiles, type KeyFile, type KeysFromFilesOptions } from "./from-files.js";
 export { keysFromDirectory, type KeysFromDirectoryOptions } from "./from-directory.js";
+export {
+  keysFromText,
+  recipientsFromText,
+  type KeysFromTextOptions,
+  type RecipientsFromTextOptions,
+  type TextOptions,
+} from "./from-text.js";
 export { recognizeKeyFile, type KeyFileForm } from "./recognise.js";
 export { recipientKeyIds } from "./recognise.js";
-export type { Key } from "../types.js";
+export type { Key, Recipient } from "../types.js";

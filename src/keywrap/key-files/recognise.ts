@@ -5,11 +5,13 @@ import {
   readKeyMaterial,
   recoverKeyFile,
 } from "../../keys/material.js";
+import { isAgeFile, isIdentityFile } from "../../keyserver/age/file.js";
 import { thumbprint, unrecognized } from "../../keys/asymmetric-key.js";
 import { MAX_KEY_FILE_SIZE } from "../../spec/limits.js";
 import { decodeBase64 } from "../../spec/base64.js";
 import { OcicryptError } from "../../errors.js";
 import { readPublicKeys } from "../../keys/public-key.js";
+import { parseYaml } from "../../text/yaml.js";
 
 /** The kinds of key files. */
 export type KeyFileForm =
@@ -19,7 +21,8 @@ export type KeyFileForm =
   | "OpenPGP key"
   | "PKCS#11 key file"
   | "PKCS#12 file"
-  | "Kubernetes Secret";
+  | "Kubernetes Secret"
+  | "age identity";
 
 /**
  * Recognises a key file by its content. A file with a private key and certificates counts as a
@@ -29,8 +32,11 @@ export type KeyFileForm =
  */
 export function recognizeKeyFile(content: string | Uint8Array): KeyFileForm {
   if (content.length > MAX_KEY_FILE_SIZE) throw unrecognized("it is larger than any key");
+  // The binary part of an age file must not be taken for text.
+  if (isAgeFile(Buffer.from(content.slice(0, 1000)))) return "age identity";
   const recovered = recoverKeyFile(content);
   if (typeof recovered === "string") {
+    if (isIdentityFile(recovered)) return "age identity";
     if (recovered.includes("-----BEGIN PGP ")) return "OpenPGP key";
     if (isKubernetesSecret(recovered)) return "Kubernetes Secret";
     if (isPkcs11KeyFile(recovered)) return "PKCS#11 key file";
@@ -101,11 +107,9 @@ export const PASSWORD_SUFFIX = ".password";
 export async function readKubernetesSecret(
   content: string | Uint8Array,
 ): Promise<{ name: string; content: Uint8Array; password?: Uint8Array }[]> {
-  const { parse } = await import("yaml");
   let secret: unknown;
   try {
-    // JSON is YAML. Aliases would let a small file grow.
-    secret = parse(recoverKeyFile(content).toString(), { maxAliasCount: 0, logLevel: "silent" });
+    secret = await parseYaml(recoverKeyFile(content).toString());
   } catch {
     throw unrecognized("it is a Kubernetes Secret whose YAML is damaged");
   }
@@ -172,7 +176,9 @@ export async function recipientKeyIds(content: string | Uint8Array): Promise<str
 function publicKeyIds(content: string | Uint8Array): string[] {
   return readPublicKeys(content).flatMap(({ key, kid }) => {
     // Other keys have no thumbprint, and cannot be recipients.
-    const own = /^(?:rsa|ec)$/.test(key.asymmetricKeyType ?? "") ? [thumbprint(key)] : [];
+    const own = /^(?:rsa|ec)$/.test(key.asymmetricKeyType ?? "")
+      ? [thumbprint(key)].filter((each) => each !== undefined)
+      : [];
     return kid === undefined ? own : [...own, kid];
   });
 }

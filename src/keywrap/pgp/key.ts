@@ -30,13 +30,13 @@ export interface PgpKeyOptions {
 const MAX_ATTEMPTS = 32;
 
 /**
- * Creates one key from the secret keys of a file: each is tried, also on hidden recipients. Expired
- * and revoked keys still open what was wrapped for them.
+ * Creates one key from the secret keys of a file. Each secret key is tried, also on hidden
+ * recipients. Expired and revoked keys still open what was wrapped for them.
  *
- * Whether a password is missing or wrong shows only when a wrapped key that needs it is unwrapped.
+ * A missing or wrong password is reported only when a wrapped key needs it.
  *
- * @param secretKeys one key, several or a ring, as `gpg --export-secret-keys` writes them, binary or
- *   armored
+ * @param secretKeys one key, several or a ring, as `gpg --export-secret-keys` writes them, binary
+ *   or armored
  * @throws {@link OcicryptError} at once: `KEY_UNRECOGNIZED`, `KEY_IS_PUBLIC`, `KEY_UNSUPPORTED`
  * @throws {@link OcicryptError} when unwrapping: `PASSWORD_MISSING`, `PASSWORD_WRONG`,
  *   `KEY_UNSUPPORTED`, `WRAPPED_KEY_INVALID`, `WRAPPED_KEY_UNSUPPORTED`
@@ -103,7 +103,10 @@ async function openNamed(
   const usable = named.filter(({ algorithm }) => canEncrypt(algorithm));
   if (usable.length === 0) {
     const needs = algorithmName(named[0]?.algorithm ?? 0);
-    throw new OcicryptError("WRAPPED_KEY_UNSUPPORTED", `an OpenPGP message uses ${needs}`);
+    throw new OcicryptError(
+      "WRAPPED_KEY_UNSUPPORTED",
+      `an OpenPGP message uses ${needs}, which is not supported`,
+    );
   }
   const keyIds = usable.map(({ keyId = "" }) => keyId);
   const opened = await decrypt(key, keyIds, usable, message);

@@ -1,6 +1,7 @@
-import { randomBytes } from "node:crypto";
+import { createPublicKey, randomBytes } from "node:crypto";
 import type { AlgorithmInfo, Config, KeyID, PublicKey, Subkey } from "openpgp";
 import { OcicryptError } from "../../errors.js";
+import { requireSoundKey } from "../../keys/asymmetric-key.js";
 import type { Recipient } from "../types.js";
 import type { PgpRecipientOptions } from "./key.js";
 import {
@@ -168,6 +169,7 @@ async function requireUsable(
     }
     const encryptionKey = await findEncryptionKey(key, subkey, config);
     requireStrength(encryptionKey.getAlgorithmInfo());
+    requireSound(encryptionKey.keyPacket.publicParams);
     const cipher = await preferredCipher(openpgp, key, config);
     return { key, encryptionKeyId: encryptionKey.getKeyID(), cipher };
   } catch (error) {
@@ -232,6 +234,26 @@ async function requireValidUserId(
 function requireStrength({ algorithm, bits = MIN_BITS }: AlgorithmInfo): void {
   if (bits >= MIN_BITS) return;
   throw new Error(`its ${algorithm} key has ${String(bits)} bits, fewer than ${String(MIN_BITS)}`);
+}
+
+/** The numbers of a public key of any algorithm; RFC 9580 sections 5.5.5.1 and 5.5.5.3. */
+type PublicNumbers = Partial<Record<"n" | "e" | "p" | "g" | "y", Uint8Array>>;
+
+/** Rejects numbers with which anyone could read what is encrypted; OpenPGP.js accepts them. */
+function requireSound(numbers: object | null): void {
+  const { n, e, p, g, y } = (numbers ?? {}) as PublicNumbers;
+  if (n !== undefined && e !== undefined) {
+    const jwk = { kty: "RSA", n: toBase64Url(n), e: toBase64Url(e) };
+    requireSoundKey(createPublicKey({ key: jwk, format: "jwk" }));
+  }
+  if (p === undefined || g === undefined || y === undefined) return;
+  const [modulus, ...others] = [p, g, y].map((bytes) => BigInt(`0x0${Buffer.from(bytes).toString("hex")}`)); // prettier-ignore
+  if (modulus === undefined || others.every((each) => each > 1n && each < modulus - 1n)) return;
+  throw new Error("its ElGamal key hides nothing");
+}
+
+function toBase64Url(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString("base64url");
 }
 
 /** RFC 9580 section 5.2.3.14: AES-128 is implied, a key must list every other cipher. */

@@ -1,6 +1,7 @@
 import { OcicryptError } from "../../errors.js";
 import { derKind } from "../../keys/der.js";
 import type { KeyInput } from "../../keys/material.js";
+import { parseYaml } from "../../text/yaml.js";
 import { parsePkcs11Uri, type Pkcs11Uri } from "./uri.js";
 
 /** Go's `Pkcs11KeyFile` (crypto/pkcs11/common.go): the location of a key, in YAML. */
@@ -9,6 +10,9 @@ export interface KeyFile {
   /** Environment variables for the module. */
   env: ReadonlyMap<string, string>;
 }
+
+/** The most uses of an anchor, with all that it contains; Go accepts them too. */
+const MAX_ALIASES = 100;
 
 /** Larger than any real key file. */
 const MAX_SIZE = 64 * 1024;
@@ -96,14 +100,12 @@ function invalid(why: string): OcicryptError {
 export async function parseYamlMapping(
   text: string,
 ): Promise<ReadonlyMap<unknown, unknown> | undefined> {
-  const { parse } = await import("yaml");
   let value: unknown;
   try {
-    value = parse(text, {
+    value = await parseYaml(text, {
       schema: "failsafe",
       mapAsMap: true, // no name in it can reach a prototype
-      prettyErrors: false,
-      logLevel: "error",
+      maxAliasCount: MAX_ALIASES,
     });
   } catch {
     return undefined;

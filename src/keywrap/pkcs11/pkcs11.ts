@@ -21,8 +21,9 @@ export { key } from "./key.js";
  * Creates a recipient whose private key is in a PKCS#11 token.
  *
  * @param input The public key: SPKI or PKCS#1 as PEM or DER, a JWK, or an X.509 certificate, of an
- *   RSA key from 2048 bits on; needs no token, module or configuration. Or a key file in YAML with
- *   the URI of a key in a token; the public key is read from there when it is used first.
+ *   RSA key of at least 2048 bits. This needs no token, module or configuration. Or a key file in
+ *   YAML with the URI of a key in a token; the public key is read from the token when it is first
+ *   used.
  * @throws {@link OcicryptError} `KEY_UNRECOGNIZED`, `KEY_UNSUPPORTED`, `KEY_USE_FORBIDDEN`,
  *   `KEY_IS_PRIVATE`; `PKCS11_CONFIG_INVALID` for a bad `OCICRYPT_OAEP_HASHALG`. Its `wrap`:
  *   `WRAP_FAILED` for a key that is too small for the hash; with a key file also

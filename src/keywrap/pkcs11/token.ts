@@ -94,9 +94,9 @@ function decrypt(
   { hash, ciphertext }: Pkcs11Recipient,
   { uri }: KeyFile,
 ): Buffer | null {
-  if (start(session, key, oaepMechanism(hash))) return finish(session, ciphertext);
+  if (start(session, key, oaepMechanism(hash))) return finish(session, key, ciphertext);
   if (start(session, key, { mechanism: CKM_RSA_X_509 })) {
-    const encoded = finish(session, ciphertext);
+    const encoded = finish(session, key, ciphertext);
     return encoded === null ? null : decodeOaep(encoded, hash);
   }
   const message = `${describeKey(uri)} cannot be used: its token does not offer ${oaepAlgorithm(hash)}`;
@@ -126,13 +126,24 @@ function start({ cryptoki, handle }: Session, key: Buffer, mechanism: Mechanism)
   }
 }
 
-function finish({ cryptoki, handle }: Session, ciphertext: Uint8Array): Buffer | null {
+function finish(session: Session, key: Buffer, ciphertext: Uint8Array): Buffer | null {
+  const { cryptoki, handle } = session;
   try {
     return cryptoki.C_Decrypt(handle, Buffer.from(ciphertext), Buffer.alloc(ciphertext.byteLength));
   } catch (error) {
     if (NOT_DECRYPTED.includes(returnCode(error))) return null;
+    if (isOutOfRange(session, key, ciphertext)) return null;
     throw tokenFailed("C_Decrypt", error);
   }
+}
+
+/**
+ * Whether the number is not below the modulus (RFC 8017 section 5.1.2), as the ciphertext for
+ * another key may be. NSS reports that as CKR_DEVICE_ERROR.
+ */
+function isOutOfRange(session: Session, key: Buffer, ciphertext: Uint8Array): boolean {
+  const modulus = readAttribute(session, key, CKA_MODULUS);
+  return modulus.byteLength === ciphertext.byteLength && modulus.compare(ciphertext) <= 0;
 }
 
 /**

@@ -1,4 +1,5 @@
 import { X509Certificate, type KeyObject } from "node:crypto";
+import { importDer } from "#engine/keys";
 import { OcicryptError } from "../../errors.js";
 import { requireRsaSize, requireSoundKey, unrecognized } from "../../keys/asymmetric-key.js";
 import { readKeyMaterial, type KeyMaterial } from "../../keys/material.js";
@@ -61,7 +62,7 @@ export function certificatesIn(material: KeyMaterial): Certificate[] {
   const certificates = new Map<string, Certificate>();
   for (const block of blocks) {
     const der = decodeBlock(block);
-    const id = der.toString("latin1");
+    const id = Buffer.from(der).toString("latin1");
     if (!certificates.has(id)) certificates.set(id, parseCertificate(der));
   }
   return [...certificates.values()];
@@ -126,7 +127,7 @@ export function requireRsaKey(key: KeyObject | undefined, name: string): asserts
 
 function publicKeyOf(x509: X509Certificate): KeyObject | undefined {
   try {
-    return x509.publicKey;
+    return importDer(x509.raw, "certificate");
   } catch {
     return undefined;
   }

@@ -18,7 +18,7 @@ import type { Pkcs7PrivateKey } from "./open.js";
 export interface Pkcs7RecipientOptions {
   /** Rejects an expired certificate. Default: `false`, as peers do not check the dates. */
   strict?: boolean | undefined;
-  /** Called for an expired certificate, which is used nevertheless. */
+  /** Called for an expired certificate, which is still used. */
   onWarning?: ((message: string) => void) | undefined;
 }
 
@@ -39,8 +39,8 @@ let loaded: typeof import("./open.js") | undefined;
 /**
  * Returns all the private keys of a file.
  *
- * A password is checked when the first wrapped key is unwrapped, so that its derivation does not
- * block; `keysFromFiles` of `ocicrypt/keys` checks it at once.
+ * A password is checked when the first wrapped key is unwrapped, so that the key derivation does
+ * not block this call; `keysFromFiles` of `ocicrypt/keys` checks it immediately.
  *
  * @param input RSA keys of 2048 bits or more: PKCS#1 or PKCS#8 as PEM or DER, encrypted PKCS#8, PEM
  *   with a DEK-Info header, an OpenSSH private key, a JWK or JWK Set, an encrypted JWK, a

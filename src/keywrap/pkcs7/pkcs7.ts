@@ -58,9 +58,9 @@ export function recipient(input: CertificateInput, options: Pkcs7RecipientOption
 }
 
 /**
- * Returns one recipient for several certificates: one CMS message with a copy of its key for each of
- * them, as Go writes it. It is shorter than a message for each, and none of them can be removed
- * alone.
+ * Returns one recipient for several certificates: one CMS message that contains the wrapped key for
+ * each of them, as Go writes it. One message is shorter than several, but its recipients cannot be
+ * removed one by one.
  *
  * @param inputs each as for {@link recipients}
  * @throws {@link OcicryptError} as {@link recipients}

@@ -86,16 +86,33 @@ export function findProvider(
   if (config === undefined || config === "") {
     throw notConfigured(name, `${ENVIRONMENT_VARIABLE} is not set`);
   }
+  const providers = readProviders(config);
+  const { where, entries } = providers;
+  if (Object.hasOwn(entries, name)) return invocationOf(providers, name);
+  const names = Object.keys(entries).join(", ") || "no provider";
+  throw notConfigured(name, `${where} configures ${printable(names, 300)}`);
+}
+
+/** The providers of a configuration by name, not yet checked. */
+export interface Providers {
+  /** The configuration in messages. */
+  where: string;
+  entries: JsonObject;
+}
+
+/** @throws {@link OcicryptError} `PROVIDER_CONFIG_INVALID` */
+export function readProviders(config: string | ProviderConfig): Providers {
   const fromFile = typeof config === "string";
   const where = fromFile ? printable(config, 300) : "the configuration";
   const content = fromFile ? readFile(config, where) : config;
-  const providers = asObject(asObject(content)?.["key-providers"]);
-  if (providers === undefined) throw invalid(where, '"key-providers" is not an object');
-  if (!Object.hasOwn(providers, name)) {
-    const names = Object.keys(providers).join(", ") || "no provider";
-    throw notConfigured(name, `${where} configures ${printable(names, 300)}`);
-  }
-  const entry = asObject(providers[name]);
+  const entries = asObject(asObject(content)?.["key-providers"]);
+  if (entries === undefined) throw invalid(where, '"key-providers" is not an object');
+  return { where, entries };
+}
+
+/** @throws {@link OcicryptError} `PROVIDER_CONFIG_INVALID` */
+export function invocationOf({ where, entries }: Providers, name: string): Invocation {
+  const entry = asObject(entries[name]);
   const what = `provider ${JSON.stringify(name)}`;
   if (entry === undefined) throw invalid(where, `${what} is not an object`);
   try {
@@ -104,6 +121,12 @@ export function findProvider(
     if (error instanceof SyntaxError) throw invalid(where, `${what}: ${error.message}`);
     throw error;
   }
+}
+
+/** Whether the file of `OCICRYPT_KEYPROVIDER_CONFIG` has a provider of this name. */
+export function isConfigured(name: string): boolean {
+  const file = process.env[ENVIRONMENT_VARIABLE];
+  return file !== undefined && file !== "" && Object.hasOwn(readProviders(file).entries, name);
 }
 
 function readFile(path: string, where: string): unknown {

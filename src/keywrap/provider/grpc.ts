@@ -107,8 +107,13 @@ function asProviderError(grpc: Grpc, error: ServiceError | null, who: string): O
 const TAG = 0x0a;
 
 /** Encodes a protocol buffers message with one field of bytes. */
-export function encodeMessage(bytes: Uint8Array): Uint8Array {
-  const header = [TAG];
+export function encodeMessage(bytes: Uint8Array): Buffer {
+  return encodeField(1, bytes);
+}
+
+/** @param number up to 15 */
+export function encodeField(number: number, bytes: Uint8Array): Buffer {
+  const header = [number * 8 + 2];
   let length = bytes.byteLength;
   for (; length >= 0x80; length = Math.floor(length / 0x80)) header.push((length % 0x80) | 0x80);
   header.push(length);

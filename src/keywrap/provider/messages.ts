@@ -264,7 +264,8 @@ export function describe(wrapped: Uint8Array): RecipientInfo[] {
   return [{ algorithm: readText(packet?.wrap_type) ?? "provider", keyId }];
 }
 
-function readText(value: unknown): string | undefined {
+/** A text of a wrapped key, fit for a terminal; `undefined` for anything else. */
+export function readText(value: unknown): string | undefined {
   const text = typeof value === "string" ? printable(value, MAX_LENGTH) : "";
   return text === "" ? undefined : text;
 }

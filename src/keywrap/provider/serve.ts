@@ -1,10 +1,10 @@
 import type { Readable, Writable } from "node:stream";
-import { chmod, lstat } from "node:fs/promises";
+import { chmod } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { handleUnaryCall, Server, ServerCredentials } from "@grpc/grpc-js";
 import { collect } from "../../io/source.js";
 import { type ErrorCode, isOcicryptError, OcicryptError } from "../../errors.js";
-import { printable, reasonOf } from "../../text/printable.js";
+import { reasonOf } from "../../text/printable.js";
 import { redactError } from "../../text/redact.js";
 import {
   type AnswerEncoding,
@@ -15,15 +15,17 @@ import {
   parseRequest,
   type Request,
 } from "./messages.js";
+import { listenTtrpc, requireOwnDirectory, type Handle } from "./ttrpc.js";
 import { asBuffer, decodeMessage, encodeMessage, type Grpc, loadGrpc, METHODS } from "./grpc.js";
 
 export interface ServeOptions {
   /**
    * The provider's name in the configuration of its clients: only parameters under this name are
-   * passed on. Without it, the parameters of all providers that a client uses are.
+   * passed on. Without it, the provider receives the parameters of all providers that a client
+   * uses.
    */
   name?: string | undefined;
-  /** `numbers` for clients of ocicrypt-rs, by default `base64`. Go reads both. */
+  /** Default: `numbers`. Go reads both, Rust reads only numbers. */
   encoding?: AnswerEncoding | undefined;
 }
 
@@ -38,7 +40,7 @@ export interface ServeOptions {
 export async function respond(
   provider: KeyProvider,
   message: Uint8Array,
-  { name, encoding = "base64" }: ServeOptions,
+  { name, encoding = "numbers" }: ServeOptions,
   signal: AbortSignal,
   expected?: Operation,
 ): Promise<Uint8Array> {
@@ -78,6 +80,12 @@ export interface ServeCommandOptions extends ServeOptions {
   transport: "cmd";
 }
 
+export interface ServeTtrpcOptions extends ServeOptions {
+  transport: "ttrpc";
+  /** `unix:///PATH`, in a directory of this user with mode 0700. The socket gets mode 0600. */
+  address: string;
+}
+
 export interface ServeGrpcOptions extends ServeOptions {
   transport: "grpc";
   /**
@@ -99,7 +107,7 @@ export function serveKeyProvider(
   options: ServeCommandOptions,
 ): Promise<void>;
 /**
- * Serves a key provider over gRPC.
+ * Serves a key provider over gRPC, or over ttrpc for confidential containers.
  *
  * @returns the server, once it listens
  * @throws {@link OcicryptError} `PACKAGE_MISSING`
@@ -108,15 +116,20 @@ export function serveKeyProvider(
  */
 export function serveKeyProvider(
   provider: KeyProvider,
-  options: ServeGrpcOptions,
+  options: ServeGrpcOptions | ServeTtrpcOptions,
 ): Promise<KeyProviderServer>;
 export function serveKeyProvider(
   provider: KeyProvider,
-  options: ServeCommandOptions | ServeGrpcOptions,
+  options: ServeCommandOptions | ServeGrpcOptions | ServeTtrpcOptions,
 ): Promise<void> | Promise<KeyProviderServer> {
-  return options.transport === "cmd"
-    ? serveCommand(provider, options)
-    : serveGrpc(provider, options);
+  switch (options.transport) {
+    case "cmd":
+      return serveCommand(provider, options);
+    case "ttrpc":
+      return serveTtrpc(provider, options);
+    default:
+      return serveGrpc(provider, options);
+  }
 }
 
 /** The standard streams and the exit status of the process. */
@@ -144,7 +157,7 @@ export async function serveCommand(
   }
 }
 
-async function readAll(stdin: AsyncIterable<Buffer>): Promise<Buffer> {
+async function readAll(stdin: AsyncIterable<Buffer>): Promise<Uint8Array> {
   return await collect(stdin, MAX_MESSAGE_SIZE, () => {
     return new OcicryptError("PROVIDER_INVALID_REQUEST", "the request is too large");
   });
@@ -169,6 +182,25 @@ export interface KeyProviderServer {
 /** How long running calls may continue after `close()`, in milliseconds. */
 const CLOSE_TIMEOUT = 5000;
 
+async function serveTtrpc(
+  provider: KeyProvider,
+  options: ServeTtrpcOptions,
+): Promise<KeyProviderServer> {
+  const { address } = options;
+  const socket = socketOf(address);
+  if (socket === undefined) throw new Error("ttrpc is served at unix:///PATH only");
+  await requireOwnDirectory(dirname(socket));
+  const handle: Handle = (operation, request, signal) =>
+    respond(provider, request, options, signal, operation);
+  const server = await listenTtrpc(socket, handle, statusOf);
+  await chmod(socket, 0o600);
+  return { address, close: () => server.close() };
+}
+
+function socketOf(address: string): string | undefined {
+  return /^unix:(?:\/\/)?(.*)$/s.exec(address)?.[1];
+}
+
 /** Serves a provider over gRPC. */
 async function serveGrpc(
   provider: KeyProvider,
@@ -182,7 +214,7 @@ async function serveGrpc(
     const identity = (message: Buffer): Buffer => message;
     server.register(METHODS[operation], handler, identity, identity, "unary");
   }
-  const socket = /^unix:(?:\/\/)?(.*)$/s.exec(address)?.[1];
+  const socket = socketOf(address);
   if (socket !== undefined) await requireOwnDirectory(dirname(socket));
   const port = await bind(server, address, credentialsFor(grpc, tls));
   if (socket !== undefined) await chmod(socket, 0o600);
@@ -190,18 +222,6 @@ async function serveGrpc(
     address: address.startsWith("unix:") ? address : address.replace(/:\d+$/, `:${String(port)}`),
     close: () => close(server),
   };
-}
-
-/** Until its mode is set, anyone who can enter the directory of a socket could connect to it. */
-async function requireOwnDirectory(directory: string): Promise<void> {
-  const uid = process.getuid?.();
-  if (uid === undefined) return;
-  const { uid: owner, mode } = await lstat(directory);
-  if (owner === uid && (mode & 0o077) === 0) return;
-  throw new Error(
-    `the directory ${printable(directory, 300)} of the socket is open to other users; ` +
-      "use one that belongs to this user, with mode 0700",
-  );
 }
 
 function handlerFor(

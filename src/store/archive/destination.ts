@@ -22,7 +22,7 @@ import {
   requireLayout,
   withName,
 } from "../layout/format.js";
-import { placeOf, requireNoDigest, type Reference } from "../reference.js";
+import { placeOf, requireNoDigest, type LayoutReference } from "../reference.js";
 import { makeStage, removeStage, removeStaleStages, withLock } from "../stage.js";
 import type { ImageDestination } from "../types.js";
 import { openArchive, readIn, statIfThere } from "./source.js";
@@ -46,7 +46,7 @@ import { writeArchive, type ArchiveEntry } from "./writer.js";
  *   an OCI archive; `DESTINATION_EXISTS` if it holds other images; `SOURCE_UNREADABLE` if it cannot
  *   be read; `DESTINATION_UNWRITABLE`
  */
-export async function archiveDestination(reference: Reference): Promise<ImageDestination> {
+export async function archiveDestination(reference: LayoutReference): Promise<ImageDestination> {
   requireNoDigest(reference);
   const { tag } = reference;
   const path = await writing(reference.path, () => followLinks(resolve(reference.path)));
@@ -99,7 +99,8 @@ export async function archiveDestination(reference: Reference): Promise<ImageDes
           smallFile("index.json", replaceEntry(EMPTY_INDEX, entry)),
           ...[...staged.keys()].sort().flatMap((name) => staged.get(name) ?? []),
         ];
-        await writeArchive(file, files, { mode: before?.mode, signal: options?.signal });
+        const where = reference.path;
+        await writeArchive(file, files, { mode: before?.mode, where, signal: options?.signal });
         options?.signal?.throwIfAborted();
         await withLock(dirname(path), options?.signal, async () => {
           const now = await describeExisting(path);
@@ -165,7 +166,7 @@ function requireReplaceable(
   const which = names.length === 0 ? "several without a name" : names.join(", ");
   throw new OcicryptError(
     "DESTINATION_EXISTS",
-    `${path} holds other images, which would be lost: ${which}; write to another file`,
+    `${path} holds other images, which would be lost: ${which}`,
   );
 }
 

@@ -4,7 +4,7 @@ import { single } from "../../io/source.js";
 import type { Descriptor } from "../../spec/descriptor.js";
 import { MAX_MANIFEST_SIZE } from "../../spec/limits.js";
 import { MEDIA_TYPE_MANIFEST } from "../../spec/media-types.js";
-import { asObject, parseJson, type JsonObject } from "../../text/json.js";
+import { ANY, asObject, isTexts, parseJson, struct, type JsonObject } from "../../text/json.js";
 import { parseLayoutIndex } from "../layout/format.js";
 import type { ImageSource } from "../types.js";
 import { invalid } from "./headers.js";
@@ -29,15 +29,17 @@ const MAX_LAYERS = 10_000;
 export interface DockerImage {
   /** How messages name the archive. */
   path: string;
-  /** Such as `app:1`. Default: the only image. */
+  /** The name of the image, such as `app:1`. Default: the only image in the archive. */
   name?: string | undefined;
 }
 
 /**
- * An image in an archive as `docker save`, `podman save`, `skopeo`, `crane` and jib write it
+ * Returns a source that reads an image from an archive that `docker save`, `podman save`, skopeo,
+ * crane or jib wrote
  * (https://github.com/moby/docker-image-spec/blob/main/v1.2.md#combined-image-json--filesystem-changeset-format).
- * Such an archive has no manifest; this makes one of OCI from the config and the layers. In the
- * archives of newer versions of Docker there is an OCI layout, from which the image comes as it is.
+ * Such an archive has no OCI manifest, so the source makes one from the config and the layers.
+ * Archives of newer versions of Docker also contain an OCI layout; the image is then read from the
+ * layout.
  *
  * Its functions reject as those of an OCI archive.
  */
@@ -153,9 +155,13 @@ interface SavedImage {
   layers: readonly string[];
 }
 
+/** `manifestItem` of github.com/moby/moby/v2/daemon/internal/image/tarexport. */
+const SAVED_IMAGE = /* @__PURE__ */ struct({ Config: ANY, RepoTags: ANY, Layers: ANY });
+const CONFIG_SHAPE = /* @__PURE__ */ struct({ rootfs: struct({ type: ANY, diff_ids: ANY }) });
+
 function chooseImage(bytes: Uint8Array, path: string, name: string | undefined): SavedImage {
   const refuse = (why: string): OcicryptError => invalid(`manifest.json of ${path}: ${why}`);
-  const value = parseJson(bytes, { maxSize: MAX_MANIFEST_SIZE, refuse });
+  const value = parseJson(bytes, { shape: SAVED_IMAGE, maxSize: MAX_MANIFEST_SIZE, refuse });
   if (!Array.isArray(value)) throw refuse("it is not a list of images");
   const images = (value as unknown[]).map((item) => savedImage(asObject(item), refuse));
   const found = images.filter(
@@ -181,13 +187,11 @@ function savedImage(
   return { names: isTexts(RepoTags) ? RepoTags : [], config, layers };
 }
 
-function isTexts(value: unknown): value is string[] {
-  return Array.isArray(value) && (value as unknown[]).every((item) => typeof item === "string");
-}
-
 function diffIdsOf(config: Uint8Array, path: string): string[] {
   const refuse = (why: string): OcicryptError => invalid(`the config of ${path}: ${why}`);
-  const value = asObject(parseJson(config, { maxSize: MAX_MANIFEST_SIZE, refuse }));
+  const value = asObject(
+    parseJson(config, { shape: CONFIG_SHAPE, maxSize: MAX_MANIFEST_SIZE, refuse }),
+  );
   const ids = asObject(value?.rootfs)?.diff_ids;
   if (isTexts(ids) && ids.every((id) => /^sha256:[0-9a-f]{64}$/.test(id))) return ids;
   throw refuse("it has no diffIDs");

@@ -1,3 +1,4 @@
+import { toLatin1, toUtf8 } from "#engine/bytes";
 import { OcicryptError } from "../../errors.js";
 
 /** The bytes of a block: a tar archive is a sequence of blocks. */
@@ -27,7 +28,7 @@ export function padded(size: number): number {
 }
 
 /** Whether a block is one of the two blocks that end an archive. */
-export function isEndBlock(block: Buffer): boolean {
+export function isEndBlock(block: Uint8Array): boolean {
   return block.every((byte) => byte === 0);
 }
 
@@ -38,11 +39,11 @@ export function isEndBlock(block: Buffer): boolean {
  * @param where the name of the header in messages
  * @throws {@link OcicryptError} `LAYOUT_INVALID`
  */
-export function parseHeader(block: Buffer, where: string): TarHeader {
+export function parseHeader(block: Uint8Array, where: string): TarHeader {
   if (octal(block.subarray(148, 156)) !== checksum(block)) {
     throw invalid(`${where} has a wrong checksum: it is damaged, or the file is not a tar archive`);
   }
-  const magic = block.toString("latin1", 257, 265);
+  const magic = toLatin1(block.subarray(257, 265));
   const isGnu = magic === "ustar  \0";
   if (!isGnu && magic !== "ustar\x0000") {
     throw invalid(`${where} has an unknown format; ustar, pax and GNU tar are supported`);
@@ -52,7 +53,7 @@ export function parseHeader(block: Buffer, where: string): TarHeader {
   // GNU's format has times where the other formats have the first part of a long name.
   const prefix = isGnu ? "" : text(block.subarray(345, 500));
   const name = text(block.subarray(0, 100));
-  const type = block.toString("latin1", 156, 157);
+  const type = toLatin1(block.subarray(156, 157));
   return {
     name: prefix === "" ? name : `${prefix}/${name}`,
     size,
@@ -67,18 +68,11 @@ export function parseHeader(block: Buffer, where: string): TarHeader {
  *
  * @throws {@link OcicryptError} `LAYOUT_INVALID`, also for the records of a sparse file
  */
-export function parsePaxRecords(bytes: Buffer, where: string): PaxRecords {
+export function parsePaxRecords(bytes: Uint8Array, where: string): PaxRecords {
   const records: PaxRecords = {};
-  for (let start = 0; start < bytes.length;) {
-    const space = bytes.indexOf(" ", start);
-    const length = space < 0 ? undefined : decimal(bytes.toString("latin1", start, space));
-    const end = start + (length ?? 0);
-    const equals = bytes.indexOf("=", space);
-    // Reading beyond the last byte gives `undefined`, which is not a line end.
-    const isWhole = equals > space && equals < end && bytes[end - 1] === 0x0a;
-    if (!isWhole) throw invalid(`${where} holds a damaged pax record`);
-    const key = bytes.toString("utf8", space + 1, equals);
-    const value = bytes.toString("utf8", equals + 1, end - 1);
+  const damaged = (): OcicryptError => invalid(`${where} holds a damaged pax record`);
+  for (const [key, content] of splitPaxRecords(bytes, damaged)) {
+    const value = toUtf8(content);
     if (key.startsWith("GNU.sparse.")) throw invalid(`${where} is that of a sparse file`);
     if (key === "path") {
       if (records.path !== undefined || value === "" || value.includes("\0")) {
@@ -95,15 +89,39 @@ export function parsePaxRecords(bytes: Buffer, where: string): PaxRecords {
       }
       records.size = size;
     }
-    start = end;
   }
   return records;
 }
 
+const SPACE = 0x20;
+const EQUALS = 0x3d;
+
+/**
+ * Splits the content of a pax extended header into its records.
+ *
+ * @param damaged makes the error for a record without a valid length, key or line end
+ */
+export function* splitPaxRecords(
+  bytes: Uint8Array,
+  damaged: () => OcicryptError,
+): Generator<[key: string, value: Uint8Array], void, undefined> {
+  for (let start = 0; start < bytes.length;) {
+    const space = bytes.indexOf(SPACE, start);
+    const length = space < 0 ? undefined : decimal(toLatin1(bytes.subarray(start, space)));
+    const end = start + (length ?? 0);
+    const equals = bytes.indexOf(EQUALS, space);
+    // Reading beyond the last byte gives `undefined`, which is not a line end.
+    const isWhole = equals > space && equals < end && bytes[end - 1] === 0x0a;
+    if (!isWhole) throw damaged();
+    yield [toUtf8(bytes.subarray(space + 1, equals)), bytes.subarray(equals + 1, end - 1)];
+    start = end;
+  }
+}
+
 /** The characters up to the first NUL. */
-export function text(field: Buffer): string {
+export function text(field: Uint8Array): string {
   const end = field.indexOf(0);
-  return field.toString("utf8", 0, end < 0 ? field.length : end);
+  return toUtf8(end < 0 ? field : field.subarray(0, end));
 }
 
 export function invalid(message: string): OcicryptError {
@@ -111,25 +129,27 @@ export function invalid(message: string): OcicryptError {
 }
 
 /** The sum of all bytes; the bytes of the sum itself count as spaces. */
-function checksum(block: Buffer): number {
+function checksum(block: Uint8Array): number {
   return block.reduce((sum, byte, i) => sum + (i >= 148 && i < 156 ? 0x20 : byte), 0);
 }
 
-function octal(field: Buffer): number | undefined {
-  const digits = /^ *([0-7]+)[ \0]*$/.exec(field.toString("latin1"))?.[1];
+function octal(field: Uint8Array): number | undefined {
+  const digits = /^ *([0-7]+)[ \0]*$/.exec(toLatin1(field))?.[1];
   return digits === undefined ? undefined : Number.parseInt(digits, 8);
 }
 
 /** Reads an octal number, or a binary number, which large sizes need. */
-function number(field: Buffer): number | undefined {
+function number(field: Uint8Array): number | undefined {
   const isBinary = ((field[0] ?? 0) & 0x80) !== 0;
   if (!isBinary) return octal(field);
   // 0xff begins a negative number.
   if (field[0] !== 0x80) return undefined;
-  return safe(Number(BigInt(`0x${field.toString("hex", 1)}`)));
+  // A number above all safe ones stays so, however it is rounded.
+  return safe(field.subarray(1).reduce((value, byte) => 256 * value + byte, 0));
 }
 
-function decimal(digits: string): number | undefined {
+/** Reads a decimal number of at most 16 digits. */
+export function decimal(digits: string): number | undefined {
   return /^\d{1,16}$/.test(digits) ? safe(Number(digits)) : undefined;
 }
 

@@ -1,6 +1,5 @@
-import type { FileHandle } from "node:fs/promises";
-import { posix } from "node:path";
 import { shown, type OcicryptError } from "../../errors.js";
+import { collect } from "../../io/source.js";
 import {
   BLOCK,
   invalid,
@@ -11,7 +10,7 @@ import {
   text,
   type PaxRecords,
 } from "./headers.js";
-import { readRange } from "../../io/files.js";
+import { MAX_LINKS, MAX_TAR_EXTENSION } from "../../spec/limits.js";
 
 /** The position of a file in an archive. */
 export interface FilePart {
@@ -20,13 +19,16 @@ export interface FilePart {
   size: number;
 }
 
+/** Content that can be read from any position. */
+export interface RandomAccess {
+  /** In bytes. */
+  readonly size: number;
+  /** Yields the bytes from `start` up to, but not including, `end`, or up to the end of the content. */
+  read(start: number, end: number): AsyncIterable<Uint8Array>;
+}
+
 /** The largest images, with all their platforms, have a few thousand. */
 const MAX_ENTRIES = 100_000;
-/**
- * The most bytes of a pax extended header, or of a long name of GNU tar; real headers have a few
- * hundred.
- */
-const MAX_EXTENDED_HEADER = 1024 * 1024;
 /** Enough for the headers of many small files in one read. */
 const WINDOW = 64 * 1024;
 
@@ -38,8 +40,6 @@ const LAYOUT_FILE = /^(?:oci-layout|index\.json|blobs\/sha(?:256|512)\/[0-9a-f]+
 
 /** The longest name of a file that a link can lead to, in characters. */
 const MAX_NAME = 1024;
-/** The longest chain of links; Linux has the same limit. */
-const MAX_LINKS = 40;
 
 const REFUSED_TYPES: ReadonlyMap<string, string> = new Map([
   ["3", "a device"],
@@ -59,11 +59,10 @@ const REFUSED_TYPES: ReadonlyMap<string, string> = new Map([
  * @throws {@link OcicryptError} `LAYOUT_INVALID`
  */
 export async function scanHeaders(
-  file: FileHandle,
+  file: RandomAccess,
   path: string,
   signal: AbortSignal | undefined,
 ): Promise<ReadonlyMap<string, FilePart>> {
-  const fileSize = (await file.stat()).size;
   const read = windowed(file);
   const files = new Map<string, Entry>();
   let extension: PaxRecords | undefined;
@@ -82,8 +81,8 @@ export async function scanHeaders(
     const header = parseHeader(block, where);
     const start = offset + BLOCK;
     if ("xgLK".includes(header.type)) {
-      if (header.size > MAX_EXTENDED_HEADER) {
-        throw invalid(`${where} is larger than ${String(MAX_EXTENDED_HEADER)} bytes`);
+      if (header.size > MAX_TAR_EXTENSION) {
+        throw invalid(`${where} is larger than ${String(MAX_TAR_EXTENSION)} bytes`);
       }
       const content = await read(start, header.size);
       if (content.length < header.size) throw truncated(path);
@@ -93,7 +92,7 @@ export async function scanHeaders(
     }
     const size = extension?.size ?? header.size;
     const name = entryName(extension?.path ?? header.name, header.type, path);
-    if (size > fileSize - start) throw truncated(path);
+    if (size > file.size - start) throw truncated(path);
     const isNeeded = LAYOUT_FILE.test(name);
     if (header.type === "5") {
       // Readers of tar disagree about whether a directory can have content.
@@ -119,7 +118,7 @@ export async function scanHeaders(
 function extend(
   before: PaxRecords | undefined,
   type: string,
-  content: Buffer,
+  content: Uint8Array,
   where: string,
 ): PaxRecords | undefined {
   if (type === "K") return { ...before, linkpath: text(content) };
@@ -140,8 +139,12 @@ type Entry = FilePart | { target: string } | "twice" | "outside";
 /** Symbolic links are relative to their directory, hard links to the root of the archive. */
 function linkEntry(name: string, type: string, target: string): Entry {
   if (target.startsWith("/") || target.length > MAX_NAME) return "outside";
-  const path = posix.normalize(type === "2" ? posix.join(posix.dirname(name), target) : target);
-  return path.startsWith("../") || path === ".." ? "outside" : { target: path };
+  const path = type === "2" ? name.split("/").slice(0, -1) : [];
+  for (const part of target.split("/")) {
+    if (part === ".." && path.pop() === undefined) return "outside";
+    if (part !== "" && part !== "." && part !== "..") path.push(part);
+  }
+  return { target: path.join("/") };
 }
 
 /** Returns the files by name. A link whose target is missing counts as a missing file. */
@@ -185,16 +188,12 @@ function entryName(name: string, type: string, path: string): string {
 /**
  * Returns a function that reads parts of a file. Neighbouring parts share one access to the file.
  */
-function windowed(file: FileHandle): (offset: number, length: number) => Promise<Buffer> {
-  let window: Buffer = Buffer.alloc(0);
+function windowed(file: RandomAccess): (offset: number, length: number) => Promise<Uint8Array> {
+  let window: Uint8Array = new Uint8Array();
   let start = 0;
   return async (offset, length) => {
     if (offset < start || offset + length > start + window.length) {
-      const chunks: Uint8Array[] = [];
-      for await (const chunk of readRange(file, offset, offset + Math.max(length, WINDOW))) {
-        chunks.push(chunk);
-      }
-      window = Buffer.concat(chunks);
+      window = await collect(file.read(offset, offset + Math.max(length, WINDOW)));
       start = offset;
     }
     return window.subarray(offset - start, offset - start + length);

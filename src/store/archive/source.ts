@@ -1,20 +1,14 @@
-import { randomBytes } from "node:crypto";
 import type { Stats } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { Readable, type Transform } from "node:stream";
+import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import * as zlib from "node:zlib";
 import { constants, open, stat, type FileHandle } from "node:fs/promises";
-import { collect } from "../../io/source.js";
+import { canDecompress, compressionOf, createDecompressor } from "../../io/buffers.js";
 import { OcicryptError, errno } from "../../errors.js";
-import { readRange, writeFully, readError, isAbsent } from "../../io/files.js";
-import type { Descriptor } from "../../spec/descriptor.js";
+import { isAbsent, readError, readRange, spool } from "../../io/files.js";
 import { MAX_UNPACKED_SIZE } from "../../spec/limits.js";
-import { blobName, findNamed, type ReadLayoutFile } from "../layout/format.js";
-import { readReferrers, resolveImage } from "../layout/source.js";
-import { makeStage, removeStage } from "../stage.js";
-import { placeOf, type Reference } from "../reference.js";
+import type { ReadLayoutFile } from "../layout/format.js";
+import { filesSource, smallFilesOf, type LayoutFiles } from "../layout/images.js";
+import { placeOf, type LayoutReference } from "../reference.js";
 import type { ImageSource } from "../types.js";
 import { invalid } from "./headers.js";
 import { scanHeaders, type FilePart } from "./scan.js";
@@ -37,11 +31,10 @@ const CLOSING = /* @__PURE__ */ new FinalizationRegistry((file: FileHandle) => {
   file.close().catch(() => undefined);
 });
 
-const COMPRESSED: readonly (readonly [magic: string, format: string, tool: string])[] = [
-  ["1f8b", "gzip", "gunzip"],
-  ["28b52ffd", "zstd", "unzstd"],
-  ["fd377a585a00", "xz", "unxz"],
-];
+/** The magic number of xz, which Node.js cannot decompress. */
+const XZ = "fd377a585a00";
+/** The programs that decompress what this Node.js cannot. */
+const TOOLS = { xz: "unxz", zstd: "unzstd", gzip: "gunzip" } as const;
 
 /**
  * Opens an archive and finds the files in it.
@@ -64,7 +57,7 @@ export async function openArchive(path: string, signal?: AbortSignal): Promise<A
     try {
       const version = await versionOf(file);
       const unpacked = await unpack(file, path, signal);
-      const files = await scanHeaders(unpacked ?? file, path, signal);
+      const files = await scan(unpacked ?? file, path, signal);
       if (unpacked === undefined) return { path, version, files };
       return keep({ path, version, files, unpacked });
     } finally {
@@ -85,8 +78,17 @@ export async function takeArchive(
   signal?: AbortSignal,
 ): Promise<Archive> {
   const unpacked = await fill(content, path);
-  const files = await reading(path, () => scanHeaders(unpacked, path, signal));
+  const files = await reading(path, () => scan(unpacked, path, signal));
   return keep({ path, version: "", files, unpacked });
+}
+
+async function scan(
+  file: FileHandle,
+  path: string,
+  signal: AbortSignal | undefined,
+): Promise<ReadonlyMap<string, FilePart>> {
+  const { size } = await file.stat();
+  return scanHeaders({ size, read: (start, end) => readRange(file, start, end) }, path, signal);
 }
 
 function keep(archive: Archive & { unpacked: FileHandle }): Archive {
@@ -96,21 +98,22 @@ function keep(archive: Archive & { unpacked: FileHandle }): Archive {
 
 /** Writes content into a file without a name. */
 async function fill(content: AsyncIterable<Uint8Array>, path: string): Promise<FileHandle> {
-  const target = await openNameless();
+  const file = await spool(withinLimit(content, path), path);
+  UNPACKED.add(file);
+  return file;
+}
+
+async function* withinLimit(
+  content: AsyncIterable<Uint8Array>,
+  path: string,
+): AsyncGenerator<Uint8Array, void, undefined> {
   let size = 0;
-  try {
-    for await (const chunk of content) {
-      size += chunk.byteLength;
-      if (size > MAX_UNPACKED_SIZE) {
-        throw invalid(`${path} unpacks to more than ${String(MAX_UNPACKED_SIZE)} bytes`);
-      }
-      await writeFully(target, chunk);
+  for await (const chunk of content) {
+    size += chunk.byteLength;
+    if (size > MAX_UNPACKED_SIZE) {
+      throw invalid(`${path} unpacks to more than ${String(MAX_UNPACKED_SIZE)} bytes`);
     }
-    return target;
-  } catch (error) {
-    UNPACKED.delete(target);
-    await target.close();
-    throw error;
+    yield chunk;
   }
 }
 
@@ -157,15 +160,14 @@ async function unpack(
   signal: AbortSignal | undefined,
 ): Promise<FileHandle | undefined> {
   const { buffer, bytesRead } = await file.read(Buffer.alloc(6), 0, 6, 0);
-  const start = buffer.toString("hex", 0, bytesRead);
-  const found = COMPRESSED.find(([magic]) => start.startsWith(magic));
-  if (found === undefined) return undefined;
-  const [, format, tool] = found;
-  const decompressor = decompressorFor(format);
-  if (decompressor === undefined) {
-    const command = `${tool} < ${path} > archive.tar`;
+  const head = buffer.subarray(0, bytesRead);
+  const format = head.toString("hex") === XZ ? "xz" : compressionOf(head);
+  if (format === "none") return undefined;
+  if (format === "xz" || !canDecompress(format)) {
+    const command = `${TOOLS[format]} < ${path} > archive.tar`;
     throw invalid(`${path} is compressed with ${format}; decompress it first: ${command}`);
   }
+  const decompressor = createDecompressor(format);
   let target: FileHandle | undefined;
   try {
     const packed = Readable.from(readRange(file, 0, Infinity), { objectMode: false });
@@ -182,25 +184,7 @@ async function unpack(
   }
 }
 
-function decompressorFor(format: string): Transform | undefined {
-  if (format === "gzip") return zlib.createGunzip();
-  // Node.js 22.15 and later.
-  const { createZstdDecompress } = zlib as { createZstdDecompress?: () => Transform };
-  return format === "zstd" ? createZstdDecompress?.() : undefined;
-}
-
-/** Opens a temporary file that disappears when it is closed, even if the process is killed. */
-async function openNameless(): Promise<FileHandle> {
-  const stage = await makeStage(tmpdir());
-  try {
-    const file = await open(join(stage, randomBytes(8).toString("hex")), "wx+", 0o600);
-    UNPACKED.add(file);
-    return file;
-  } finally {
-    await removeStage(stage);
-  }
-}
-
+/** Returns a text that changes if another file takes the place of this one. */
 async function versionOf(file: FileHandle): Promise<string> {
   const { dev, ino, size, mtimeNs } = await file.stat({ bigint: true });
   return [dev, ino, size, mtimeNs].join();
@@ -238,50 +222,26 @@ export type OpenArchive = (signal?: AbortSignal) => Promise<Archive>;
  * layout that occur twice or are devices, sparse files, names outside the archive, or a missing
  * end.
  */
-export function archiveSource(reference: Reference): ImageSource {
+export function archiveSource(reference: LayoutReference): ImageSource {
   const place = placeOf(reference, "oci-archive");
   return { place, ...sourceIn(reference, (signal) => openArchive(reference.path, signal)) };
 }
 
 /** An image of the layout in an archive. */
-export function sourceIn(reference: Reference, openIt: OpenArchive): ImageSource {
-  const { path } = reference;
-  let archive: Archive | undefined;
-  let known: ReadonlyMap<string, readonly Descriptor[]> | undefined;
+export function sourceIn({ path, tag, digest }: LayoutReference, openIt: OpenArchive): ImageSource {
+  return filesSource(path, { tag, digest }, async (signal) => layoutIn(await openIt(signal)));
+}
+
+function layoutIn(archive: Archive): LayoutFiles {
+  const { path, files } = archive;
   return {
-    async resolve(options) {
-      known = undefined;
-      archive = await openIt(options?.signal);
-      return resolveImage(reference, readIn(archive));
-    },
-    async *read({ digest }) {
-      archive ??= await openIt();
-      const part = archive.files.get(blobName(digest));
-      if (part === undefined) {
-        throw new OcicryptError("BLOB_NOT_FOUND", `${path} does not hold the blob ${digest}`);
-      }
-      yield* readPart(archive, part);
-    },
-    async find(tag, { signal } = {}) {
-      archive ??= await openIt(signal);
-      return findNamed(readIn(archive), tag);
-    },
-    async referrers(digest, { signal } = {}) {
-      archive ??= await openIt(signal);
-      known ??= await readReferrers(readIn(archive), signal);
-      return [...(known.get(digest) ?? [])];
-    },
+    path,
+    sizeOf: (name) => files.get(name)?.size,
+    read: (name) => readPart(archive, files.get(name) ?? { offset: 0, size: 0 }),
   };
 }
 
 /** Reads the small files of the layout in an archive. */
 export function readIn(archive: Archive): ReadLayoutFile {
-  return async (name, limit) => {
-    const part = archive.files.get(name);
-    if (part === undefined) return undefined;
-    if (part.size > limit) {
-      throw invalid(`${name} in ${archive.path} is larger than ${String(limit)} bytes`);
-    }
-    return collect(readPart(archive, part));
-  };
+  return smallFilesOf(layoutIn(archive));
 }

@@ -1,7 +1,8 @@
 import { open, type FileHandle } from "node:fs/promises";
 import { pipeline } from "node:stream/promises";
 import type { Pack } from "tar-stream";
-import { writeFully } from "../../io/files.js";
+import { writeAll } from "../../io/files.js";
+import { parts } from "../../io/source.js";
 import type { StoreOptions } from "../types.js";
 
 /** A file to be put into an archive. */
@@ -13,25 +14,26 @@ export interface ArchiveEntry {
 }
 
 export interface ArchiveOptions extends StoreOptions {
+  /** The permissions of the archive. Default: those of any new file. */
   mode?: number | undefined;
+  /** The name of the archive in messages. Default: its path. */
+  where?: string | undefined;
 }
 
 /**
  * Writes files as a tar archive to a new file, and flushes it. The archive does not contain when,
  * where or by whom it was written: equal files make equal archives.
- *
- * @param options.mode the permissions of the archive; by default those of any new file
  */
 export async function writeArchive(
   file: string,
   entries: readonly ArchiveEntry[],
-  { mode, signal }: ArchiveOptions = {},
+  { mode, where = file, signal }: ArchiveOptions = {},
 ): Promise<void> {
   const { pack } = await import("tar-stream");
   const handle = await open(file, "wx");
   try {
     if (mode !== undefined) await handle.chmod(mode);
-    await pump(pack(), entries, handle, signal);
+    await pump(pack(), entries, handle, { where, signal });
     await handle.sync();
   } finally {
     await handle.close();
@@ -42,17 +44,14 @@ async function pump(
   archive: Pack,
   entries: readonly ArchiveEntry[],
   file: FileHandle,
-  signal: AbortSignal | undefined,
+  { where, signal }: { where: string; signal: AbortSignal | undefined },
 ): Promise<void> {
   // If one side fails, destroying the stream between them ends the other side too.
   const filled = fill(archive, entries).catch((error: unknown) => {
     archive.destroy(error instanceof Error ? error : new Error(String(error)));
   });
   try {
-    for await (const chunk of archive) {
-      signal?.throwIfAborted();
-      await writeFully(file, chunk as Uint8Array);
-    }
+    await writeAll(file, parts(archive as AsyncIterable<Uint8Array>, signal), where);
   } finally {
     await filled;
   }

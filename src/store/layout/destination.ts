@@ -16,12 +16,11 @@ import {
   writeError,
   writing,
 } from "../../io/files.js";
-import { placeOf, requireNoDigest, type Reference } from "../reference.js";
+import { placeOf, requireNoDigest, type LayoutReference } from "../reference.js";
 import { isStage, makeStage, removeStage, removeStaleStages, withLock } from "../stage.js";
 import type { ImageDestination } from "../types.js";
 import {
   EMPTY_INDEX,
-  blobPath,
   findReplaced,
   parseLayoutIndex,
   replaceEntry,
@@ -29,6 +28,7 @@ import {
   withName,
   type LayoutIndex,
 } from "./format.js";
+import { blobPath, readIn } from "./source.js";
 
 /**
  * Returns a destination that writes an image into an OCI layout directory, which may already exist
@@ -40,7 +40,7 @@ import {
  *
  * @throws {@link OcicryptError} `REFERENCE_INVALID`, `LAYOUT_INVALID`, `DESTINATION_UNWRITABLE`
  */
-export async function layoutDestination(reference: Reference): Promise<ImageDestination> {
+export async function layoutDestination(reference: LayoutReference): Promise<ImageDestination> {
   requireNoDigest(reference);
   const path = resolve(reference.path);
   const state = await stateOf(path);
@@ -74,7 +74,7 @@ export async function layoutDestination(reference: Reference): Promise<ImageDest
       const isTaken = ["ENOTEMPTY", "EEXIST"].includes(errno(error) ?? "");
       const isLayout = isTaken && (await readdir(path)).includes("oci-layout");
       if (!isLayout) throw error;
-      await requireLayout(path);
+      await requireLayout(path, readIn(path));
       return false;
     }
     await syncDirectory(where);
@@ -177,7 +177,7 @@ async function stateOf(path: string): Promise<"missing" | "empty" | "layout"> {
   if (!names.includes("oci-layout")) {
     throw new OcicryptError("LAYOUT_INVALID", `${path} is not empty and not an OCI layout`);
   }
-  await requireLayout(path);
+  await requireLayout(path, readIn(path));
   return "layout";
 }
 

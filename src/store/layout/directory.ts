@@ -11,8 +11,9 @@ import { readBlobFile } from "./source.js";
 import type { ImageSource } from "../types.js";
 
 /**
- * An image in a directory as `skopeo copy … dir:DIR` writes it: the manifest in `manifest.json`,
- * others in `HEX.manifest.json`, and each blob in a file that is named by its digest
+ * Returns a source that reads an image from a directory that `skopeo copy … dir:DIR` wrote: the
+ * manifest or index is in `manifest.json`, other manifests are in `HEX.manifest.json`, and each
+ * blob is in a file that is named by its digest
  * (https://github.com/containers/image/blob/main/directory/directory_transport.go).
  *
  * Its functions reject with {@link OcicryptError} `IMAGE_NOT_FOUND`, `BLOB_NOT_FOUND`,

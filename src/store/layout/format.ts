@@ -1,9 +1,8 @@
-import { join } from "node:path";
+import { toUtf8 } from "#engine/bytes";
 import { OcicryptError } from "../../errors.js";
 import { MAX_MANIFEST_SIZE } from "../../spec/limits.js";
 import { parseDigest } from "../../spec/digest.js";
 import { ANY, asObject, parseJson, struct } from "../../text/json.js";
-import { readSmallFile } from "../../io/files.js";
 import { type Descriptor, REF_NAME } from "../../spec/descriptor.js";
 import { applyEdits, locate, member } from "../../text/json-edits.js";
 import { parseDocument, type LocatedDescriptor } from "../../spec/manifest.js";
@@ -20,26 +19,13 @@ export function blobName(digest: string): string {
   return `blobs/${algorithm}/${hex}`;
 }
 
-/** The path of a blob in a layout directory. */
-export function blobPath(layout: string, digest: string): string {
-  return join(layout, blobName(digest));
-}
-
-/** Returns a function that reads the small files of a layout directory. */
-export function readIn(layout: string): ReadLayoutFile {
-  return (name, limit) => readSmallFile(join(layout, name), limit);
-}
-
 /**
  * Checks the file `oci-layout`, which marks a directory or an archive as an OCI layout.
  *
  * @throws {@link OcicryptError} `IMAGE_NOT_FOUND` if it is missing, `LAYOUT_INVALID` for another
  *   version
  */
-export async function requireLayout(
-  path: string,
-  read: ReadLayoutFile = readIn(path),
-): Promise<void> {
+export async function requireLayout(path: string, read: ReadLayoutFile): Promise<void> {
   const mark = await read("oci-layout", MAX_MARK_SIZE);
   if (mark === undefined) {
     await refuseDocker(path, read);
@@ -57,7 +43,7 @@ export async function requireLayout(
 async function refuseDocker(path: string, read: ReadLayoutFile): Promise<void> {
   const bytes = await read("manifest.json", MAX_MANIFEST_SIZE);
   if (bytes === undefined) return;
-  const isDirectory = Buffer.from(bytes).toString("utf8").trimStart().startsWith("{");
+  const isDirectory = toUtf8(bytes).trimStart().startsWith("{");
   const transport = isDirectory ? "dir" : "docker-archive";
   const kind = isDirectory ? "a directory of skopeo" : "an archive of docker save";
   const message = `${path} is ${kind}; as a source, write ${transport}:${path}`;

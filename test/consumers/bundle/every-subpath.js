@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { buffer } from "node:stream/consumers";
 import { encryptLayer, decryptLayer, listRecipients } from "ocicrypt";
+import * as files from "ocicrypt/files";
 import * as image from "ocicrypt/image";
 import { jwe } from "ocicrypt/jwe";
 import { keysFromFiles } from "ocicrypt/keys";
@@ -16,20 +17,25 @@ import * as places from "ocicrypt/places";
 import * as registry from "ocicrypt/registry";
 import * as store from "ocicrypt/store";
 
-for (const subpath of [image, pgp, pkcs11, pkcs7, places, provider, registry, store]) {
+for (const subpath of [files, image, pgp, pkcs11, pkcs7, places, provider, registry, store]) {
   assert(Object.keys(subpath).length > 0);
 }
 async function roundTrip() {
-  const plain = Buffer.from("a layer");
+  // Long enough for threads, whose file is not in the bundle.
+  const plain = Buffer.alloc(65 * 1024 * 1024, "a layer");
   const encryption = encryptLayer(plain, {
-    descriptor: { mediaType: "application/vnd.oci.image.layer.v1.tar" },
+    descriptor: {
+      mediaType: "application/vnd.oci.image.layer.v1.tar",
+      size: plain.byteLength,
+    },
+    threads: 2,
     recipients: [jwe.recipient(readFileSync("public.pem"))],
   });
   const blob = await buffer(encryption.stream);
   const descriptor = await encryption.finalize();
   assert.equal((await listRecipients(descriptor))[0].algorithm, "RSA-OAEP");
   const keys = await keysFromFiles([{ content: readFileSync("private.pem") }]);
-  const decryption = await decryptLayer(blob, { descriptor, keys });
+  const decryption = await decryptLayer(blob, { descriptor, keys, threads: 2 });
   assert.deepEqual(await buffer(decryption.stream), plain);
 
   // tar-stream is CommonJS, which bundlers treat in their own ways.

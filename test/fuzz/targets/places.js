@@ -8,9 +8,9 @@ import {
   parseRegistryReference,
   registrySource,
 } from "ocicrypt/registry";
-import { archiveSource, parseArchiveReference, parseReference } from "ocicrypt/store";
+import { archiveSource, parseArchiveReference, parseLayoutReference } from "ocicrypt/store";
 import { pack } from "tar-stream";
-import { parseChallenges } from "../../../dist/registry/challenge.js";
+import { parseChallenges } from "../../../dist/registry/authorization.js";
 import { layouts, sha256 } from "../files.js";
 
 const scratch = mkdtempSync(join(tmpdir(), "ocicrypt-fuzz-"));
@@ -105,7 +105,7 @@ export const reference = {
   run(bytes) {
     const text = bytes.toString();
     let refusal;
-    for (const parse of [parseReference, parseArchiveReference, parseRegistryReference]) {
+    for (const parse of [parseLayoutReference, parseArchiveReference, parseRegistryReference]) {
       try {
         parse(text);
         return;

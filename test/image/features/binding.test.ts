@@ -208,7 +208,7 @@ describe("a layer of another image is rejected", () => {
     await expectRefusal(path, "BINDING_MISMATCH", { allowUnverified: true });
   });
 
-  it("under a config whose type is not that of an image", async () => {
+  it("under a config that is not an image config", async () => {
     const path = await stolen();
     await rewrite(path, ({ config }) => (config.mediaType = "application/vnd.example"));
     await expectRefusal(path, "BINDING_MISMATCH");

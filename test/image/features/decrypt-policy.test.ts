@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { DecryptImageOptions } from "../../../src/image/decrypt.js";
-import type { Selection } from "../../../src/image/manifests/select-layers.js";
+import type { LayerSelection } from "../../../src/image/manifests/select-layers.js";
 import { jwe } from "../../../src/keywrap/jwe/index.js";
 import { expectCode } from "../../support/codes.js";
 import {
@@ -9,6 +9,7 @@ import {
   layer,
   layerOf,
   layoutOf,
+  MANIFEST,
   multiPlatform,
   putAttestation,
   putIndex,
@@ -72,7 +73,7 @@ describe("requireEncrypted", () => {
     expect(await allow(await partly([0, 1, 2]), { requireEncrypted: true })).toBe(3);
   });
 
-  it.each<[string, Selection]>([
+  it.each<[string, LayerSelection]>([
     ["layers", { layers: [{ from: -2, to: -1 }] }],
     ["a type, as it is when plain", { layers: [1, 2], mediaTypes: [TAR_GZIP] }],
   ])("allows plain layers in addition to %s that it names", async (_, requireEncrypted) => {
@@ -91,7 +92,7 @@ describe("requireEncrypted", () => {
     expect(await allow(await partly([0]), {})).toBe(1);
   });
 
-  it.each<[string, boolean | Selection, string]>([
+  it.each<[string, boolean | LayerSelection, string]>([
     ["one of all layers", true, "layer 0"],
     ["one of those that are named", { layers: [1, 0] }, "layer 0"],
     ["one of a range", { layers: [{ from: 0, to: -1 }] }, "layer 0"],
@@ -168,7 +169,8 @@ describe("requireEncrypted", () => {
       await refuse(path, { requireEncrypted: true }, "of linux/arm64/v8");
       await refuse(path, { requireEncrypted: true, platforms: ["linux/amd64"] }, "linux/arm64/v8");
       const requireEncrypted = { platforms: ["linux/amd64"] };
-      expect(await allow(path, { requireEncrypted })).toBe(2);
+      // They share a layer.
+      expect(await allow(path, { requireEncrypted })).toBe(3);
     });
 
     it.each([true, { platforms: ["linux/amd64"] }])(
@@ -189,6 +191,46 @@ describe("requireEncrypted", () => {
         entries.unshift({ ...descriptor, ...(annotations && { annotations }) });
       });
       await refuse(path, { requireEncrypted: true }, "layer 0");
+    });
+
+    it.each(["unknown/amd64", "linux/unknown"])(
+      "rejects a plain image that is marked as attestation, for %s",
+      async (platform) => {
+        const path = await withEntries(async (at, entries) => {
+          const { annotations } = await putAttestation(at, entries[1]!);
+          const { descriptor } = await putManifest(at, [await layer("evil")]);
+          const entry = forPlatform(descriptor, platform);
+          entries.unshift({ ...entry, ...(annotations && { annotations }) });
+        });
+        await refuse(path, { requireEncrypted: true }, `layer 0 of ${platform} is not encrypted`);
+      },
+    );
+
+    it("rejects a plain image of no platform that is not marked as attestation", async () => {
+      const path = await withEntries(async (at, entries) => {
+        const { descriptor } = await putManifest(at, [await layer("evil")]);
+        entries.unshift(forPlatform(descriptor, "unknown/unknown"));
+      });
+      await refuse(path, { requireEncrypted: true }, "of unknown/unknown is not encrypted");
+    });
+
+    it("looks into nested indexes", async () => {
+      const path = await withEntries(async (at, entries) => {
+        entries.push(await putIndex(at, [await plainEntry(at)]));
+      });
+      await refuse(path, { requireEncrypted: true }, "of linux/amd64 is not encrypted");
+    });
+
+    it("rejects a missing manifest, unless other platforms are named", async () => {
+      const digest = `sha256:${"0".repeat(64)}`;
+      const path = await withEntries((_, entries) => {
+        const missing = { mediaType: MANIFEST, digest, size: 1000 };
+        entries.push(forPlatform(missing, "linux/s390x"));
+        return Promise.resolve();
+      });
+      const platforms = ["linux/amd64"];
+      await refuse(path, { requireEncrypted: true, platforms }, `manifest ${digest} is missing`);
+      expect(await allow(path, { requireEncrypted: { platforms }, platforms })).toBeGreaterThan(0);
     });
 
     it("rejects an entry of an unknown type", async () => {

@@ -16,6 +16,7 @@ import {
   putAttestation,
   putIndex,
   putManifest,
+  putText,
   readEntries,
   readIndexEntries,
   readManifest,
@@ -64,6 +65,57 @@ describe("a selected layer that would stay plain is rejected", () => {
     [
       "in a nested index",
       async (path, { layers }) => [await putIndex(path, [layers[0]!.descriptor])],
+    ],
+    [
+      "in an attestation",
+      async (path, { descriptor, layers }) => {
+        const { descriptor: other } = await putManifest(path, layers, {
+          config: { mediaType: EMPTY, content: "{}" },
+        });
+        const { annotations, platform } = await putAttestation(path, descriptor);
+        return [{ ...other, annotations: annotations!, platform: platform! }];
+      },
+    ],
+    [
+      "as the config of another image",
+      async (path, { layers }) => {
+        const { digest, size } = layers[0]!.descriptor;
+        const { text } = await putManifest(path, [await layer("other")]);
+        const document = JSON.parse(text) as { config: Entry };
+        document.config = { mediaType: "application/vnd.oci.image.config.v1+json", digest, size };
+        return [forPlatform(await putText(path, JSON.stringify(document)), "linux/arm64")];
+      },
+    ],
+    [
+      "as a subject",
+      async (path, { layers }) => {
+        const extra = { subject: { ...layers[0]!.descriptor, mediaType: MANIFEST } };
+        const { descriptor } = await putManifest(path, [await layer("other")], { extra });
+        return [forPlatform(descriptor, "linux/arm64")];
+      },
+    ],
+    [
+      "as a manifest of an unknown type",
+      (_, { layers }) =>
+        Promise.resolve([
+          { ...layers[0]!.descriptor, mediaType: "application/vnd.x.manifest.v1+json" },
+        ]),
+    ],
+    [
+      "in a manifest of an unknown type",
+      async (path, { layers }) => {
+        const mediaType = "application/vnd.oci.artifact.manifest.v1+json";
+        const document = { mediaType, blobs: [layers[0]!.descriptor] };
+        return [{ ...(await putText(path, JSON.stringify(document))), mediaType }];
+      },
+    ],
+    [
+      "inside the descriptor of an entry",
+      async (_, { layers }) => {
+        const other = await layer("other");
+        const data = layers[0]!.blob.toString("base64");
+        return [{ ...other.descriptor, mediaType: "application/vnd.x", data }];
+      },
     ],
   ])("%s", async (_, others) => {
     const { path } = await indexWith(others);

@@ -232,7 +232,7 @@ describe("a layer that has not changed", () => {
     expect(result.layers.map(({ after }) => after.digest)).toEqual(before.layers.map(({ digest }) => digest).reverse());
   }); // prettier-ignore
 
-  it("is found even if another digest, or none, was recorded", async () => {
+  it("is found even if another digest or no digest was recorded", async () => {
     const [a, b] = [await layer("a"), bytes(100)];
     const before = await encrypted([a, b]);
     await changeLayers(before.path, (layers) => {
@@ -324,7 +324,6 @@ describe("an earlier image that lies", () => {
     ["a digest of another algorithm", (entry) => (entry.digest = digestOf("x", "sha512")), false],
     ["another size", (entry) => entry.size++, false],
     ["another type", (entry) => (entry.mediaType = "text/plain+encrypted"), false],
-    ["a type that is encrypted twice", (entry) => (entry.mediaType += "+encrypted"), false],
     ["no public options", (entry) => Reflect.deleteProperty(entry.annotations!, `${ENC}pubopts`), true],
     ["another HMAC", changeOptions((options) => ({ ...options, hmac: base64(Buffer.alloc(32)) })), false],
     ["another cipher", changeOptions((options) => ({ ...options, cipher: "NONE" })), true],
@@ -498,7 +497,7 @@ describe("a layer that cannot be reused", () => {
   });
 });
 
-it("a reused layer is compared with the config's diffID, too", async () => {
+it("a reused layer is also compared with the config's diffID", async () => {
   const plain = directory();
   await layoutOf(plain, [await layer("a")], { config: imageConfig([digestOf("another")]) });
   const first = await encryptAgain(plain, {});

@@ -130,8 +130,8 @@ describe("artifacts that refer to an image", () => {
       [arm64.descriptor.digest]: [many[0]!, artifact("more")],
       [amd64.descriptor.digest]: [artifact("of what stays")],
     });
-    const platforms = ["linux/arm64"];
-    const { warnings } = await encryptImage(source, await to(), { recipients, platforms });
+    const selection = { platforms: ["linux/arm64"], layers: [1] };
+    const { warnings } = await encryptImage(source, await to(), { recipients, ...selection });
     expect(asked).toEqual([index.digest, arm64.descriptor.digest]);
     const found = warnings.filter((warning) => warning.includes("former digest"));
     expect(found).toHaveLength(1);
@@ -167,7 +167,7 @@ describe("artifacts that refer to an image", () => {
     const denied = failing(new OcicryptError("REGISTRY_DENIED", "no"));
     const { warnings } = await encryptImage(denied, await to(), { recipients });
     expect(warnings).toEqual([
-      "could not list what refers to the image's former digest (REGISTRY_DENIED)",
+      "the artifacts that refer to the image's former digest could not be listed (REGISTRY_DENIED)",
     ]);
     const defect = new TypeError("a defect");
     const result = encryptImage(failing(defect), await to(), { recipients });
@@ -192,7 +192,7 @@ describe("artifacts that refer to an image", () => {
   });
 });
 
-describe("an artifact in the index of what it is about", () => {
+describe("an artifact in the same index as its subject", () => {
   it("is kept byte for byte, and reported", async () => {
     const [plain, encrypted, again] = [directory(), directory(), directory()];
     await createLayout(plain);
@@ -286,7 +286,7 @@ describe("artifacts beside an image in its layout", () => {
     await writeIndex(path, [tagged(image, "app"), ...large]);
     const { warnings } = await encrypt(`${path}:app`, directory());
     expect(warnings).toEqual([
-      "could not list what refers to the image's former digest (LAYOUT_INVALID)",
+      "the artifacts that refer to the image's former digest could not be listed (LAYOUT_INVALID)",
     ]);
   });
 

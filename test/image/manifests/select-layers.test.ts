@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import {
   parseLayerRange,
   selectLayers,
-  type Selection,
+  type LayerSelection,
 } from "../../../src/image/manifests/select-layers.js";
 import type { ManifestNode } from "../../../src/image/manifests/tree.js";
 import { expectCode } from "../../support/codes.js";
@@ -70,7 +70,7 @@ const IMAGE = [
 const [AMD64, ARM64, S390X] = IMAGE as [ManifestNode, ManifestNode, ManifestNode];
 
 /** The selected layers of each of the three manifests, by their places. */
-function select(selection: Selection, base?: ReadonlyMap<ManifestNode, number>): number[][] {
+function select(selection: LayerSelection, base?: ReadonlyMap<ManifestNode, number>): number[][] {
   const selected = selectLayers(IMAGE, selection, base);
   return IMAGE.map((each) =>
     selected.flatMap(({ manifest: of, index }) => (of === each ? [index] : [])),
@@ -78,7 +78,7 @@ function select(selection: Selection, base?: ReadonlyMap<ManifestNode, number>):
 }
 
 describe("selectLayers", () => {
-  it.each<[string, Selection, number[][]]>([
+  it.each<[string, LayerSelection, number[][]]>([
     ["everything", {}, [[0, 1, 2, 3], [0, 1], [0]]],
     ["a range", { layers: [{ from: 1, to: 2 }] }, [[1, 2], [1], []]],
     ["a range of one", { layers: [{ from: 3, to: 3 }] }, [[3], [], []]],
@@ -107,7 +107,7 @@ describe("selectLayers", () => {
     expect(select(selection)).toEqual(expected);
   }); // prettier-ignore
 
-  it.each<[string, Selection, string]>([
+  it.each<[string, LayerSelection, string]>([
     ["a place behind the last", { layers: [0, 4] }, "layer 4; its manifests have layers 0..3, layers 0..1, layer 0"],
     ["a range behind the last", { layers: [{ from: 4, to: 9 }] }, "layer 4..9"],
     ["a range before the first", { layers: [{ from: -9, to: -5 }] }, "layer -9..-5"],
@@ -167,7 +167,7 @@ describe("selectLayers", () => {
     expect(select({}, new Map([[ARM64, 1]]))).toEqual([[0, 1, 2, 3], [1], [0]]);
   });
 
-  it.each<[string, Selection, string]>([
+  it.each<[string, LayerSelection, string]>([
     ["a layer of the base", { layers: [0, 2] }, "no layer 0"],
     ["nothing but a base", { platforms: ["linux/s390x"] }, "has no layer of the platform"],
     [

@@ -13,6 +13,7 @@ import { describe as describeJwe } from "../../../src/keywrap/jwe/message.js";
 import { describeWrappedKey } from "../../../src/keywrap/schemes.js";
 import { pkcs7 } from "../../../src/keywrap/pkcs7/index.js";
 import { expectCode } from "../../support/codes.js";
+import { CLEVIS, tangServer, wrapped } from "../../support/tang.js";
 import { vectorFile } from "../../support/vectors.js";
 
 const peer = (name: string): Buffer => vectorFile(`peers/keys/${name}`);
@@ -151,5 +152,54 @@ describe("recipientKeyIds", () => {
 
   it("rejects a private key", async () => {
     await expectCode(recipientKeyIds(peer("rsa2048.pkcs8.pem")), "KEY_IS_PRIVATE");
+  });
+});
+
+describe("keys.yaml", () => {
+  const { one } = CLEVIS.servers;
+
+  it("has the settings of key servers, beside keys in files", async () => {
+    const server = await tangServer(one);
+    const directory = await mounted("servers", {
+      "a.pem": peer("ec256.pkcs8.pem"),
+      "keys.yaml": `tang:\n  moved:\n    ${one.url}: ${server.url}\n`,
+    });
+    const warnings: string[] = [];
+    const onWarning = (message: string): void => void warnings.push(message);
+    const keys = await keysFromDirectory(directory, { onWarning });
+    expect([warnings, keys.map(({ scheme }) => scheme)]).toEqual([[], ["jwe", "provider.tang"]]);
+    // Clevis wrapped it.
+    const secret = await keys[1]!.unwrap(wrapped("one"));
+    expect(Buffer.from(secret!).toString()).toBe(CLEVIS.secret);
+  });
+
+  it("is no key for systems whose keys are files", async () => {
+    const directory = await mounted("no-servers", { "keys.yaml": "age:\n" });
+    await expectCode(keysFromDirectory(directory), "NO_KEYS");
+  });
+
+  it.each([
+    ["has an unknown system", "other: {}\n"],
+    ["is damaged", "{"],
+    ["has a wrong setting", "tang:\n  servers: 1\n"],
+  ])("that %s is skipped beside other keys, and an error without any", async (what, content) => {
+    const name = what.replaceAll(" ", "-");
+    const alone = await mounted(name, { "keys.yaml": content });
+    await expectCode(keysFromDirectory(alone), "KEY_SERVER_CONFIG_INVALID");
+    const beside = await mounted(`${name}-2`, {
+      "a.pem": peer("ec256.pkcs8.pem"),
+      "keys.yaml": content,
+    });
+    const warnings: string[] = [];
+    const onWarning = (message: string): void => void warnings.push(message);
+    expect(labels(await keysFromDirectory(beside, { onWarning }), beside)).toEqual(["a.pem"]);
+    expect(warnings).toEqual([expect.stringMatching(/keys\.yaml: the settings of key servers/)]);
+  });
+
+  it("may also be a PKCS#11 key file", async () => {
+    const directory = await mounted("pkcs11", {
+      "keys.yaml": "pkcs11:\n  uri: pkcs11:token=t;object=o?module-name=m&pin-value=1234\n",
+    });
+    expect((await keysFromDirectory(directory)).map(({ scheme }) => scheme)).toEqual(["pkcs11"]);
   });
 });

@@ -63,12 +63,12 @@ suite("the key that a name means", () => {
     expect(await keyIdFor("Renewed Key (new one)", renewed)).toBe("0xe2f4a470dd5aabac");
   });
 
-  it("the newest subkey is taken, as gpg does", async () => {
+  it("the newest subkey is used, as in gpg", async () => {
     const ring = gnupg("rotated.pub.asc");
     expect(await keyIdFor("rotated@example.org", ring)).toBe("0xdc9e220178e8f6e1");
   });
 
-  it("a subkey that is named is taken, as gpg does with an exclamation mark", async () => {
+  it("a named subkey is used, as in gpg with an exclamation mark", async () => {
     const ring = gnupg("rotated.pub.asc");
     expect(await keyIdFor("79FCC9E0FB3A830B", ring)).toBe("0x79fcc9e0fb3a830b");
     const fingerprint = "D6F7684AFA62CA1C6AE06CF979FCC9E0FB3A830B";
@@ -301,5 +301,75 @@ suite("the message that is written", () => {
     const recipient = pgp.recipient("dsa@example.org", { keyRing: gnupg("dsa.pub.asc") });
     const opened = await pgp.key(gnupg("dsa.sec.asc")).unwrap(await recipient.wrap(bytes));
     expect(opened === null ? null : Buffer.from(opened)).toEqual(bytes);
+  });
+});
+
+suite("a key with numbers that hide nothing is rejected", () => {
+  interface Packet {
+    algorithm: number;
+    publicParams: Record<string, Uint8Array>;
+    computeFingerprintAndKeyID: () => Promise<void>;
+  }
+
+  /** Changes the numbers of the only subkey, and signs it again with the primary key. */
+  async function changed(
+    secretKey: Uint8Array,
+    change: (packet: Packet) => void,
+  ): Promise<Uint8Array> {
+    const key = await openpgp.readPrivateKey({ binaryKey: secretKey });
+    const [subkey] = key.subkeys as [openpgp.Subkey];
+    const packet = subkey.keyPacket as unknown as Packet;
+    change(packet);
+    await packet.computeFingerprintAndKeyID();
+    const { enums } = openpgp;
+    const signature = Object.assign(new openpgp.SignaturePacket(), {
+      signatureType: enums.signature.subkeyBinding,
+      publicKeyAlgorithm: key.keyPacket.algorithm,
+      hashAlgorithm: enums.hash.sha256,
+      keyFlags: [enums.keyFlags.encryptCommunication | enums.keyFlags.encryptStorage],
+    });
+    // The declared types lack the last parameters.
+    const sign = signature.sign.bind(signature) as (...values: unknown[]) => Promise<void>;
+    const signed = { key: key.keyPacket, bind: packet };
+    await sign(key.keyPacket, signed, new Date(), false, openpgp.config);
+    subkey.bindingSignatures = [signature];
+    return key.toPublic().write();
+  }
+
+  const rsa = openpgp.generateKey({
+    type: "rsa",
+    rsaBits: 2048,
+    userIDs: [{ email: "rsa@example.org" }],
+    format: "binary",
+  });
+
+  it("unless only the signature is new", async () => {
+    const ring = await changed((await rsa).privateKey, () => undefined);
+    expect(await keyIdFor("rsa@example.org", ring)).toMatch(/^0x/);
+  });
+
+  const RSA: [string, (numbers: Packet["publicParams"]) => void][] = [
+    ["an exponent of 1", (numbers) => (numbers.e = Uint8Array.of(1))],
+    ["an even exponent", (numbers) => (numbers.e = Uint8Array.of(4))],
+    ["an even modulus", ({ n }) => (n![n!.length - 1]! &= 0xfe)],
+  ];
+  it.each(RSA)("RSA with %s", async (_, change) => {
+    const ring = await changed((await rsa).privateKey, ({ publicParams }) => {
+      change(publicParams);
+    });
+    expect(await codeOf(() => keyIdFor("rsa@example.org", ring))).toBe("KEY_UNSUPPORTED");
+  });
+
+  const p = new Uint8Array(256).fill(0xff);
+  it.each([
+    ["a public number of 1", Uint8Array.of(2), Uint8Array.of(1)],
+    ["a public number of -1", Uint8Array.of(2), p.with(255, 0xfe)],
+    ["a base of 1", Uint8Array.of(1), Uint8Array.of(5)],
+  ])("ElGamal with %s", async (_, g, y) => {
+    const ring = await changed((await rsa).privateKey, (packet) => {
+      packet.algorithm = openpgp.enums.publicKey.elgamal;
+      packet.publicParams = { p, g, y };
+    });
+    expect(await codeOf(() => keyIdFor("rsa@example.org", ring))).toBe("KEY_UNSUPPORTED");
   });
 });

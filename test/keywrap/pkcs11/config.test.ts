@@ -1,6 +1,7 @@
 import { mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { isMainThread } from "node:worker_threads";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import {
   internalConfig,
@@ -11,6 +12,12 @@ import {
 import { findModule } from "../../../src/keywrap/pkcs11/config.js";
 import { parsePkcs11Uri } from "../../../src/keywrap/pkcs11/uri.js";
 import { expectCode } from "../../support/codes.js";
+
+// In threads, which mutation testing uses, homedir() does not see another HOME.
+vi.mock(import("node:os"), async (original) => ({
+  ...(await original()),
+  homedir: () => process.env.HOME ?? "",
+}));
 
 let root = "";
 beforeAll(async () => {
@@ -50,17 +57,21 @@ describe("loadConfig", () => {
     expect((await loadConfig()).moduleDirectories).toEqual([named]);
   });
 
-  it("never reads etc/ocicrypt.conf of the working directory, as Go does", async () => {
-    const before = process.cwd();
-    await configFile(join(root, "etc/ocicrypt.conf"));
-    process.chdir(root);
-    try {
-      const result = await loadConfig().catch((error: unknown) => error);
-      expect(result).not.toMatchObject({ moduleDirectories: [join(root, "etc/ocicrypt.conf")] });
-    } finally {
-      process.chdir(before);
-    }
-  });
+  // Mutation testing runs the tests in threads, which cannot change the working directory.
+  it.runIf(isMainThread)(
+    "never reads etc/ocicrypt.conf of the working directory, as Go does",
+    async () => {
+      const before = process.cwd();
+      await configFile(join(root, "etc/ocicrypt.conf"));
+      process.chdir(root);
+      try {
+        const result = await loadConfig().catch((error: unknown) => error);
+        expect(result).not.toMatchObject({ moduleDirectories: [join(root, "etc/ocicrypt.conf")] });
+      } finally {
+        process.chdir(before);
+      }
+    },
+  );
 
   it("does not skip a named file that is missing", async () => {
     await configFile(join(root, "xdg/ocicrypt.conf"));
@@ -81,10 +92,51 @@ describe("loadConfig", () => {
     ]);
   });
 
+  it("needs no variable, and names the places that were searched", async () => {
+    vi.stubEnv("OCICRYPT_CONFIG", undefined);
+    for (const unset of [undefined, ""]) {
+      vi.stubEnv("XDG_CONFIG_HOME", unset);
+      const error = await expectCode(loadConfig, "PKCS11_CONFIG_MISSING");
+      expect(error.message).toContain(`in ${join(root, "home/.config")}, /etc, and`);
+    }
+  });
+
+  it("limits the size of the file", async () => {
+    const path = join(root, "named.yaml");
+    const text = (size: number): string => "pkcs11: {}\n".padEnd(size, "#");
+    vi.stubEnv("OCICRYPT_CONFIG", path);
+    await writeFile(path, text(1024 * 1024));
+    expect((await loadConfig()).allowedModulePaths).toEqual([]);
+    await writeFile(path, text(1024 * 1024 + 1));
+    const error = await expectCode(loadConfig, "PKCS11_CONFIG_INVALID");
+    expect(error.message).toContain("too large");
+    expect(Object.hasOwn(error, "cause")).toBe(false);
+  });
+
+  // The directories of Debian's libraries: https://wiki.debian.org/Multiarch/Tuples
+  it.each([
+    ["arm64", "aarch64"],
+    ["ppc64", "powerpc64le"],
+    ["riscv64", "riscv64"],
+    ["s390x", "s390x"],
+    ["x64", "x86_64"],
+    ["mips", undefined],
+  ])("knows the directory of %s in the internal configuration", (arch, name) => {
+    const before = Object.getOwnPropertyDescriptor(process, "arch")!;
+    Object.defineProperty(process, "arch", { ...before, value: arch });
+    try {
+      const own = name === undefined ? [] : [`/usr/lib/${name}-linux-gnu/`];
+      expect(internalConfig().moduleDirectories.slice(4)).toEqual(own);
+    } finally {
+      Object.defineProperty(process, "arch", before);
+    }
+  });
+
   it("reports a file that cannot be read", async () => {
     vi.stubEnv("OCICRYPT_CONFIG", root); // a directory
     const error = await expectCode(loadConfig, "PKCS11_CONFIG_INVALID");
-    expect(error.message).toContain(root);
+    expect(error.message).toContain(`${root} is unusable: it cannot be read (EISDIR)`);
+    expect(error.cause).toMatchObject({ code: "EISDIR" });
   });
 });
 
@@ -113,6 +165,7 @@ describe("parseConfigFile", () => {
     { why: "no YAML", text: "pkcs11: [", says: '"pkcs11"' },
     { why: "a string", text: "pkcs11:\n  allowed-module-paths: /a/\n", says: "lists" },
     { why: "an empty path", text: 'pkcs11:\n  allowed-module-paths: [ "" ]\n', says: "absolute" },
+    { why: "a mapping", text: "pkcs11:\n  module-directories: [ { a: b } ]\n", says: "absolute" },
     { why: "a relative path", text: "pkcs11:\n  module-directories: [ lib ]\n", says: "absolute" },
   ])("rejects $why", async ({ text, says }) => {
     const error = await expectCode(
@@ -130,6 +183,7 @@ describe("findModule", () => {
     lib = join(root, "lib");
     await mkdir(join(lib, "sub"), { recursive: true });
     await mkdir(join(lib, "dir-hsm"), { recursive: true });
+    await symlink(join(lib, "nowhere"), join(lib, "dangling.so"));
     for (const name of ["libsofthsm2.so", "libHSM.so.1", "plain", "z-hsm", "sub/inner.so"]) {
       await writeFile(join(lib, name), "");
     }
@@ -178,12 +232,24 @@ describe("findModule", () => {
   it.each([
     { why: "softhsm is not softhsm2", query: "module-name=softhsm" },
     { why: "a name that is nowhere", query: "module-name=opensc" },
-    { why: "an empty list of directories", query: "module-name=plain", directories: [] },
-    { why: "a path that is not there", query: "module-path=/nowhere/x.so" },
-    { why: "a path that is no file", query: "module-path=/dev/null" },
-  ])("reports $why", async ({ query, directories }) => {
+    { why: "a link to nowhere", query: "module-name=dangling", says: "no module of this name" },
+    {
+      why: "an empty list of directories",
+      query: "module-name=plain",
+      directories: [],
+      says: "has no module-directories",
+    },
+    { why: "a path that is not there", query: "module-path=/nowhere/x.so", says: "does not exist" },
+    { why: "a path that is no file", query: "module-path=/dev/null", says: "neither a file" },
+    {
+      why: "a path that is neither a file nor a directory, with a name",
+      query: "module-path=/dev/null&module-name=plain",
+      says: "neither a file",
+    },
+  ])("reports $why", async ({ query, directories, says = "no module of this name" }) => {
     const config = directories === undefined ? {} : { moduleDirectories: directories };
-    await expectCode(() => find(query, config), "MODULE_NOT_FOUND");
+    const error = await expectCode(() => find(query, config), "MODULE_NOT_FOUND");
+    expect(error.message).toContain(says);
   });
 
   it("needs a name in a directory", async () => {

@@ -193,7 +193,7 @@ describe("defaultOaepHash", () => {
     expect(defaultOaepHash()).toBe(hash);
   });
 
-  it("is sha256 if none is set", () => {
+  it("is sha256 by default", () => {
     vi.stubEnv("OCICRYPT_OAEP_HASHALG", undefined);
     expect(defaultOaepHash()).toBe("sha256");
   });

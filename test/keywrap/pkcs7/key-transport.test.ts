@@ -5,10 +5,14 @@ import {
   publicEncrypt,
   randomBytes,
 } from "node:crypto";
+import { fromBER } from "asn1js";
+import { AlgorithmIdentifier } from "pkijs";
 import { describe, expect, it } from "vitest";
 import {
   decryptContentKey,
   decryptPkcs1v15,
+  keyTransportName,
+  readKeyTransport,
   type KeyTransport,
 } from "../../../src/keywrap/pkcs7/key-transport.js";
 import { readKey } from "./files.js";
@@ -85,5 +89,123 @@ describe("decryptPkcs1v15", () => {
     expect(first).toHaveLength(16);
     expect(Buffer.compare(first, second)).not.toBe(0);
     expect(Buffer.compare(first, Buffer.alloc(16, 7))).not.toBe(0);
+  });
+});
+
+/** Short definite lengths only; the tags are those of X.690. */
+const der = (tag: number, ...contents: Buffer[]): Buffer => {
+  const content = Buffer.concat(contents);
+  return Buffer.concat([Buffer.of(tag, content.byteLength), content]);
+};
+const hex = (text: string): Buffer => Buffer.from(text.replaceAll(" ", ""), "hex");
+const sequence = (...contents: Buffer[]): Buffer => der(0x30, ...contents);
+const oid = (content: string): Buffer => der(0x06, hex(content));
+
+const RSA = oid("2a864886f70d010101");
+const OAEP = oid("2a864886f70d010107");
+const MGF1 = oid("2a864886f70d010108");
+const P_SPECIFIED = oid("2a864886f70d010109");
+const HASHES: readonly [name: string, id: Buffer][] = [
+  ["sha1", oid("2b0e03021a")],
+  ["sha224", oid("608648016503040204")],
+  ["sha256", oid("608648016503040201")],
+  ["sha384", oid("608648016503040202")],
+  ["sha512", oid("608648016503040203")],
+];
+const [SHA_1, , SHA_256] = HASHES.map(([, id]) => id) as [Buffer, Buffer, Buffer];
+
+const hash = (id: Buffer): Buffer => der(0xa0, sequence(id));
+const mgf = (id: Buffer, name = MGF1): Buffer => der(0xa1, sequence(name, sequence(id)));
+const label = (name = P_SPECIFIED, text = "label"): Buffer =>
+  der(0xa2, sequence(name, der(0x04, Buffer.from(text))));
+
+function read(...contents: Buffer[]): KeyTransport | undefined {
+  return readKeyTransport(algorithm(...contents));
+}
+
+function algorithm(...contents: Buffer[]): AlgorithmIdentifier {
+  return new AlgorithmIdentifier({ schema: fromBER(sequence(...contents)).result });
+}
+
+// RFC 8017 section A.2.1
+describe("readKeyTransport", () => {
+  it("knows RSAES-PKCS1-v1_5", () => {
+    expect(read(RSA, hex("0500"))).toEqual({ name: "RSAES-PKCS1-v1_5" });
+  });
+
+  it.each(HASHES)("reads OAEP with %s", (name, id) => {
+    const expected = { name: "RSAES-OAEP", hash: name, label: new Uint8Array() };
+    expect(read(OAEP, sequence(hash(id), mgf(id)))).toEqual(expected);
+  });
+
+  it("takes SHA-1 and an empty label for parameters that are left out", () => {
+    const expected = { name: "RSAES-OAEP", hash: "sha1", label: new Uint8Array() };
+    expect(read(OAEP, sequence())).toEqual(expected);
+    expect(read(OAEP, sequence(hash(SHA_1)))).toEqual(expected);
+    expect(read(OAEP, sequence(mgf(SHA_1)))).toEqual(expected);
+  });
+
+  it("reads the label", () => {
+    const transport = read(OAEP, sequence(hash(SHA_256), mgf(SHA_256), label()));
+    expect(transport).toMatchObject({ name: "RSAES-OAEP", hash: "sha256" });
+    const { label: found } = transport as { label: Uint8Array };
+    expect(Buffer.from(found).toString()).toBe("label");
+  });
+
+  it.each([
+    ["two hashes", [OAEP, sequence(hash(SHA_256), mgf(SHA_1))]],
+    ["a hash of its own in MGF1", [OAEP, sequence(mgf(SHA_256))]],
+    ["an unknown hash", [OAEP, sequence(hash(oid("2a0304")), mgf(oid("2a0304")))]],
+    ["another function than MGF1", [OAEP, sequence(hash(SHA_1), mgf(SHA_1, oid("2a0304")))]],
+    ["another source of the label", [OAEP, sequence(label(oid("2a0304")))]],
+    ["a field that does not exist", [OAEP, sequence(der(0xa3, sequence(P_SPECIFIED)))]],
+    ["a field without its tag", [OAEP, sequence(sequence(MGF1, sequence(SHA_1)))]],
+    ["the name of MGF1 in the place of the label", [OAEP, sequence(label(MGF1))]],
+    ["no parameters", [OAEP]],
+    ["parameters that are null", [OAEP, hex("0500")]],
+    ["another algorithm", [oid("2a0304"), sequence()]],
+  ])("rejects %s", (_, contents) => {
+    expect(read(...contents)).toBeUndefined();
+  });
+});
+
+describe("keyTransportName", () => {
+  it.each<[string, AlgorithmIdentifier]>([
+    ["RSAES-PKCS1-v1_5", algorithm(RSA)],
+    ["RSAES-OAEP", algorithm(OAEP)],
+    ["1.2.3.4", algorithm(oid("2a0304"))],
+  ])("returns %s", (expected, of) => {
+    expect(keyTransportName(of)).toBe(expected);
+  });
+
+  it("cuts long identifiers, which anyone may write", () => {
+    const algorithmId = `1.2.${"3".repeat(100)}`;
+    expect(keyTransportName({ algorithmId })).toBe(algorithmId.slice(0, 40));
+  });
+});
+
+describe("decryptContentKey with OAEP", () => {
+  const transport = { name: "RSAES-OAEP", hash: "sha256", label: Buffer.from("label") } as const;
+  const padding = constants.RSA_PKCS1_OAEP_PADDING;
+  const wrapped = publicEncrypt(
+    { key: publicKey, padding, oaepHash: "sha256", oaepLabel: transport.label },
+    KEY,
+  );
+  const open = (used: KeyTransport, size = 16): Buffer =>
+    Buffer.from(decryptContentKey(used, privateKey, wrapped, size));
+
+  it("returns the key", () => {
+    expect(open(transport).equals(KEY)).toBe(true);
+  });
+
+  it.each<[string, KeyTransport, number]>([
+    ["another size", transport, 32],
+    ["another label", { ...transport, label: Buffer.from("other") }, 16],
+    ["another hash", { ...transport, hash: "sha1" }, 16],
+  ])("returns a random key for %s", (_, other, size) => {
+    const [first, second] = [open(other, size), open(other, size)];
+    expect(first).toHaveLength(size);
+    expect(first.equals(second)).toBe(false);
+    expect(first.subarray(0, 16).equals(KEY)).toBe(false);
   });
 });

@@ -51,10 +51,11 @@ describe("serving a command", () => {
   const parameters = { mine: [base64("a:b")], other: [base64("c")], pubkeys: [base64("d")] };
 
   it.each<[string, ServeOptions, string]>([
-    ["without a name", {}, base64("a:b|c>secret")],
-    ["by its name", { name: "mine" }, base64("a:b>secret")],
-    ["by a name that is not asked", { name: "third" }, base64(">secret")],
-  ])("wraps, %s", async (_what, options, annotation) => {
+    ["without a name", {}, "a:b|c>secret"],
+    ["by its name", { name: "mine" }, "a:b>secret"],
+    ["by a name that is not asked", { name: "third" }, ">secret"],
+  ])("wraps, %s", async (_what, options, wrapped) => {
+    const annotation = [...Buffer.from(wrapped)];
     expect(await serve(wrapRequest(parameters, base64("secret")), options)).toEqual({
       stdout: JSON.stringify({ keywrapresults: { annotation } }),
       stderr: "",
@@ -64,15 +65,15 @@ describe("serving a command", () => {
 
   it("unwraps", async () => {
     expect(await serve(unwrapRequest(base64("x>ok")))).toEqual({
-      stdout: '{"keyunwrapresults":{"optsdata":"b2s="}}',
+      stdout: '{"keyunwrapresults":{"optsdata":[111,107]}}',
       stderr: "",
       exitCode: undefined,
     });
   });
 
-  it("answers in numbers", async () => {
-    const { stdout } = await serve(unwrapRequest(base64("x>ok")), { encoding: "numbers" });
-    expect(stdout).toBe('{"keyunwrapresults":{"optsdata":[111,107]}}');
+  it("answers in base64 on request", async () => {
+    const { stdout } = await serve(unwrapRequest(base64("x>ok")), { encoding: "base64" });
+    expect(stdout).toBe('{"keyunwrapresults":{"optsdata":"b2s="}}');
   });
 
   it.each<[string, string | Buffer, string]>([

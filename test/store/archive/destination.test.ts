@@ -12,7 +12,7 @@ import { archiveDestination } from "../../../src/store/archive/destination.js";
 import { archiveSource } from "../../../src/store/archive/source.js";
 import { layoutDestination } from "../../../src/store/layout/destination.js";
 import { layoutSource } from "../../../src/store/layout/source.js";
-import type { Reference } from "../../../src/store/reference.js";
+import type { LayoutReference } from "../../../src/store/reference.js";
 import type { ImageDestination } from "../../../src/store/types.js";
 import { chunked, collect } from "../../support/bytes.js";
 import { expectCode } from "../../support/codes.js";
@@ -163,7 +163,7 @@ describe("a new archive", () => {
   });
 });
 
-describe("an archive that is there", () => {
+describe("an existing archive", () => {
   it.each([
     ["with the same name", [tagged(IMAGE, "x")], "x"],
     ["with the same name twice", [tagged(IMAGE, "x"), tagged(IMAGE, "x")], "x"],
@@ -171,7 +171,7 @@ describe("an archive that is there", () => {
     ["without images", [], "x"],
   ])("is replaced: %s", async (_, manifests, tag) => {
     const path = await archiveOf(...manifests);
-    const reference: Reference = { path, ...(tag !== undefined && { tag }) };
+    const reference: LayoutReference = { path, ...(tag !== undefined && { tag }) };
     await publish(await archiveDestination(reference));
     expect((await list(path)).length).toBe(5);
     expect(await entriesOf(path)).toEqual([tag === undefined ? IMAGE : tagged(IMAGE, tag)]);
@@ -186,7 +186,7 @@ describe("an archive that is there", () => {
   ])("is rejected at once: %s", async (_, manifests, tag) => {
     const path = await archiveOf(...manifests);
     const before = await snapshot(join(path, ".."));
-    const reference: Reference = { path, ...(tag !== undefined && { tag }) };
+    const reference: LayoutReference = { path, ...(tag !== undefined && { tag }) };
     const error = await expectCode(archiveDestination(reference), "DESTINATION_EXISTS");
     expect(error.message).toContain("other images");
     expect(await snapshot(join(path, ".."))).toEqual(before);
@@ -305,7 +305,7 @@ describe("a path that cannot be a destination", () => {
 });
 
 describe("a failure", () => {
-  it("of the content leaves nothing of it", async () => {
+  it("of the content leaves no part of it", async () => {
     const parent = directory();
     const destination = await archiveDestination({ path: join(parent, "new.tar") });
     const failing = async function* (): AsyncGenerator<Uint8Array> {
@@ -365,7 +365,7 @@ describe("a failure", () => {
     await destination.discard();
   });
 
-  it("of nothing leaves nothing to discard", async () => {
+  it("before the first write leaves nothing to discard", async () => {
     const parent = directory();
     const destination = await archiveDestination({ path: join(parent, "a/new.tar") });
     await destination.discard();
@@ -399,12 +399,12 @@ describe("an image in archives", () => {
   const recipients = [plainRecipient()];
   const keys = [openKey()];
 
-  async function encrypt(source: Reference, destination: Reference): Promise<Entry> {
+  async function encrypt(source: LayoutReference, destination: LayoutReference): Promise<Entry> {
     const to = await archiveDestination(destination);
     return (await encryptImage(archiveSource(source), to, { recipients })).image as Entry;
   }
 
-  async function decrypt(source: Reference, destination: Reference): Promise<Entry> {
+  async function decrypt(source: LayoutReference, destination: LayoutReference): Promise<Entry> {
     const to = await archiveDestination(destination);
     return (await decryptImage(archiveSource(source), to, { keys })).image as Entry;
   }

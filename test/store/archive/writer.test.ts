@@ -9,13 +9,18 @@ import { watched } from "../../support/sources.js";
 /** After how many writes the disk is full. */
 const disk = vi.hoisted(() => ({ room: Infinity }));
 
-vi.mock(import("../../../src/io/files.js"), async (original) => {
+vi.mock(import("node:fs/promises"), async (original) => {
   const files = await original();
   return {
     ...files,
-    writeFully: async (...args) => {
-      if (disk.room-- <= 0) throw Object.assign(new Error("no space"), { code: "ENOSPC" });
-      return files.writeFully(...args);
+    open: async (...args: Parameters<typeof files.open>) => {
+      const handle = await files.open(...args);
+      const write = handle.write.bind(handle) as (...args: unknown[]) => Promise<never>;
+      handle.write = async (...bytes: unknown[]) => {
+        if (disk.room-- <= 0) throw Object.assign(new Error("no space"), { code: "ENOSPC" });
+        return write(...bytes);
+      };
+      return handle;
     },
   };
 });

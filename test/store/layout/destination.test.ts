@@ -134,7 +134,7 @@ describe("a new layout", () => {
   });
 });
 
-describe("a layout that is there", () => {
+describe("an existing layout", () => {
   it("gets the image next to its other images", async () => {
     const path = await createLayout(directory());
     const { descriptor } = await putManifest(path, [await layer("a")]);
@@ -175,7 +175,7 @@ describe("a layout that is there", () => {
   });
 });
 
-describe("whether a blob is there", () => {
+describe("whether a blob exists", () => {
   it.each([
     ["whole", "one", "one", 3, true],
     ["shorter", "on", "one", 3, false],
@@ -235,7 +235,7 @@ describe("a path that cannot be a destination", () => {
 });
 
 describe("a failure", () => {
-  it("of the content leaves nothing of it", async () => {
+  it("of the content leaves no part of it", async () => {
     const parent = directory();
     const destination = await layoutDestination({ path: join(parent, "new") });
     const failing = async function* (): AsyncGenerator<Uint8Array> {
@@ -250,7 +250,7 @@ describe("a failure", () => {
     expect(await readdir(parent)).toEqual([]);
   });
 
-  it("of the description leaves nothing of the content", async () => {
+  it("of the description leaves no part of the content", async () => {
     const parent = directory();
     const destination = await layoutDestination({ path: join(parent, "new") });
     const writing = destination.write(chunked(Buffer.from("secret"), 2), () =>
@@ -284,7 +284,7 @@ describe("a failure", () => {
     await destination.discard();
   });
 
-  it("of nothing leaves nothing to discard", async () => {
+  it("before the first write leaves nothing to discard", async () => {
     const parent = directory();
     const destination = await layoutDestination({ path: join(parent, "a/new") });
     await destination.discard();

@@ -2,7 +2,7 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { layoutSource } from "../../../src/store/layout/source.js";
-import type { Reference } from "../../../src/store/reference.js";
+import type { LayoutReference } from "../../../src/store/reference.js";
 import type { Descriptor } from "../../../src/spec/descriptor.js";
 import { collect } from "../../support/bytes.js";
 import { expectCode } from "../../support/codes.js";
@@ -25,7 +25,7 @@ import {
 
 const directory = temporaryDirectories();
 
-function resolve(reference: Reference): Promise<Descriptor> {
+function resolve(reference: LayoutReference): Promise<Descriptor> {
   return layoutSource(reference).resolve();
 }
 

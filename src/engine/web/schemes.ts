@@ -1,0 +1,4 @@
+import type { SchemeLoader } from "../../keywrap/types.js";
+
+/** Tokens, key providers and key servers cannot be used in browsers. */
+export const PLATFORM_SCHEMES: ReadonlyMap<string, SchemeLoader> = /* @__PURE__ */ new Map();

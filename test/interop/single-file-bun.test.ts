@@ -1,0 +1,3 @@
+import { testSingleFile } from "./single-file.js";
+
+await testSingleFile("### One file with Bun", ["bun"]);
