@@ -10,12 +10,18 @@ const notStandalone = [
   "start-registry.js",
   "quickstart.js",
   "key-provider.js",
+  "disk-artifact.js",
+  "start-tang.js",
 ];
 const examples = readdirSync(directory).filter(
   (name) => name.endsWith(".js") && !notStandalone.includes(name),
 );
 for (const name of examples) {
   console.log(`\n== ${name}`);
-  const { status } = spawnSync(process.execPath, [directory + name], { stdio: "inherit" });
+  const { status, error } = spawnSync(process.execPath, [directory + name], {
+    stdio: "inherit",
+    timeout: 120_000,
+  });
+  if (error !== undefined) console.error(`${name}: ${error.message}`);
   if (status !== 0) process.exitCode = 1;
 }
