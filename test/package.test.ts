@@ -52,3 +52,15 @@ it.for(pages)("the relative links of %s lead to files of the package", (page) =>
   });
   expect(missing).toEqual([]);
 });
+
+it("the README names the versions of other runtimes that the tests install", () => {
+  type Versions = Record<"bun" | "deno" | "workerd", string>;
+  const { dependencies } = JSON.parse(read("test/runtimes/package.json")) as {
+    dependencies: Versions;
+  };
+  const { devDependencies } = JSON.parse(read("package.json")) as { devDependencies: Versions };
+  const { bun, deno, workerd } = dependencies;
+  expect(devDependencies.bun).toBe(bun);
+  const readme = read("README.md").replace(/\s+/g, " ");
+  expect(readme).toContain(`Deno ${deno}, Bun ${bun} and workerd ${workerd}`);
+});
