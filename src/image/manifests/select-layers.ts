@@ -2,6 +2,7 @@ import { OcicryptError, shown } from "../../errors.js";
 import { isEncryptedDescriptor, type Platform } from "../../spec/descriptor.js";
 import type { LocatedDescriptor } from "../../spec/manifest.js";
 import { plainMediaType } from "../../spec/media-types.js";
+import { formatLayerRange, isInRange, type LayerRange } from "./layer-range.js";
 import { isNowhere, type ManifestNode, type ImageTree } from "./tree.js";
 
 /**
@@ -166,7 +167,7 @@ function selectors(selection: LayerSelection): Selector[][] {
   const { layers, platforms, mediaTypes, minSize, digests } = selection;
   const kinds: (Selector[] | undefined)[] = [
     layers?.map((wanted) => ({
-      what: `layer ${typeof wanted === "number" ? String(wanted) : formatRange(wanted)}`,
+      what: `layer ${formatLayerRange(wanted)}`,
       fits: (layer) => isAt(layer, wanted),
     })),
     mediaTypes?.map((wanted) => ({
@@ -194,16 +195,8 @@ function selectors(selection: LayerSelection): Selector[][] {
   return kinds.filter((kind) => kind !== undefined);
 }
 
-function formatRange({ from, to }: LayerRange): string {
-  return `${String(from)}..${String(to)}`;
-}
-
 function isAt({ manifest, index }: SelectedLayer, wanted: number | LayerRange): boolean {
-  const { length } = manifest.document.layers;
-  const fromStart = (place: number): number => (place < 0 ? place + length : place);
-  if (typeof wanted === "number") return index === fromStart(wanted);
-  if (!Number.isInteger(wanted.from) || !Number.isInteger(wanted.to)) return false;
-  return fromStart(wanted.from) <= index && index <= fromStart(wanted.to);
+  return isInRange(index, manifest.document.layers.length, wanted);
 }
 
 /** Returns the platform that a selection compares. */
@@ -220,23 +213,4 @@ function matches(platform: Platform | undefined, wanted: string): boolean {
 
 function nothing(message: string): OcicryptError {
   return new OcicryptError("NOTHING_SELECTED", message);
-}
-
-/**
- * A range of positions, including both ends; positions that a manifest does not have are ignored.
- */
-export interface LayerRange {
-  from: number;
-  to: number;
-}
-
-/**
- * Parses the position of a layer, or a range of positions: `2`, `-1`, `1..3`, `-2..-1`.
- *
- * @returns `undefined` for any other text
- */
-export function parseLayerRange(text: string): number | LayerRange | undefined {
-  const [, first, last] = /^(-?\d{1,9})(?:\.\.(-?\d{1,9}))?$/.exec(text) ?? [];
-  if (first === undefined) return undefined;
-  return last === undefined ? Number(first) : { from: Number(first), to: Number(last) };
 }

@@ -1,9 +1,5 @@
 import { describe, expect, it } from "vitest";
-import {
-  parseLayerRange,
-  selectLayers,
-  type LayerSelection,
-} from "../../../src/image/manifests/select-layers.js";
+import { selectLayers, type LayerSelection } from "../../../src/image/manifests/select-layers.js";
 import type { ManifestNode } from "../../../src/image/manifests/tree.js";
 import { expectCode } from "../../support/codes.js";
 import {
@@ -184,27 +180,6 @@ describe("selectLayers", () => {
   it("does not fail for an image without layers", () => {
     expect(selectLayers([manifest({ layers: [] })], {})).toEqual([]);
   });
-});
-
-describe("parseLayerRange", () => {
-  it.each<[string, number | { from: number; to: number }]>([
-    ["0", 0],
-    ["12", 12],
-    ["-1", -1],
-    ["1..3", { from: 1, to: 3 }],
-    ["-2..-1", { from: -2, to: -1 }],
-    ["0..-1", { from: 0, to: -1 }],
-    ["3..1", { from: 3, to: 1 }],
-  ])("reads %s", (text, expected) => {
-    expect(parseLayerRange(text)).toEqual(expected);
-  });
-
-  it.each(["", "-", "a", "1.", "1.2", "1...2", "1..", "..2", "1..2..3", " 1", "1 ", "1\n", "+1", "1e3", "0x1", "--1", "1..+2", "1234567890", "١"])(
-    "rejects %j",
-    (text) => {
-      expect(parseLayerRange(text)).toBeUndefined();
-    },
-  ); // prettier-ignore
 });
 
 describe("selectors in an image", () => {
