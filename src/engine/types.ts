@@ -159,6 +159,80 @@ export interface PublicJwk {
   y?: string | undefined;
 }
 
+/** The label of RSA-OAEP, and its hash, which MGF1 uses too. */
+export interface OaepParameters {
+  hash: HashName;
+  label: Uint8Array;
+}
+
+/** RSA of RFC 8017, for CMS; jose has its own. */
+export interface RsaEngine<K> {
+  /** Whether a private key can be used here; a `CryptoKey` in a browser cannot. */
+  hasNumbers(key: K): boolean;
+  /**
+   * RSADP of section 5.1.2, with no padding removed.
+   *
+   * @param ciphertext as long as the modulus
+   * @returns as many bytes; `undefined` for a ciphertext that is not less than the modulus
+   */
+  decryptRaw(key: K, ciphertext: Uint8Array): Bytes | undefined;
+  /**
+   * RSAES-OAEP-DECRYPT of section 7.1.2.
+   *
+   * @returns `undefined` for every failure alike
+   */
+  decryptOaep(
+    key: K,
+    ciphertext: Uint8Array,
+    parameters: OaepParameters,
+  ): OrPromise<Bytes | undefined>;
+  /** RSAES-PKCS1-V1_5-ENCRYPT of section 7.2.1, for a message that fits. */
+  encryptPkcs1(key: K, message: Uint8Array): Bytes;
+}
+
+/** A cipher of a CMS message, by its name in OpenSSL. */
+export interface ContentCipher {
+  name: string;
+  key: Uint8Array;
+  /** The nonce of GCM, or the initialization vector of CBC. */
+  iv: Uint8Array;
+}
+
+/** For GCM. */
+export interface Authentication {
+  /** 12 to 16 bytes. */
+  tag: Uint8Array;
+  /** The data that is authenticated and not encrypted. */
+  additional: Uint8Array;
+}
+
+export interface ContentCipherEngine {
+  /** Whether the platform has a cipher for an initialization vector of this size in bytes. */
+  hasContentCipher(name: string, ivSize: number): boolean;
+  /** Decrypts whole blocks in CBC; their padding is not removed. */
+  decryptCbc(cipher: ContentCipher, ciphertext: Uint8Array): Bytes;
+  /** Decrypts in GCM. @returns `undefined` if the tag is wrong */
+  decryptGcm(
+    cipher: ContentCipher,
+    ciphertext: Uint8Array,
+    authentication: Authentication,
+  ): Bytes | undefined;
+  /** Encrypts in GCM without additional data; a tag of 16 bytes follows the ciphertext. */
+  encryptGcm(cipher: ContentCipher, plaintext: Uint8Array): Bytes;
+}
+
+/** The functions of certificates; `C` is `X509Certificate` on Node.js. */
+export interface CertificateEngine<C, K> {
+  /** @throws {Error} if it is no X.509 certificate */
+  importCertificate(der: Uint8Array): C;
+  /**
+   * Whether a certificate is signed with the key of another one, whose subject is its issuer.
+   *
+   * @param key of the issuer
+   */
+  isIssuedBy(certificate: C, issuer: C, key: K): boolean;
+}
+
 /** The functions of keys; `K` is `KeyObject` on Node.js. */
 export interface KeyEngine<K> {
   /** @throws {Error} if it holds no valid key */
@@ -180,6 +254,8 @@ export interface KeyEngine<K> {
   isSoundPrivateKey(key: K): boolean;
   /** Whether an EC key names its curve. */
   hasNamedCurve(key: K): boolean;
+  /** An id that the halves of a key pair share, and no other key of RSA or EC has. */
+  keyId(key: K): string;
   /** The public half; `undefined` for a `CryptoKey` in a browser. */
   publicJwk(key: K): PublicJwk | undefined;
   /** The form in which jose takes the key. */

@@ -3,7 +3,7 @@ import { AlgorithmIdentifier } from "pkijs";
 import { describe, expect, it } from "vitest";
 import { isOcicryptError } from "../../src/errors.js";
 import { decrypt } from "../../src/keys/pkcs12/protection.js";
-import { readContentCipher } from "../../src/keywrap/pkcs7/open.js";
+import { readContentCipher } from "../../src/keywrap/pkcs7/content.js";
 import { groupsOf, hex, named, vectorNames, type Group, type WycheproofTest } from "./vectors.js";
 
 interface AeadTest extends WycheproofTest {
@@ -44,8 +44,8 @@ describe("AES-GCM in PKCS#7", () => {
     const [ciphertext, tag, attributes] = [hex(test.ct), hex(test.tag), hex(test.aad)];
     const content =
       attributes.byteLength === 0
-        ? { algorithm, ciphertext: Buffer.concat([ciphertext, tag]) }
-        : { algorithm, ciphertext, authentication: { tag, attributes } };
+        ? { algorithm, ciphertext: Buffer.concat([ciphertext, tag]), authentication: undefined }
+        : { algorithm, ciphertext, authentication: { tag, additional: attributes } };
     try {
       return readContentCipher(content).decrypt(hex(test.key));
     } catch (error) {

@@ -103,6 +103,9 @@ function publicHalf(key: PlatformKey): PlatformKey {
   return key.type === "private" ? crypto.createPublicKey(key) : key;
 }
 
+export const keyId: Engine["keyId"] = (key) =>
+  publicHalf(key).export({ type: "spki", format: "der" }).toString("base64");
+
 export const publicJwk: Engine["publicJwk"] = (key) => publicHalf(key).export({ format: "jwk" });
 
 export function joseKey(key: PlatformKey): PlatformKey {

@@ -1,12 +1,21 @@
-import { importDer } from "./keys.js";
+import { readElements, SEQUENCE } from "../../keys/der.js";
+import type { CertificateEngine } from "../types.js";
+import type { PlatformKey } from "./keys.js";
+import { isSignedBy } from "./signatures.js";
 
 /** A certificate in DER. */
 export interface PlatformCertificate {
   readonly raw: Uint8Array;
 }
 
-/** @throws {Error} if it is no X.509 certificate with a key */
-export function importCertificate(der: Uint8Array): PlatformCertificate {
-  importDer(der, "certificate");
+type Engine = CertificateEngine<PlatformCertificate, PlatformKey>;
+
+/** Certificate: RFC 5280 section 4.1. */
+export const importCertificate: Engine["importCertificate"] = (der) => {
+  const [certificate, ...more] = readElements(der);
+  const members = certificate?.tag === SEQUENCE ? readElements(certificate.contents) : [];
+  if (more.length > 0 || members.length !== 3) throw new Error("not a certificate");
   return { raw: Uint8Array.from(der) };
-}
+};
+
+export const isIssuedBy: Engine["isIssuedBy"] = ({ raw }, _issuer, key) => isSignedBy(raw, key);

@@ -1,4 +1,4 @@
-import { fromHex, toHex } from "./bytes.js";
+import { inverse, modulo } from "./numbers.js";
 
 /** The curves of RFC 7518 section 6.2.1.1, y² = x³ - 3x + b modulo p; NIST SP 800-186. */
 export interface Curve {
@@ -12,7 +12,7 @@ export interface Curve {
   base: Point;
 }
 
-interface Point {
+export interface Point {
   x: bigint;
   y: bigint;
 }
@@ -60,12 +60,12 @@ export function isOnCurve({ p, b }: Curve, { x, y }: Point): boolean {
 }
 
 /**
- * The public point of a private number, for a key file that leaves it out. The time that this takes
- * depends on the number.
+ * A multiple of the base point, or of another one: of a private number, the public point, for a key
+ * file that leaves it out. The time that this takes depends on the number.
  */
-export function publicPoint(curve: Curve, number: bigint): Point {
+export function multiply(curve: Curve, number: bigint, point: Point = curve.base): Point {
   let sum: Point | undefined;
-  let addend: Point = curve.base;
+  let addend = point;
   for (let rest = number; rest > 0n; rest >>= 1n) {
     if ((rest & 1n) === 1n) sum = sum === undefined ? addend : add(curve, sum, addend);
     addend = add(curve, addend, addend);
@@ -75,35 +75,11 @@ export function publicPoint(curve: Curve, number: bigint): Point {
 }
 
 /** For points that are not opposite, as multiples below the order are. */
-function add({ p }: Curve, a: Point, b: Point): Point {
+export function add({ p }: Curve, a: Point, b: Point): Point {
   const isSame = a.x === b.x;
   const slope = isSame
     ? (3n * a.x * a.x - 3n) * inverse(2n * a.y, p)
     : (b.y - a.y) * inverse(b.x - a.x, p);
   const x = modulo(slope * slope - a.x - b.x, p);
   return { x, y: modulo(slope * (a.x - x) - a.y, p) };
-}
-
-function modulo(value: bigint, p: bigint): bigint {
-  return ((value % p) + p) % p;
-}
-
-/** The extended algorithm of Euclid. */
-function inverse(value: bigint, p: bigint): bigint {
-  let [a, b] = [modulo(value, p), p];
-  let [u, v] = [1n, 0n];
-  while (a > 1n) {
-    const quotient = b / a;
-    [a, b] = [b % a, a];
-    [u, v] = [v - quotient * u, u];
-  }
-  return modulo(u, p);
-}
-
-export function toBigInt(bytes: Uint8Array): bigint {
-  return BigInt(`0x0${toHex(bytes)}`);
-}
-
-export function toBytes(value: bigint, size: number): Uint8Array {
-  return fromHex(value.toString(16).padStart(2 * size, "0"));
 }

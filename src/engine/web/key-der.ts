@@ -10,7 +10,8 @@ import {
 } from "../../keys/der.js";
 import type { CryptoKey, KeyEngine } from "../types.js";
 import { fromBase64, toBase64url, toHex } from "./bytes.js";
-import { type Curve, CURVES, isOnCurve, publicPoint, toBigInt, toBytes } from "./curves.js";
+import { type Curve, CURVES, isOnCurve, multiply } from "./curves.js";
+import { toBigInt, toBytes } from "./numbers.js";
 
 export type Half = "public" | "private";
 
@@ -208,7 +209,7 @@ function sec1Key(
 
 /** @param point uncompressed or compressed: SEC 1 section 2.3.3 */
 export function ecFrom(curve: Curve, point: Uint8Array | undefined, d?: bigint): PlatformKey {
-  const { x, y } = point === undefined ? publicPoint(curve, d ?? 0n) : decodePoint(curve, point);
+  const { x, y } = point === undefined ? multiply(curve, d ?? 0n) : decodePoint(curve, point);
   if (!isOnCurve(curve, { x, y })) throw invalid();
   const text = (value: bigint): string => toBase64url(toBytes(value, curve.size));
   const jwk = { kty: "EC", crv: curve.name, x: text(x), y: text(y) };

@@ -1,5 +1,5 @@
 import type { CryptoKey, KeyEngine, PublicJwk } from "../types.js";
-import { CURVES, isOnCurve, toBigInt, toBytes } from "./curves.js";
+import { CURVES, isOnCurve } from "./curves.js";
 import {
   ecFrom,
   ecKey,
@@ -10,6 +10,7 @@ import {
   RSA_MEMBERS,
   rsaFrom,
 } from "./key-der.js";
+import { toBigInt, toBytes } from "./numbers.js";
 
 export { importDer, type PlatformKey } from "./key-der.js";
 export { importLegacyPem } from "./legacy-pem.js";
@@ -80,6 +81,11 @@ export const isSoundPrivateKey: Engine["isSoundPrivateKey"] = () => true;
 
 export const hasNamedCurve: Engine["hasNamedCurve"] = ({ asymmetricKeyDetails }) =>
   asymmetricKeyDetails?.namedCurve !== undefined;
+
+export const keyId: Engine["keyId"] = (key) => {
+  const { kty, n, e, crv, x, y } = publicJwk(key) ?? {};
+  return JSON.stringify([key.asymmetricKeyType, kty, n, e, crv, x, y]);
+};
 
 export const publicJwk: Engine["publicJwk"] = ({ material }) => {
   if (material === undefined || isKeyObject(material)) return undefined;

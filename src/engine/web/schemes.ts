@@ -1,4 +1,7 @@
 import type { SchemeLoader } from "../../keywrap/types.js";
 
 /** Tokens, key providers and key servers cannot be used in browsers. */
-export const PLATFORM_SCHEMES: ReadonlyMap<string, SchemeLoader> = /* @__PURE__ */ new Map();
+export const PLATFORM_SCHEMES: ReadonlyMap<string, SchemeLoader> = /* @__PURE__ */ new Map<
+  string,
+  SchemeLoader
+>([["pkcs7", () => import("../../keywrap/pkcs7/message.js")]]);

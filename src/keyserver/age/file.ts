@@ -1,3 +1,4 @@
+import { toLatin1 } from "#engine/bytes";
 import { OcicryptError } from "../../errors.js";
 import type { RecipientInfo } from "../../keywrap/types.js";
 import { MAX_AGE_STANZAS, MAX_WRAPPED_KEY_SIZE } from "../../spec/limits.js";
@@ -11,7 +12,7 @@ const POST_QUANTUM: readonly string[] = ["mlkem768x25519", "mlkem768p256tag"];
 
 /** Whether content is an age file, binary or armoured. */
 export function isAgeFile(content: Uint8Array): boolean {
-  const start = Buffer.from(content.subarray(0, 1000)).toString("latin1").trimStart();
+  const start = toLatin1(content.subarray(0, 1000)).trimStart();
   return start.startsWith(INTRO) || start.startsWith(ARMOUR);
 }
 
@@ -27,7 +28,7 @@ export function isIdentityFile(text: string): boolean {
  */
 export function stanzaTypes(file: Uint8Array): string[] {
   if (file.byteLength > MAX_WRAPPED_KEY_SIZE) throw damaged("it is too large");
-  const text = Buffer.from(file).toString("latin1");
+  const text = toLatin1(file);
   const end = text.indexOf("\n--- ");
   if (!text.startsWith(INTRO) || end < 0) throw damaged("its header is not complete");
   const types = text

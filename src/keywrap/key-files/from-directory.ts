@@ -1,8 +1,13 @@
-import { readdir, readFile, stat } from "node:fs/promises";
-import { join } from "node:path";
+import { fromUtf8 } from "#engine/bytes";
+import { hasModes, join, readdir, readFile, stat } from "#engine/files";
+import {
+  isKeyServerKey,
+  KEY_SERVER_NAMES,
+  keyServerKeys,
+  loadKeyServerSettings,
+} from "#engine/key-schemes";
 import { cannotRead, errno, isOcicryptError, OcicryptError, type ErrorCode } from "../../errors.js";
 import { MAX_KEY_FILE_SIZE, MAX_KEY_FILES } from "../../spec/limits.js";
-import { KEY_SERVER_NAMES, isKeyServerKey, keyServerKeys } from "../../keyserver/index.js";
 import type { Key } from "../types.js";
 import { readKeyFiles, type KeyFile, type KeysFromFilesOptions } from "./from-files.js";
 import { PASSWORD_SUFFIX, recognizeKeyFile, withoutLineEnd } from "./recognise.js";
@@ -87,8 +92,8 @@ async function readServers(
   signal: AbortSignal | undefined,
 ): Promise<Key[]> {
   try {
-    const bytes = typeof content === "string" ? Buffer.from(content) : content;
-    const { readSettings } = await import("../../keyserver/settings.js");
+    const bytes = typeof content === "string" ? fromUtf8(content) : content;
+    const { readSettings } = await loadKeyServerSettings();
     const settings = await readSettings(bytes, KEY_SERVER_NAMES);
     // Only recipients name files.
     const readFile = (): Uint8Array => new Uint8Array();
@@ -146,7 +151,7 @@ async function readPassword(path: string): Promise<Uint8Array | undefined> {
   }
   // Windows has no such modes. A group may read the file, because Kubernetes gives a volume to a
   // group (fsGroup).
-  if (process.platform !== "win32" && (mode & 0o027) !== 0) {
+  if (hasModes() && (mode & 0o027) !== 0) {
     const message = `${path} can be read by every user or changed by a group; restrict it with chmod 400, or defaultMode: 0400 in a Kubernetes volume`;
     throw new OcicryptError("KEY_UNREADABLE", message);
   }

@@ -1,4 +1,6 @@
-import { createPublicKey, type KeyObject } from "node:crypto";
+import { fromUtf8 } from "#engine/bytes";
+import { loadAge, loadPgp, loadPkcs11, loadPkcs11Key } from "#engine/key-schemes";
+import { keyId } from "#engine/keys";
 import { isOcicryptError, OcicryptError, type ErrorCode } from "../../errors.js";
 import type { AsymmetricKey } from "../../keys/asymmetric-key.js";
 import { readKeyMaterial, recoverKeyFile } from "../../keys/material.js";
@@ -89,7 +91,7 @@ export async function readKeyFiles(
         keys.push(...read.keys);
         return;
       }
-      const own = new Set(read.privateKeys.map(({ key }) => publicKeyId(key)));
+      const own = new Set(read.privateKeys.map(({ key }) => keyId(key)));
       const others = chains.filter(({ chain }) => chain.some((each) => own.has(idOf(each))));
       for (const other of others) used.add(other.file);
       const certificates = [...read.certificates, ...others.flatMap(({ chain }) => chain)];
@@ -154,23 +156,24 @@ async function readKeys(
     }
     case "PKCS#12 file": {
       const { readPkcs12 } = await import("../../keys/pkcs12/pkcs12.js");
-      const bytes = Buffer.from(recoverKeyFile(content));
+      const file = recoverKeyFile(content);
+      const bytes = typeof file === "string" ? fromUtf8(file) : Uint8Array.from(file);
       const { privateKeys, certificates } = await readPkcs12(bytes, { password, signal });
       return withOwn({
         privateKeys: privateKeys.map((key) => ({ key })),
-        certificates: certificates.flatMap((x509) => readCertificates(x509)),
+        certificates: certificates.flatMap(({ raw }) => readCertificates(raw)),
       });
     }
     case "OpenPGP key": {
-      const { pgp } = await import("../pgp/index.js");
+      const { pgp } = await loadPgp();
       return { keys: [pgp.key(recoverKeyFile(content), { password, label })] };
     }
     case "age identity": {
-      const { age } = await import("../../keyserver/age/index.js");
+      const { age } = await loadAge();
       return { keys: await age.keys(content, { password, label, signal }) };
     }
     case "PKCS#11 key file": {
-      const { pkcs11 } = await import("../pkcs11/index.js");
+      const { pkcs11 } = await loadPkcs11();
       return { keys: [await pkcs11.key(recoverKeyFile(content), { label })] };
     }
     default:
@@ -181,7 +184,7 @@ async function readKeys(
 /** @throws {@link OcicryptError} `KEY_MISMATCH` if no certificate belongs to any of the keys */
 function withOwn(file: PrivateKeyFile): PrivateKeyFile {
   const { privateKeys, certificates } = file;
-  const own = new Set(privateKeys.map(({ key }) => publicKeyId(key)));
+  const own = new Set(privateKeys.map(({ key }) => keyId(key)));
   if (certificates.length === 0 || certificates.some((each) => own.has(idOf(each)))) return file;
   const message = "none of its certificates belongs to a private key in it";
   throw new OcicryptError("KEY_MISMATCH", message);
@@ -193,11 +196,11 @@ async function toKeys(
 ): Promise<Key[]> {
   const jwe = await import("../jwe/key.js");
   const pkcs7 = await import("../pkcs7/key.js");
-  const pkcs11 = await import("../pkcs11/key.js");
+  const pkcs11 = await loadPkcs11Key();
   const keys: Key[] = [];
   let refusal: OcicryptError | undefined;
   for (const privateKey of privateKeys) {
-    const id = publicKeyId(privateKey.key);
+    const id = keyId(privateKey.key);
     const own = certificates.filter((each) => idOf(each) === id);
     const makers = [
       () => jwe.keyOf(privateKey, label),
@@ -223,15 +226,9 @@ function chainOf(content: string | Uint8Array): Certificate[] {
   return certificatesIn(readKeyMaterial(content));
 }
 
-/** Returns the SubjectPublicKeyInfo of a key, by which certificates are matched to it. */
-function publicKeyId(key: KeyObject): string {
-  const publicKey = key.type === "private" ? createPublicKey(key) : key;
-  return publicKey.export({ type: "spki", format: "der" }).toString("base64");
-}
-
-/** Returns an empty id, which matches no key, for keys that OpenSSL does not know. */
+/** Returns an empty id, which matches no key, for keys of an unknown kind. */
 function idOf({ publicKey }: Certificate): string {
-  return publicKey === undefined ? "" : publicKeyId(publicKey);
+  return publicKey === undefined ? "" : keyId(publicKey);
 }
 
 /** Runs a step that belongs to one file; its errors name the file, unless they are skipped. */

@@ -1,13 +1,18 @@
-import { readFileSync, statSync } from "node:fs";
-import { cannotRead, isOcicryptError, OcicryptError } from "../../errors.js";
+import { isDirectory, readFileSync } from "#engine/files";
 import {
   isKeyServerKey,
   isKeyServerRecipient,
+  type KeyProvider,
   keyServerKeys,
   keyServerRecipients,
   type KeyServerContext,
-} from "../../keyserver/index.js";
-import type { KeyProvider } from "../provider/index.js";
+  loadAttestationAgent,
+  loadPgp,
+  loadPkcs11,
+  loadProvider,
+  loadProviderConfig,
+} from "#engine/key-schemes";
+import { cannotRead, isOcicryptError, OcicryptError } from "../../errors.js";
 import type { Key, Recipient } from "../types.js";
 
 export interface TextOptions {
@@ -102,12 +107,12 @@ export async function keysFromText(
     return [...found, ...(await keysFromFiles(kept, { signal }))];
   }
   if (text.startsWith("provider:")) {
-    const { provider } = await import("../provider/index.js");
+    const { provider } = await loadProvider();
     const { name, params } = splitProvider(text.slice("provider:".length));
     return [provider.key(name, { params, provider: await ownAgent(name, params, options) })];
   }
   const { signal, onWarning, password } = options;
-  if (statSync(text, { throwIfNoEntry: false })?.isDirectory() === true) {
+  if (isDirectory(text)) {
     const { keysFromDirectory } = await import("./from-directory.js");
     return keysFromDirectory(text, { signal, onWarning });
   }
@@ -148,7 +153,7 @@ async function readPkcs7(file: string, options: RecipientsFromTextOptions): Prom
 }
 
 async function readPgp(name: string, options: RecipientsFromTextOptions): Promise<Recipient[]> {
-  const { pgp } = await import("../pgp/index.js");
+  const { pgp } = await loadPgp();
   const { keyRings = [] } = options;
   if (keyRings.length === 0) return [pgp.recipient(name)];
   let missing: unknown;
@@ -164,12 +169,12 @@ async function readPgp(name: string, options: RecipientsFromTextOptions): Promis
 }
 
 async function readPkcs11(file: string, options: RecipientsFromTextOptions): Promise<Recipient[]> {
-  const { pkcs11 } = await import("../pkcs11/index.js");
+  const { pkcs11 } = await loadPkcs11();
   return [await pkcs11.recipient(contentOf(file, options))];
 }
 
 async function readProvider(value: string, options: TextOptions): Promise<Recipient[]> {
-  const { provider } = await import("../provider/index.js");
+  const { provider } = await loadProvider();
   const { name, params } = splitProvider(value);
   const own = await ownAgent(name, params, options, true);
   return [provider.recipient(name, { params, provider: own })];
@@ -185,10 +190,10 @@ async function ownAgent(
   options: TextOptions,
   isWrapping = false,
 ): Promise<KeyProvider | undefined> {
-  const agent = await import("../provider/attestation-agent.js");
+  const agent = await loadAttestationAgent();
   if (name !== agent.ATTESTATION_AGENT) return undefined;
   const { keyPath, keyId, problems } = agent.parseParameters(params ?? "");
-  const { isConfigured } = await import("../provider/config.js");
+  const { isConfigured } = await loadProviderConfig();
   if (keyPath === undefined || isConfigured(name)) {
     if (isWrapping) for (const problem of problems) options.onWarning?.(`${name}: ${problem}`);
     return undefined;

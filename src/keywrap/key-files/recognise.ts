@@ -1,3 +1,4 @@
+import { fromUtf8, toUtf8 } from "#engine/bytes";
 import {
   isBinaryOpenPgp,
   isPkcs12InBer,
@@ -33,7 +34,8 @@ export type KeyFileForm =
 export function recognizeKeyFile(content: string | Uint8Array): KeyFileForm {
   if (content.length > MAX_KEY_FILE_SIZE) throw unrecognized("it is larger than any key");
   // The binary part of an age file must not be taken for text.
-  if (isAgeFile(Buffer.from(content.slice(0, 1000)))) return "age identity";
+  const start = typeof content === "string" ? fromUtf8(content.slice(0, 1000)) : content;
+  if (isAgeFile(start)) return "age identity";
   const recovered = recoverKeyFile(content);
   if (typeof recovered === "string") {
     if (isIdentityFile(recovered)) return "age identity";
@@ -109,7 +111,8 @@ export async function readKubernetesSecret(
 ): Promise<{ name: string; content: Uint8Array; password?: Uint8Array }[]> {
   let secret: unknown;
   try {
-    secret = await parseYaml(recoverKeyFile(content).toString());
+    const recovered = recoverKeyFile(content);
+    secret = await parseYaml(typeof recovered === "string" ? recovered : toUtf8(recovered));
   } catch {
     throw unrecognized("it is a Kubernetes Secret whose YAML is damaged");
   }
@@ -120,7 +123,7 @@ export async function readKubernetesSecret(
     entries.set(name, bytes);
   }
   for (const [name, value] of membersOf(secret, "stringData")) {
-    entries.set(name, Buffer.from(value, "utf8"));
+    entries.set(name, fromUtf8(value));
   }
   const isPassword = (name: string): boolean =>
     name.endsWith(PASSWORD_SUFFIX) && entries.has(name.slice(0, -PASSWORD_SUFFIX.length));

@@ -30,7 +30,8 @@ import {
   type TokenOptions,
 } from "./module.js";
 import type { KeyFile } from "./key-file.js";
-import { decodeOaep, oaepAlgorithm, type OaepHash } from "./oaep.js";
+import { decodeOaep } from "../../keys/oaep.js";
+import { oaepAlgorithm, type OaepHash } from "./oaep.js";
 import { describeToken, readPin, readUlong, type Session, withSession } from "./session.js";
 import type { Pkcs11Uri } from "./uri.js";
 
@@ -69,7 +70,7 @@ export async function decryptInToken(
   recipients: readonly Pkcs11Recipient[],
   options: TokenOptions,
   signal: AbortSignal | undefined,
-): Promise<Buffer | null> {
+): Promise<Uint8Array | null> {
   const pin = await readPin(keyFile.uri);
   if (pin === undefined) {
     const message = `${describeKey(keyFile.uri)} needs a PIN: add pin-value or pin-source to its URI`;
@@ -93,11 +94,11 @@ function decrypt(
   key: Buffer,
   { hash, ciphertext }: Pkcs11Recipient,
   { uri }: KeyFile,
-): Buffer | null {
+): Uint8Array | null {
   if (start(session, key, oaepMechanism(hash))) return finish(session, key, ciphertext);
   if (start(session, key, { mechanism: CKM_RSA_X_509 })) {
     const encoded = finish(session, key, ciphertext);
-    return encoded === null ? null : decodeOaep(encoded, hash);
+    return encoded === null ? null : decodeOaep(encoded, { hash, label: new Uint8Array() });
   }
   const message = `${describeKey(uri)} cannot be used: its token does not offer ${oaepAlgorithm(hash)}`;
   throw new OcicryptError("KEY_UNSUPPORTED", message);

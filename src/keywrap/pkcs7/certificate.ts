@@ -1,5 +1,7 @@
-import { X509Certificate, type KeyObject } from "node:crypto";
-import { importDer } from "#engine/keys";
+import type { X509Certificate } from "node:crypto";
+import { toHex, toLatin1 } from "#engine/bytes";
+import { importCertificate, isIssuedBy, type PlatformCertificate } from "#engine/certificates";
+import { importDer, keyId, type PlatformKey } from "#engine/keys";
 import { OcicryptError } from "../../errors.js";
 import { requireRsaSize, requireSoundKey, unrecognized } from "../../keys/asymmetric-key.js";
 import { readKeyMaterial, type KeyMaterial } from "../../keys/material.js";
@@ -7,6 +9,7 @@ import { decodeBlock } from "../../keys/pem.js";
 import { MAX_CERTIFICATES_PER_FILE } from "../../spec/limits.js";
 import {
   BIT_STRING,
+  type DerElement,
   INTEGER,
   OBJECT_IDENTIFIER,
   OCTET_STRING,
@@ -14,15 +17,16 @@ import {
   readOnly,
   SEQUENCE,
 } from "../../keys/der.js";
+import { formatName } from "./recipient-id.js";
 
 /** X.509 certificates as their owner has them: the text or bytes of a file, or one of Node.js. */
 export type CertificateInput = string | Uint8Array | X509Certificate;
 
 /** A certificate with the fields by which messages name it. */
 export interface Certificate extends TbsCertificate {
-  x509: X509Certificate;
-  /** `undefined` for a key of a kind that OpenSSL does not know. */
-  publicKey: KeyObject | undefined;
+  x509: PlatformCertificate;
+  /** `undefined` for a key of a kind that the platform does not know. */
+  publicKey: PlatformKey | undefined;
 }
 
 /**
@@ -31,7 +35,7 @@ export interface Certificate extends TbsCertificate {
  * @throws {@link OcicryptError} `KEY_UNRECOGNIZED`, `KEY_UNSUPPORTED`, `KEY_IS_PRIVATE`
  */
 export function readCertificates(input: CertificateInput): Certificate[] {
-  if (input instanceof X509Certificate) return [parseCertificate(input)];
+  if (isX509(input)) return [parseCertificate(input.raw)];
   const material = readKeyMaterial(input);
   if (isPrivate(material)) {
     const message = "this is a private key; a certificate is needed";
@@ -62,7 +66,7 @@ export function certificatesIn(material: KeyMaterial): Certificate[] {
   const certificates = new Map<string, Certificate>();
   for (const block of blocks) {
     const der = decodeBlock(block);
-    const id = Buffer.from(der).toString("latin1");
+    const id = toHex(der);
     if (!certificates.has(id)) certificates.set(id, parseCertificate(der));
   }
   return [...certificates.values()];
@@ -75,36 +79,44 @@ export function certificatesIn(material: KeyMaterial): Certificate[] {
 export function leavesOf(certificates: readonly Certificate[]): Certificate[] {
   const byIssuer = new Map<string, Certificate[]>();
   for (const certificate of certificates) {
-    const { issuer } = certificate.x509;
+    const issuer = formatName(certificate.issuer);
     byIssuer.set(issuer, [...(byIssuer.get(issuer) ?? []), certificate]);
   }
   return certificates.filter((certificate) => {
-    const named = byIssuer.get(certificate.x509.subject) ?? [];
-    return !named.some((other) => isIssuedBy(other, certificate));
+    const named = byIssuer.get(formatName(certificate.subject)) ?? [];
+    return !named.some((other) => isIssued(other, certificate));
   });
 }
 
 /** Returns the name of a certificate for messages. */
-export function certificateName({ x509 }: Certificate): string {
-  // Node.js puts each part of a name on its own line and escapes what is not printable. It returns
-  // undefined for an empty name, which RFC 5280 section 4.1.2.6 allows.
-  const subject = (x509.subject as string | undefined)?.replaceAll("\n", ", ").slice(0, 200);
-  return `the certificate ${subject === undefined ? x509.serialNumber : JSON.stringify(subject)}`;
+export function certificateName({ subject, serial }: Certificate): string {
+  const name = formatName(subject).slice(0, 200);
+  // RFC 5280 section 4.1.2.6 allows an empty name.
+  return `the certificate ${name === "" ? toHex(serial).toUpperCase() : JSON.stringify(name)}`;
 }
 
-function isIssuedBy(certificate: Certificate, issuer: Certificate): boolean {
+function isIssued(certificate: Certificate, issuer: Certificate): boolean {
   const key = issuer.publicKey;
-  if (key === undefined || !certificate.x509.checkIssued(issuer.x509)) return false;
+  if (key === undefined) return false;
   // Certificates that one key has issued for itself, such as a renewed one, are not a chain.
-  if (certificate.publicKey?.equals(key) === true) return false;
+  if (certificate.publicKey !== undefined && keyId(certificate.publicKey) === keyId(key)) {
+    return false;
+  }
   // Names alone are not enough: self-signed certificates of one name seem to issue one another.
-  return certificate.x509.verify(key);
+  return isIssuedBy(certificate.x509, issuer.x509, key);
 }
 
-function parseCertificate(input: Uint8Array | X509Certificate): Certificate {
+function isX509(input: CertificateInput): input is X509Certificate {
+  return typeof input === "object" && !(input instanceof Uint8Array) && "raw" in input;
+}
+
+function parseCertificate(der: Uint8Array): Certificate {
   try {
-    const x509 = input instanceof X509Certificate ? input : new X509Certificate(input);
-    return { x509, publicKey: publicKeyOf(x509), ...readTbsCertificate(x509.raw) };
+    return {
+      x509: importCertificate(der),
+      publicKey: publicKeyOf(der),
+      ...readTbsCertificate(der),
+    };
   } catch (cause) {
     throw new OcicryptError("KEY_UNRECOGNIZED", "the certificate is damaged", { cause });
   }
@@ -116,7 +128,10 @@ function parseCertificate(input: Uint8Array | X509Certificate): Certificate {
  * @param name how to call the key or certificate in the message
  * @throws {@link OcicryptError} `KEY_UNSUPPORTED`
  */
-export function requireRsaKey(key: KeyObject | undefined, name: string): asserts key is KeyObject {
+export function requireRsaKey(
+  key: PlatformKey | undefined,
+  name: string,
+): asserts key is PlatformKey {
   if (key?.asymmetricKeyType !== "rsa") {
     const type = key?.asymmetricKeyType ?? "unknown";
     throw new OcicryptError("KEY_UNSUPPORTED", `${name} has a key of type ${type}, not RSA`);
@@ -125,9 +140,9 @@ export function requireRsaKey(key: KeyObject | undefined, name: string): asserts
   if (key.type === "public") requireSoundKey(key);
 }
 
-function publicKeyOf(x509: X509Certificate): KeyObject | undefined {
+function publicKeyOf(der: Uint8Array): PlatformKey | undefined {
   try {
-    return importDer(x509.raw, "certificate");
+    return importDer(der, "certificate");
   } catch {
     return undefined;
   }
@@ -160,10 +175,15 @@ function isPrivate(material: KeyMaterial): boolean {
   }
 }
 
-/** Fields of a certificate that Node's `X509Certificate` lacks, as their bytes in it. */
+/** The fields of a certificate, as their bytes in it. */
 export interface TbsCertificate {
   /** The DER of the issuer's Name. */
   issuer: Uint8Array;
+  /** The DER of the subject's Name. */
+  subject: Uint8Array;
+  /** The first and the last moment at which it is valid, in milliseconds; `NaN` if unreadable. */
+  notBefore: number;
+  notAfter: number;
   /** The contents of the serial number's INTEGER. */
   serial: Uint8Array;
   subjectKeyIdentifier: Uint8Array | undefined;
@@ -185,20 +205,46 @@ const KEY_USAGE = "551d0f"; // 2.5.29.15
 export function readTbsCertificate(der: Uint8Array): TbsCertificate {
   const tbs = readElements(readOnly(der, SEQUENCE))[0];
   const fields = readElements(tbs?.contents ?? der);
-  const [serial, , issuer] = fields[0]?.tag === VERSION ? fields.slice(1) : fields;
-  if (serial?.tag !== INTEGER || issuer?.tag !== SEQUENCE) {
+  const [serial, , issuer, validity, subject] =
+    fields[0]?.tag === VERSION ? fields.slice(1) : fields;
+  if (
+    serial?.tag !== INTEGER ||
+    issuer?.tag !== SEQUENCE ||
+    validity?.tag !== SEQUENCE ||
+    subject?.tag !== SEQUENCE
+  ) {
     throw new Error("a certificate holds something else");
   }
+  const [from, to] = readElements(validity.contents);
   const extensions = fields.find(({ tag }) => tag === EXTENSIONS);
   const values = extensions && readExtensions(readOnly(extensions.contents, SEQUENCE));
   const identifier = values?.get(SUBJECT_KEY_IDENTIFIER);
   const usage = values?.get(KEY_USAGE);
   return {
     issuer: issuer.encoding,
+    subject: subject.encoding,
+    notBefore: readTime(from),
+    notAfter: readTime(to),
     serial: serial.contents,
     subjectKeyIdentifier: identifier && readOnly(identifier, OCTET_STRING),
     keyEncipherment: usage && hasKeyEncipherment(readOnly(usage, BIT_STRING)),
   };
+}
+
+const UTC_TIME = 0x17;
+const GENERALIZED_TIME = 0x18;
+
+/** Time: RFC 5280 section 4.1.2.5; like OpenSSL also without seconds, and with a zone. */
+function readTime(element: DerElement | undefined): number {
+  const text = element === undefined ? "" : toLatin1(element.contents);
+  const [, year = "", month, day, hour, minute, second = "00", zone = ""] =
+    /^(\d{2}|\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)?(Z|[+-]\d{4})$/.exec(text) ?? [];
+  const isShort = year.length === 2;
+  if (element?.tag !== (isShort ? UTC_TIME : GENERALIZED_TIME)) return Number.NaN;
+  const century = isShort ? (Number(year) < 50 ? "20" : "19") : "";
+  return Date.parse(
+    `${century}${year}-${month ?? ""}-${day ?? ""}T${hour ?? ""}:${minute ?? ""}:${second}${zone.replace(/..$/, ":$&")}`,
+  );
 }
 
 /** The values of the extensions, by their OIDs' contents in hexadecimal. */
@@ -211,7 +257,7 @@ function readExtensions(contents: Uint8Array): Map<string, Uint8Array> {
     if (oid?.tag !== OBJECT_IDENTIFIER || value?.tag !== OCTET_STRING) {
       throw new Error("an extension holds something else");
     }
-    values.set(Buffer.from(oid.contents).toString("hex"), value.contents);
+    values.set(toHex(oid.contents), value.contents);
   }
   return values;
 }

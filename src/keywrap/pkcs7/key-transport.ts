@@ -1,18 +1,20 @@
-import { constants, type KeyObject, privateDecrypt, randomBytes } from "node:crypto";
+import { randomBytes } from "#engine/hash";
+import type { PlatformKey } from "#engine/keys";
+import { decryptOaep, decryptRaw } from "#engine/rsa";
 import { AlgorithmIdentifier } from "pkijs";
-import { childrenOf, hasContextTag, octetsOf } from "../../keys/asn1.js";
+import type { HashName, OaepParameters } from "../../engine/types.js";
+import { childrenOf, hasContextTag, octetsOf, parseBer } from "../../keys/asn1.js";
+import { MAX_CMS_NODES } from "../../spec/limits.js";
+import { attempt, RSA_ENCRYPTION, RSAES_OAEP } from "./message.js";
 
 /** How the content's key is encrypted for a recipient. */
-export type KeyTransport =
-  { name: "RSAES-PKCS1-v1_5" } | { name: "RSAES-OAEP"; hash: string; label: Uint8Array };
+export type KeyTransport = { name: "RSAES-PKCS1-v1_5" } | ({ name: "RSAES-OAEP" } & OaepParameters);
 
-const RSA_ENCRYPTION = "1.2.840.113549.1.1.1";
-const RSAES_OAEP = "1.2.840.113549.1.1.7";
 const MGF1 = "1.2.840.113549.1.1.8";
 const P_SPECIFIED = "1.2.840.113549.1.1.9";
 const SHA_1 = "1.3.14.3.2.26";
 
-const HASHES: ReadonlyMap<string, string> = /* @__PURE__ */ new Map([
+const HASHES: ReadonlyMap<string, HashName> = /* @__PURE__ */ new Map([
   [SHA_1, "sha1"],
   ["2.16.840.1.101.3.4.2.4", "sha224"],
   ["2.16.840.1.101.3.4.2.1", "sha256"],
@@ -20,8 +22,16 @@ const HASHES: ReadonlyMap<string, string> = /* @__PURE__ */ new Map([
   ["2.16.840.1.101.3.4.2.3", "sha512"],
 ]);
 
-/** Returns `undefined` for an algorithm, or parameters of it, that cannot be used. */
-export function readKeyTransport(algorithm: AlgorithmIdentifier): KeyTransport | undefined {
+/**
+ * Reads an AlgorithmIdentifier in BER.
+ *
+ * @returns `undefined` for an algorithm, or parameters of it, that cannot be used
+ * @throws {@link OcicryptError} `WRAPPED_KEY_INVALID`
+ */
+export function readKeyTransport(encoding: Uint8Array): KeyTransport | undefined {
+  const algorithm = attempt(
+    () => new AlgorithmIdentifier({ schema: parseBer(encoding, MAX_CMS_NODES) }),
+  );
   switch (algorithm.algorithmId) {
     case RSA_ENCRYPTION:
       return { name: "RSAES-PKCS1-v1_5" };
@@ -36,33 +46,21 @@ export function readKeyTransport(algorithm: AlgorithmIdentifier): KeyTransport |
   }
 }
 
-/** Returns the name in the standards, or the object identifier of an unknown algorithm. */
-export function keyTransportName({ algorithmId }: { algorithmId: string }): string {
-  if (algorithmId === RSA_ENCRYPTION) return "RSAES-PKCS1-v1_5";
-  return algorithmId === RSAES_OAEP ? "RSAES-OAEP" : algorithmId.slice(0, 40);
-}
-
 /**
  * Decrypts the content's key. It always returns one of the given size, and a random one if the
  * padding is wrong: then the content fails to decrypt, and an attacker learns nothing else from many
  * such failures (RFC 3218 section 2.3.2).
  */
-export function decryptContentKey(
+export async function decryptContentKey(
   transport: KeyTransport,
-  key: KeyObject,
+  key: PlatformKey,
   encryptedKey: Uint8Array,
   size: number,
-): Uint8Array {
+): Promise<Uint8Array> {
   if (transport.name === "RSAES-PKCS1-v1_5") return decryptPkcs1v15(key, encryptedKey, size);
-  const { hash: oaepHash, label: oaepLabel } = transport;
-  const padding = constants.RSA_PKCS1_OAEP_PADDING;
   const substitute = randomBytes(size);
-  try {
-    const decrypted = privateDecrypt({ key, padding, oaepHash, oaepLabel }, encryptedKey);
-    return decrypted.byteLength === size ? decrypted : substitute;
-  } catch {
-    return substitute;
-  }
+  const decrypted = await decryptOaep(key, encryptedKey, transport);
+  return decrypted?.byteLength === size ? decrypted : substitute;
 }
 
 /**
@@ -98,18 +96,15 @@ function readOaep(parameters: unknown): KeyTransport | undefined {
  * Decrypts a key of a known size with RSAES-PKCS1-v1_5 (RFC 8017 section 7.2.2) and returns a random
  * key instead of an error. Node.js 20 rejects this padding for private keys (CVE-2023-46809), and
  * the OpenSSL of later versions returns random bytes of a random length, so it is removed here.
+ * Web Cryptography does not have it at all.
  *
  * @param size of the key in bytes, at least 11 less than the modulus
  */
-export function decryptPkcs1v15(key: KeyObject, encrypted: Uint8Array, size: number): Uint8Array {
+export function decryptPkcs1v15(key: PlatformKey, encrypted: Uint8Array, size: number): Uint8Array {
   const substitute = randomBytes(size);
-  let encoded: Buffer;
-  try {
-    encoded = privateDecrypt({ key, padding: constants.RSA_NO_PADDING }, encrypted);
-  } catch {
-    // The ciphertext is not less than the modulus, which anyone can see.
-    return substitute;
-  }
+  const encoded = decryptRaw(key, encrypted);
+  // The ciphertext is not less than the modulus, which anyone can see.
+  if (encoded === undefined) return substitute;
   // EM = 0x00 || 0x02 || PS || 0x00 || M. Nothing branches on any of it.
   const start = encoded.byteLength - size;
   let wrong = byteAt(encoded, 0) | (byteAt(encoded, 1) ^ 2) | byteAt(encoded, start - 1);

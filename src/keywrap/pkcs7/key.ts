@@ -1,4 +1,5 @@
-import { createPublicKey, type KeyObject } from "node:crypto";
+import { keyId, type PlatformKey } from "#engine/keys";
+import { hasNumbers } from "#engine/rsa";
 import { OcicryptError } from "../../errors.js";
 import type { AsymmetricKey } from "../../keys/asymmetric-key.js";
 import { readKeyMaterial, type KeyInput } from "../../keys/material.js";
@@ -92,6 +93,10 @@ export function keyOf(
   label: string | undefined,
 ): Key {
   requireRsaKey(key, "the private key");
+  if (!hasNumbers(key)) {
+    const message = "browsers do not open PKCS#7 with a CryptoKey; pass the key's file or JWK";
+    throw new OcicryptError("KEY_UNSUPPORTED", message);
+  }
   const privateKey: Pkcs7PrivateKey = { key, certificates: certificatesOf(key, certificates) };
   return {
     scheme: "pkcs7",
@@ -105,9 +110,10 @@ export function keyOf(
 }
 
 /** A file may hold a chain, and a renewed certificate of the same key. */
-function certificatesOf(key: KeyObject, certificates: readonly Certificate[]): Certificate[] {
-  const publicKey = createPublicKey(key);
-  const own = certificates.filter((certificate) => certificate.publicKey?.equals(publicKey));
+function certificatesOf(key: PlatformKey, certificates: readonly Certificate[]): Certificate[] {
+  if (certificates.length === 0) return [];
+  const id = keyId(key);
+  const own = certificates.filter(({ publicKey }) => publicKey && keyId(publicKey) === id);
   const [first] = certificates;
   if (first === undefined || own.length > 0) return own;
   const message = `${certificateName(first)} has another public key than the private key`;

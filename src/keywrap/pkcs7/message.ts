@@ -1,7 +1,5 @@
-import { AlgorithmIdentifier, EncryptedContentInfo } from "pkijs";
 import { OcicryptError } from "../../errors.js";
-import { MAX_CMS_NODES, MAX_CMS_SIZE, MAX_WRAPPED_KEYS } from "../../spec/limits.js";
-import { parseBer } from "../../keys/asn1.js";
+import { MAX_CMS_SIZE, MAX_WRAPPED_KEYS } from "../../spec/limits.js";
 import {
   berOctets,
   INTEGER,
@@ -12,15 +10,21 @@ import {
   SET,
   type DerElement,
 } from "../../keys/der.js";
+import type { Authentication } from "../../engine/types.js";
 import type { RecipientInfo } from "../types.js";
-import { keyTransportName } from "./key-transport.js";
 import { formatOid, formatRecipientId, type RecipientId } from "./recipient-id.js";
 
 /** The parts of EnvelopedData or AuthEnvelopedData that decryption needs. */
 export interface CmsMessage {
   recipients: CmsRecipient[];
-  /** Parses the content, which is needed for the right key only. */
-  readContent: () => EncryptedContent;
+  /** The BER of the EncryptedContentInfo. */
+  content: Uint8Array;
+  /**
+   * Reads what only AuthEnvelopedData has; `undefined` in EnvelopedData.
+   *
+   * @throws {@link OcicryptError} `WRAPPED_KEY_INVALID`
+   */
+  readAuthentication: () => Authentication | undefined;
 }
 
 /** A recipient by key transport, or the name of the RecipientInfo of another kind. */
@@ -30,20 +34,16 @@ export interface KeyTransRecipient {
   id: RecipientId;
   /** Of the key transport, without its parameters. */
   algorithmId: string;
-  /** Parses the algorithm with its parameters; there can be a thousand of them. */
-  readAlgorithm: () => AlgorithmIdentifier;
+  /** The BER of its AlgorithmIdentifier. */
+  algorithm: Uint8Array;
   encryptedKey: Uint8Array;
-}
-
-export interface EncryptedContent {
-  algorithm: AlgorithmIdentifier;
-  ciphertext: Uint8Array;
-  /** Only AuthEnvelopedData has the authentication tag apart from the ciphertext. */
-  authentication?: { tag: Uint8Array; attributes: Uint8Array };
 }
 
 const ENVELOPED_DATA = "1.2.840.113549.1.7.3";
 const AUTH_ENVELOPED_DATA = "1.2.840.113549.1.9.16.1.23";
+
+export const RSA_ENCRYPTION = "1.2.840.113549.1.1.1";
+export const RSAES_OAEP = "1.2.840.113549.1.1.7";
 
 /** RFC 5652 section 6.2, by their context tags. */
 const OTHER_KINDS: readonly string[] = [
@@ -60,8 +60,8 @@ const CONSTRUCTED_CONTEXT = 0xa0;
 
 /**
  * Reads a CMS message in BER: EnvelopedData (RFC 5652 section 6.1) or AuthEnvelopedData (RFC 5083
- * section 2.1). Algorithms are not checked. pkijs takes half a second for a thousand recipients, so
- * that it gets only the parts that matter.
+ * section 2.1). Algorithms are not checked. pkijs takes half a second for a thousand recipients and
+ * long to load, so that it gets only the parts that a key needs.
  *
  * @throws {@link OcicryptError} `WRAPPED_KEY_INVALID`; `WRAPPED_KEY_UNSUPPORTED` for a CMS message
  *   of another type
@@ -89,47 +89,34 @@ function readEnvelopedData(content: Uint8Array, authenticated: boolean): CmsMess
   if (infos.length === 0) throw invalid("it has no recipients");
   if (infos.length > MAX_WRAPPED_KEYS) throw invalid("it has too many recipients");
   contentsOf(encryptedContentInfo, SEQUENCE);
-  const { encoding } = required(encryptedContentInfo);
   return {
     recipients: infos.map(readRecipient),
-    readContent: () =>
-      attempt(() => {
-        const info = new EncryptedContentInfo({ schema: parseBer(encoding, MAX_CMS_NODES) });
-        return {
-          algorithm: info.contentEncryptionAlgorithm,
-          ciphertext: new Uint8Array(info.getEncryptedContent()),
-          ...(authenticated && { authentication: readAuthentication(rest) }),
-        };
-      }),
+    content: required(encryptedContentInfo).encoding,
+    readAuthentication: () => (authenticated ? attempt(() => readTag(rest)) : undefined),
   };
 }
 
 /** authAttrs, mac and unauthAttrs: RFC 5083 section 2.1. */
-function readAuthentication(fields: readonly DerElement[]): {
-  tag: Uint8Array;
-  attributes: Uint8Array;
-} {
+function readTag(fields: readonly DerElement[]): Authentication {
   const [first, second] = fields;
   if (first?.tag !== CONSTRUCTED_CONTEXT + 1) {
-    return { tag: octetString(first), attributes: new Uint8Array() };
+    return { tag: octetString(first), additional: new Uint8Array() };
   }
   // RFC 5083 section 2.2: what is authenticated has the tag of a SET OF, not [1].
   const attributes = Uint8Array.from(first.encoding);
   attributes[0] = SET;
-  return { tag: octetString(second), attributes };
+  return { tag: octetString(second), additional: attributes };
 }
 
 function readRecipient(element: DerElement): CmsRecipient {
   const otherKind = OTHER_KINDS[(element.tag & 0x1f) - 1];
   if ((element.tag & 0xc0) === CONTEXT && otherKind !== undefined) return { otherKind };
   const [, rid, algorithm, encryptedKey] = members(contentsOf(element, SEQUENCE));
-  const encoding = required(algorithm).encoding;
   const [algorithmId] = members(contentsOf(algorithm, SEQUENCE));
   return {
     id: readRecipientId(required(rid)),
     algorithmId: readObjectIdentifier(algorithmId),
-    readAlgorithm: () =>
-      attempt(() => new AlgorithmIdentifier({ schema: parseBer(encoding, MAX_CMS_NODES) })),
+    algorithm: required(algorithm).encoding,
     encryptedKey: octetString(encryptedKey),
   };
 }
@@ -178,7 +165,7 @@ function readObjectIdentifier(element: DerElement | undefined): string {
 }
 
 /** Any other error of the parsers means that the message is malformed. */
-function attempt<T>(read: () => T): T {
+export function attempt<T>(read: () => T): T {
   try {
     return read();
   } catch (error) {
@@ -189,6 +176,12 @@ function attempt<T>(read: () => T): T {
 
 function invalid(why: string): OcicryptError {
   return new OcicryptError("WRAPPED_KEY_INVALID", `a wrapped key is not a CMS message: ${why}`);
+}
+
+/** Returns the name in the standards, or the object identifier of an unknown algorithm. */
+export function keyTransportName({ algorithmId }: { algorithmId: string }): string {
+  if (algorithmId === RSA_ENCRYPTION) return "RSAES-PKCS1-v1_5";
+  return algorithmId === RSAES_OAEP ? "RSAES-OAEP" : algorithmId.slice(0, 40);
 }
 
 /** Returns the key transport and the certificate of each recipient of a CMS message. */

@@ -1,4 +1,7 @@
-import { constants, createCipheriv, publicEncrypt, randomBytes } from "node:crypto";
+import { fromHex, toHex } from "#engine/bytes";
+import { encryptGcm } from "#engine/content-cipher";
+import { randomBytes } from "#engine/hash";
+import { encryptPkcs1 } from "#engine/rsa";
 import { unrecognized } from "../../keys/asymmetric-key.js";
 import { OcicryptError } from "../../errors.js";
 import {
@@ -112,19 +115,21 @@ function requireRecipientCertificate(
   checkDates(certificate, name, options);
 }
 
-function checkDates({ x509 }: Certificate, name: string, options: Pkcs7RecipientOptions): void {
-  const from = Date.parse(x509.validFrom);
-  const to = Date.parse(x509.validTo);
-  if (Number.isNaN(from) || Number.isNaN(to)) {
+function checkDates(
+  { notBefore, notAfter }: Certificate,
+  name: string,
+  options: Pkcs7RecipientOptions,
+): void {
+  if (Number.isNaN(notBefore) || Number.isNaN(notAfter)) {
     throw new OcicryptError("KEY_UNRECOGNIZED", `${name} has dates that cannot be read`);
   }
   const now = Date.now();
-  if (now < from) {
-    const message = `${name} is not valid before ${x509.validFrom}`;
+  if (now < notBefore) {
+    const message = `${name} is not valid before ${new Date(notBefore).toISOString()}`;
     throw new OcicryptError("CERTIFICATE_NOT_YET_VALID", message);
   }
-  if (now <= to) return;
-  const message = `${name} expired on ${x509.validTo}`;
+  if (now <= notAfter) return;
+  const message = `${name} expired on ${new Date(notAfter).toISOString()}`;
   if (options.strict === true) throw new OcicryptError("CERTIFICATE_EXPIRED", message);
   options.onWarning?.(message);
 }
@@ -148,7 +153,7 @@ export async function keyIds(input: CertificateInput): Promise<string[]> {
 }
 
 const CONTEXT_0 = 0xa0;
-const VERSION_0 = encodeElement(INTEGER, Buffer.of(0));
+const VERSION_0 = encodeElement(INTEGER, Uint8Array.of(0));
 const DATA = oid("2a864886f70d010701"); // 1.2.840.113549.1.7.1
 const ENVELOPED_DATA = oid("2a864886f70d010703"); // 1.2.840.113549.1.7.3
 const RSA_ENCRYPTION = oid("2a864886f70d010101"); // 1.2.840.113549.1.1.1
@@ -170,7 +175,7 @@ function encodeEnvelopedData(data: Uint8Array, certificates: readonly Certificat
   try {
     const recipientInfos = certificates.map((certificate) => encodeRecipient(key, certificate));
     // X.690 section 11.6: DER sorts the elements of a SET OF by their encodings.
-    recipientInfos.sort((a, b) => Buffer.compare(a, b));
+    recipientInfos.sort((a, b) => (toHex(a) < toHex(b) ? -1 : 1));
     const envelopedData = encodeElement(
       SEQUENCE,
       VERSION_0,
@@ -187,10 +192,7 @@ function encodeEnvelopedData(data: Uint8Array, certificates: readonly Certificat
 function encodeRecipient(contentKey: Uint8Array, certificate: Certificate): Uint8Array {
   const { publicKey, issuer, serial } = certificate;
   requireRsaKey(publicKey, "the certificate");
-  const encryptedKey = publicEncrypt(
-    { key: publicKey, padding: constants.RSA_PKCS1_PADDING },
-    contentKey,
-  );
+  const encryptedKey = encryptPkcs1(publicKey, contentKey);
   return encodeElement(
     SEQUENCE,
     VERSION_0,
@@ -204,8 +206,7 @@ function encodeRecipient(contentKey: Uint8Array, certificate: Certificate): Uint
 /** EncryptedContentInfo: RFC 5652 section 6.1. */
 function encodeContent(key: Uint8Array, data: Uint8Array): Uint8Array {
   const nonce = randomBytes(NONCE_SIZE);
-  const cipher = createCipheriv("aes-128-gcm", key, nonce);
-  const ciphertext = Buffer.concat([cipher.update(data), cipher.final(), cipher.getAuthTag()]);
+  const ciphertext = encryptGcm({ name: "aes-128-gcm", key, iv: nonce }, data);
   return encodeElement(
     SEQUENCE,
     DATA,
@@ -221,10 +222,10 @@ function encodeContent(key: Uint8Array, data: Uint8Array): Uint8Array {
  * (smallstep/pkcs7 encrypt.go).
  */
 function gcmParameters(nonce: Uint8Array): Uint8Array {
-  const tagLength = encodeElement(INTEGER, Buffer.of(16));
+  const tagLength = encodeElement(INTEGER, Uint8Array.of(16));
   return encodeElement(0x10, encodeElement(SEQUENCE, encodeElement(0x84, nonce), tagLength));
 }
 
 function oid(contents: string): Uint8Array {
-  return encodeElement(OBJECT_IDENTIFIER, Buffer.from(contents, "hex"));
+  return encodeElement(OBJECT_IDENTIFIER, fromHex(contents));
 }

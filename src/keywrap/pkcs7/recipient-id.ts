@@ -1,5 +1,5 @@
+import { fromUtf8, toHex, toLatin1, toUtf8 } from "#engine/bytes";
 import { OBJECT_IDENTIFIER, readBer, readOnly, SEQUENCE, type DerElement } from "../../keys/der.js";
-import type { Certificate } from "./certificate.js";
 
 /** How a message names a recipient's certificate: RFC 5652 section 6.2.1. */
 export type RecipientId =
@@ -11,16 +11,22 @@ export type RecipientId =
     }
   | { subjectKeyIdentifier: Uint8Array };
 
+/** What a certificate can be named by. */
+interface CertificateId {
+  issuer: Uint8Array;
+  serial: Uint8Array;
+  subjectKeyIdentifier: Uint8Array | undefined;
+}
+
 /**
  * Returns the identifiers as map keys: one of a message's recipient, up to two of a certificate.
  * They are compared by their bytes, as peers do.
  */
-export function recipientIdKeys(id: RecipientId | Certificate): string[] {
+export function recipientIdKeys(id: RecipientId | CertificateId): string[] {
   const keys: string[] = [];
-  const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");
-  if ("issuer" in id) keys.push(`${hex(id.issuer)} ${hex(id.serial)}`);
+  if ("issuer" in id) keys.push(`${toHex(id.issuer)} ${toHex(id.serial)}`);
   if ("subjectKeyIdentifier" in id && id.subjectKeyIdentifier !== undefined) {
-    keys.push(hex(id.subjectKeyIdentifier));
+    keys.push(toHex(id.subjectKeyIdentifier));
   }
   return keys;
 }
@@ -28,13 +34,12 @@ export function recipientIdKeys(id: RecipientId | Certificate): string[] {
 /** Formats an identifier for people, e.g. `CN=x, serial 1f`, or `key identifier d1da…`. */
 export function formatRecipientId(id: RecipientId): string {
   if ("issuer" in id) return `${formatName(id.issuer)}, serial ${formatHex(id.serial)}`;
-  return `key identifier ${Buffer.from(id.subjectKeyIdentifier.subarray(0, 64)).toString("hex")}`;
+  return `key identifier ${toHex(id.subjectKeyIdentifier.subarray(0, 64))}`;
 }
 
 /** A serial number has 20 octets at most: RFC 5280 section 4.1.2.2. */
 function formatHex(serial: Uint8Array): string {
-  const hex = Buffer.from(serial.subarray(0, 64)).toString("hex");
-  return hex.replace(/^0+(?=.)/, "");
+  return toHex(serial.subarray(0, 64)).replace(/^0+(?=.)/, "");
 }
 
 /** RFC 4514 section 3, and emailAddress, which many names have. */
@@ -75,25 +80,32 @@ export function formatName(der: Uint8Array): string {
 }
 
 /** How the string types of X.680 section 41 hold text, by their tags. */
-const ENCODINGS: ReadonlyMap<number, BufferEncoding> = /* @__PURE__ */ new Map([
-  [0x0c, "utf8"], // UTF8String
-  [0x12, "latin1"], // NumericString
-  [0x13, "latin1"], // PrintableString
-  [0x14, "latin1"], // TeletexString, as everybody uses it
-  [0x16, "latin1"], // IA5String
-  [0x1a, "latin1"], // VisibleString
-  [0x1e, "utf16le"], // BMPString, once its bytes are swapped
+const DECODERS: ReadonlyMap<number, (bytes: Uint8Array) => string> = /* @__PURE__ */ new Map([
+  [0x0c, toUtf8], // UTF8String
+  [0x12, toLatin1], // NumericString
+  [0x13, toLatin1], // PrintableString
+  [0x14, toLatin1], // TeletexString, as everybody uses it
+  [0x16, toLatin1], // IA5String
+  [0x1a, toLatin1], // VisibleString
+  [0x1e, fromBmpString],
 ]);
+
+function fromBmpString(bytes: Uint8Array): string {
+  if (bytes.byteLength % 2 !== 0) throw new Error("half a character");
+  let text = "";
+  for (let at = 0; at < bytes.byteLength; at += 2) {
+    text += String.fromCharCode(((bytes[at] ?? 0) << 8) | (bytes[at + 1] ?? 0));
+  }
+  return text;
+}
 
 function formatAttribute(attribute: DerElement): string {
   const [type, value] = readBer(attribute.contents, 2);
   if (type?.tag !== OBJECT_IDENTIFIER || value === undefined) throw new Error("no attribute");
   const oid = formatOid(type.contents);
-  const encoding = ENCODINGS.get(value.tag);
-  if (encoding === undefined) return `${oid}=#${Buffer.from(value.encoding).toString("hex")}`;
-  const bytes = Buffer.from(value.contents);
-  if (encoding === "utf16le") bytes.swap16();
-  return `${ATTRIBUTES.get(oid) ?? oid}=${escapeValue(bytes.toString(encoding))}`;
+  const decode = DECODERS.get(value.tag);
+  if (decode === undefined) return `${oid}=#${toHex(value.encoding)}`;
+  return `${ATTRIBUTES.get(oid) ?? oid}=${escapeValue(decode(value.contents))}`;
 }
 
 /** The numbers of an OBJECT IDENTIFIER: X.690 section 8.19. */
@@ -120,7 +132,5 @@ const MAX_OID_SIZE = 32;
 function escapeValue(value: string): string {
   return value
     .replace(/["+,;<=>\\]|^[ #]| $/g, "\\$&")
-    .replace(/[\p{C}\p{Zl}\p{Zp}]/gu, (char) =>
-      Buffer.from(char, "utf8").toString("hex").replace(/../g, "\\$&"),
-    );
+    .replace(/[\p{C}\p{Zl}\p{Zp}]/gu, (char) => toHex(fromUtf8(char)).replace(/../g, "\\$&"));
 }

@@ -1,4 +1,6 @@
+import { createPrivateKey } from "node:crypto";
 import { readFileSync } from "node:fs";
+import { importDer, type PlatformKey } from "#engine/keys";
 import { isOcicryptError } from "../../../src/errors.js";
 
 const VECTORS = new URL("../../../vectors/peers/", import.meta.url);
@@ -18,6 +20,12 @@ export function readVector(path: string): Buffer {
 /** A file of vectors/peers/keys. */
 export function readKey(name: string): Buffer {
   return readVector(`keys/${name}`);
+}
+
+/** A private key of vectors/peers/keys, as the engine has it. */
+export function readPrivateKey(name: string): PlatformKey {
+  const der = createPrivateKey(readKey(name)).export({ type: "pkcs8", format: "der" });
+  return importDer(der, "pkcs8");
 }
 
 /** A file that `fixtures/make.sh` made. */
