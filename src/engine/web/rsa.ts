@@ -6,10 +6,10 @@ import { isKeyObject } from "./keys.js";
 import { inverse, modulo, power, sizeOf, toBigInt, toBytes } from "./numbers.js";
 
 /*
- * Web Cryptography has no RSA without padding and no PKCS#1 v1.5 encryption. BigInt computes them
- * here. The time of its operations depends on their values, so that both the ciphertext and the
- * exponents are blinded: what is computed with is new and random for each message. That hides the
- * key from somebody who measures many messages, but it is not constant time.
+ * Web Cryptography has neither RSA without padding nor PKCS#1 v1.5 encryption, so BigInt computes
+ * them. The time of its operations depends on their values. Therefore the ciphertext and the
+ * exponents are blinded with new random numbers for each message, which hides the key from an
+ * attacker who measures many messages. This is not constant time.
  */
 
 type Engine = RsaEngine<PlatformKey>;

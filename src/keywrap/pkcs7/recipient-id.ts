@@ -11,7 +11,7 @@ export type RecipientId =
     }
   | { subjectKeyIdentifier: Uint8Array };
 
-/** What a certificate can be named by. */
+/** The fields of a certificate that a message can name it by. */
 interface CertificateId {
   issuer: Uint8Array;
   serial: Uint8Array;
