@@ -29,7 +29,8 @@ export interface Authorization {
 export interface AuthorizationOptions {
   registry: CredentialRequest;
   source: CredentialSource;
-  isAllowed: (url: URL) => boolean;
+  /** Resolves a URL of an answer; `undefined` unless it is safe to send requests there. */
+  resolve: (location: string, base: URL) => URL | undefined;
   /** Sends a request without authorization. */
   send: (request: HttpRequest) => Promise<Answer>;
 }
@@ -39,7 +40,7 @@ type Scheme = { kind: "basic"; header: string } | { kind: "bearer"; service: Tok
 export function authorization({
   registry,
   source,
-  isAllowed,
+  resolve,
   send,
 }: AuthorizationOptions): Authorization {
   let scheme: Scheme | undefined;
@@ -79,13 +80,16 @@ export function authorization({
 
   async function chooseScheme(request: HttpRequest, challenged: Answer): Promise<Scheme> {
     const header = challenged.headers.get("www-authenticate");
+    // Some registries send no challenge when a token has expired
+    // (https://github.com/docker/hub-feedback/issues/2530).
+    if (header === null && scheme !== undefined) return scheme;
     const challenges = header === null ? [] : parseChallenges(header);
     if (challenges === undefined) {
       throw invalidAnswer(request, "its WWW-Authenticate is not well-formed");
     }
     const bearer = challenges.find(({ scheme: name }) => name === "bearer");
     if (bearer !== undefined) {
-      return { kind: "bearer", service: tokenService(bearer, request, isAllowed) };
+      return { kind: "bearer", service: tokenService(bearer, request, resolve) };
     }
     if (!challenges.some(({ scheme: name }) => name === "basic")) {
       throw failure(request, challenged);
@@ -133,18 +137,18 @@ const MAX_LIFETIME = 24 * 60 * 60;
 const MARGIN = 10_000;
 
 /**
- * @param isAllowed whether requests may be sent to a URL
+ * @param resolve returns the URL if requests may be sent to it
  * @throws {@link OcicryptError} `REGISTRY_INVALID_RESPONSE`
  */
 export function tokenService(
   { params }: Challenge,
   request: HttpRequest,
-  isAllowed: (url: URL) => boolean,
+  resolve: AuthorizationOptions["resolve"],
 ): TokenService {
   const realm = params.get("realm") ?? "";
-  const url = URL.canParse(realm) ? new URL(realm) : undefined;
   // The password will be sent to this URL.
-  if (url === undefined || !isAllowed(url)) {
+  const url = URL.canParse(realm) ? resolve(realm, request.url) : undefined;
+  if (url === undefined) {
     throw invalidAnswer(request, "it names no token service that is safe to use");
   }
   return { realm: url, service: params.get("service") };

@@ -27,6 +27,8 @@ const MAX_REDIRECTS = 5;
 export interface RegistryRequest extends HttpRequest {
   /** The repositories and actions that a token is requested for. Default: reading this one. */
   scopes?: readonly string[] | undefined;
+  /** Whether a redirect to another origin is the answer instead of followed. */
+  staysHere?: boolean;
 }
 
 /**
@@ -105,7 +107,12 @@ export function registryClient(
 
   function resolve(location: string | null, base: URL): URL | undefined {
     if (location === null || !URL.canParse(location, base.href)) return undefined;
-    const url = new URL(location, base.href);
+    let url = new URL(location, base.href);
+    // Registries behind a proxy that ends TLS may write http: for their own address
+    // (https://github.com/goharbor/harbor-helm/issues/132).
+    const secure = new URL(url);
+    secure.protocol = "https:";
+    if (url.protocol === "http:" && secure.origin === base.origin) url = secure;
     url.hash = "";
     return isAllowed(url) ? url : undefined;
   }
@@ -113,7 +120,7 @@ export function registryClient(
   const auth = authorization({
     registry: { host, repository },
     source: typeof credentials === "function" ? credentials : () => Promise.resolve(credentials),
-    isAllowed,
+    resolve,
     send: (request) =>
       repeated(request, async () => {
         // The request contains the credentials, so only redirects within the token service are
@@ -151,13 +158,14 @@ export function registryClient(
 
   /** Sends a request and follows redirects. Another host gets no credentials and no content. */
   function followed(request: RegistryRequest): Promise<OpenAnswer> {
-    const isRead = request.method === "GET" || request.method === "HEAD";
+    const { method, staysHere = false } = request;
+    const mayLeave = (method === "GET" || method === "HEAD") && !staysHere;
     const sendHere = (here: RegistryRequest): Promise<OpenAnswer> =>
       here.url.origin === api?.origin ? authorized(here) : send(here);
-    return redirected(request, sendHere, isRead ? () => true : isSameOrigin);
+    return redirected(request, sendHere, mayLeave ? () => true : isSameOrigin);
   }
 
-  async function redirected<R extends HttpRequest>(
+  async function redirected<R extends RegistryRequest>(
     request: R,
     sendHere: (request: R) => Promise<OpenAnswer>,
     mayFollow: (from: URL, to: URL) => boolean,
@@ -171,6 +179,7 @@ export function registryClient(
       if (![301, 302, 307, 308, ...kept].includes(answer.status)) return answer;
       await readAnswer(answer, MAX_REGISTRY_ANSWER);
       const target = resolve(answer.headers.get("location"), url);
+      if (request.staysHere === true && target?.origin !== url.origin) return answer;
       if (target === undefined || !mayFollow(url, target)) {
         throw invalidAnswer(here, "it redirects to an unsafe URL");
       }

@@ -139,8 +139,8 @@ export async function registryDestination(
       };
       const answer = await client.request(request).catch((error: unknown) => {
         // A user who may not read the other repository may still write this one.
-        if (isOcicryptError(error, "REGISTRY_DENIED")) return undefined;
-        throw error;
+        if (!isOcicryptError(error) || error.code === "REGISTRY_UNREACHABLE") throw error;
+        return undefined;
       });
       if (answer?.status === 201) return contains(descriptor);
       // The registry has started an upload instead, which is cancelled.

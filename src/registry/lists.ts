@@ -8,7 +8,7 @@ import { ANY, asObject, parseJson, struct } from "../text/json.js";
 import { registryClient, type RegistryClient, type RegistryRequest } from "./client.js";
 import type { Answer } from "../http/transport.js";
 import { failure, invalidAnswer } from "./failure.js";
-import { getManifest } from "./manifest.js";
+import { GENERIC_TYPES, getManifest, mediaTypeIn } from "./manifest.js";
 import type { RegistryOptions } from "./options.js";
 import { isTag, type RegistryReference } from "./reference.js";
 
@@ -46,19 +46,37 @@ export async function readReferrers(
   const found: Descriptor[] = [];
   const list = {
     ...{ what: "referrers", path: `referrers/${digest}`, accept: MEDIA_TYPE_INDEX },
-    ...{ maxSize: MAX_REFERRERS_SIZE, maxPages: MAX_PAGES },
+    ...{ maxSize: MAX_REFERRERS_SIZE, maxPages: MAX_PAGES, staysHere: true },
   };
   for await (const { request, answer, number } of pagesOf(client, list, signal)) {
     // Registries without this API have a tag instead, whose length is limited.
-    if (answer.status === 404 && number === 1) {
+    if (number === 1 && !hasReferrers(answer)) {
       return readTag(client, `${algorithm}-${hex.slice(0, 64)}`, signal);
     }
     if (answer.status !== 200) throw failure(request, answer);
-    const type = answer.headers.get("content-type")?.split(";", 1)[0]?.trim().toLowerCase();
-    if (type !== MEDIA_TYPE_INDEX) throw invalidAnswer(request, "it is not an index");
+    if (!isIndex(answer)) throw invalidAnswer(request, "it is not an index");
     found.push(...entries(answer.bytes));
   }
   return found;
+}
+
+/**
+ * Whether a registry has this API. Those without it answer 404 as specified, 400 or 405, 406
+ * (https://github.com/google/go-containerregistry/issues/1962), or redirect to another host, as
+ * GitHub's does (https://github.com/artifacthub/hub/issues/4785), or send a page for people.
+ */
+function hasReferrers(answer: Answer): boolean {
+  const { status } = answer;
+  if (status === 200) return isIndex(answer);
+  return status > 400 && ![404, 405, 406, 501].includes(status);
+}
+
+/** Some versions of Harbor send no type of their own: https://github.com/goharbor/harbor/issues/19690 */
+function isIndex({ headers, bytes }: Answer): boolean {
+  const type = mediaTypeIn(headers);
+  if (type === MEDIA_TYPE_INDEX) return true;
+  const start = Buffer.from(bytes.subarray(0, 64)).toString();
+  return GENERIC_TYPES.includes(type) && /^\s*\{/.test(start);
 }
 
 async function readTag(
@@ -89,6 +107,8 @@ interface List {
   /** The limit in bytes for all pages together. */
   maxSize: number;
   maxPages: number;
+  /** Whether a redirect to another origin is an answer, and not followed. */
+  staysHere?: boolean;
 }
 
 interface Page {
@@ -108,13 +128,13 @@ interface Page {
  */
 async function* pagesOf(
   client: RegistryClient,
-  { what, path, accept, maxSize, maxPages }: List,
+  { what, path, accept, maxSize, maxPages, staysHere = false }: List,
   signal: AbortSignal | undefined,
 ): AsyncGenerator<Page, void, undefined> {
   let budget = maxSize;
   let url = await client.url(path);
   for (let number = 1; ; number++) {
-    const request = { method: "GET" as const, url, headers: { accept }, signal };
+    const request = { method: "GET" as const, url, headers: { accept }, signal, staysHere };
     const answer = await client.request(request, budget);
     if (answer.status === 200 && answer.isCut) {
       throw invalidAnswer(request, `the list of ${what} is larger than ${String(maxSize)} bytes`);

@@ -106,7 +106,12 @@ function strongTag({ headers }: Answer): string | undefined {
 }
 
 /** Generic types, which say nothing about a document. */
-const GENERIC_TYPES = ["", "application/json", "application/octet-stream", "text/plain"];
+export const GENERIC_TYPES: readonly string[] = [
+  "",
+  "application/json",
+  "application/octet-stream",
+  "text/plain",
+];
 
 /**
  * Returns the media type of a manifest: the type of the answer without parameters or, if a server
@@ -117,13 +122,18 @@ const GENERIC_TYPES = ["", "application/json", "application/octet-stream", "text
  * @throws {@link OcicryptError} `REGISTRY_INVALID_RESPONSE` for a document that is not JSON
  */
 function typeOf(request: HttpRequest, { headers, bytes }: Answer): string {
-  const sent = (headers.get("content-type") ?? "").split(";", 1)[0]?.trim().toLowerCase() ?? "";
+  const sent = mediaTypeIn(headers);
   if (!GENERIC_TYPES.includes(sent)) return sent;
   const refuse = (why: string): Error => invalidAnswer(request, why);
   const document = asObject(parseJson(bytes, { maxSize: MAX_MANIFEST_SIZE, refuse }));
   if (typeof document?.mediaType === "string") return document.mediaType.toLowerCase();
   if (Array.isArray(document?.manifests)) return MEDIA_TYPE_INDEX;
   return Array.isArray(document?.layers) ? MEDIA_TYPE_MANIFEST : sent;
+}
+
+/** Returns the type of an answer in lower case, without parameters; empty if it has none. */
+export function mediaTypeIn(headers: Answer["headers"]): string {
+  return (headers.get("content-type") ?? "").split(";", 1)[0]?.trim().toLowerCase() ?? "";
 }
 
 /** Returns the digest that the registry reports. Nothing depends on it, but it must be correct. */

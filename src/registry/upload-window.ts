@@ -115,23 +115,39 @@ export function uploadWindow(
  * registry rejects chunks above 4 MiB (https://github.com/ocx-sh/ocx/pull/237); Google Artifact
  * Registry rejects a second chunk (https://github.com/containers/skopeo/issues/1101). Proxies in
  * front of a registry limit the size of a request
- * (https://github.com/goharbor/harbor/issues/22353). Content in the last request, which would save
+ * (https://github.com/goharbor/harbor/issues/22353), nginx to 1 MiB unless it is configured
+ * (https://nginx.org/en/docs/http/ngx_http_core_module.html#client_max_body_size). Content in the last request, which would save
  * a request, is rejected by Artifactory (https://github.com/docker/buildx/issues/196).
  */
-type Shape = "stream" | "chunks";
+export interface Shape {
+  isStream: boolean;
+  /** The most bytes in a chunk. */
+  most: number;
+}
+
 /** The shape that worked last if the usual shape did not, by the registry's host. */
 const shapes = new Map<string, Shape>();
 const MAX_SHAPES = 1000;
+const PROXY_LIMIT: number = 1024 * 1024;
 
 /** Returns the shape to try first with a host. */
-export function shapeFor(host: string, usual: Shape): Shape {
-  return shapes.get(host) ?? usual;
+export function shapeFor(host: string, chunkSize: number | undefined): Shape {
+  return shapes.get(host) ?? { isStream: chunkSize === undefined, most: Infinity };
 }
 
-/** Remembers a shape for the next uploads to a host, in this process. */
-export function rememberShape(host: string, shape: Shape): void {
+/**
+ * Remembers the shape to try after a rejected one for the next uploads to a host, in this process.
+ *
+ * @param sent the bytes in each chunk, if it was not a stream
+ * @param isTooLarge whether the request was too large
+ */
+export function rememberShape(host: string, sent: number | undefined, isTooLarge = false): void {
   if (shapes.size >= MAX_SHAPES) shapes.clear();
-  shapes.set(host, shape);
+  const isLimit = isTooLarge && sent !== undefined && sent > PROXY_LIMIT;
+  shapes.set(host, {
+    isStream: sent !== undefined && !isLimit,
+    most: isLimit ? PROXY_LIMIT : Infinity,
+  });
 }
 
 /**

@@ -56,11 +56,11 @@ export async function openUpload(
   client: RegistryClient,
   { host, chunkSize, scopes, signal }: UploadOptions,
 ): Promise<Upload> {
-  const shape = shapeFor(host, chunkSize === undefined ? "stream" : "chunks");
-  const isStream = shape === "stream";
+  const { isStream, most } = shapeFor(host, chunkSize);
   const patience = new AbortController();
   const { minimum, ...first } = await start();
   let { location } = first;
+  const step = isStream ? undefined : Math.max(Math.min(chunkSize ?? USUAL_CHUNK, most), minimum);
   let window: UploadWindow | undefined;
   /** The registry certainly has all bytes before this offset. */
   let confirmed = 0;
@@ -116,7 +116,7 @@ export async function openUpload(
     content: UploadWindow,
   ): AsyncGenerator<Uint8Array<ArrayBuffer>, void, undefined> {
     if (from < content.start) {
-      rememberShape(host, "chunks");
+      rememberShape(host, step);
       throw lost("a redirect asks for its start again, which is not kept");
     }
     for (let offset = from; ;) {
@@ -188,7 +188,7 @@ export async function openUpload(
       ? [411, 413, 501].includes(answer.status)
       : [413, 416].includes(answer.status) ||
         (confirmed > 0 && [400, 405, 409, 411, 415, 422, 501].includes(answer.status));
-    if (isShape) rememberShape(host, isStream ? "chunks" : "stream");
+    if (isShape) rememberShape(host, step, answer.status === 413);
     return isShape || answer.status === 404 ? lost(why.message, why) : why;
   }
 
@@ -240,8 +240,7 @@ export async function openUpload(
       await drop();
     },
     async send(content) {
-      const step = Math.max(chunkSize ?? USUAL_CHUNK, minimum);
-      const kept = uploadWindow(content, isStream ? WINDOW : { size: step, step });
+      const kept = uploadWindow(content, step === undefined ? WINDOW : { size: step, step });
       window = kept;
       const read = async (until: number): Promise<void> => {
         while (!kept.isEnded && kept.end < until) await abortable(kept.more(), signal);

@@ -223,6 +223,26 @@ describe("tokens", () => {
     expect(authorizations(registry)).toEqual([undefined, "Bearer t1", "Bearer t1", "Bearer t2"]);
   });
 
+  // https://github.com/docker/hub-feedback/issues/2530
+  it("are renewed once when they are rejected without a challenge", async () => {
+    const issued: string[] = [];
+    const { registry, accept } = await withTokens((_, response) => {
+      issued.push(`t${String(issued.length)}`);
+      accept(issued.at(-1)!);
+      return reply(response, 200, {}, token({ token: issued.at(-1) }));
+    });
+    const source = registrySource(at(registry, "app", "latest"), { ...QUICK, credentials: USER });
+    await source.resolve();
+    accept("none");
+    const { script } = registry;
+    registry.script = (request, response) =>
+      request.headers.authorization === "Bearer t0"
+        ? refuse(response, 401, "UNAUTHORIZED")
+        : script(request, response);
+    await source.resolve();
+    expect(issued).toEqual(["t0", "t1"]);
+  });
+
   it("are not waited for after an abort", async () => {
     const { registry } = await withTokens(() => true);
     const controller = new AbortController();

@@ -49,6 +49,33 @@ describe("referrers", () => {
     expect(await listReferrers(at(registry, "app"), digest, QUICK)).toEqual([referrer("a")]);
   });
 
+  // Of Artifactory, GitHub's registry, Quay and others: see ./vendors.ts.
+  it.each<[string, (response: ServerResponse) => boolean]>([
+    ["400", (r) => refuse(r, 400, "MANIFEST_INVALID")],
+    ["405", (r) => refuse(r, 405, "UNSUPPORTED")],
+    ["406", (r) => reply(r, 406)],
+    ["501", (r) => reply(r, 501)],
+    ["a redirect to another host", (r) => reply(r, 303, { location: "https://r.example/" })],
+    ["a redirect that is not safe", (r) => reply(r, 302, { location: "http://r.example/" })],
+    ["a page", (r) => reply(r, 200, { "content-type": "text/html" }, "<html>")],
+    ["a page without a type", (r) => reply(r, 200, {}, "<html>")],
+  ])("are read from the tag if the list is answered with %s", async (_, script) => {
+    const registry = await testRegistry();
+    registry.putManifest("app", `sha256-${SUBJECT.slice(7)}`, INDEX, index("a"));
+    registry.script = ({ target }, response) => target.includes("/referrers/") && script(response);
+    expect(await listReferrers(at(registry, "app"), SUBJECT, QUICK)).toEqual([referrer("a")]);
+    expect(registry.requests).toHaveLength(2);
+  });
+
+  it.each(["application/json", "application/json; charset=utf-8"])(
+    "are read from a list of the type %s",
+    async (type) => {
+      const registry = await testRegistry();
+      registry.script = (_, response) => reply(response, 200, { "content-type": type }, index("a"));
+      expect(await listReferrers(at(registry, "app"), SUBJECT, QUICK)).toEqual([referrer("a")]);
+    },
+  );
+
   it("are empty if there is neither", async () => {
     const registry = await testRegistry();
     expect(await listReferrers(at(registry, "app"), SUBJECT, QUICK)).toEqual([]);

@@ -1,94 +1,83 @@
-import type { ServerResponse } from "node:http";
 import { describe, expect, it } from "vitest";
-import { registryDestination } from "../../src/registry/index.js";
+import { decryptImage, encryptImage, inspectImage } from "../../src/image/index.js";
+import {
+  listReferrers,
+  listTags,
+  registryDestination,
+  registrySource,
+  type RegistryDestinationOptions,
+} from "../../src/registry/index.js";
 import { chunked } from "../support/bytes.js";
+import { expectCode } from "../support/codes.js";
+import { CONFIG, layer } from "../support/image.js";
+import { openKey, plainRecipient } from "../support/layers.js";
 import {
   at,
   digestOf,
+  INDEX,
+  MANIFEST,
   numbered,
   QUICK,
   refuse,
   reply,
   testRegistry,
-  type SeenRequest,
+  testServer,
   type TestRegistry,
 } from "./server.js";
+import { behave, CREDENTIALS, storageOf, VENDORS, type Trait, type Vendor } from "./vendors.js";
 
 const MIB = 1024 * 1024;
 const BLOB = numbered(6 * MIB);
 
-/** The deviation of one registry. Returns whether it has answered. */
-type Trait = (request: SeenRequest, response: ServerResponse, registry: TestRegistry) => boolean;
+const WAYS: [string, RegistryDestinationOptions][] = [
+  ["in the usual way", {}],
+  ["in chunks of 1 MiB", { chunkSize: MIB }],
+  ["in chunks of 5 MiB", { chunkSize: 5 * MIB }],
+];
 
-function takeChunk({ uploads }: TestRegistry, { target, body }: SeenRequest): Buffer {
-  const id = /uploads\/([^?]+)/.exec(target)![1]!;
-  const content = Buffer.concat([uploads.get(id)!, body]);
-  uploads.set(id, content);
-  return content;
+interface Double {
+  registry: TestRegistry;
+  storage: { requests: { target: string }[] };
+  traits: Trait[];
+  /** The traits that answered. */
+  seen: Set<Trait>;
+  options: RegistryDestinationOptions;
 }
 
-/** Each by the report that describes it. */
-const TRAITS: Record<string, Trait> = {
-  // https://github.com/regclient/regclient/issues/81,
-  // https://github.com/aws/containers-roadmap/issues/2831
-  "Amazon ECR": (request, response, registry) => {
-    const { method, target } = request;
-    if (method === "GET" && target.includes("/uploads/"))
-      return refuse(response, 404, "BLOB_UPLOAD_UNKNOWN");
-    if (method === "PATCH") {
-      takeChunk(registry, request);
-      const first = registry.requests.find((earlier) => earlier.method === "PATCH")!;
-      return reply(response, 201, { range: `0-${String(first.body.byteLength - 1)}` });
-    }
-    // Told at the end of an upload: all chunks but the last have a minimum.
-    if (method !== "PUT" || !target.includes("/uploads/") || isStreamed(registry)) return false;
-    const chunks = registry.requests.filter((earlier) => earlier.method === "PATCH");
-    return chunks.slice(0, -1).some(({ body }) => body.byteLength < 5 * MIB)
-      ? refuse(response, 400, "BLOB_UPLOAD_INVALID", "a part is too small")
-      : false;
-  },
-  // https://github.com/containers/skopeo/issues/1101
-  "Google Artifact Registry": ({ method, headers }, response) =>
-    method === "PATCH" && /^[1-9]/.test(headers["content-range"] ?? "")
-      ? refuse(response, 405, "UNSUPPORTED")
-      : false,
-  // https://github.com/ocx-sh/ocx/pull/237
-  "GitHub's registry": ({ method, headers, body }, response) =>
-    method === "PATCH" && headers["content-range"] !== undefined && body.byteLength > 4 * MIB
-      ? refuse(response, 416, "REQUESTED_RANGE_NOT_SATISFIABLE", "the request body is too large")
-      : false,
-  // https://github.com/quay/quay/blob/master/endpoints/v2/blob.py: ranges have a prefix.
-  Quay: (request, response, registry) => {
-    if (request.method !== "PATCH") return false;
-    const { byteLength } = takeChunk(registry, request);
-    return reply(response, 202, { range: `bytes=0-${String(byteLength - 1)}` });
-  },
-  // https://github.com/goharbor/harbor/issues/22353: nginx before it has client_max_body_size.
-  "Harbor behind nginx": ({ method, body }, response) =>
-    method === "PATCH" && body.byteLength > 5 * MIB ? reply(response, 413, {}, "<html>") : false,
-  // https://github.com/docker/buildx/issues/196
-  Artifactory: ({ method, target, body }, response) =>
-    method === "PUT" && target.includes("/uploads/") && body.byteLength > 0
-      ? refuse(response, 404, "BLOB_UNKNOWN")
-      : false,
-};
-
-/** Whether the last upload came as a stream. */
-function isStreamed({ requests }: TestRegistry): boolean {
-  const last = requests.filter(({ method }) => method === "PATCH").at(-1);
-  return last?.headers["content-range"] === undefined;
+async function double(vendor: Vendor): Promise<Double> {
+  const registry = await testRegistry();
+  const storage = await testServer(storageOf(() => registry.blobs));
+  const traits = vendor(registry, storage);
+  const seen = new Set<Trait>();
+  registry.script = behave(traits, seen);
+  const options = { ...QUICK, credentials: CREDENTIALS };
+  return { registry, storage, traits, seen, options };
 }
 
-describe.each(Object.entries(TRAITS))("%s", (_, trait) => {
-  it.each([
-    ["in the usual way", undefined],
-    ["in chunks of 1 MiB", MIB],
-    ["in chunks of 5 MiB", 5 * MIB],
-  ])("accepts a blob %s", async (_way, chunkSize) => {
-    const registry = await testRegistry();
-    registry.script = (request, response) => trait(request, response, registry);
-    const options = { ...QUICK, retries: 1, ...(chunkSize !== undefined && { chunkSize }) };
-    const destination = await registryDestination(at(registry, "app"), options);
+/** Compressed once, which takes a while. */
+const layers = Promise.all([layer("large", { content: BLOB }), layer("small")]);
+
+/** Puts an image of two layers, the first of 6 MiB, and an artifact that refers to it. */
+async function putImage(registry: TestRegistry, name: string): Promise<string> {
+  for (const { blob } of await layers) registry.putBlob(name, blob);
+  const diffIds = (await layers).map(({ diffId }) => diffId);
+  const config = Buffer.from(JSON.stringify({ rootfs: { type: "layers", diff_ids: diffIds } }));
+  const text = JSON.stringify({
+    ...{ schemaVersion: 2, mediaType: MANIFEST },
+    config: { mediaType: CONFIG, ...registry.putBlob(name, config) },
+    layers: (await layers).map(({ descriptor }) => descriptor),
+  });
+  const digest = registry.putManifest(name, "v1", MANIFEST, text);
+  const referrer = { mediaType: MANIFEST, digest: digestOf("a"), size: 1, artifactType: "a/b" };
+  const list = { schemaVersion: 2, mediaType: INDEX, manifests: [referrer] };
+  registry.putManifest(name, digest.replace(":", "-"), INDEX, JSON.stringify(list));
+  return digest;
+}
+
+describe.each(Object.entries(VENDORS))("%s", (_, vendor) => {
+  it.each(WAYS)("accepts a blob %s", async (_way, way) => {
+    const { registry, options } = await double(vendor);
+    const destination = await registryDestination(at(registry, "app"), { ...options, ...way });
     const digest = digestOf(BLOB);
     const write = (): Promise<void> =>
       destination.write(chunked(BLOB, 100_000), () => ({ digest }));
@@ -105,4 +94,116 @@ describe.each(Object.entries(TRAITS))("%s", (_, trait) => {
     const later = registry.requests.map(({ method }) => method);
     expect([later[0], later.at(-1)]).toEqual(["POST", "PUT"]);
   });
+
+  it.each(WAYS)("keeps an image that is pulled, pushed %s and comes back", async (_way, way) => {
+    const { registry, options } = await double(vendor);
+    const digest = await putImage(registry, "base/app");
+    const open = (name: string, mountFrom?: string): ReturnType<typeof registryDestination> =>
+      registryDestination(at(registry, name, "v1"), {
+        ...options,
+        ...way,
+        ...(mountFrom !== undefined && { mountFrom: at(registry, mountFrom) }),
+      });
+    await encryptImage(
+      registrySource(at(registry, "base/app", "v1"), options),
+      await open("team/secret", "base/app"),
+      { recipients: [plainRecipient()], layers: [0] },
+    );
+    const secret = registrySource(at(registry, "team/secret", "v1"), options);
+    const { manifests } = await inspectImage(secret);
+    expect(manifests[0]?.layers.map(({ encrypted }) => encrypted)).toEqual([true, false]);
+    const { image } = await decryptImage(secret, await open("again", "team/secret"), {
+      keys: [openKey()],
+    });
+    expect(image.digest).toBe(digest);
+    expect(registry.manifests.get("again:v1")?.bytes).toEqual(
+      registry.manifests.get("base/app:v1")?.bytes,
+    );
+    expect(registry.uploads.size).toBe(0);
+  });
+
+  it("lists tags page by page, and what refers to an image", async () => {
+    const { registry, storage, options } = await double(vendor);
+    const digest = await putImage(registry, "base/app");
+    for (const tag of ["v2", "v3", "v4"]) registry.putManifest("base/app", tag, MANIFEST, tag);
+    registry.pageSize = 2;
+    const tags = [digest.replace(":", "-"), "v1", "v2", "v3", "v4"];
+    expect((await listTags(at(registry, "base/app"), options)).sort()).toEqual(tags);
+    const referrers = await listReferrers(at(registry, "base/app"), digest, options);
+    expect(referrers).toMatchObject([{ digest: digestOf("a"), artifactType: "a/b" }]);
+    expect(await listReferrers(at(registry, "base/app"), digestOf("x"), options)).toEqual([]);
+    expect(storage.requests).toEqual([]);
+  });
+
+  it("shows each of its traits", async () => {
+    const { registry, traits, seen, options } = await double(vendor);
+    const digest = await putImage(registry, "base/app");
+    for (const chunkSize of [MIB, 6 * MIB]) {
+      const mountFrom = at(registry, "base/app");
+      const more = { ...options, mountFrom, chunkSize };
+      const to = await registryDestination(at(registry, "team/secret", "v1"), more);
+      const from = registrySource(at(registry, "base/app", "v1"), options);
+      await encryptImage(from, to, { recipients: [plainRecipient()], layers: [0] });
+    }
+    await listTags(at(registry, "base/app"), options);
+    await listReferrers(at(registry, "base/app"), digest, options);
+    const expected = traits.filter(({ take }) => take !== undefined);
+    expect(new Set([...seen].map(({ what }) => what))).toEqual(
+      new Set(expected.map(({ what }) => what)),
+    );
+  });
+});
+
+// https://nginx.org/en/docs/http/ngx_http_core_module.html#client_max_body_size
+it("an image gets through a proxy that takes 1 MiB in a request, as nginx does by default", async () => {
+  const registry = await testRegistry();
+  await putImage(registry, "plain");
+  registry.script = ({ body }, response) =>
+    body.byteLength > MIB && reply(response, 413, {}, "<html>");
+  const destination = await registryDestination(at(registry, "secret", "v1"), QUICK);
+  const { layers: written } = await encryptImage(
+    registrySource(at(registry, "plain", "v1"), QUICK),
+    destination,
+    { recipients: [plainRecipient()] },
+  );
+  expect(registry.blobs.get(`secret@${written[0]!.after.digest}`)).toHaveLength(
+    written[0]!.after.size,
+  );
+});
+
+describe("a tag that a registry keeps", () => {
+  // https://github.com/moby/buildkit/issues/3776
+  async function push(content: string, before: string): Promise<void> {
+    const registry = await testRegistry();
+    registry.putManifest("app", "v1", MANIFEST, before);
+    registry.script = ({ method, target }, response) =>
+      method === "PUT" &&
+      target.endsWith("/manifests/v1") &&
+      refuse(response, 400, "TAG_INVALID", "the image tag 'v1' already exists and is immutable");
+    const destination = await registryDestination(at(registry, "app", "v1"), QUICK);
+    const bytes = Buffer.from(content);
+    const image = { mediaType: MANIFEST, digest: digestOf(bytes), size: bytes.byteLength };
+    await destination.writeManifest(bytes, image);
+    await destination.commit(image);
+  }
+
+  it("is written if it names the same image already", async () => {
+    await push("{}", "{}");
+  });
+
+  it("fails with the words of the registry otherwise", async () => {
+    const { message } = await expectCode(push("{ }", "{}"), "REGISTRY_FAILED");
+    expect(message).toContain("already exists and is immutable");
+  });
+});
+
+// https://github.com/docker/cli/issues/5275
+it("a repository that must be created first is named with the words of the registry", async () => {
+  const registry = await testRegistry();
+  registry.script = ({ method }, response) =>
+    method === "POST" && refuse(response, 404, "NAME_UNKNOWN", "The repository does not exist");
+  const destination = await registryDestination(at(registry, "app", "v1"), QUICK);
+  const result = destination.write(chunked(BLOB, MIB), () => ({ digest: digestOf(BLOB) }));
+  const { message } = await expectCode(result, "REGISTRY_FAILED");
+  expect(message).toContain("NAME_UNKNOWN The repository does not exist");
 });

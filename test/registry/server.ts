@@ -99,6 +99,14 @@ export interface TestRegistry extends TestServer {
   /** By `REPOSITORY@DIGEST` and `REPOSITORY:TAG`. */
   manifests: Map<string, StoredManifest>;
   uploads: Map<string, Buffer>;
+  /** Makes the `Location` of an upload, whose path must end in its id. */
+  locate: (repository: string, id: string) => string;
+  /** Makes the link to the next page of tags, from the last tag of this one. */
+  nextPage: (repository: string, last: string) => string;
+  /** Returns the last tag of the page before, from a query. */
+  lastTag: (query: URLSearchParams) => string | null;
+  /** Whether answers about manifests have `Docker-Content-Digest`. */
+  sendsDigests: boolean;
   /** Makes the entity tag of a digest; then `If-Match` counts. By default manifests have none. */
   etag: ((digest: string) => string) | undefined;
   /** Asked before the registry itself. */
@@ -114,18 +122,21 @@ export async function testRegistry(): Promise<TestRegistry> {
   const blobs = new Map<string, Buffer>();
   const manifests = new Map<string, StoredManifest>();
   const uploads = new Map<string, Buffer>();
+  const owners = new Map<string, string>();
 
   const server = await testServer(async (request, response) => {
     if (await registry.script(request, response)) return true;
     const url = new URL(request.target, "http://registry");
     const list = /^\/v2\/(.+)\/tags\/list$/.exec(url.pathname)?.[1];
-    if (list !== undefined) return listTags(response, list, url.searchParams.get("last"));
+    if (list !== undefined) return listTags(response, list, registry.lastTag(url.searchParams));
     const match = /^\/v2\/(.+?)\/(blobs\/uploads|blobs|manifests)\/([^/]*)$/.exec(url.pathname);
     const [, repository = "", kind, name = ""] = match ?? [];
     if (kind === "manifests") return manifest(request, response, repository, name);
     if (kind === "blobs") return blob(request, response, `${repository}@${name}`);
     if (kind === "blobs/uploads") return upload(request, response, repository, name, url);
-    return false;
+    const id = url.pathname.split("/").at(-1) ?? "";
+    const owner = owners.get(id);
+    return owner !== undefined && upload(request, response, owner, id, url);
   });
 
   function manifest(
@@ -144,17 +155,21 @@ export async function testRegistry(): Promise<TestRegistry> {
       const wanted = headers["if-match"];
       if (registry.etag && wanted !== undefined && wanted !== etag) return reply(response, 412);
       manifests.set(at, stored).set(`${repository}@${digest}`, stored);
-      return reply(response, 201, { "docker-content-digest": digest });
+      return reply(response, 201, digestHeader(digest));
     }
     const found = manifests.get(at);
     if (found === undefined) return refuse(response, 404, "MANIFEST_UNKNOWN", "manifest unknown");
     const digest = digestOf(found.bytes);
     const described = {
       "content-type": found.mediaType,
-      "docker-content-digest": digest,
+      ...digestHeader(digest),
       ...(registry.etag && { etag: registry.etag(digest) }),
     };
     return reply(response, 200, described, found.bytes);
+  }
+
+  function digestHeader(digest: string): Record<string, string> {
+    return registry.sendsDigests ? { "docker-content-digest": digest } : {};
   }
 
   /** https://github.com/opencontainers/distribution-spec/blob/main/spec.md#listing-tags */
@@ -164,8 +179,8 @@ export async function testRegistry(): Promise<TestRegistry> {
     const all = own.map((tag) => tag.slice(name.length + 1)).sort();
     const rest = all.slice(last === null ? 0 : all.indexOf(last) + 1);
     const tags = rest.slice(0, registry.pageSize);
-    const next = `</v2/${name}/tags/list?last=${tags.at(-1) ?? ""}>; rel="next"`;
-    const link = rest.length > tags.length ? { link: next } : {};
+    const next = registry.nextPage(name, tags.at(-1) ?? "");
+    const link = rest.length > tags.length ? { link: `<${next}>; rel="next"` } : {};
     return reply(response, 200, link, JSON.stringify({ name, tags }));
   }
 
@@ -190,7 +205,7 @@ export async function testRegistry(): Promise<TestRegistry> {
     url: URL,
   ): true {
     const location = (of: string): Record<string, string> => ({
-      location: `/v2/${repository}/blobs/uploads/${of}?state=a/b%20c`,
+      location: registry.locate(repository, of),
     });
     if (method === "POST") {
       const mounted = blobs.get(
@@ -202,6 +217,7 @@ export async function testRegistry(): Promise<TestRegistry> {
       }
       const fresh = randomUUID();
       uploads.set(fresh, Buffer.alloc(0));
+      owners.set(fresh, repository);
       return reply(response, 202, location(fresh));
     }
     let content = uploads.get(id);
@@ -227,6 +243,10 @@ export async function testRegistry(): Promise<TestRegistry> {
     etag: undefined,
     script: () => false,
     pageSize: 1000,
+    locate: (repository, id) => `/v2/${repository}/blobs/uploads/${id}?state=a/b%20c`,
+    nextPage: (repository, last) => `/v2/${repository}/tags/list?last=${last}`,
+    lastTag: (query) => query.get("last"),
+    sendsDigests: true,
     putBlob(repository, bytes) {
       const digest = digestOf(bytes);
       blobs.set(`${repository}@${digest}`, Buffer.from(bytes));

@@ -1,19 +1,23 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import type { RequestListener } from "node:http";
 import { createServer, type Server } from "node:https";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import type { TLSSocket } from "node:tls";
 import { afterEach, beforeAll, expect, it } from "vitest";
 import {
+  listTags,
+  registryDestination,
   registrySource,
   type FetchResponse,
   type RegistryOptions,
 } from "../../src/registry/index.js";
 import { certificateDirectories, loadTls } from "../../src/http/tls.js";
+import { single } from "../../src/io/source.js";
 import { expectCode } from "../support/codes.js";
 import { temporaryDirectories } from "../support/image.js";
 import { makeCertificate, type Certificate } from "./docker-registry.js";
-import { MANIFEST, QUICK } from "./server.js";
+import { digestOf, MANIFEST, QUICK } from "./server.js";
 
 const directory = temporaryDirectories();
 const NAMES = ["SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS", "XDG_CONFIG_HOME"];
@@ -37,6 +41,9 @@ afterEach(() => {
 async function secureRegistry(
   requestCert = false,
   port = 0,
+  answer: RequestListener = (_, response) => {
+    response.writeHead(200, { "content-type": MANIFEST }).end("{}");
+  },
 ): Promise<{ host: string; clients: unknown[]; connections: () => number }> {
   let connections = 0;
   const clients: unknown[] = [];
@@ -44,7 +51,7 @@ async function secureRegistry(
   const options = { ...pem, ca: pem.cert, requestCert, rejectUnauthorized: requestCert };
   const server = createServer(options, (request, response) => {
     clients.push((request.socket as unknown as TLSSocket).getPeerCertificate().subject);
-    response.writeHead(200, { "content-type": MANIFEST }).end("{}");
+    answer(request, response);
   });
   await new Promise<void>((resolve) => server.listen(port, "127.0.0.1", resolve));
   server.on("connection", () => (connections += 1));
@@ -150,4 +157,28 @@ it("the first directory for the host is used, the user's own before the system's
   const options = { host: "r.example", ca: [], env: {} };
   await loadTls({ ...options, directories: [first, second] });
   await expectCode(loadTls({ ...options, directories: [second] }), "CREDENTIALS_INVALID");
+});
+
+// https://github.com/goharbor/harbor-helm/issues/132, https://github.com/goharbor/harbor/issues/3114
+it("URLs of the registry itself are used with HTTPS if it writes http:", async () => {
+  const digest = digestOf("{}");
+  const { host } = await secureRegistry(false, 0, ({ method, headers, url = "" }, response) => {
+    const here = `http://${headers.host ?? ""}`;
+    const isToken = url.startsWith("/service/token");
+    if (isToken) response.end(JSON.stringify({ token: "t" }));
+    else if (headers.authorization !== "Bearer t") {
+      response.setHeader("www-authenticate", `Bearer realm="${here}/service/token"`);
+      response.writeHead(401).end();
+    } else if (method === "POST") response.writeHead(202, { location: `${here}/upload` }).end();
+    else if (method === "GET") {
+      const link = `<${here}/v2/app/tags/list?last=a>; rel="next"`;
+      const isLast = url.endsWith("last=a");
+      if (!isLast) response.setHeader("link", link);
+      response.end(JSON.stringify({ tags: [isLast ? "b" : "a"] }));
+    } else response.writeHead(method === "PUT" ? 201 : 202).end();
+  });
+  const options = { ...QUICK, ca: readFileSync(own.cert) };
+  const destination = await registryDestination({ host, repository: "app" }, options);
+  await destination.write(single(Buffer.from("{}")), () => ({ digest }));
+  expect(await listTags({ host, repository: "app" }, options)).toEqual(["a", "b"]);
 });
