@@ -19,7 +19,7 @@ export const IMAGE_FORMS: readonly Form[] = [
     written: "docker-archive:FILE[:NAME]",
     meaning: "an archive that `docker save` or `podman save` wrote; source only",
   },
-  { written: "dir:DIR", meaning: "a directory that skopeo wrote; source only" },
+  { written: "dir:DIR", meaning: "a directory with one image, as skopeo writes it" },
   {
     written: "containers-storage:NAME",
     meaning: "an image of podman or buildah, read with `podman save`; source only",

@@ -7,6 +7,7 @@ import { OcicryptError } from "../errors.js";
 import {
   archiveDestination,
   archiveSource,
+  directoryDestination,
   directorySource,
   dockerArchiveSource,
   layoutDestination,
@@ -78,8 +79,8 @@ export async function openSource(
 }
 
 /**
- * Opens an image for writing: in a registry (`docker://…`), an OCI layout (`oci:…`) or an OCI
- * archive (`oci-archive:…`).
+ * Opens an image for writing: in a registry (`docker://…`), an OCI layout (`oci:…`), an OCI archive
+ * (`oci-archive:…`) or a directory as skopeo writes it (`dir:…`).
  *
  * @throws {@link OcicryptError} `REFERENCE_INVALID`, also for the other places of
  *   {@link openSource}; and those of the destination
@@ -95,11 +96,12 @@ export async function openDestination(
     return registryDestination(parseRegistryReference(text), options);
   }
   const [transport = ""] = text.split(":", 1);
-  if (/^(?:docker-archive|dir|containers-storage|docker-daemon)$/.test(transport)) {
+  if (/^(?:docker-archive|containers-storage|docker-daemon)$/.test(transport)) {
     const command = `skopeo copy oci:DIR:TAG ${text}`;
     const message = `${transport}: is read, but not written; write to oci:DIR:TAG, then run ${command}`;
     throw new OcicryptError("REFERENCE_INVALID", message);
   }
+  if (transport === "dir") return directoryDestination(restOf(text));
   if (transport === "oci-archive") return archiveDestination(parseArchiveReference(text));
   return layoutDestination(parseLayoutReference(text));
 }

@@ -136,11 +136,8 @@ const MAX_LIFETIME = 24 * 60 * 60;
 /** A token is renewed this many milliseconds before it expires, because a request takes time. */
 const MARGIN = 10_000;
 
-/**
- * @param resolve returns the URL if requests may be sent to it
- * @throws {@link OcicryptError} `REGISTRY_INVALID_RESPONSE`
- */
-export function tokenService(
+/** @throws {@link OcicryptError} `REGISTRY_INVALID_RESPONSE` */
+function tokenService(
   { params }: Challenge,
   request: HttpRequest,
   resolve: AuthorizationOptions["resolve"],

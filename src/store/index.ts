@@ -6,7 +6,7 @@
 export { archiveDestination } from "./archive/destination.js";
 export { archiveSource } from "./archive/source.js";
 export { dockerArchiveSource, type DockerImage } from "./archive/docker.js";
-export { directorySource } from "./layout/directory.js";
+export { directoryDestination, directorySource } from "./layout/directory.js";
 export { layoutDestination } from "./layout/destination.js";
 export { layoutSource, listLayout } from "./layout/source.js";
 export { memoryImage, type MemoryImage } from "./memory.js";

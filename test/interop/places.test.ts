@@ -1,7 +1,8 @@
 import { execFileSync } from "node:child_process";
-import { mkdirSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
+import { digestOf, multiPlatform } from "../support/image.js";
 import { diffIds, hasProgram, ocicrypt, requirePeer, run, temporaryDirectory, VECTORS } from "./peers.js"; // prettier-ignore
 
 const directory = temporaryDirectory();
@@ -56,6 +57,67 @@ describe("a source that skopeo writes", () => {
     await expectReadable(to, `skopeo-${transport}`);
   });
 });
+
+describe("a directory of skopeo's", () => {
+  async function skopeo(...args: string[]): Promise<void> {
+    const { status, stderr } = await run("skopeo", ["copy", "-q", ...args]);
+    // It warns of what its cache knows about the blobs.
+    expect(status, stderr).toBe(0);
+  }
+
+  async function command(...args: string[]): Promise<void> {
+    const { status, stderr } = await ocicrypt(args);
+    expect([status, stderr]).toEqual([0, ""]);
+  }
+
+  it("is written as skopeo writes it, and read by skopeo", async (context) => {
+    requirePeer(context, "skopeo", hasSkopeo);
+    const own = join(directory, "dir-own");
+    await command("encrypt", "-q", `oci:${plain}:latest`, `dir:${own}`, "-r", `jwe:${publicKey}`);
+    const theirs = join(directory, "dir-theirs");
+    await skopeo(`dir:${own}`, `dir:${theirs}`);
+    expect(contentOf(theirs)).toEqual(contentOf(own));
+    const decrypted = join(directory, "dir-decrypted");
+    await skopeo("--decryption-key", privateKey, `dir:${own}`, `oci:${decrypted}:latest`);
+    expect(diffIds(decrypted)).toEqual(diffIds(plain));
+  });
+
+  it("is changed in place, and read by skopeo before and after", async (context) => {
+    requirePeer(context, "skopeo", hasSkopeo);
+    const path = join(directory, "dir-changed");
+    await skopeo(`oci:${plain}:latest`, `dir:${path}`);
+    const before = contentOf(path);
+    await command("encrypt", "-q", `dir:${path}`, `dir:${path}`, "-r", `jwe:${publicKey}`);
+    const decrypted = join(directory, "dir-changed-decrypted");
+    await skopeo("--decryption-key", privateKey, `dir:${path}`, `oci:${decrypted}:latest`);
+    expect(diffIds(decrypted)).toEqual(diffIds(plain));
+    await command("decrypt", "-q", `dir:${path}`, `dir:${path}`, "-k", privateKey);
+    expect(contentOf(path)).toEqual(before);
+    await skopeo(`dir:${path}`, `oci:${join(directory, "dir-changed-again")}:latest`);
+  });
+
+  it("with all platforms of an image comes from skopeo and goes to it", async (context) => {
+    requirePeer(context, "skopeo", hasSkopeo);
+    const layout = join(directory, "platforms");
+    await multiPlatform(layout);
+    const path = join(directory, "dir-platforms");
+    await skopeo("--all", `oci:${layout}`, `dir:${path}`);
+    const encrypted = join(directory, "dir-platforms-encrypted");
+    await command("encrypt", "-q", `dir:${path}`, `dir:${encrypted}`, "-r", `jwe:${publicKey}`);
+    const theirs = join(directory, "dir-platforms-theirs");
+    await skopeo("--all", `dir:${encrypted}`, `dir:${theirs}`);
+    expect(contentOf(theirs)).toEqual(contentOf(encrypted));
+    const again = join(directory, "dir-platforms-again");
+    await command("decrypt", "-q", `dir:${theirs}`, `dir:${again}`, "-k", privateKey);
+    expect(contentOf(again)).toEqual(contentOf(path));
+  });
+});
+
+/** The files of a directory, with their digests. */
+function contentOf(path: string): Record<string, string> {
+  const names = readdirSync(path).sort();
+  return Object.fromEntries(names.map((name) => [name, digestOf(readFileSync(join(path, name)))]));
+}
 
 describe("a source that podman writes", () => {
   it.for(["docker-archive", "oci-archive", "docker-dir"])(

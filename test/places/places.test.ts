@@ -202,7 +202,7 @@ describe.skipIf(process.platform === "win32")("the stores of other programs", ()
   });
 });
 
-it.each(["docker-archive:x", "dir:x", "containers-storage:x", "docker-daemon:x"])(
+it.each(["docker-archive:x", "containers-storage:x", "docker-daemon:x"])(
   "%s is not written to",
   async (text) => {
     const { message } = await expectCode(openDestination(text), "REFERENCE_INVALID");

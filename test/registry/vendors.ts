@@ -27,7 +27,7 @@ export type Storage = TestServer;
 /** Makes a registry behave as one of these products. */
 export type Vendor = (registry: TestRegistry, storage: Storage) => Trait[];
 
-/** What the doubles accept. */
+/** The credentials that the doubles accept. */
 export const CREDENTIALS = { username: "AWS", password: "pass:word" };
 const BASIC = `Basic ${Buffer.from("AWS:pass:word").toString("base64")}`;
 

@@ -1,14 +1,31 @@
-import { createHash } from "node:crypto";
-import { join, resolve } from "node:path";
-import { OcicryptError } from "../../errors.js";
-import { readSmallFile } from "../../io/files.js";
+import { createHash, randomBytes } from "node:crypto";
+import { readdir, rename, rm } from "node:fs/promises";
+import { dirname, join, resolve } from "node:path";
+import { errno, isOcicryptError, OcicryptError } from "../../errors.js";
+import {
+  makeDirectories,
+  readSmallFile,
+  removedOnFailure,
+  syncDirectory,
+  writeContent,
+  writeError,
+  writing,
+} from "../../io/files.js";
 import { single } from "../../io/source.js";
 import type { Descriptor } from "../../spec/descriptor.js";
 import { parseDigest } from "../../spec/digest.js";
 import { MAX_MANIFEST_SIZE } from "../../spec/limits.js";
-import { isDocumentType, mediaTypeOf } from "../../spec/manifest.js";
+import { isManifestType, mediaTypeOf } from "../../spec/manifest.js";
+import { isStage, makeStage, removeStage, removeStaleStages, withLock } from "../stage.js";
+import type { ImageDestination, ImageSource } from "../types.js";
 import { readBlobFile } from "./source.js";
-import type { ImageSource } from "../types.js";
+
+// https://github.com/containers/image/blob/main/directory/directory_transport.go
+const VERSION = "Directory Transport Version: 1.1\n";
+const ROOT = "manifest.json";
+/** The files that skopeo writes next to `version`; another image does not need them. */
+const CONTENT =
+  /^(?:(?:[0-9a-f]{64}|sha512-[0-9a-f]{128})(?:\.manifest\.json)?|(?:.*\.)?signature-\d+)$/;
 
 /**
  * Returns a source that reads an image from a directory that `skopeo copy … dir:DIR` wrote: the
@@ -24,12 +41,12 @@ export function directorySource(path: string): ImageSource {
   return {
     place: { store: `dir:${resolve(path)}`, name: "" },
     async resolve() {
-      const bytes = await readSmallFile(join(path, "manifest.json"), MAX_MANIFEST_SIZE);
+      const bytes = await readSmallFile(join(path, ROOT), MAX_MANIFEST_SIZE);
       if (bytes === undefined) {
         const message = `${path} has no manifest.json, which skopeo writes; layouts are written oci:DIR`;
         throw new OcicryptError("IMAGE_NOT_FOUND", message);
       }
-      const digest = `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
+      const digest = digestOf(bytes);
       const descriptor = { mediaType: mediaTypeOf(bytes), digest, size: bytes.byteLength };
       root = { descriptor, bytes };
       return descriptor;
@@ -39,10 +56,174 @@ export function directorySource(path: string): ImageSource {
         yield* single(root.bytes);
         return;
       }
-      const { algorithm, hex } = parseDigest(digest);
-      const name = algorithm === "sha256" ? hex : `${algorithm}-${hex}`;
-      const file = isDocumentType(mediaType) ? `${name}.manifest.json` : name;
-      yield* readBlobFile(join(path, file), path, digest);
+      const name = fileOf(digest);
+      if (!isManifestType(mediaType)) {
+        yield* readBlobFile(join(path, name), path, digest);
+        return;
+      }
+      try {
+        yield* readBlobFile(join(path, `${name}.manifest.json`), path, digest);
+      } catch (error) {
+        // The media type does not decide, because a SOCI index is a blob.
+        if (!isOcicryptError(error, "BLOB_NOT_FOUND")) throw error;
+        yield* readBlobFile(join(path, name), path, digest);
+      }
     },
   };
+}
+
+/**
+ * Returns a destination that writes an image into a directory as skopeo does. An existing directory
+ * must be empty or have been written this way. Everything is staged in a hidden directory; a new
+ * directory then appears through one rename, and an existing directory changes through the rename
+ * of its `manifest.json`. After that, the files of the former image are removed, so that encryption
+ * in place leaves no plain layer. If another process wrote an image there after this call, `commit`
+ * fails with `DESTINATION_CHANGED`.
+ *
+ * @throws {@link OcicryptError} `LAYOUT_INVALID`, `DESTINATION_UNWRITABLE`
+ */
+export async function directoryDestination(name: string): Promise<ImageDestination> {
+  const path = resolve(name);
+  const opened = await stateOf(path);
+  const where = opened.isThere ? path : dirname(path);
+  const written = new Set<string>();
+  let stage: Promise<string> | undefined;
+
+  // Created for the first blob, so that an earlier failure leaves no trace.
+  async function openStage(): Promise<string> {
+    await makeDirectories(where);
+    await removeStaleStages(where);
+    // Removes the stage of a process that was killed right after its new directory had appeared.
+    if (opened.isThere) await removeStaleStages(dirname(path));
+    return makeStage(where);
+  }
+
+  /** The new directory, or its new files. No other user can enter the stage that contains it. */
+  async function stagedDirectory(): Promise<string> {
+    const staged = join(await (stage ??= openStage()), "image");
+    await makeDirectories(staged);
+    return staged;
+  }
+
+  async function write(
+    content: AsyncIterable<Uint8Array>,
+    describe: () => Promise<{ digest: string }> | { digest: string },
+    suffix: string,
+  ): Promise<void> {
+    const staged = await writing(name, stagedDirectory);
+    const file = join(dirname(staged), randomBytes(8).toString("hex"));
+    await removedOnFailure(file, async () => {
+      await writeContent(file, content, name, { flush: true });
+      const target = fileOf((await describe()).digest) + suffix;
+      await writing(name, () => rename(file, join(staged, target)));
+      written.add(target);
+    });
+  }
+
+  async function publishInto(staged: string): Promise<void> {
+    const former = (await readdir(path)).filter((file) => CONTENT.test(file));
+    const files = [...written].filter((file) => file !== ROOT);
+    // Readers find the former image up to the last rename.
+    for (const file of ["version", ...files, ROOT]) {
+      if (file === ROOT) await syncDirectory(path);
+      await rename(join(staged, file), join(path, file));
+    }
+    await syncDirectory(path);
+    for (const file of former) if (!written.has(file)) await rm(join(path, file), { force: true });
+  }
+
+  async function publish(
+    staged: string,
+    digest: string,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    if (!opened.isThere) {
+      await syncDirectory(staged);
+      const isTaken = await rename(staged, path).then(() => false, ifTaken);
+      if (!isTaken) return syncDirectory(where);
+    }
+    await withLock(path, signal, async () => {
+      const { root } = await stateOf(path);
+      if (root !== opened.root && root !== digest) {
+        const message = `another process replaced the image in ${name} in the meantime`;
+        throw new OcicryptError("DESTINATION_CHANGED", message);
+      }
+      await publishInto(staged);
+    });
+  }
+
+  return {
+    place: { store: `dir:${path}`, name: "" },
+    // Nothing of the former image is kept unless it is written again.
+    keepsBlobs: false,
+    contains: () => Promise.resolve(false),
+    write: (content, describe) => write(content, describe, ""),
+    writeManifest: (bytes, descriptor) => write(single(bytes), () => descriptor, ".manifest.json"),
+
+    commit: ({ digest }, options) =>
+      writing(name, async () => {
+        const staged = await stagedDirectory();
+        const root = `${fileOf(digest)}.manifest.json`;
+        await rename(join(staged, root), join(staged, ROOT));
+        written.delete(root);
+        written.add(ROOT);
+        const version = join(staged, "version");
+        await writeContent(version, single(Buffer.from(VERSION)), name, { flush: true });
+        options?.signal?.throwIfAborted();
+        await publish(staged, digest, options?.signal);
+        await removeStage(dirname(staged));
+        stage = undefined;
+      }),
+
+    async discard() {
+      // If creating it failed, the caller that needed it has reported that.
+      const directory = await stage?.catch(() => undefined);
+      if (directory !== undefined) await removeStage(directory);
+    },
+  };
+}
+
+interface State {
+  isThere: boolean;
+  /** The digest of the image, if there is one. */
+  root?: string | undefined;
+}
+
+/** Returns the state of a path. An existing directory must be empty or skopeo's. */
+async function stateOf(path: string): Promise<State> {
+  let names: string[];
+  try {
+    names = await readdir(path);
+  } catch (error) {
+    if (errno(error) === "ENOENT") return { isThere: false };
+    if (errno(error) === "ENOTDIR") {
+      throw new OcicryptError("LAYOUT_INVALID", `${path} is a file, not a directory`);
+    }
+    throw writeError(error, path);
+  }
+  if (names.every(isStage)) return { isThere: true };
+  const version = await readSmallFile(join(path, "version"), MAX_MANIFEST_SIZE);
+  // skopeo does not overwrite other directories either.
+  if (!/^Directory Transport Version: 1\.\d+\n?$/.test(Buffer.from(version ?? []).toString())) {
+    const message = `${path} is not empty, and its file version is not that of dir:; it is not overwritten`;
+    throw new OcicryptError("LAYOUT_INVALID", message);
+  }
+  const bytes = await readSmallFile(join(path, ROOT), MAX_MANIFEST_SIZE);
+  return { isThere: true, root: bytes && digestOf(bytes) };
+}
+
+/** For a rename to a new directory that another process has created in the meantime. */
+function ifTaken(error: unknown): true {
+  if (["ENOTEMPTY", "EEXIST"].includes(errno(error) ?? "")) return true;
+  throw error;
+}
+
+/** SHA-256 has no prefix in names of files. */
+function fileOf(digest: string): string {
+  const { algorithm, hex } = parseDigest(digest);
+  return algorithm === "sha256" ? hex : `${algorithm}-${hex}`;
+}
+
+function digestOf(bytes: Uint8Array): string {
+  return `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
 }
