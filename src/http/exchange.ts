@@ -1,4 +1,4 @@
-import { abortable, deadline, type Deadline } from "../io/abort.js";
+import { abortable, deadline, interruptible, type Deadline } from "../io/abort.js";
 import { parts } from "../io/source.js";
 import { printable } from "../text/printable.js";
 import {
@@ -108,6 +108,7 @@ async function* watched(
     return;
   }
   const iterator = body[Symbol.asyncIterator]();
+  const waits = interruptible(signal);
   let bytes = 0;
   let waited = 0;
   let isOpen = true;
@@ -115,7 +116,7 @@ async function* watched(
     for (;;) {
       const start = performance.now();
       patience.start(NO_ANSWER, Math.max(timeout - waited, 1));
-      const result = await abortable(iterator.next(), signal);
+      const result = await waits.wait(iterator.next());
       patience.stop();
       if (result.done === true) break;
       // Only the peer's time counts; the reader may be slow.
@@ -130,6 +131,7 @@ async function* watched(
     isOpen = false;
     throw fail(error);
   } finally {
+    waits.end();
     if (isOpen) close();
   }
 }

@@ -35,6 +35,32 @@ export async function abortable<T>(
   }
 }
 
+/** Waits for one promise after the other, each as {@link abortable} does. */
+export interface Interruptible {
+  wait<T>(promise: Promise<T>): Promise<T>;
+  /** Forgets the signal. */
+  end(): void;
+}
+
+/** Listens to a signal once for many waits: for a stream, a listener for each chunk takes long. */
+export function interruptible(signal: AbortSignal | undefined): Interruptible {
+  if (signal === undefined) return { wait: (promise) => promise, end: () => undefined };
+  let interrupt: ((reason: unknown) => void) | undefined;
+  const onAbort = (): void => interrupt?.(signal.reason);
+  signal.addEventListener("abort", onAbort, { once: true });
+  return {
+    wait: (promise) =>
+      new Promise((resolve, reject) => {
+        interrupt = reject;
+        promise.then(resolve, reject);
+        if (signal.aborted) onAbort();
+      }),
+    end: () => {
+      signal.removeEventListener("abort", onAbort);
+    },
+  };
+}
+
 /**
  * Runs work until a deadline at most, even work that ignores its signal.
  *

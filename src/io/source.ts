@@ -2,7 +2,7 @@ import { nextTurn } from "#engine/turn";
 import { PART_SIZE } from "#engine/passes";
 import { concat } from "#engine/bytes";
 import type { Bytes } from "../engine/types.js";
-import { abortable, anySignal } from "./abort.js";
+import { anySignal, interruptible } from "./abort.js";
 
 /**
  * A source of bytes. Node.js streams, web streams, `fetch` bodies and generators are all
@@ -66,6 +66,7 @@ async function* chunks(
     return;
   }
   const reader = openReader(source);
+  const waits = interruptible(signal);
   let sinceBreath = 0;
   let isEnded = false;
   try {
@@ -75,7 +76,7 @@ async function* chunks(
         sinceBreath = 0;
         await nextTurn();
       }
-      const result = await abortable(reader.read(), signal);
+      const result = await waits.wait(reader.read());
       if (result.done === true) {
         isEnded = true;
         return;
@@ -87,6 +88,7 @@ async function* chunks(
       if (chunk.byteLength > 0) yield chunk;
     }
   } finally {
+    waits.end();
     if (!isEnded) {
       const closed = Promise.resolve(reader.close()).catch(() => undefined);
       // After an abort the source may never answer, so this does not wait for it.
