@@ -5,9 +5,9 @@ import tseslint from "typescript-eslint";
 const PORTABLE = [
   "src/engine/types.ts",
   "src/engine/web/*.ts",
-  "src/{cipher,keys,layer,spec,text}/**/*.ts",
-  "src/io/{abort,content,source}.ts",
-  "src/keywrap/{schemes,types,unwrapping}.ts",
+  "src/{cipher,image,keys,layer,spec,text}/**/*.ts",
+  "src/io/{abort,compression,content,handoff,source}.ts",
+  "src/keywrap/{compat,schemes,types,unwrapping}.ts",
   "src/keywrap/{jwe,key-files,pkcs7}/*.ts",
   "src/keyserver/age/file.ts",
   "src/store/layout/{format,images}.ts",

@@ -2,6 +2,7 @@ import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { dirname, join, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
 import { expect, it } from "vitest";
 
 const ROOT = fileURLToPath(new URL("../", import.meta.url));
@@ -63,4 +64,21 @@ it("the README names the versions of other runtimes that the tests install", () 
   expect(devDependencies.bun).toBe(bun);
   const readme = read("README.md").replace(/\s+/g, " ");
   expect(readme).toContain(`Deno ${deno}, Bun ${bun} and workerd ${workerd}`);
+});
+
+/** The subpaths that run in browsers. */
+const PORTABLE = [".", "./jwe", "./image", "./blobs"];
+
+it.for(PORTABLE)("%s is bundled for browsers without modules of Node.js", async (subpath) => {
+  const target = manifest.exports[subpath];
+  const entry = typeof target === "object" ? target.default : target;
+  // An import that cannot be resolved fails.
+  const { metafile } = await build({
+    entryPoints: [join(ROOT, entry ?? "")],
+    ...{ bundle: true, format: "esm", platform: "browser", write: false, metafile: true },
+    tsconfigRaw: "{}",
+    logLevel: "silent",
+  });
+  const inputs = Object.values(metafile.inputs).flatMap(({ imports }) => imports);
+  expect(inputs.filter(({ external = false }) => external)).toEqual([]);
 });

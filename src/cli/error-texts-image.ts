@@ -165,7 +165,7 @@ export const CONTENT: ErrorTexts<ContentErrorCode> = {
   },
   DIFF_ID_UNCHECKED: {
     meaning:
-      "The config names the layer's diffID, but this Node.js cannot decompress zstd to compare it.",
+      "The config names the layer's diffID, but this platform cannot decompress zstd to compare it.",
     hint: "use Node.js 22.15 or later, or decrypt with `--allow-unverified`",
   },
   BINDING_MISMATCH: {
@@ -263,7 +263,7 @@ export const FILE: ErrorTexts<FileErrorCode> = {
     hint: "if the image is an artifact, use `ocicrypt pull`; otherwise build the image again",
   },
   COMPRESSION_UNSUPPORTED: {
-    meaning: "A layer is compressed with zstd, which this Node.js cannot decompress.",
+    meaning: "A layer is compressed with zstd, which this platform cannot decompress.",
     hint: "use Node.js 22.15 or later",
   },
 };

@@ -1,16 +1,14 @@
-import { randomBytes, createHash } from "node:crypto";
-import { copyFile, constants, link, lstat, rm, rmdir } from "node:fs/promises";
-import { dirname, join } from "node:path";
-import { errno, OcicryptError, shown } from "../errors.js";
+import { fromUtf8 } from "#engine/bytes";
+import { stageFiles } from "#engine/directory";
+import { OcicryptError, shown } from "../errors.js";
 import { single, type ByteSource } from "../io/source.js";
-import { makeDirectories, writeContent, writeError } from "../io/files.js";
 import type { Key, Recipient } from "../keywrap/types.js";
 import { decryptLayer } from "../layer/decrypt.js";
 import { encryptLayer } from "../layer/encrypt.js";
 import { distinctRecipients } from "../layer/wrap.js";
 import { isEncryptedDescriptor, type Descriptor } from "../spec/descriptor.js";
+import { digestOf } from "../spec/digest.js";
 import { MEDIA_TYPE_MANIFEST } from "../spec/media-types.js";
-import { makeStage, removeStage } from "../store/stage.js";
 import type { ImageDestination, ImageSource } from "../store/types.js";
 import { readImage } from "./manifests/tree.js";
 
@@ -23,12 +21,11 @@ const FILE_TYPE = "application/vnd.oci.image.layer.v1.tar";
 const ARTIFACT_TYPE = "application/vnd.unknown.artifact.v1";
 
 /** https://github.com/opencontainers/image-spec/blob/main/manifest.md#guidance-for-an-empty-descriptor */
-const EMPTY_CONTENT = Buffer.from("{}");
 const EMPTY: Descriptor = {
   mediaType: "application/vnd.oci.empty.v1+json",
-  digest: digestOf(EMPTY_CONTENT),
-  size: EMPTY_CONTENT.byteLength,
-  data: EMPTY_CONTENT.toString("base64"),
+  digest: "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a",
+  size: 2,
+  data: "e30=",
 };
 
 /** The longest path of a file system, in characters. */
@@ -98,12 +95,12 @@ export async function pushFiles(
       layers.push(await layer.finalize());
     }
     if (!(await destination.contains(EMPTY))) {
-      await destination.write(single(EMPTY_CONTENT), () => EMPTY, { signal });
+      await destination.write(single(fromUtf8("{}")), () => EMPTY, { signal });
     }
     const annotations = { [CREATED]: new Date().toISOString().replace(/\.\d+Z$/, "Z") };
     const head = { schemaVersion: 2, mediaType: MEDIA_TYPE_MANIFEST, artifactType };
     const text = JSON.stringify({ ...head, config: EMPTY, layers, annotations });
-    const bytes = Buffer.from(text);
+    const bytes = fromUtf8(text);
     const digest = digestOf(bytes);
     const image = { mediaType: MEDIA_TYPE_MANIFEST, digest, size: bytes.byteLength };
     await destination.writeManifest(bytes, image);
@@ -122,7 +119,7 @@ export async function pushFiles(
 /**
  * Decrypts the files of an OCI artifact into a directory. No file appears before all files are
  * verified, and no existing file is replaced. Titles outside the directory are rejected, and so are
- * symbolic links in the path of a file.
+ * symbolic links in the path of a file. Only for Node.js.
  *
  * @returns the files as they are in the directory
  * @throws {@link OcicryptError} `MANIFEST_INVALID` for titles; `NOT_ENCRYPTED` for a file that is
@@ -161,39 +158,24 @@ export async function pullFiles(
     const message = `the file ${shown(titles[plain] ?? "")} is not encrypted, so anyone can have written it`;
     throw new OcicryptError("NOT_ENCRYPTED", message);
   }
-  for (const title of titles) await requireFree(directory, title);
-
-  const made = await makeDirectories(directory);
-  const placed: string[] = [];
-  let stage: string | undefined;
-  let result: FilesResult;
+  const staged = await stageFiles(directory, titles);
+  const files: FilesResult["files"] = [];
   try {
-    stage = await makeStage(directory);
-    const staged: { title: string; digest: string; size: number; file: string }[] = [];
     for (const [i, descriptor] of layers.entries()) {
+      const title = titles[i] ?? "";
       const content = source.read(descriptor, { signal });
       const layer = await decryptLayer(content, { descriptor, keys, threads, signal });
-      const file = join(stage, randomBytes(8).toString("hex"));
-      const title = titles[i] ?? "";
-      await writeContent(file, layer.stream, title, { flush: false });
+      await staged.add(title, layer.stream);
       const { digest, size } = await layer.finalize();
-      staged.push({ title, digest, size, file });
+      files.push({ title, digest, size });
     }
-    for (const { title, file } of staged) {
-      signal?.throwIfAborted();
-      placed.push(await placeFile(file, directory, title, made));
-    }
-    const files = staged.map(({ title, digest, size }) => ({ title, digest, size }));
-    result = { image: root.descriptor, files };
+    await staged.place(signal);
   } catch (error) {
-    for (const file of placed) await rm(file, { force: true });
-    if (stage !== undefined) await removeStage(stage);
-    // Others may have put files there meanwhile.
-    for (const each of made.reverse()) await rmdir(each).catch(() => undefined);
+    await staged.discard();
     throw error;
   }
-  await removeStage(stage);
-  return result;
+  await staged.close();
+  return { image: root.descriptor, files };
 }
 
 /** Refuses titles that lead out of a directory, or that cannot be files side by side. */
@@ -224,51 +206,4 @@ function isSafePath(title: string): boolean {
 
 function badTitle(message: string): OcicryptError {
   return new OcicryptError("REFERENCE_INVALID", message);
-}
-
-/** Checks that only directories are on the way to a file, and that nothing is in its place. */
-async function requireFree(directory: string, title: string): Promise<void> {
-  const parts = title.split("/");
-  for (let i = 1; i <= parts.length; i++) {
-    const stats = await lstat(join(directory, ...parts.slice(0, i))).catch((error: unknown) => {
-      if (errno(error) === "ENOENT") return undefined;
-      throw writeError(error, title);
-    });
-    if (stats === undefined) return;
-    if (i < parts.length && stats.isDirectory()) continue;
-    const what = parts.slice(0, i).join("/");
-    const why = i < parts.length ? "is not a directory" : "already exists";
-    throw new OcicryptError("DESTINATION_EXISTS", `${shown(what)} ${why} in ${directory}`);
-  }
-}
-
-/**
- * Gives a file its place. Never follows a symbolic link there, and never replaces anything.
- *
- * @param made receives the directories that did not exist before
- */
-async function placeFile(
-  file: string,
-  directory: string,
-  title: string,
-  made: string[],
-): Promise<string> {
-  const target = join(directory, ...title.split("/"));
-  await requireFree(directory, title);
-  try {
-    made.push(...(await makeDirectories(dirname(target))));
-    await link(file, target).catch(async (error: unknown) => {
-      if (errno(error) === "EEXIST") throw error;
-      // A file system without hard links.
-      await copyFile(file, target, constants.COPYFILE_EXCL);
-    });
-    return target;
-  } catch (error) {
-    if (errno(error) !== "EEXIST") throw writeError(error, title);
-    throw new OcicryptError("DESTINATION_EXISTS", `${shown(title)} already exists in ${directory}`);
-  }
-}
-
-function digestOf(bytes: Uint8Array): string {
-  return `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
 }

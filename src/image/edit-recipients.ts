@@ -1,4 +1,4 @@
-import { setImmediate } from "node:timers/promises";
+import { nextTurn } from "#engine/turn";
 import type { RecipientReport } from "../layer/explain.js";
 import { applyChange, type RecipientsChange } from "../layer/recipient-changes.js";
 import { encryptionAnnotations, foreignAnnotations, type Descriptor } from "../spec/descriptor.js";
@@ -112,7 +112,7 @@ async function changeLayers(
   const byIdentity = new Map<string, RecipientsChange>();
   const changes = new Map<SelectedLayer, RecipientsChange>();
   for (const layer of selected) {
-    await setImmediate();
+    await nextTurn();
     const { descriptor } = layer;
     const identity = layerIdentity(descriptor, encryptionAnnotations(descriptor));
     const change = byIdentity.get(identity) ?? (await edit.change(descriptor));

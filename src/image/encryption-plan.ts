@@ -1,4 +1,4 @@
-import { setImmediate } from "node:timers/promises";
+import { nextTurn } from "#engine/turn";
 import type { ImageSource } from "../store/types.js";
 import {
   countsOf,
@@ -60,7 +60,7 @@ export async function planEncryption(
             signal,
           },
         });
-  await setImmediate();
+  await nextTurn();
   const wanted = selectLayers(manifests, options, base && countsOf(base));
   const { layers: selected, warnings: added } = withOtherPlaces(manifests, wanted);
   const changed = [...new Set([...chosen, ...selected.map(({ manifest }) => manifest)])];

@@ -1,4 +1,4 @@
-import { setImmediate } from "node:timers/promises";
+import { nextTurn } from "#engine/turn";
 import { HMAC_SIZE, generateSecret } from "../cipher/aes-ctr-hmac.js";
 import { wipePrivateOptions } from "../cipher/options.js";
 import { isOcicryptError } from "../errors.js";
@@ -178,7 +178,7 @@ async function hasRoom(
 ): Promise<boolean> {
   /** Yields to the event loop between manifests, which can be many and large. */
   async function pause(): Promise<void> {
-    await setImmediate();
+    await nextTurn();
     signal?.throwIfAborted();
   }
   await pause();

@@ -1,7 +1,4 @@
 import type { FileHandle } from "node:fs/promises";
-import type { Transform } from "node:stream";
-import * as zlib from "node:zlib";
-import type { Compression } from "../spec/media-types.js";
 import type { Bytes } from "./source.js";
 
 /*
@@ -109,35 +106,4 @@ async function writeFully(file: FileHandle, chunk: Uint8Array): Promise<void> {
     const { bytesWritten } = await file.write(chunk, offset);
     offset += bytesWritten;
   }
-}
-
-/* Decompression, whose output is in buffers of a fixed size. */
-
-/** The number of bytes that {@link compressionOf} needs. */
-export const MAGIC_LENGTH = 4;
-/** In bytes. Node's default of 16 KiB takes one and a half times as much processor time. */
-const OUTPUT = 256 * 1024;
-
-/** Recognises the formats that image-spec names by their first bytes, as containers/image does. */
-export function compressionOf(head: Uint8Array): Compression {
-  const bytes = Buffer.from(head.buffer, head.byteOffset, head.byteLength);
-  if (bytes.length < MAGIC_LENGTH) return "none";
-  if (bytes.readUInt16BE(0) === 0x1f8b) return "gzip";
-  // RFC 8878 sections 3.1.1 and 3.1.2: a frame, or a skippable frame.
-  const magic = bytes.readUInt32LE(0);
-  return magic === 0xfd2fb528 || magic >>> 4 === 0x184d2a5 ? "zstd" : "none";
-}
-
-/** Whether this Node.js can decompress a layer: zstd needs Node.js 22.15. */
-export function canDecompress(compression: Compression): boolean {
-  return compression !== "zstd" || "createZstdDecompress" in zlib;
-}
-
-export function createDecompressor(compression: "gzip" | "zstd"): Transform {
-  if (compression === "gzip") return zlib.createGunzip({ chunkSize: OUTPUT });
-  // Not in the types of Node.js 20.
-  const { createZstdDecompress } = zlib as typeof zlib & {
-    createZstdDecompress: (options: { chunkSize: number }) => Transform;
-  };
-  return createZstdDecompress({ chunkSize: OUTPUT });
 }

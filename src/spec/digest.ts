@@ -1,4 +1,5 @@
 import { toHex } from "#engine/bytes";
+import { createHash } from "#engine/hash";
 import { OcicryptError } from "../errors.js";
 
 const HEX_LENGTH = { sha256: 64, sha512: 128 } as const;
@@ -25,6 +26,11 @@ export function parseDigest(digest: string): Digest {
     );
   }
   return { algorithm, hex };
+}
+
+/** The sha256 digest of content. */
+export function digestOf(content: Uint8Array): string {
+  return sha256Digest(createHash("sha256").update(content).digest());
 }
 
 /** The text of a digest whose bytes were computed. */

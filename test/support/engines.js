@@ -15,7 +15,9 @@ export function resolveEngine(engine) {
 export const WEB_TESTS = [
   "test/engine/*.test.ts",
   "test/{cipher,layer,spec,text}/*.test.ts",
-  "test/io/{content,source}.test.ts",
+  "test/image/!(artifact|large).test.ts",
+  "test/image/{features,manifests}/*.test.ts",
+  "test/io/{compression,content,handoff,source}.test.ts",
   "test/keys/!(asymmetric-key|bcrypt|thumbprint).test.ts",
   "test/keywrap/jwe/!(budget).test.ts",
   "test/keywrap/pkcs7/*.test.ts",

@@ -7,6 +7,7 @@ import * as zlib from "node:zlib";
 import { pack } from "tar-stream";
 import { afterAll } from "vitest";
 import { collect } from "./bytes.js";
+import { isWebEngine } from "./engine.js";
 
 export const MANIFEST = "application/vnd.oci.image.manifest.v1+json";
 export const INDEX = "application/vnd.oci.image.index.v1+json";
@@ -130,7 +131,7 @@ export function describedAs(from: Layer, members: Partial<Entry>): Layer {
   return { ...from, descriptor: { ...from.descriptor, ...members } };
 }
 
-function compress(plain: Buffer, mediaType: string): Buffer {
+export function compress(plain: Buffer, mediaType: string): Buffer {
   if (mediaType.endsWith("gzip")) return zlib.gzipSync(plain);
   if (!mediaType.endsWith("zstd")) return plain;
   // Not in the types of Node 20, and not in Node 20.
@@ -138,8 +139,8 @@ function compress(plain: Buffer, mediaType: string): Buffer {
   return zstdCompressSync?.(plain) ?? storedZstd(plain);
 }
 
-/** Whether this Node.js can look into zstd. */
-export const HAS_ZSTD = "createZstdDecompress" in zlib;
+/** Whether this engine can look into zstd. */
+export const HAS_ZSTD: boolean = !isWebEngine && "createZstdDecompress" in zlib;
 
 /** A zstd frame of blocks that are not compressed (RFC 8878 section 3.1.1). */
 function storedZstd(plain: Buffer): Buffer {

@@ -22,6 +22,8 @@ const LACKING: readonly (readonly [RegExp, string])[] = [
   [/reports the removed and the kept recipients|treats the provider of a/, OTHER_SCHEME],
   [/three_primes/, "keys of more than two primes are KEY_UNRECOGNIZED"],
   [/is written with a key that is wiped then/, "the ciphers wipe the arrays that they make, too"],
+  [/are one recipient if .* PKCS #11/, OTHER_SCHEME],
+  [/returns the recipients of the encrypted layers without reading a blob/, OTHER_SCHEME],
   [/keys that JWE cannot use but other schemes may/, "only described, because nothing uses them"],
 ];
 

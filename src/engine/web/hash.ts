@@ -2,7 +2,7 @@ import { hmac } from "@noble/hashes/hmac.js";
 import { md5, sha1 } from "@noble/hashes/legacy.js";
 import { sha224, sha256, sha384, sha512, sha512_224, sha512_256 } from "@noble/hashes/sha2.js";
 import type { CHash } from "@noble/hashes/utils.js";
-import type { HashEngine, HashName } from "../types.js";
+import type { ForkableHash, Hash, HashEngine, HashName } from "../types.js";
 
 /** Web Cryptography cannot hash a stream. */
 export const HASHES: Readonly<Record<HashName, CHash>> = {
@@ -10,8 +10,24 @@ export const HASHES: Readonly<Record<HashName, CHash>> = {
   ...{ "sha512-224": sha512_224, "sha512-256": sha512_256 },
 };
 
-export const createHash: HashEngine["createHash"] = (name) => HASHES[name].create();
+export const createHash: HashEngine["createHash"] = (name) =>
+  forkable(HASHES[name].create() as Forkable);
 export const createHmac: HashEngine["createHmac"] = (name, key) => hmac.create(HASHES[name], key);
+
+interface Forkable extends Hash {
+  clone(): Forkable;
+}
+
+function forkable(hash: Forkable): ForkableHash {
+  return {
+    update(bytes) {
+      hash.update(bytes);
+      return this;
+    },
+    digest: () => hash.digest(),
+    copy: () => forkable(hash.clone()),
+  };
+}
 
 /** The most that one call of getRandomValues returns, in bytes. */
 const MAX_RANDOM = 65_536;

@@ -1,3 +1,4 @@
+import { fromUtf8 } from "#engine/bytes";
 import { collect } from "../../io/source.js";
 import { OcicryptError, isOcicryptError, shown } from "../../errors.js";
 import {
@@ -159,7 +160,7 @@ async function namedBase(
   { descriptor, document }: ManifestNode,
   signal: AbortSignal | undefined,
 ): Promise<Descriptor> {
-  const { annotations } = readManifestObject(Buffer.from(document.text));
+  const { annotations } = readManifestObject(fromUtf8(document.text));
   const digest =
     readAnnotation(annotations, BASE_DIGEST) ?? readAnnotation(descriptor.annotations, BASE_DIGEST);
   if (digest === undefined) {

@@ -1,4 +1,6 @@
-import { createHash, timingSafeEqual, type Hash } from "node:crypto";
+import { fromUtf8, toHex } from "#engine/bytes";
+import { createHash, isEqual } from "#engine/hash";
+import type { ForkableHash } from "../../engine/types.js";
 import { OcicryptError } from "../../errors.js";
 import type { ImageConfig } from "../manifests/image-config.js";
 import { formatPlatform, nameOfLayer, type SelectedLayer } from "../manifests/select-layers.js";
@@ -23,7 +25,7 @@ export const MAX_PLACES = 256;
 export type BindingState = "bound" | "none" | "mismatch";
 
 /** The hash state that all positions in a manifest share, up to the layer's index. */
-export type ImageHashes = ReadonlyMap<ManifestNode, Hash>;
+export type ImageHashes = ReadonlyMap<ManifestNode, ForkableHash>;
 
 /**
  * Hashes a config as the image will have it after the operation.
@@ -36,19 +38,20 @@ export function hashConfig(
   { diffIds = [], platform }: ImageConfig,
   digest: string,
   layers: number,
-): Hash | undefined {
+): ForkableHash | undefined {
   if (diffIds.length === 0 || diffIds.length !== layers) return undefined;
-  const hash = createHash("sha256").update(`image-binding 1\n${digest}\n`);
-  hash.update(`${String(diffIds.length)}\n${diffIds.join("\n")}\n`);
-  return hash.update(`${platform === undefined ? "" : formatPlatform(platform)}\n`);
+  const lines = ["image-binding 1", digest, String(diffIds.length), ...diffIds];
+  lines.push(platform === undefined ? "" : formatPlatform(platform));
+  return createHash("sha256").update(fromUtf8(`${lines.join("\n")}\n`));
 }
 
 /** Returns the hash of a layer's place in its image. */
 export function layerHash(
   { manifest, index }: SelectedLayer,
   hashes: ImageHashes,
-): Buffer | undefined {
-  return hashes.get(manifest)?.copy().update(String(index)).digest();
+): Uint8Array | undefined {
+  const hash = hashes.get(manifest)?.copy();
+  return hash?.update(fromUtf8(String(index))).digest();
 }
 
 /**
@@ -60,17 +63,18 @@ export function bindingOf(
   layers: readonly SelectedLayer[],
   hashes: ImageHashes,
 ): Uint8Array | undefined {
-  const places = new Map<string, Buffer>();
+  const places = new Map<string, Uint8Array>();
   for (const layer of layers) {
     const hash = layerHash(layer, hashes);
     if (hash === undefined) return undefined;
-    places.set(hash.toString("hex"), hash);
+    places.set(toHex(hash), hash);
     if (places.size > MAX_PLACES) return undefined;
   }
-  const binding = Buffer.alloc(1 + places.size * HASH_SIZE);
+  const binding = new Uint8Array(1 + places.size * HASH_SIZE);
   binding[0] = VERSION;
-  for (const [i, hash] of [...places.values()].sort((a, b) => Buffer.compare(a, b)).entries()) {
-    binding.set(hash, 1 + i * HASH_SIZE);
+  // In the order of their bytes, which is also that of their digits.
+  for (const [i, digits] of [...places.keys()].sort().entries()) {
+    binding.set(places.get(digits) ?? [], 1 + i * HASH_SIZE);
   }
   return binding;
 }
@@ -107,7 +111,7 @@ export function compareBinding(
   }
   if (hash === undefined) return "mismatch";
   for (let start = 1; start < binding.byteLength; start += HASH_SIZE) {
-    if (timingSafeEqual(binding.subarray(start, start + HASH_SIZE), hash)) return "bound";
+    if (isEqual(binding.subarray(start, start + HASH_SIZE), hash)) return "bound";
   }
   return "mismatch";
 }

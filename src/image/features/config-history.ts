@@ -1,7 +1,9 @@
-import { createHash, type Hash } from "node:crypto";
+import { fromUtf8, toUtf8 } from "#engine/bytes";
+import type { ForkableHash } from "../../engine/types.js";
 import { isOcicryptError, OcicryptError } from "../../errors.js";
 import { replaceContent, type Descriptor } from "../../spec/descriptor.js";
 import { applyEdits, locate, member, removeMembers } from "../../text/json-edits.js";
+import { digestOf } from "../../spec/digest.js";
 import { MAX_MANIFEST_SIZE } from "../../spec/limits.js";
 import type { ImageDestination, ImageSource } from "../../store/types.js";
 import {
@@ -67,7 +69,7 @@ export async function readConfigs(
     for (const warning of lint(bytes ?? before, config)) warnings.add(warning);
   }
   const changed = new Map(redacted.map(({ manifest, after }) => [manifest, after.digest]));
-  const hashes = new Map<ManifestNode, Hash>();
+  const hashes = new Map<ManifestNode, ForkableHash>();
   for (const [manifest, config] of configs) {
     const { document } = manifest;
     const digest = changed.get(manifest) ?? document.config.digest;
@@ -110,7 +112,7 @@ function replaceConfig(manifest: ManifestNode, bytes: Uint8Array): NewConfig {
   const { config, text } = manifest.document;
   const node = member(locate(text), "config");
   if (node === undefined) throw new TypeError("a manifest that was parsed has a config");
-  const digest = `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
+  const digest = digestOf(bytes);
   const { mediaType, annotations } = config;
   const content = { mediaType, digest, size: bytes.byteLength, annotations };
   return { manifest, descriptor: config, node, bytes, after: replaceContent(config, content) };
@@ -151,9 +153,9 @@ const REDACTED = ["created_by", "comment"];
  */
 export function redactHistory(config: Uint8Array): Uint8Array | undefined {
   parseConfig(config);
-  const text = Buffer.from(config).toString("utf8");
+  const text = toUtf8(config);
   const edits = (member(locate(text), "history")?.items ?? []).flatMap((entry) =>
     removeMembers(entry, (name) => REDACTED.includes(name)),
   );
-  return edits.length === 0 ? undefined : Buffer.from(applyEdits(text, edits), "utf8");
+  return edits.length === 0 ? undefined : fromUtf8(applyEdits(text, edits));
 }

@@ -1,13 +1,9 @@
-import { createHash } from "node:crypto";
-import type { Transform } from "node:stream";
-import { pipeline } from "node:stream/promises";
+import { concat, toHex } from "#engine/bytes";
+import { createHash } from "#engine/hash";
+import { canInflate, inflate } from "#engine/inflate";
 import { isOcicryptError, OcicryptError } from "../../errors.js";
-import {
-  canDecompress,
-  compressionOf,
-  createDecompressor,
-  MAGIC_LENGTH,
-} from "../../io/buffers.js";
+import { compressionOf, MAGIC_LENGTH } from "../../io/compression.js";
+import { handoff, type Handoff } from "../../io/handoff.js";
 import { parseDigest } from "../../spec/digest.js";
 import { nameOfLayer, type SelectedLayer } from "../manifests/select-layers.js";
 import { REFUSED_LATER } from "./expected-config.js";
@@ -24,7 +20,7 @@ export interface DiffIdCheckStream {
   /**
    * Ends the check, after the content has ended.
    *
-   * @throws {@link OcicryptError} `DIFF_ID_MISMATCH`; `DIFF_ID_UNCHECKED` if this Node.js cannot
+   * @throws {@link OcicryptError} `DIFF_ID_MISMATCH`; `DIFF_ID_UNCHECKED` if this platform cannot
    *   decompress the layer
    */
   check: () => Promise<void>;
@@ -52,7 +48,7 @@ export function withDiffId(
   const hash = createHash(algorithm);
   const isKnown = passing.algorithm === algorithm;
   let isPlain = false;
-  let decompressor: Transform | undefined;
+  let packed: Handoff | undefined;
   let hashed: Promise<void> | undefined;
   let unsupported = false;
 
@@ -62,31 +58,33 @@ export function withDiffId(
       isPlain = true;
       return;
     }
-    if (!canDecompress(compression)) {
+    if (!canInflate(compression)) {
       unsupported = true;
       return;
     }
-    decompressor = createDecompressor(compression);
-    hashed = pipeline(decompressor, async (uncompressed: AsyncIterable<Uint8Array>) => {
-      for await (const chunk of uncompressed) hash.update(chunk);
-    });
+    packed = handoff();
+    hashed = hashAll(inflate(packed.content, compression, undecompressible));
     // The check awaits the promise. Without this handler, an early failure would be an unhandled
     // rejection.
     hashed.catch(() => undefined);
   }
 
+  async function hashAll(content: AsyncIterable<Uint8Array>): Promise<void> {
+    for await (const chunk of content) hash.update(chunk);
+  }
+
+  /** Waits until the decompressor has room, or has failed; the check reports its error. */
   async function feed(chunk: Uint8Array): Promise<void> {
-    if (!isPlain) await decompress(decompressor, chunk);
+    if (!isPlain) await packed?.give(chunk);
     else if (!isKnown) hash.update(chunk);
   }
 
   async function* tee(): AsyncGenerator<Uint8Array, void, undefined> {
     let head: Uint8Array | undefined = new Uint8Array();
-    let isEnded = false;
     try {
       for await (const chunk of layer) {
         if (head !== undefined) {
-          head = Buffer.concat([head, chunk]);
+          head = concat([head, chunk]);
           if (head.byteLength >= MAGIC_LENGTH) {
             start(head);
             await feed(head);
@@ -101,10 +99,8 @@ export function withDiffId(
         start(head);
         await feed(head);
       }
-      decompressor?.end();
-      isEnded = true;
     } finally {
-      if (!isEnded) decompressor?.destroy();
+      packed?.end();
     }
   }
 
@@ -112,17 +108,12 @@ export function withDiffId(
     content: tee(),
     async check() {
       if (unsupported) {
-        const message = "the diffID of a zstd layer cannot be checked before Node.js 22.15";
+        const message = "the diffID of a zstd layer can be checked only by Node.js 22.15 and later";
         throw new OcicryptError("DIFF_ID_UNCHECKED", message);
       }
-      try {
-        await hashed;
-      } catch (cause) {
-        const message = "the layer cannot be decompressed, so its diffID is wrong";
-        throw new OcicryptError("DIFF_ID_MISMATCH", message, { cause });
-      }
+      await hashed;
       const actual =
-        isPlain && isKnown ? await passing.digest() : `${algorithm}:${hash.digest("hex")}`;
+        isPlain && isKnown ? await passing.digest() : `${algorithm}:${toHex(hash.digest())}`;
       if (actual === expected) return;
       const message = `the layer has the diffID ${actual}, but the config says ${expected}`;
       throw new OcicryptError("DIFF_ID_MISMATCH", message);
@@ -146,14 +137,7 @@ export async function findWrongDiffId(
   }
 }
 
-/** Waits until the decompressor has room, or has failed; the check reports its error. */
-async function decompress(decompressor: Transform | undefined, chunk: Uint8Array): Promise<void> {
-  if (decompressor === undefined || decompressor.destroyed || decompressor.write(chunk)) return;
-  await new Promise<void>((resolve) => {
-    const proceed = (): void => {
-      decompressor.off("drain", proceed).off("close", proceed);
-      resolve();
-    };
-    decompressor.on("drain", proceed).on("close", proceed);
-  });
+function undecompressible(cause: unknown): OcicryptError {
+  const message = "the layer cannot be decompressed, so its diffID is wrong";
+  return new OcicryptError("DIFF_ID_MISMATCH", message, { cause });
 }

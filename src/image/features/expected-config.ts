@@ -1,4 +1,5 @@
-import type { Hash } from "node:crypto";
+import { toUtf8 } from "#engine/bytes";
+import type { ForkableHash } from "../../engine/types.js";
 import { isOcicryptError, OcicryptError } from "../../errors.js";
 import type { ImageSource } from "../../store/types.js";
 import { isImageConfig, parseImageConfig, type ImageConfig } from "../manifests/image-config.js";
@@ -29,7 +30,7 @@ export async function readExpectations(
   { allowUnverified, signal }: { allowUnverified: boolean; signal?: AbortSignal | undefined },
 ): Promise<Expectations> {
   const configs = new Map<ManifestNode, ImageConfig>();
-  const hashes = new Map<ManifestNode, Hash>();
+  const hashes = new Map<ManifestNode, ForkableHash>();
   const diffIds = new Map<SelectedLayer, string>();
   const problems = new Map<ManifestNode, string>();
   for (const manifest of new Set(selected.map((layer) => layer.manifest))) {
@@ -64,7 +65,7 @@ async function readConfig(
 
 function isJsonObject(bytes: Uint8Array): boolean {
   try {
-    const value: unknown = JSON.parse(Buffer.from(bytes).toString());
+    const value: unknown = JSON.parse(toUtf8(bytes));
     return typeof value === "object" && value !== null && !Array.isArray(value);
   } catch {
     return false;

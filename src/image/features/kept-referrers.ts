@@ -1,6 +1,7 @@
-import { createHash } from "node:crypto";
+import { fromUtf8 } from "#engine/bytes";
 import { OcicryptError } from "../../errors.js";
 import type { Descriptor } from "../../spec/descriptor.js";
+import { digestOf } from "../../spec/digest.js";
 import { MEDIA_TYPE_INDEX } from "../../spec/media-types.js";
 import type { ImageDestination, ImageSource } from "../../store/types.js";
 import { blobsOf, copyBlob, progressMeter } from "../engine/copy-blobs.js";
@@ -102,9 +103,12 @@ async function writeList(
   manifests: readonly Descriptor[],
 ): Promise<Descriptor> {
   const index = { schemaVersion: 2, mediaType: MEDIA_TYPE_INDEX, manifests };
-  const bytes = Buffer.from(JSON.stringify(index));
-  const digest = `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
-  const descriptor = { mediaType: MEDIA_TYPE_INDEX, digest, size: bytes.byteLength };
+  const bytes = fromUtf8(JSON.stringify(index));
+  const descriptor = {
+    mediaType: MEDIA_TYPE_INDEX,
+    digest: digestOf(bytes),
+    size: bytes.byteLength,
+  };
   await destination.writeManifest(bytes, descriptor);
   return descriptor;
 }

@@ -1,4 +1,5 @@
-import { createHash } from "node:crypto";
+import { fromBase64, toHex, toLatin1 } from "#engine/bytes";
+import { createHash } from "#engine/hash";
 import { isOcicryptError, OcicryptError, shown } from "../../errors.js";
 import type { Descriptor } from "../../spec/descriptor.js";
 import { isEncryptedMediaType, layerCompression } from "../../spec/media-types.js";
@@ -65,7 +66,7 @@ export function requireNoPlainCopy(tree: ImageTree, selected: readonly SelectedL
   if (copy !== undefined) throw staysPlain(shown(copy.mediaType));
   for (const { bytes, descriptor } of tree.unknown) {
     // Its members are unknown here, but other tools copy the blobs that it names.
-    const text = Buffer.from(bytes ?? []).toString("latin1");
+    const text = toLatin1(bytes ?? new Uint8Array());
     const isNamed = (text.match(DIGESTS) ?? []).some((digest) => digests.has(digest));
     if (isNamed) throw staysPlain(`part of ${shown(descriptor.mediaType)}`);
   }
@@ -83,9 +84,9 @@ function staysPlain(where: string): OcicryptError {
 /** Whether a descriptor contains one of these blobs, whatever its digest says. */
 function holds({ data }: Descriptor, digests: ReadonlySet<string>): boolean {
   if (typeof data !== "string") return false;
-  const bytes = Buffer.from(data, "base64");
-  return ["sha256", "sha512"].some((algorithm) =>
-    digests.has(`${algorithm}:${createHash(algorithm).update(bytes).digest("hex")}`),
+  const bytes = fromBase64(data);
+  return (["sha256", "sha512"] as const).some((algorithm) =>
+    digests.has(`${algorithm}:${toHex(createHash(algorithm).update(bytes).digest())}`),
   );
 }
 

@@ -1,3 +1,4 @@
+import { fromUtf8 } from "#engine/bytes";
 import { isOcicryptError, shown } from "../../errors.js";
 import type { ImageSource } from "../../store/types.js";
 import { readSubject } from "../../spec/manifest.js";
@@ -117,7 +118,7 @@ function artifactsIn(tree: ImageTree, former: ReadonlySet<string>): Artifact[] {
     const { subject, text } = document;
     // BuildKit's attestations stay next to the image, and their entries are updated.
     if (isMarked(descriptor) || subject === undefined || !former.has(subject.digest)) return [];
-    const { artifactType } = readSubject(Buffer.from(text));
+    const { artifactType } = readSubject(fromUtf8(text));
     return [[descriptor.digest, descriptor.artifactType ?? artifactType]];
   });
 }

@@ -1,8 +1,9 @@
-import { createHash } from "node:crypto";
-import { setImmediate } from "node:timers/promises";
+import { fromUtf8 } from "#engine/bytes";
+import { nextTurn } from "#engine/turn";
 import type { OcicryptError } from "../../errors.js";
 import { type Descriptor, DOCKER_REFERENCE_DIGEST, replaceContent } from "../../spec/descriptor.js";
 import { applyEdits, locate, member, type Edit } from "../../text/json-edits.js";
+import { digestOf } from "../../spec/digest.js";
 import { MAX_MANIFEST_SIZE } from "../../spec/limits.js";
 import type { LocatedDescriptor } from "../../spec/manifest.js";
 import type { ImageDestination } from "../../store/types.js";
@@ -113,7 +114,7 @@ async function rewriteNode(
       ? await partEdits(node, changed)
       : await entryEdits(node, changed, destination, types)),
   ];
-  const bytes = Buffer.from(applyEdits(node.document.text, edits), "utf8");
+  const bytes = fromUtf8(applyEdits(node.document.text, edits));
   // An unchanged document keeps its descriptor, whatever algorithm its digest uses.
   const after =
     edits.length === 0 && type === undefined
@@ -138,7 +139,7 @@ async function partEdits(node: ManifestNode, changed: PartsByManifest): Promise<
   const all: Edit[] = [];
   let added = 0;
   for (const [i, [part, after]] of (changed.get(node) ?? []).entries()) {
-    if (i % PARTS_AT_ONCE === PARTS_AT_ONCE - 1) await setImmediate();
+    if (i % PARTS_AT_ONCE === PARTS_AT_ONCE - 1) await nextTurn();
     const edits = descriptorEdits(part, after, node.document.text);
     added += edits.reduce((sum, { text }) => sum + text.length, 0);
     // Together, the wrapped keys of many layers can be longer than the longest string.
@@ -180,7 +181,7 @@ function followReference(
 
 function describe(before: Descriptor, bytes: Uint8Array, mediaType = before.mediaType): Descriptor {
   const { annotations } = before;
-  const digest = `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
+  const digest = digestOf(bytes);
   return replaceContent(before, { mediaType, digest, size: bytes.byteLength, annotations });
 }
 

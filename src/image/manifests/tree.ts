@@ -1,4 +1,4 @@
-import { setImmediate } from "node:timers/promises";
+import { nextTurn } from "#engine/turn";
 import { collect } from "../../io/source.js";
 import { isOcicryptError, OcicryptError } from "../../errors.js";
 import { type Descriptor, DOCKER_REFERENCE_TYPE, type Platform } from "../../spec/descriptor.js";
@@ -113,7 +113,7 @@ async function readTree(
     if (!isKnown) return { kind: "other", descriptor, bytes };
     const document = parseDocument(bytes, descriptor.mediaType);
     // Its use may take as long again.
-    await setImmediate();
+    await nextTurn();
     descriptors += (document.kind === "index" ? document.manifests : document.layers).length;
     if (descriptors > MAX_DESCRIPTORS) {
       const most = String(MAX_DESCRIPTORS);

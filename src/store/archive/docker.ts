@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { OcicryptError } from "../../errors.js";
 import { single } from "../../io/source.js";
 import type { Descriptor } from "../../spec/descriptor.js";
+import { digestOf } from "../../spec/digest.js";
 import { MAX_MANIFEST_SIZE } from "../../spec/limits.js";
 import { MEDIA_TYPE_MANIFEST } from "../../spec/media-types.js";
 import { ANY, asObject, isTexts, parseJson, struct, type JsonObject } from "../../text/json.js";
@@ -127,14 +128,14 @@ async function combine({ path, name }: DockerImage, archive: Archive): Promise<C
     throw invalid(`the config of ${path} has ${counts}`);
   }
   const parts = new Map<string, FilePart>();
-  const configDigest = `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
+  const configDigest = digestOf(bytes);
   parts.set(configDigest, configPart);
   const descriptors: Descriptor[] = [];
   for (const [i, layer] of layers.entries()) {
     const part = archive.files.get(layer);
     if (part === undefined) throw missing(path, layer);
     const isGzip = await startsWithGzip(archive, part);
-    const digest = isGzip ? await digestOf(archive, part) : (diffIds[i] ?? "");
+    const digest = isGzip ? await digestOfPart(archive, part) : (diffIds[i] ?? "");
     parts.set(digest, part);
     descriptors.push({ mediaType: isGzip ? `${LAYER}+gzip` : LAYER, digest, size: part.size });
   }
@@ -145,7 +146,7 @@ async function combine({ path, name }: DockerImage, archive: Archive): Promise<C
     layers: descriptors,
   };
   const manifest = Buffer.from(JSON.stringify(document));
-  const digest = `sha256:${createHash("sha256").update(manifest).digest("hex")}`;
+  const digest = digestOf(manifest);
   return { manifest, digest, parts };
 }
 
@@ -214,7 +215,7 @@ async function startsWithGzip(archive: Archive, { offset, size }: FilePart): Pro
   return bytes[0] === 0x1f && bytes[1] === 0x8b;
 }
 
-async function digestOf(archive: Archive, part: FilePart): Promise<string> {
+async function digestOfPart(archive: Archive, part: FilePart): Promise<string> {
   const hash = createHash("sha256");
   for await (const chunk of readPart(archive, part)) hash.update(chunk);
   return `sha256:${hash.digest("hex")}`;

@@ -1,9 +1,8 @@
 import type { Stats } from "node:fs";
-import { Readable } from "node:stream";
-import { pipeline } from "node:stream/promises";
 import { constants, open, stat, type FileHandle } from "node:fs/promises";
-import { canDecompress, compressionOf, createDecompressor } from "../../io/buffers.js";
-import { OcicryptError, errno } from "../../errors.js";
+import { canInflate, inflate } from "#engine/inflate";
+import { compressionOf } from "../../io/compression.js";
+import { OcicryptError } from "../../errors.js";
 import { isAbsent, readError, readRange, spool } from "../../io/files.js";
 import { MAX_UNPACKED_SIZE } from "../../spec/limits.js";
 import type { ReadLayoutFile } from "../layout/format.js";
@@ -163,24 +162,22 @@ async function unpack(
   const head = buffer.subarray(0, bytesRead);
   const format = head.toString("hex") === XZ ? "xz" : compressionOf(head);
   if (format === "none") return undefined;
-  if (format === "xz" || !canDecompress(format)) {
+  if (format === "xz" || !canInflate(format)) {
     const command = `${TOOLS[format]} < ${path} > archive.tar`;
     throw invalid(`${path} is compressed with ${format}; decompress it first: ${command}`);
   }
-  const decompressor = createDecompressor(format);
-  let target: FileHandle | undefined;
-  try {
-    const packed = Readable.from(readRange(file, 0, Infinity), { objectMode: false });
-    const take = async (content: AsyncIterable<Uint8Array>): Promise<void> => {
-      target = await fill(content, path);
-    };
-    await pipeline(packed, decompressor, take, { signal });
-    return target;
-  } catch (error) {
+  const damaged = (cause: unknown): Error =>
+    new OcicryptError("LAYOUT_INVALID", `${path} is not valid ${format}`, { cause });
+  return fill(inflate(abortable(readRange(file, 0, Infinity), signal), format, damaged), path);
+}
+
+async function* abortable(
+  content: AsyncIterable<Uint8Array>,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  for await (const chunk of content) {
     signal?.throwIfAborted();
-    if (errno(error)?.startsWith("Z_") !== true && errno(error)?.startsWith("ZSTD_") !== true)
-      throw error;
-    throw new OcicryptError("LAYOUT_INVALID", `${path} is not valid ${format}`, { cause: error });
+    yield chunk;
   }
 }
 

@@ -1,4 +1,4 @@
-import { createHash, randomBytes } from "node:crypto";
+import { randomBytes } from "node:crypto";
 import { readdir, rename, rm } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { errno, isOcicryptError, OcicryptError } from "../../errors.js";
@@ -13,7 +13,7 @@ import {
 } from "../../io/files.js";
 import { single } from "../../io/source.js";
 import type { Descriptor } from "../../spec/descriptor.js";
-import { parseDigest } from "../../spec/digest.js";
+import { digestOf, parseDigest } from "../../spec/digest.js";
 import { MAX_MANIFEST_SIZE } from "../../spec/limits.js";
 import { isManifestType, mediaTypeOf } from "../../spec/manifest.js";
 import { isStage, makeStage, removeStage, removeStaleStages, withLock } from "../stage.js";

@@ -93,7 +93,10 @@ describe("artifacts that refer to an image", () => {
     const path = directory();
     await layoutOf(path, [await layer("a")]);
     const { publicKey, privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
-    const options = { recipients: [jwe.recipient(publicKey)], keys: [jwe.key(privateKey)] };
+    const options = {
+      recipients: [jwe.recipient(publicKey.export({ type: "spki", format: "der" }))],
+      keys: [jwe.key(privateKey.export({ type: "pkcs8", format: "der" }))],
+    };
     const encryption = await encryptImage(layoutSource({ path }), await to(path), options);
     const { digest } = encryption.image;
     const { source } = knowing(path, { [digest]: [artifact("s")] });
