@@ -101,9 +101,9 @@ describe("size", () => {
   const ceilings = {
     "src/keyserver/": 46,
     "src/runtime/": 25,
-    "src/engine/": 40,
+    "src/engine/": 46,
     "src/files/": 15,
-    "src/": 210,
+    "src/": 214,
   };
 
   it.for(Object.entries(ceilings))("of %s is at most %i files", ([folder, ceiling]) => {

@@ -1,4 +1,4 @@
-/** Content that is passed on chunk by chunk while somebody else reads it. */
+/** Content that goes chunk by chunk to a reader. */
 export interface Handoff {
   readonly content: AsyncIterable<Uint8Array>;
   /**

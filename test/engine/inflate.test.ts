@@ -42,7 +42,7 @@ function withHeaderFields(bytes: Buffer): Buffer {
 
 const gzip = gzipSync(TEXT);
 
-/** What each file holds; `undefined` for one that must fail. */
+/** Each file with its content; `undefined` for a file that must fail. */
 const FILES: Readonly<Record<string, readonly [bytes: Buffer, content: Buffer | undefined]>> = {
   "one member": [gzip, TEXT],
   "noise, which is stored": [gzipSync(NOISE), NOISE],
