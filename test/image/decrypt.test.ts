@@ -276,7 +276,8 @@ describe("the check of diffIDs", () => {
     const path = await encrypted([await layer("a", { mediaType: TAR_ZSTD })]);
     if (!isThere) await expectRefusal(path, "DIFF_ID_UNCHECKED");
     const { layers, warnings } = await decrypt(path, directory(), { allowUnverified: true });
-    const reason = "unverified: the diffID of a zstd layer can be checked only by Node.js 22.15 and later";
+    const reason =
+      "unverified: the diffID of a zstd layer can be checked only by Node.js 22.15 and later";
     expect(layers.map(({ diffId }) => diffId)).toEqual([isThere ? "verified" : reason]);
     expect(warnings).toEqual(isThere ? [] : [`layer 0 is ${reason}`]);
   });
