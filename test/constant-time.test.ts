@@ -6,12 +6,9 @@ function read(path: string): string {
   return readFileSync(new URL(`../src/${path}`, import.meta.url), "utf8");
 }
 
-it.each(["engine/node/hash.ts", "image/features/binding.ts"])(
-  "%s compares in constant time",
-  (path) => {
-    expect(read(path)).toMatch(/\btimingSafeEqual\(/);
-  },
-);
+it("engine/node/hash.ts compares in constant time", () => {
+  expect(read("engine/node/hash.ts")).toMatch(/\btimingSafeEqual\(/);
+});
 
 it("engine/web/hash.ts compares all bytes of both", () => {
   const [, body] = /isEqual.*?=> \{(.*?)\n\};/s.exec(read("engine/web/hash.ts"))!;
@@ -22,10 +19,12 @@ it("engine/web/hash.ts compares all bytes of both", () => {
   ]);
 });
 
-it.each(["cipher/aes-ctr-hmac.ts", "keys/pkcs12/protection.ts", "layer/encrypt.ts"])(
-  "%s compares HMACs with the engine's function",
-  (path) => {
-    expect(read(path)).toMatch(/import \{[^}]*\bisEqual\b[^}]*\} from "#engine\/hash"/);
-    expect(read(path)).toMatch(/isEqual\([^)]*\b(?:hmac|mac|expected)\b/);
-  },
-);
+it.each([
+  "cipher/aes-ctr-hmac.ts",
+  "image/features/binding.ts",
+  "keys/pkcs12/protection.ts",
+  "layer/encrypt.ts",
+])("%s compares hashes with the engine's function", (path) => {
+  expect(read(path)).toMatch(/import \{[^}]*\bisEqual\b[^}]*\} from "#engine\/hash"/);
+  expect(read(path)).toMatch(/isEqual\([^)]*\b(?:hmac|mac|expected|hash)\b/);
+});

@@ -73,12 +73,11 @@ it.for(PORTABLE)("%s is bundled for browsers without modules of Node.js", async 
   const target = manifest.exports[subpath];
   const entry = typeof target === "object" ? target.default : target;
   // An import that cannot be resolved fails.
-  const { metafile } = await build({
+  const bundle = build({
     entryPoints: [join(ROOT, entry ?? "")],
-    ...{ bundle: true, format: "esm", platform: "browser", write: false, metafile: true },
+    ...{ bundle: true, format: "esm", platform: "browser", write: false },
     tsconfigRaw: "{}",
     logLevel: "silent",
   });
-  const inputs = Object.values(metafile.inputs).flatMap(({ imports }) => imports);
-  expect(inputs.filter(({ external = false }) => external)).toEqual([]);
+  await expect(bundle).resolves.toMatchObject({ errors: [], warnings: [] });
 });

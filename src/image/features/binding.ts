@@ -111,7 +111,7 @@ export function compareBinding(
   }
   if (hash === undefined) return "mismatch";
   for (let start = 1; start < binding.byteLength; start += HASH_SIZE) {
-    if (isEqual(binding.subarray(start, start + HASH_SIZE), hash)) return "bound";
+    if (isEqual(hash, binding.subarray(start, start + HASH_SIZE))) return "bound";
   }
   return "mismatch";
 }
