@@ -4,7 +4,7 @@ import { dirname, join } from "node:path";
 import { errno, OcicryptError, shown } from "../../errors.js";
 import { makeDirectories, writeContent, writeError } from "../../io/files.js";
 import { makeStage, removeStage } from "../../store/stage.js";
-import type { DirectoryEngine } from "../types.js";
+import type { DirectoryEngine } from "../content-types.js";
 
 export const stageFiles: DirectoryEngine["stageFiles"] = async (directory, titles) => {
   for (const title of titles) await requireFree(directory, title);

@@ -1,7 +1,7 @@
 import type { Transform } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import * as zlib from "node:zlib";
-import type { InflateEngine, PackFormat } from "../types.js";
+import type { InflateEngine, PackFormat } from "../content-types.js";
 
 /** In bytes. Node's default of 16 KiB takes one and a half times as much processor time. */
 const OUTPUT = 256 * 1024;

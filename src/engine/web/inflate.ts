@@ -1,4 +1,4 @@
-import type { InflateEngine } from "../types.js";
+import type { InflateEngine } from "../content-types.js";
 
 /** Browsers have no zstd. */
 export const canInflate: InflateEngine["canInflate"] = (format) => format === "gzip";
