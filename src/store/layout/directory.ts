@@ -223,7 +223,3 @@ function fileOf(digest: string): string {
   const { algorithm, hex } = parseDigest(digest);
   return algorithm === "sha256" ? hex : `${algorithm}-${hex}`;
 }
-
-function digestOf(bytes: Uint8Array): string {
-  return `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
-}
