@@ -44,8 +44,8 @@ export default defineConfig({
           env: { OCICRYPT_TEST_ENGINE: "web" },
           include: WEB_TESTS,
           setupFiles: ["test/support/web-engine.ts"],
-          testTimeout: 60_000,
-          hookTimeout: 60_000,
+          testTimeout: 180_000,
+          hookTimeout: 180_000,
         },
       },
       {

@@ -241,7 +241,11 @@ export interface CertificateEngine<C, K> {
 
 /** The functions of keys; `K` is `KeyObject` on Node.js. */
 export interface KeyEngine<K> {
-  /** @throws {Error} if it holds no valid key */
+  /**
+   * @throws {@link OcicryptError} `KEY_UNSUPPORTED` for an RSA key of more than two primes that
+   *   cannot be used here
+   * @throws {Error} if it holds no valid key
+   */
   importDer(der: Uint8Array, form: KeyForm): K;
   /** @throws {Error} if it holds no valid key */
   importJwk(jwk: Readonly<Record<string, unknown>>, half: "public" | "private"): K;

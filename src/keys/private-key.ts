@@ -140,6 +140,7 @@ function parse(bytes: Uint8Array, form: KeyForm): PlatformKey {
   try {
     return requireSoundPrivateKey(importDer(bytes, form));
   } catch (cause) {
+    if (isOcicryptError(cause, "KEY_UNSUPPORTED")) throw cause;
     throw new OcicryptError("KEY_UNRECOGNIZED", "the private key is damaged", { cause });
   } finally {
     bytes.fill(0);

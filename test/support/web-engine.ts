@@ -12,15 +12,19 @@ const NO_CIPHER = "Web Cryptography lacks the cipher: KEY_UNSUPPORTED";
 
 const OTHER_SCHEME = "the engine for browsers has only JWE and PKCS#7";
 
+const NO_PROGRAM = "a browser reaches no files, programs or key servers";
+
 /** Tests of what browsers lack, by parts of their names. */
 const LACKING: readonly (readonly [RegExp, string])[] = [
   [/3des|des3|2des|legacy|enc-v1|aes-128\.p12|a key with a shorter IV/, NO_CIPHER],
   [/aria-256|camellia|des-ede3-cbc|rc[24]-key|the part that it cannot read/, NO_CIPHER],
-  [/a certificate that is present|an OpenPGP key that is present/, OTHER_SCHEME],
-  [/an RSA key for PKCS#11|several certificates in one wrapped key/, OTHER_SCHEME],
-  [/removes by a certificate|keeps everything except recipients of known schemes/, OTHER_SCHEME],
+  [/OpenPGP key|looks up OpenPGP names/, OTHER_SCHEME],
+  [/an RSA key for PKCS#11|wraps for pkcs11|a PKCS#11 key file/, OTHER_SCHEME],
+  [/keeps everything except recipients of known schemes/, OTHER_SCHEME],
   [/reports the removed and the kept recipients|treats the provider of a/, OTHER_SCHEME],
-  [/three_primes/, "keys of more than two primes are KEY_UNRECOGNIZED"],
+  [/names providers|names age keys|provider:attestation-agent|rejects "provider:./, NO_PROGRAM],
+  [/keysFromText reads a directory/, NO_PROGRAM],
+  [/three_primes/, "keys of more than two primes are KEY_UNSUPPORTED"],
   [/is written with a key that is wiped then/, "the ciphers wipe the arrays that they make, too"],
   [/are one recipient if .* PKCS #11/, OTHER_SCHEME],
   [/returns the recipients of the encrypted layers without reading a blob/, OTHER_SCHEME],

@@ -4,6 +4,7 @@ import { describe, expect, it } from "vitest";
 import { isOcicryptError } from "../../src/errors.js";
 import { decrypt } from "../../src/keys/pkcs12/protection.js";
 import { readContentCipher } from "../../src/keywrap/pkcs7/content.js";
+import { isWebEngine } from "../support/engine.js";
 import { groupsOf, hex, named, vectorNames, type Group, type WycheproofTest } from "./vectors.js";
 
 interface AeadTest extends WycheproofTest {
@@ -29,6 +30,8 @@ describe("AES-GCM in PKCS#7", () => {
   };
   /** In bits; a longer nonce is refused, as no writer has one. */
   const MAX_NONCE = 64 * 8;
+  /** In a browser; no writer has a shorter one either. */
+  const MIN_NONCE = isWebEngine ? 8 * 8 : 0;
 
   function open({ tagSize, keySize }: AeadGroup, test: AeadTest): Uint8Array | null {
     const parameters = new Sequence({
@@ -59,7 +62,8 @@ describe("AES-GCM in PKCS#7", () => {
     const failures = groups.flatMap((group) =>
       group.tests
         .filter((test) => {
-          const isForUs = test.result === "valid" && group.ivSize <= MAX_NONCE;
+          const fits = group.ivSize >= MIN_NONCE && group.ivSize <= MAX_NONCE;
+          const isForUs = test.result === "valid" && fits;
           const plaintext = open(group, test);
           return isForUs
             ? plaintext === null || !hex(test.msg).equals(plaintext)

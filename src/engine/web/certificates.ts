@@ -1,4 +1,4 @@
-import { readElements, SEQUENCE } from "../../keys/der.js";
+import { BIT_STRING, readElements, SEQUENCE } from "../../keys/der.js";
 import type { CertificateEngine } from "../types.js";
 import type { PlatformKey } from "./keys.js";
 import { isSignedBy } from "./signatures.js";
@@ -10,11 +10,14 @@ export interface PlatformCertificate {
 
 type Engine = CertificateEngine<PlatformCertificate, PlatformKey>;
 
-/** Certificate: RFC 5280 section 4.1. */
+/** TBSCertificate, AlgorithmIdentifier and signature of RFC 5280 section 4.1. */
+const MEMBERS = [SEQUENCE, SEQUENCE, BIT_STRING].join();
+
 export const importCertificate: Engine["importCertificate"] = (der) => {
   const [certificate, ...more] = readElements(der);
   const members = certificate?.tag === SEQUENCE ? readElements(certificate.contents) : [];
-  if (more.length > 0 || members.length !== 3) throw new Error("not a certificate");
+  const tags = members.map(({ tag }) => tag).join();
+  if (more.length > 0 || tags !== MEMBERS) throw new Error("not a certificate");
   return { raw: Uint8Array.from(der) };
 };
 

@@ -9,6 +9,7 @@ import {
   SEQUENCE,
 } from "../../keys/der.js";
 import type { CryptoKey, KeyEngine } from "../types.js";
+import { manyPrimes } from "../unsupported.js";
 import { fromBase64, toBase64url, toHex } from "./bytes.js";
 import { type Curve, CURVES, isOnCurve, multiply } from "./curves.js";
 import { toBigInt, toBytes } from "./numbers.js";
@@ -101,8 +102,9 @@ function integersOf(elements: readonly DerElement[]): string[] {
 }
 
 function rsaPrivateKey([version, ...elements]: readonly DerElement[]): PlatformKey {
-  // Version 1 is for more than two primes.
-  if (version === undefined || toBigInt(version.contents) !== 0n) throw invalid();
+  const number = version && toBigInt(version.contents);
+  if (number === 1n) throw manyPrimes();
+  if (number !== 0n) throw invalid();
   return rsaKey(integersOf(elements.slice(0, RSA_MEMBERS.length)), "private");
 }
 

@@ -58,6 +58,7 @@ async function open(
     if (derKind(plaintext) !== "pkcs8") return undefined;
     return requireSoundPrivateKey(importDer(plaintext, "pkcs8"));
   } catch (cause) {
+    if (isOcicryptError(cause, "KEY_UNSUPPORTED")) throw cause;
     throw unrecognized("the private key is damaged or of an unknown kind", cause);
   } finally {
     plaintext.fill(0);

@@ -218,6 +218,7 @@ function parsePrivateKey(pkcs8: Uint8Array): PlatformKey {
   try {
     return requireSoundPrivateKey(importDer(pkcs8, "pkcs8"));
   } catch (cause) {
+    if (isOcicryptError(cause, "KEY_UNSUPPORTED")) throw cause;
     const message = "a private key in the PKCS#12 file is damaged or of an unknown kind";
     throw new OcicryptError("KEY_UNRECOGNIZED", message, { cause });
   } finally {

@@ -1,11 +1,18 @@
 /**
- * Keys of all schemes from key files of any form: `keysFromFiles`, `keysFromDirectory`,
- * `recognizeKeyFile` and `recipientKeyIds`; and `recipientsFromText` and `keysFromText`, which read
- * the forms of the command.
+ * Keys and recipients of all schemes from key files of any form: `keysFromFiles`,
+ * `recipientsFromFiles`, `keysFromDirectory`, `recognizeKeyFile` and `recipientKeyIds`; and
+ * `recipientsFromText` and `keysFromText`, which read the forms of the command.
+ *
+ * In a browser, there are JWE and PKCS#7, and files are passed as bytes.
  *
  * @module ocicrypt/keys
  */
 export { keysFromFiles, type KeyFile, type KeysFromFilesOptions } from "./from-files.js";
+export {
+  recipientsFromFiles,
+  type RecipientFile,
+  type RecipientsFromFilesOptions,
+} from "./recipients-from-files.js";
 export { keysFromDirectory, type KeysFromDirectoryOptions } from "./from-directory.js";
 export {
   keysFromText,

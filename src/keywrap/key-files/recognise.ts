@@ -1,3 +1,4 @@
+import type { Key as PgpKey } from "openpgp";
 import { fromUtf8, toUtf8 } from "#engine/bytes";
 import {
   isBinaryOpenPgp,
@@ -187,13 +188,17 @@ function publicKeyIds(content: string | Uint8Array): string[] {
 }
 
 async function openPgpIds(content: string | Uint8Array): Promise<string[]> {
+  const keys = await openPgpKeys(content);
+  return keys.flatMap((key) => key.getKeyIDs().map((id) => `0x${id.toHex()}`));
+}
+
+/** @throws {@link OcicryptError} `KEY_UNRECOGNIZED` */
+export async function openPgpKeys(content: string | Uint8Array): Promise<PgpKey[]> {
   const { readKeys } = await import("openpgp");
   try {
-    const keys =
-      typeof content === "string"
-        ? await readKeys({ armoredKeys: content })
-        : await readKeys({ binaryKeys: content });
-    return keys.flatMap((key) => key.getKeyIDs().map((id) => `0x${id.toHex()}`));
+    return typeof content === "string"
+      ? await readKeys({ armoredKeys: content })
+      : await readKeys({ binaryKeys: content });
   } catch (cause) {
     throw unrecognized("its OpenPGP key is damaged", cause);
   }

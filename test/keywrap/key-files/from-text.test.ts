@@ -1,11 +1,18 @@
+import { readFileSync } from "node:fs";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
-import { keysFromText, recipientsFromText } from "../../../src/keywrap/key-files/index.js";
+import {
+  keysFromDirectory,
+  keysFromFiles,
+  keysFromText,
+  recipientsFromText,
+} from "../../../src/keywrap/key-files/index.js";
 import { describeWrappedKey } from "../../../src/keywrap/schemes.js";
 import { expectCode } from "../../support/codes.js";
+import { isWebEngine } from "../../support/engine.js";
 import { vectorFile } from "../../support/vectors.js";
 
 const KEYS = fileURLToPath(new URL("../../../vectors/peers/keys/", import.meta.url));
@@ -14,6 +21,9 @@ const file = (name: string): string => join(KEYS, name);
 const RSA_THUMBPRINT = "cAa_OVCVmjBG-9LIOY6wlzclq-Crzqo1b5ku2HFnKRk";
 /** The example of https://age-encryption.org/v1. */
 const AGE = "age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj";
+
+/** A browser has no files of its own. */
+const files = isWebEngine ? { readFile: (name: string) => readFileSync(name) } : {};
 
 let root: string;
 beforeAll(async () => {
@@ -37,10 +47,10 @@ describe("recipientsFromText", () => {
     ["pkcs11:rsa2048.pub.pem", "rsa2048.pkcs8.pem"],
   ])("wraps for %s what keysFromText opens with %s", async (text, privateKey) => {
     const [scheme = "", name = ""] = text.split(":");
-    const [recipient, ...more] = await recipientsFromText(`${scheme}:${file(name)}`);
+    const [recipient, ...more] = await recipientsFromText(`${scheme}:${file(name)}`, files);
     expect(more).toEqual([]);
     const wrapped = await recipient!.wrap(secret);
-    const keys = await keysFromText(file(privateKey));
+    const keys = await keysFromText(file(privateKey), files);
     const key = keys.find((each) => each.scheme === scheme);
     expect(Buffer.from((await key!.unwrap(wrapped))!)).toEqual(secret);
   });
@@ -48,7 +58,7 @@ describe("recipientsFromText", () => {
   it("writes the key id that it is given", async () => {
     const text = `jwe:${file("rsa2048.pub.pem")}`;
     const idOf = async (kid?: string): Promise<string | undefined> => {
-      const [recipient] = await recipientsFromText(text, { kid });
+      const [recipient] = await recipientsFromText(text, { ...files, kid });
       const [described] = await describeWrappedKey("jwe", await recipient!.wrap(secret));
       return described?.keyId;
     };
@@ -109,11 +119,11 @@ describe("recipientsFromText", () => {
 describe("keysFromText", () => {
   it("opens an encrypted file with the password", async () => {
     const name = file("rsa2048.pkcs8.enc-v2.pem");
-    const keys = await keysFromText(name, { password: "secret" });
+    const keys = await keysFromText(name, { ...files, password: "secret" });
     expect(keys.map(({ scheme }) => scheme)).toContain("jwe");
     expect(keys[0]?.label).toBe(name);
-    await expectCode(keysFromText(name), "PASSWORD_MISSING");
-    await expectCode(keysFromText(name, { password: "wrong" }), "PASSWORD_WRONG");
+    await expectCode(keysFromText(name, files), "PASSWORD_MISSING");
+    await expectCode(keysFromText(name, { ...files, password: "wrong" }), "PASSWORD_WRONG");
   });
 
   it("reads a directory, and warns of files that are no keys", async () => {
@@ -135,7 +145,31 @@ describe("keysFromText", () => {
 
   it("reports a missing file, and a public key", async () => {
     await expectCode(keysFromText(join(root, "none")), "KEY_UNREADABLE");
-    await expectCode(keysFromText(file("rsa2048.pub.pem")), "KEY_IS_PUBLIC");
+    await expectCode(keysFromText(file("rsa2048.pub.pem"), files), "KEY_IS_PUBLIC");
+  });
+});
+
+describe.runIf(isWebEngine)("in a browser", () => {
+  const readFile = (): Uint8Array => vectorFile("peers/keys/rsa2048.pub.pem");
+
+  it.each(["pkcs11:file", "provider:kms", "pgp:alice@example.com"])(
+    "recipientsFromText cannot use %s",
+    async (text) => {
+      await expectCode(recipientsFromText(text, { readFile }), "KEY_UNSUPPORTED");
+    },
+  );
+
+  it.each([
+    ["age", "AGE-SECRET-KEY-1GFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPQ4EGAEX"],
+    ["a token", "pkcs11:\n  uri: pkcs11:token=t;object=o?module-name=m&pin-value=1234\n"],
+  ])("keysFromFiles cannot use the key of %s", async (_, content) => {
+    await expectCode(keysFromFiles([{ content, label: "the key" }]), "KEY_UNSUPPORTED");
+  });
+
+  it("there are no files and directories", async () => {
+    await expectCode(keysFromText("/tmp"), "KEY_UNREADABLE");
+    await expectCode(keysFromDirectory("/tmp"), "KEY_UNREADABLE");
+    await expectCode(recipientsFromText("jwe:/tmp/public.pem"), "KEY_UNREADABLE");
   });
 });
 

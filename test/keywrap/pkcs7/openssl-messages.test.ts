@@ -1,5 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { pkcs7 } from "../../../src/keywrap/pkcs7/index.js";
+import { expectCode } from "../../support/codes.js";
+import { isWebEngine } from "../../support/engine.js";
 import { PRIVATE_OPTIONS, readFixture, readKey } from "./files.js";
 
 const privateKey = readKey("rsa2048.pkcs8.pem");
@@ -31,6 +33,12 @@ describe("what openssl cms encrypts", () => {
     // Of the same size; for the recipients by RSA nobody else has a key.
     const other = pkcs7.key(readFixture("other-rsa2048.key"));
     expect(await other.unwrap(message)).toBeNull();
+  });
+
+  it.runIf(isWebEngine)("is rejected in a browser if its cipher is missing there", async () => {
+    const key = pkcs7.key(privateKey, { certificate });
+    const unwrapped = key.unwrap(readFixture("des-ede3-cbc.cms"));
+    await expectCode(unwrapped, "WRAPPED_KEY_UNSUPPORTED");
   });
 
   it("opens for an issuer's name in BMPString", async () => {
