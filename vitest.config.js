@@ -1,7 +1,10 @@
-import { availableParallelism } from "node:os";
+import { availableParallelism, tmpdir } from "node:os";
+import { join } from "node:path";
 import { defineConfig } from "vitest/config";
 import { resolveEngine, WEB_TESTS } from "./test/support/engines.js";
 
+/** Journals of interrupted runs do not go to the developer's own directory. */
+const STATE = { XDG_STATE_HOME: join(tmpdir(), "ocicrypt-test-state") };
 const POLL = { poll: { timeout: 60_000 } };
 
 export default defineConfig({
@@ -28,6 +31,7 @@ export default defineConfig({
         resolve: resolveEngine("node"),
         test: {
           name: "unit",
+          env: STATE,
           include: ["test/**/*.test.ts"],
           exclude: ["test/interop/**"],
           // Some start several processes, on machines that may be busy.
@@ -67,6 +71,7 @@ export default defineConfig({
         resolve: resolveEngine("node"),
         test: {
           name: "interop",
+          env: STATE,
           include: ["test/interop/**/*.test.ts"],
           testTimeout: 120_000,
           hookTimeout: 300_000,

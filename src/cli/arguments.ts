@@ -29,6 +29,7 @@ import {
   threadLimit,
 } from "./option-values.js";
 import { argumentOf } from "./help.js";
+import type { Journal } from "./journal.js";
 import { OPTIONS, type OptionName } from "./options.js";
 
 /** A parsed command line. */
@@ -86,6 +87,8 @@ export interface CommandLine {
   passwordStdin: boolean;
   /** The credentials that were read because of `credsStdin`. */
   credentials?: PasswordCredentials;
+  /** The journal of a command that writes many images. */
+  journal?: Journal | undefined;
   /** Bytes in each request of an upload. */
   chunkSize: number | undefined;
   /** Copy signatures and other artifacts beside the destination. */

@@ -43,10 +43,15 @@ export type OnProgress = ((progress: ImageProgress) => void) | undefined;
 
 export const AS_REQUESTED = "its recipients are as requested";
 
-export function unchanged(source: string, destination: string, image: Descriptor): CommandResult {
+export function unchanged(
+  source: string,
+  destination: string,
+  image: Descriptor,
+  why: string = AS_REQUESTED,
+): CommandResult {
   const json = { source, destination, image };
   const { digest } = image;
-  return { text: "", json, warnings: [], digest, unchanged: AS_REQUESTED };
+  return { text: "", json, warnings: [], digest, unchanged: why };
 }
 
 export function selection({

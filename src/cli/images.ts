@@ -8,6 +8,7 @@ import {
   type ImageDestination,
   type ImageSource,
 } from "../store/index.js";
+import type { Journal } from "./journal.js";
 import { readKeyFile, readStdin } from "./passwords.js";
 import { isPem, mayBeKey, printable } from "./text.js";
 import { writeAbove } from "./progress.js";
@@ -27,6 +28,8 @@ export interface ImageOptions {
   /** The bytes in each request of an upload. Default: one request for each blob. */
   chunkSize?: number | undefined;
   quiet: boolean;
+  /** Records the images that a command for many images writes. */
+  journal?: Journal | undefined;
 }
 
 const REGISTRY = "docker://";
@@ -41,7 +44,7 @@ export async function openSource(text: string, options: ImageOptions): Promise<I
   const registry = text.startsWith(REGISTRY) ? await registryOptions(options) : undefined;
   const source = await places.openSource(text, { registry }).catch(withoutKey(text));
   requireKnownPlace(text);
-  return source;
+  return options.journal?.watch(source) ?? source;
 }
 
 /** The proof that a command requires of its source. */
@@ -101,9 +104,11 @@ export async function openDestination(
 ): Promise<ImageDestination> {
   requireImage(text);
   const registry = text.startsWith(REGISTRY) ? await registryOptions(options) : undefined;
-  const { chunkSize } = options;
+  const { chunkSize, journal } = options;
   const more = { registry, chunkSize, source, signal };
-  return places.openDestination(text, more).catch(withoutKey(text));
+  const destination = await places.openDestination(text, more).catch(withoutKey(text));
+  if (journal === undefined) return destination;
+  return journal.record((await places.openSource(source)).place, destination);
 }
 
 /** Names an image in the result, with the default tag of registries. */

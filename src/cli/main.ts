@@ -66,6 +66,7 @@ async function main(argv: readonly string[]): Promise<number> {
     if (line.json && !process.stderr.isTTY) line.quiet = true;
     if (line.credsStdin) line.credentials = await readCredentials(line.images);
     const { command } = line;
+    if (isMany(line)) line.journal = await (await import("./many.js")).journalOf(line);
     const prepared = await PREPARE[command](line, abort.signal);
     for (const warning of prepared.warnings) note("warning", warning);
     if (isMany(line)) {

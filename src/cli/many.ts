@@ -1,10 +1,12 @@
 import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { isOcicryptError, type OcicryptError } from "../errors.js";
-import type { CommandLine } from "./arguments.js";
+import { isMany, type CommandLine } from "./arguments.js";
 import { COMMAND_TABLE, type CommandName } from "./command-table.js";
-import type { Prepared } from "./command.js";
+import { unchanged, type Prepared } from "./command.js";
 import { describeFailure, STATUS, UsageError } from "./errors.js";
-import { imagesIn, listImages, placeName } from "./images.js";
+import { imagesIn, listImages, openSource, placeName } from "./images.js";
+import { openJournal, type Journal } from "./journal.js";
 import { readStdin } from "./passwords.js";
 import type { Shard } from "./option-values.js";
 import { note } from "./progress.js";
@@ -44,7 +46,7 @@ export async function runMany(
   async function runOne({ images, error: known }: Item): Promise<void> {
     try {
       if (known !== undefined) throw known;
-      const result = await prepared.run(images);
+      const result = (await findDone(images, line)) ?? (await prepared.run(images));
       counts[result.unchanged === undefined ? "done" : "skipped"]++;
       worst = Math.max(worst, result.status ?? STATUS.done);
       show.result(images, result);
@@ -68,8 +70,49 @@ export async function runMany(
 
   if (prepared.end !== undefined && !line.json) print(prepared.end());
   const left = items.length - counts.done - counts.skipped - counts.failed;
+  if (left === 0) await line.journal?.end();
   show.summary({ images: items.length, ...counts, left, all, leftOut }, hints);
   return counts.failed > 0 ? STATUS.failed : worst;
+}
+
+/**
+ * Opens the journal of a command that writes images. Other options make another result, and another
+ * journal.
+ */
+export async function journalOf(line: CommandLine): Promise<Journal | undefined> {
+  const isReading = line.command !== undefined && COMMAND_TABLE[line.command].isReading === true;
+  if (isReading || !isMany(line)) return undefined;
+  const { command, images, allTags, shard, recipients, recipientIds, kid, compat, bind } = line;
+  const { layers, platforms, mediaTypes, minSize, digests, base, skipBase, redactHistory } = line;
+  return openJournal([
+    [command, images, allTags, shard, recipients, recipientIds, kid, compat, bind],
+    [layers, platforms, mediaTypes, minSize, digests, base, skipBase, redactHistory],
+    recipients.map(contentOf),
+  ]);
+}
+
+/** A file of a recipient may have another key today. */
+function contentOf(recipient: string): string {
+  try {
+    const bytes = readFileSync(recipient.slice(recipient.indexOf(":") + 1));
+    return createHash("sha256").update(bytes).digest("hex");
+  } catch {
+    return "";
+  }
+}
+
+/** The result for an image that an interrupted run of the command has written. */
+async function findDone(
+  [source = "", destination = source]: readonly string[],
+  line: CommandLine,
+): Promise<Result | undefined> {
+  const { journal } = line;
+  if (journal === undefined) return undefined;
+  const image = await journal.find(
+    await openSource(source, line),
+    await openSource(destination, line),
+  );
+  return image && unchanged(source, destination, image, "the interrupted run wrote it");
 }
 
 type Result = Awaited<ReturnType<Prepared["run"]>>;

@@ -87,7 +87,7 @@ export async function findEncrypted(
 /**
  * Returns the current image of a destination if it is already the result of `rotateImage` for this
  * source and these recipients. The rules of {@link findEncrypted} apply, and each selected layer
- * must differ. An image that was rotated in place cannot be recognised: the result is `undefined`.
+ * must differ. Nothing in an image tells that it was rotated in place: the result is then `undefined`.
  *
  * @throws {@link OcicryptError} as `rotateImage` before it writes
  */

@@ -1,4 +1,6 @@
 import { readFileSync } from "node:fs";
+import { appendFile, readdir, rm, utimes, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { parse } from "yaml";
@@ -268,6 +270,106 @@ describe("recipients of all tags", () => {
     const printed: string[] = [];
     await runHere(["inspect", "--all-tags", at("app")], printed);
     expect(printed.sort()[0]).toMatch(new RegExp(`^${at("app")}:t1\nsha256:`));
+  });
+});
+
+describe("an interrupted run", () => {
+  const TAGS = ["t0", "t1", "t2", "t3", "t4", "t5"];
+  const inPlace = ["rotate", "--all-tags", "app", "app", ...FOR_P256, ...KEY];
+  const repository = (args: readonly string[]): string[] =>
+    args.map((word) => (word === "app" || word === "new" ? at(word) : word));
+  let state: string;
+  beforeEach(async () => {
+    state = directory();
+    vi.stubEnv("XDG_STATE_HOME", state);
+    await push("app", ...TAGS);
+    await many(["encrypt", "--all-tags", at("app"), at("app"), ...FOR_P256]);
+  });
+
+  /** Stops a run at its third tag. @returns the tags that it wrote */
+  async function interrupt(args: readonly string[], target: string): Promise<string[]> {
+    const stop = new AbortController();
+    const before = digests(target);
+    registry.requests.length = 0;
+    registry.script = () => {
+      if (tagPuts(target).length === 3) stop.abort();
+      return false;
+    };
+    const { summary } = await many([...repository(args), "--jobs", "1"], stop.signal);
+    expect(summary.left).toBeGreaterThan(0);
+    registry.script = () => false;
+    registry.requests.length = 0;
+    const after = digests(target);
+    return Object.keys(after).filter((name) => after[name] !== before[name]);
+  }
+
+  it.each<[string, string[], string]>([
+    ["of rotate in place", inPlace, "app"],
+    [
+      "of recipients replace without ids",
+      ["recipients", "replace", "--all-tags", "app", ...FOR_P384, ...KEY, "--kid", "none"],
+      "app",
+    ],
+    [
+      "of recipients add without ids",
+      ["recipients", "add", "--all-tags", "app", ...FOR_P384, ...KEY, "--kid", "none"],
+      "app",
+    ],
+    [
+      "of rotate without ids",
+      ["rotate", "--all-tags", "app", "new", ...FOR_P256, ...KEY, "--kid", "none"],
+      "new",
+    ],
+  ])("%s is continued: each image changes once", async (_, args, target) => {
+    const done = await interrupt(args, target);
+    const kept = digests(target);
+    expect(done.length).toBeGreaterThan(1);
+    expect(await readdir(join(state, "ocicrypt"))).toHaveLength(1);
+    const { summary, lines } = await many(repository(args));
+    expect(summary).toMatchObject({ done: 6 - done.length, skipped: done.length, failed: 0 });
+    expect(lines.find(({ status }) => status === "skipped")?.reason).toBe(
+      "the interrupted run wrote it",
+    );
+    for (const name of done) expect(digests(target)[name]).toBe(kept[name]);
+    expect(tagPuts(target)).toHaveLength(6 - done.length);
+    // The next run is a new one.
+    expect(await readdir(join(state, "ocicrypt"))).toEqual([]);
+  });
+
+  it("is continued even if its last image was not recorded completely", async () => {
+    const done = await interrupt(inPlace, "app");
+    const [name] = await readdir(join(state, "ocicrypt"));
+    await appendFile(join(state, "ocicrypt", name!), '["half');
+    const { summary } = await many(repository(inPlace));
+    expect(summary).toMatchObject({ done: 6 - done.length, skipped: done.length });
+  });
+
+  it("does not keep images that were changed since from being processed", async () => {
+    const done = await interrupt(inPlace, "app");
+    await push("app", "t0");
+    await many(["encrypt", at("app"), at("app"), "--all-tags", ...FOR_P256]).catch(() => undefined);
+    const { summary } = await many(repository(inPlace));
+    expect(summary).toMatchObject({ done: 7 - done.length, skipped: done.length - 1 });
+  });
+
+  it.each<[string, string[], number]>([
+    ["of another command", [...inPlace, "--layer", "0"], 0],
+    ["of a week ago", inPlace, 8],
+  ])("%s is not continued", async (_, args, days) => {
+    await interrupt(inPlace, "app");
+    const [name] = await readdir(join(state, "ocicrypt"));
+    const then = new Date(Date.now() - days * 24 * 60 * 60 * 1000);
+    await utimes(join(state, "ocicrypt", name!), then, then);
+    const { summary } = await many(repository(args));
+    expect(summary).toMatchObject({ done: 6, skipped: 0 });
+  });
+
+  it("warns if it cannot be recorded", async () => {
+    await rm(join(state, "ocicrypt"), { recursive: true });
+    await writeFile(join(state, "ocicrypt"), "a file");
+    const printed: string[] = [];
+    expect(await runHere(repository(inPlace), printed)).toBe(0);
+    expect(stderr.join("")).toMatch(/warning: .* cannot be written \((ENOTDIR|EEXIST)\); after/);
   });
 });
 

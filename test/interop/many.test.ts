@@ -39,10 +39,15 @@ function written(log: RequestLog, repository: string): string[] {
 }
 
 /** Runs a command, and kills it once so many tags are written. */
-async function killAfter(count: number, log: RequestLog, args: readonly string[]): Promise<void> {
+async function killAfter(
+  count: number,
+  log: RequestLog,
+  args: readonly string[],
+  repository = "secret",
+): Promise<void> {
   const child = start(args);
   const ended = outcome(child);
-  while (written(log, "secret").length < count) {
+  while (written(log, repository).length < count) {
     if (child.exitCode !== null) throw new Error((await ended).stderr);
     await setTimeout(5);
   }
@@ -69,6 +74,21 @@ describe("encrypt --all-tags in docker-registry", () => {
     const audit = await run(["audit", at("secret"), ...KEY, "--csv"]);
     expect(audit.status).toBe(0);
     expect(audit.stdout.match(/,encrypted,1,,jwe:ec-p256,\S+ec-p256\.pem,/g)).toHaveLength(COUNT);
+  });
+
+  it("rotates each of 60 images in place once, although it is killed twice", async () => {
+    const first = await requestLog(registry.host);
+    const target = `docker://${first.host}/rotated`;
+    await run(["encrypt", "--all-tags", `docker://${first.host}/app`, target, ...RECIPIENT]);
+    const log = await requestLog(registry.host);
+    const at = `docker://${log.host}/rotated`;
+    const args = ["rotate", "--all-tags", at, at, ...RECIPIENT, ...KEY, "--json"];
+    await killAfter(15, log, args, "rotated");
+    await killAfter(35, log, args, "rotated");
+    const last = await run(args);
+    expect(last.status).toBe(0);
+    expect(written(log, "rotated").sort()).toEqual([...TAGS].sort());
+    for (const tag of TAGS) await wholeImage({ host: log.host, repository: "rotated" }, tag);
   });
 
   it("two shards at the same time write each image once", async () => {
