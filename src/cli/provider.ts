@@ -78,7 +78,7 @@ function providerOf(
       const asked = named.length === 0 ? recipients : await recipientsOf(name, named, context);
       const [recipient, ...others] = asked;
       if (recipient !== undefined && others.length === 0) return recipient.wrap(bytes, { signal });
-      const message = `a key provider wraps for one recipient, and ${String(asked.length)} are named`;
+      const message = `a key provider wraps for exactly one recipient, got ${String(asked.length)}`;
       throw new OcicryptError("NO_RECIPIENTS", message);
     },
     async unwrapKey({ bytes, signal }) {
@@ -94,7 +94,7 @@ function providerOf(
   };
 }
 
-/** The recipients that a client names; it may be another user, and names no files. */
+/** Returns the recipients that a client names. It may be another user, so it cannot name files. */
 async function recipientsOf(
   name: string,
   texts: readonly string[],

@@ -1,7 +1,8 @@
 /*
  * These functions differ between platforms. Modules import them as `#engine/<module>`; the `imports`
  * of package.json choose `node/`, where `node:` modules exist, or `web/`, which uses only Web
- * Cryptography and plain JavaScript. A value that may be a promise must be awaited; Node.js has it immediately.
+ * Cryptography and plain JavaScript. Callers await every value that may be a promise; on Node.js, it
+ * is there immediately.
  */
 
 /**
@@ -89,7 +90,7 @@ export interface FileCipher {
 }
 
 export interface KeyCipherEngine {
-  /** Whether the platform has a cipher, as far as it says. */
+  /** Whether the platform says that it has a cipher. */
   hasCipher(name: string): boolean;
   /**
    * Decrypts a part of a key file.
@@ -99,8 +100,8 @@ export interface KeyCipherEngine {
    */
   decryptFile(cipher: FileCipher, ciphertext: Uint8Array): OrPromise<Bytes | undefined>;
   /**
-   * Whether a key is wrapped with a wrapping key: RFC 3394 has a check value of 64 bits. Says yes
-   * where the cipher is missing, as in BoringSSL, because decryption then finds out.
+   * Whether a key is wrapped with a wrapping key: RFC 3394 has a check value of 64 bits. True where
+   * the cipher is missing, as in BoringSSL: only decryption can tell there.
    */
   isWrappedWith(wrappingKey: Uint8Array, wrapped: Uint8Array): OrPromise<boolean>;
   /** @param size of the key, in bytes */
@@ -229,7 +230,7 @@ export interface ContentCipherEngine {
 
 /** The functions of certificates; `C` is `X509Certificate` on Node.js. */
 export interface CertificateEngine<C, K> {
-  /** @throws {Error} if it is no X.509 certificate */
+  /** @throws {Error} if it is not an X.509 certificate */
   importCertificate(der: Uint8Array): C;
   /**
    * Whether a certificate is signed with the key of another one, whose subject is its issuer.

@@ -46,7 +46,7 @@ export async function applyLayer(
     const [name = ""] = path.slice(-1);
     const isHidden = path[0]?.startsWith(AUFS) === true && path.join("/") !== OPAQUE;
     if (isHidden) {
-      // Nothing of it is in the image.
+      // It is not part of the image.
     } else if (name.startsWith(WHITEOUT)) {
       // Whiteouts are for the layers below, so they come before all entries of this layer.
       applyWhiteout(tree, path, layer);
@@ -66,10 +66,10 @@ function count(tree: FileTree, entry: TarEntry, where: string): void {
   addText(tree, entry.name.length + entry.target.length);
   for (const [key, value] of entry.xattrs ?? []) addText(tree, key.length + value.byteLength);
   if (tree.entries > MAX_FILES) {
-    throw unreadable(`${where} is the one with entry ${String(MAX_FILES + 1)} of the image`);
+    throw unreadable(`with ${where}, the image has more than ${String(MAX_FILES)} entries`);
   }
   if (tree.size > MAX_FILES_SIZE) {
-    throw unreadable(`${where} has more than ${String(MAX_FILES_SIZE)} bytes of files`);
+    throw unreadable(`with ${where}, the image has more than ${String(MAX_FILES_SIZE)} bytes of files`); // prettier-ignore
   }
 }
 
@@ -126,7 +126,7 @@ function applyEntry(tree: FileTree, entry: Added, layer: number): void {
   addNode(tree, found, name, { inode });
 }
 
-/** Returns the file that a hard link is another name of. */
+/** Returns the file that a hard link names. */
 function linked(tree: FileTree, { target }: Added, fail: (why: string) => Error): Inode {
   const path = cleanPath(target, "a hard link").join("/");
   const found = walk(tree, path, { follow: false });

@@ -43,7 +43,7 @@ export interface TarEntry {
   target: string;
   device: Device;
   xattrs: ReadonlyMap<string, Buffer> | undefined;
-  /** The positions of the first header and behind the content, in bytes from the start of the layer. */
+  /** The positions before the first header and after the content, in bytes from the start of the layer. */
   start: number;
   end: number;
   /** Reads the content, once and before the next entry is asked for. */
@@ -92,11 +92,11 @@ async function readEntry(reader: ByteReader, layer: string): Promise<OpenEntry |
     if (isEndBlock(block)) {
       const second = await reader.takeBlock();
       if (second === undefined || isEndBlock(second)) return undefined;
-      throw unreadable(`${where} is empty, but the archive goes on`);
+      throw unreadable(`${where} is empty, but more entries follow`);
     }
     const header = readHeader(block, where);
     if (header.type === "g") {
-      // Values for all entries, which container runtimes ignore, too.
+      // Values for all entries, which container runtimes ignore too.
       await reader.skip(padded(header.size));
     } else if ("xXLK".includes(header.type)) {
       if (header.size > MAX_TAR_EXTENSION) {
@@ -138,7 +138,7 @@ function openEntry(reader: ByteReader, parts: Parts): OpenEntry {
   const stored = parts.entryType === "file" ? parts.size : 0;
   const size = type === "file" ? (sparse?.size ?? stored) : 0;
   if (size > MAX_FILES_SIZE || parts.size > MAX_FILES_SIZE) {
-    throw unreadable(`${where} is that of a file of more than ${String(MAX_FILES_SIZE)} bytes`);
+    throw unreadable(`${where} describes a file of more than ${String(MAX_FILES_SIZE)} bytes`);
   }
   const end = reader.position() + padded(stored);
   let isRead = false;

@@ -64,7 +64,7 @@ export function writeHeader({ name, inode, linkTo }: WrittenEntry): Uint8Array {
   return Buffer.concat([extended, content, padding(content.length), header]);
 }
 
-/** The zeros behind content of a size in bytes. */
+/** Returns the zeros that follow content of this size, in bytes. */
 export function padding(size: number): Uint8Array {
   return END.subarray(0, padded(size) - size);
 }

@@ -35,7 +35,7 @@ export interface Node {
   deleted?: Map<string, number>;
 }
 
-/** A tree of files, with the work that was done on it, which has limits. */
+/** A tree of files, and counts of the work that was done on it, which has limits. */
 export interface FileTree {
   root: Node;
   /** Entries of layers. */

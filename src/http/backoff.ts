@@ -86,5 +86,5 @@ export function retryAfter(headers: { get(name: string): string | null }): numbe
 /** @throws {RangeError} */
 export function atLeast(name: string, value: number, minimum: number): number {
   if (Number.isSafeInteger(value) && value >= minimum) return value;
-  throw new RangeError(`${name} must be a whole number from ${String(minimum)} on`);
+  throw new RangeError(`${name} must be a whole number of at least ${String(minimum)}`);
 }

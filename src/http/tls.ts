@@ -8,13 +8,11 @@ import { OcicryptError, cannotRead, errno } from "../errors.js";
 /** Options of Node.js for TLS connections. */
 export interface TrustedTls {
   /**
-   * The options for every TLS connection. They are created when they are first needed, because this
-   * takes a while.
+   * The options for every TLS connection. They are created on first use, because this takes a while.
    */
   trusted(): { secureContext?: SecureContext };
   /**
-   * The options for connections to the registry itself, with its client certificate, if there is
-   * one.
+   * The options for connections to the registry itself, with its client certificate, if any.
    */
   presented(url: URL): { secureContext: SecureContext } | undefined;
 }

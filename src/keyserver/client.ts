@@ -65,7 +65,11 @@ const DEFAULT_TIMEOUT = 20_000;
 const DEFAULT_RETRIES = 2;
 const DEFAULT_RETRY_DELAY = 250;
 
-/** @throws {TypeError} {RangeError} for invalid options */
+/**
+ * Creates a client for key servers.
+ *
+ * @throws {TypeError} {RangeError} for invalid options
+ */
 export function keyServerClient(options: KeyServerOptions = {}): KeyServerClient {
   const timeout = atLeast("timeout", options.timeout ?? DEFAULT_TIMEOUT, 1);
   const retries = atLeast("retries", options.retries ?? DEFAULT_RETRIES, 0);

@@ -19,7 +19,7 @@ import { printable } from "../text/printable.js";
  */
 export type Envelope = JsonObject;
 
-/** The bytes of a data key. */
+/** The length of a data key, in bytes. */
 export const DATA_KEY_SIZE = 32;
 const NONCE_SIZE = 12;
 const TAG_SIZE = 16;
@@ -54,7 +54,7 @@ export function envelopeRecipient(options: EnvelopeRecipient): Recipient {
 export interface EnvelopeKey extends Pick<Key, "label"> {
   system: string;
   /**
-   * Says in a few words why an envelope is for another key.
+   * Returns a few words that say why an envelope is for another key; `undefined` if it is not.
    *
    * @throws {@link OcicryptError} `WRAPPED_KEY_INVALID`
    */
@@ -108,7 +108,8 @@ export function envelopeKey(options: EnvelopeKey): Key {
 }
 
 /**
- * Returns what a server's answer tells about a key that it keeps.
+ * Returns the state of a key that a server keeps; `unknown`, with the reason, if the server cannot be
+ * asked.
  *
  * @param isCurrent asks the server
  * @throws the reason of the signal; an error of `isCurrent` that is not an {@link OcicryptError}
@@ -152,7 +153,7 @@ export function readEnvelope(system: string, wrapped: Uint8Array): Envelope | un
 /**
  * Returns a member of an envelope.
  *
- * @param form its whole text
+ * @param form matches the whole member
  * @throws {@link OcicryptError} `WRAPPED_KEY_INVALID`
  */
 export function textIn(envelope: Envelope, name: string, form: RegExp): string {
@@ -187,7 +188,7 @@ function seal(plaintext: Uint8Array, dataKey: Uint8Array, scheme: string): Uint8
   return Buffer.concat([nonce, cipher.update(plaintext), cipher.final(), cipher.getAuthTag()]);
 }
 
-/** The tag fails for a wrong data key too: the two cannot be told apart. */
+/** A wrong data key and a changed envelope have the same effect: the tag does not match. */
 function unseal(envelope: Envelope, dataKey: Uint8Array, scheme: string): Uint8Array {
   const sealed = decodeBase64(stringIn(envelope, "sealed") ?? "");
   if (sealed === null || sealed.byteLength < NONCE_SIZE + TAG_SIZE) {

@@ -30,7 +30,7 @@ const AWS_KMS: System = { name: "aws-kms", hasKey: true, load: () => import("./a
 const SYSTEMS: ReadonlyMap<string, System> = /* @__PURE__ */ new Map([
   ["age", AGE],
   ["tang", TANG],
-  // The wrapped keys of both say which pin of Clevis they are for, and one key opens both.
+  // A key of `tang` also opens the wrapped keys of `sss`, which name their pin of Clevis.
   ["sss", { ...TANG, hasKey: false }],
   ["barbican", BARBICAN],
   ["vault", VAULT],
@@ -42,12 +42,12 @@ export const KEY_SERVER_NAMES: readonly string[] = /* @__PURE__ */ [
   ...new Set([...SYSTEMS.values()].map(({ name }) => name)),
 ];
 
-/** Whether `-r` of this text names a system of this folder. */
+/** Whether an argument of `-r` names a system of this folder. */
 export function isKeyServerRecipient(text: string): boolean {
   return text.includes(":") && systemOf(text) !== undefined;
 }
 
-/** Whether `-k` of this text names a system of this folder. */
+/** Whether an argument of `-k` names a system of this folder. */
 export function isKeyServerKey(text: string): boolean {
   return systemOf(text)?.hasKey === true;
 }
@@ -58,7 +58,11 @@ export interface Served<T> {
   files: ServedFile[];
 }
 
-/** @throws {@link OcicryptError} of the system, `KEY_SERVER_CONFIG_INVALID` */
+/**
+ * Returns the recipients, or the key files, that an argument of `-r` names.
+ *
+ * @throws {@link OcicryptError} the codes of the system, `KEY_SERVER_CONFIG_INVALID`
+ */
 export async function keyServerRecipients(
   text: string,
   context: KeyServerContext,
@@ -69,7 +73,7 @@ export async function keyServerRecipients(
 /**
  * Returns one key for each system that the texts name, and the key files that the texts name.
  *
- * @throws {@link OcicryptError} of the systems, `KEY_SERVER_CONFIG_INVALID`
+ * @throws {@link OcicryptError} the codes of the systems, `KEY_SERVER_CONFIG_INVALID`
  */
 export async function keyServerKeys(
   texts: readonly string[],

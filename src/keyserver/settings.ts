@@ -51,7 +51,7 @@ function membersOf(value: unknown, what: string, known: readonly string[]): Json
   const unknown = Object.keys(members).find((name) => !known.includes(name));
   if (unknown === undefined) return members;
   const name = JSON.stringify(printable(unknown, 50));
-  throw invalidSettings(`${what} has no member ${name}, only ${known.join(", ")}`);
+  throw invalidSettings(`${what} has the unknown member ${name}; it takes ${known.join(", ")}`);
 }
 
 export function invalidSettings(why: string): OcicryptError {
@@ -91,7 +91,11 @@ export function environment(...variables: readonly string[]): string | undefined
     .find((value) => value !== undefined && value !== "");
 }
 
-/** @throws {@link OcicryptError} `KEY_SERVER_CONFIG_INVALID` */
+/**
+ * Returns a setting that is true or false. Default: false.
+ *
+ * @throws {@link OcicryptError} `KEY_SERVER_CONFIG_INVALID`
+ */
 export function flagSetting(settings: JsonObject, name: string): boolean {
   const value = Object.hasOwn(settings, name) ? settings[name] : undefined;
   if (value === undefined || value === null) return false;

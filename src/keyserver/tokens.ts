@@ -22,7 +22,7 @@ const EARLY = 60_000;
 /**
  * Keeps the token of a login until it expires.
  *
- * @param login gets a new token; it limits its own time
+ * @param login gets a new token, within its own time limit
  */
 export function cachedTokens(login: () => Promise<Token>, now: () => number = Date.now): Tokens {
   let current: { token: Promise<Token>; expires: number } | undefined;

@@ -1,7 +1,7 @@
 import type { Key, Recipient } from "../keywrap/types.js";
 import type { JsonObject } from "../text/json.js";
 
-/** A system that wraps keys, by the forms in which the command names it. */
+/** A system that wraps keys, as the arguments of the command name it. */
 export interface KeyServer {
   /**
    * Returns the recipients of one `-r`, or the file of a public key or certificate that the system
@@ -38,8 +38,8 @@ export interface KeyServerContext {
    */
   allowedServers?: readonly string[] | undefined;
   /**
-   * Called with what the user should know, such as a server that nobody has verified, or a key that
-   * was rotated.
+   * Called with each warning for the user, such as about a server that nobody has verified, or a key
+   * that was rotated.
    */
   onWarning?: ((message: string) => void) | undefined;
 }

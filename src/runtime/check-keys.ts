@@ -29,7 +29,7 @@ export type Problem =
 
 /** Something that will not work. */
 export interface Finding {
-  /** A warning is about some clients or keys only, and the runtime may not need them. */
+  /** A warning concerns only some clients or keys, which the runtime may not need. */
   level: "error" | "warning";
   problem: Problem;
   message: string;

@@ -133,7 +133,8 @@ async function checkCrio(node: Node, files: readonly string[]): Promise<Finding[
   for (const file of files) {
     const table = asObject(asObject(readConfig(node, file)?.crio)?.runtime);
     const named = table?.decryption_keys_path ?? path;
-    if (typeof named !== "string") throw invalidConfig(file, "decryption_keys_path is not a text");
+    if (typeof named !== "string")
+      throw invalidConfig(file, "decryption_keys_path is not a string");
     path = named;
   }
   return path === "" ? [] : checkGoKeys(node, path, "CRI-O");

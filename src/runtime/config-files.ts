@@ -147,7 +147,7 @@ function readWithImports(node: Node, path: string, files: Map<string, JsonObject
   if (files.size > MAX_IMPORTS) throw invalidConfig(path, "it has too many imports");
   files.set(path, content);
   const imports: unknown = content.imports ?? [];
-  if (!isTexts(imports)) throw invalidConfig(path, "its imports are not a list of texts");
+  if (!isTexts(imports)) throw invalidConfig(path, "its imports are not a list of strings");
   for (const pattern of imports) {
     // containerd looks up wildcards from its working directory.
     const from = pattern.includes("*") ? "/" : dirname(path);
@@ -188,7 +188,10 @@ function readProcessor(file: string, id: string, value: unknown): StreamProcesso
   if (isRight && typeof path === "string" && typeof returns === "string") {
     return { id, accepts, args, env, path, returns };
   }
-  throw invalidConfig(file, `its stream processor ${JSON.stringify(id)} has a wrong type`);
+  throw invalidConfig(
+    file,
+    `its stream processor ${JSON.stringify(id)} has a member of the wrong type`,
+  );
 }
 
 /** Returns the value of the last definition of a variable. */

@@ -14,7 +14,7 @@ import { mediaTypeOf, parseDocument } from "../spec/manifest.js";
  * https://github.com/containerd/containerd/blob/main/plugins/content/local/store.go
  */
 
-/** A layer as a stream processor can know it. */
+/** The facts about a layer that a stream processor can know. */
 export interface LayerIdentity {
   digest: string;
   /** In bytes. */
@@ -48,7 +48,7 @@ export async function openBlob(
   }
 }
 
-/** The number of files after which other work has its turn. */
+/** The number of files after which the event loop runs other work. */
 const BREATH = 256;
 
 /**

@@ -31,7 +31,7 @@ export interface DecodeOptions {
 }
 
 type Plaintext = AsyncGenerator<Bytes, void, undefined>;
-/** Unwraps the key of a layer with the keys that there are. */
+/** Unwraps the key of a layer with the available keys. */
 type Opener = (descriptor: Descriptor) => Promise<OpenLayer>;
 
 /**
@@ -82,8 +82,8 @@ function content(file: FileHandle, { size }: { size: number }): AsyncIterable<Ui
 }
 
 /**
- * Most clients send no payload. The digest of the layer then finds its manifest in the content
- * store, which holds its annotations.
+ * Most clients send no payload. The annotations of the layer then come from a manifest in the content
+ * store that names the digest of the layer.
  */
 async function* decodeFromStore(options: DecodeOptions): Plaintext {
   const { contentStore, mediaType, input, signal } = options;

@@ -22,8 +22,8 @@ export interface DecoderKeys {
 }
 
 /**
- * Reads the private keys of a node and of the client. A key that cannot be used does not keep the
- * others from being used: a node pulls the images of many people.
+ * Reads the private keys of a node and of the client. A key that cannot be used is skipped, because a
+ * node pulls the images of many people.
  */
 export async function readKeys({ paths, parameters, signal }: KeySources): Promise<DecoderKeys> {
   const keys: Key[] = [];

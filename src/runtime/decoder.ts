@@ -3,8 +3,8 @@ import { HOLD_ARGUMENT, holdFor, holdStdout } from "./hold.js";
 
 /*
  * A stream processor of containerd in place of imgcrypt's ctd-decoder. Everything else is loaded
- * later: if it cannot be loaded, containerd must hear of that too. Nothing is awaited at the top
- * level, so that a bundler can make a CommonJS file of it, as single-file builds need.
+ * later, so that containerd also learns if it cannot be loaded. Nothing is awaited at the top level, so
+ * that a bundler can make a CommonJS file of it, as single-file builds need.
  */
 
 const [option, pid] = process.argv.slice(2);

@@ -77,7 +77,7 @@ async function readSource(from: string, to: string, signal: AbortSignal): Promis
       throw new OcicryptError("KEY_UNREADABLE", cannotRead(from, failure), { cause: failure });
     }
   }
-  throw new OcicryptError("KEY_UNREADABLE", `${from} changes all the time`);
+  throw new OcicryptError("KEY_UNREADABLE", `${from} keeps changing`);
 }
 
 function versionOf(from: string): Promise<string | undefined> {
@@ -165,7 +165,7 @@ async function compare(contents: Contents, directory: string, copies: Copies): P
   return changes;
 }
 
-/** Returns `undefined` if there is nothing, and no digest for anything but a file. */
+/** Returns `undefined` if nothing has this path, and an empty digest for anything other than a file. */
 async function digestAt(path: string): Promise<{ digest: string; isPrivate: boolean } | undefined> {
   try {
     const stats = await lstat(path);
@@ -187,7 +187,7 @@ function digestOf(content: Uint8Array): string {
 async function makeOwn(own: string): Promise<void> {
   await mkdir(own, { mode: 0o700 }).catch(ignoreExisting);
   if (!(await lstat(own)).isDirectory()) throw conflict(`${own} is not a directory`);
-  // Of a process that was killed.
+  // Files that a killed process left.
   for (const name of await readdir(own)) {
     if (name.startsWith(TEMPORARY)) await unlink(join(own, name));
   }

@@ -1,7 +1,7 @@
 import { createHash, createHmac, type KeyObject } from "node:crypto";
 import { reserveThreads, threadCount, type HashThread, type Operation } from "./pool.js";
 
-/** A hash of bytes that pass, on this thread or another. */
+/** A hash of bytes, computed on this thread or another. */
 export interface RunningHash {
   update(bytes: Uint8Array): void;
   /** Ends the hash. @throws {@link OcicryptError} `THREAD_FAILED` */
@@ -29,7 +29,7 @@ export interface Passes {
 /** The largest part of a layer that passes can take at once, in bytes: it stays in the cache. */
 export const PART_SIZE: number = 128 * 1024;
 
-/** Shorter layers are done before a thread has started. In bytes. */
+/** In bytes. Shorter layers are done before a thread has started. */
 const LONG = 64 * 1024 * 1024;
 
 /** The layers that share memory at once; others stay on one thread. */

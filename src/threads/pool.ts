@@ -5,8 +5,8 @@ import { MAX_THREADS } from "../spec/limits.js";
 
 /*
  * Threads that compute hashes. A thread reads entries from a ring in shared memory and performs them
- * one after the other; it waits while there are none. So this thread sends parts without waiting
- * itself, and needs a message only if it must wait until an entry is done.
+ * one after the other; it waits while there are none. The sender therefore never blocks, and needs a
+ * message only to wait until an entry is done.
  */
 
 /** Positions in the shared array of a thread. Counts of entries wrap around as 32-bit numbers. */
@@ -96,7 +96,7 @@ export async function reserveThreads(
   return undefined;
 }
 
-/** Starts a thread; returns `undefined` if that fails at once. */
+/** Starts a thread; returns `undefined` if that fails immediately. */
 function start(memory: SharedArrayBuffer): Starting | undefined {
   const size = (WORDS.entries + 4 * WORDS.capacity) * Int32Array.BYTES_PER_ELEMENT;
   const control = new Int32Array(new SharedArrayBuffer(size));
@@ -104,7 +104,7 @@ function start(memory: SharedArrayBuffer): Starting | undefined {
   try {
     worker = new Worker(new URL("./hash-thread.js", import.meta.url), {
       workerData: { control, memory, words: WORDS, operations: OPERATIONS },
-      // Nothing of this process concerns it.
+      // It needs nothing of this process's environment.
       ...{ argv: [], env: {}, execArgv: [], name: "ocicrypt-hash" },
     });
   } catch {
@@ -144,7 +144,7 @@ function communicate(worker: Worker, control: Int32Array): HashThread {
   /** Ends the waits for what is done, and asks for a message about the next one. */
   function settle(): void {
     for (;;) {
-      // The thread goes on meanwhile, so this looks once.
+      // Read once for all waiters, because the thread goes on meanwhile.
       const now = Atomics.load(control, WORDS.done);
       const [over, waiting]: [Waiter[], Waiter[]] = [[], []];
       for (const each of waiters) (difference(now, each.count) >= 0 ? over : waiting).push(each);

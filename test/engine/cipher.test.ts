@@ -31,7 +31,7 @@ describe.each([
   });
 });
 
-it("AES-CTR may lose its key and nonce immediately", async () => {
+it("the key and nonce of AES-CTR can be wiped immediately", async () => {
   const [key, nonce] = [randomBytes(32), randomBytes(16)];
   const openssl = createCipheriv("aes-256-ctr", key, nonce).update(plaintext);
   const stream = createAesCtr(key, nonce);

@@ -19,7 +19,7 @@ it("a part of a key file is decrypted as Node.js encrypts it, and only with its 
   expect(await decryptFile(decryption, ciphertext.subarray(1))).toBeUndefined();
 });
 
-it("a cipher that the platform lacks is named, and is not a wrong password", async () => {
+it("an error names a cipher that the platform lacks, instead of reporting a wrong password", async () => {
   expect(hasCipher("aes-256-cbc")).toBe(true);
   expect(hasCipher("rot-13-cbc")).toBe(false);
   const decryption = { name: "rot-13-cbc", key, iv, isPadded: true };
@@ -49,7 +49,7 @@ it("PEM with a wrong password fails with another error", () => {
   expect(error).not.toHaveProperty("code", "KEY_UNSUPPORTED");
 });
 
-it("a wrapped key may fit where the platform lacks the cipher that could tell", async () => {
+it("a wrapped key counts as fitting where the platform lacks the cipher to check it", async () => {
   const wrap = createCipheriv("id-aes256-wrap", key, Buffer.alloc(8, 0xa6));
   const wrapped = Buffer.concat([wrap.update(randomBytes(32)), wrap.final()]);
   expect(await isWrappedWith(key, wrapped)).toBe(true);

@@ -32,7 +32,7 @@ function openFiles(): string[] {
 }
 
 describe("a spool", () => {
-  it("returns each content as often as it is asked for", async () => {
+  it("returns each content any number of times", async () => {
     const spool = createSpool(1000);
     const contents = [bytes(400, 1), bytes(5000, 2), bytes(0, 0), bytes(500, 3), bytes(700_000, 4)];
     const stored = [];

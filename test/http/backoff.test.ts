@@ -68,7 +68,7 @@ describe("Retry-After", () => {
   });
 });
 
-describe("statuses that pass", () => {
+describe("temporary statuses", () => {
   it.each([
     [200, false],
     [401, false],

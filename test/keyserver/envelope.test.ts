@@ -76,7 +76,7 @@ it("a key that has no attempt left sends nothing", async () => {
   expect(last).toBeUndefined();
 });
 
-it("a wrapped key of another system or key is left to its own", async () => {
+it("skips a wrapped key of another system or key", async () => {
   for (const [text, why] of [
     ["an age file", "it is from another key provider of this name"],
     ['{"system":"other"}', "it is from another key provider of this name"],

@@ -61,7 +61,7 @@ it("a rejected token is replaced once, and a new one is not", async () => {
   expect(tokens.logins).toBe(3);
 });
 
-it("other failures keep the token, and a failed login is tried again", async () => {
+it("a token survives other failures, and a failed login is tried again", async () => {
   const tokens = numbered(Infinity);
   await tokens.use(echo, undefined);
   await expect(tokens.use(() => Promise.reject(new Error("down")), undefined)).rejects.toThrow(

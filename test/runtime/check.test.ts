@@ -74,7 +74,7 @@ describe("CRI-O", () => {
     expect(await findings("crio")).toEqual(["error keys-rejected"]);
   });
 
-  it("may not have another type in its place", async () => {
+  it("rejects a directory that is not a string", async () => {
     node.write("/etc/crio/crio.conf", "[crio.runtime]\ndecryption_keys_path = 1\n");
     await expect(check("crio")).rejects.toMatchObject({ code: "RUNTIME_CONFIG_INVALID" });
   });

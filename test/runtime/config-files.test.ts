@@ -48,7 +48,10 @@ it("wildcards are those of the last part of a path", () => {
 describe("containerd's configuration", () => {
   it.each<[string, RegExp]>([
     ["imports = 1", /its imports are not a list/],
-    ['[stream_processors."a"]\nargs = [1]', /its stream processor "a" has a wrong type/],
+    [
+      '[stream_processors."a"]\nargs = [1]',
+      /its stream processor "a" has a member of the wrong type/,
+    ],
     ['[stream_processors."a"]\npath = 1', /wrong type/],
   ])("of a wrong type is rejected: %s", (content, words) => {
     node.write("/c.toml", content);

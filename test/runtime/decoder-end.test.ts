@@ -168,7 +168,7 @@ process.exit(0);
 `;
 
 describe("a failure", () => {
-  it("is known to the parent process before standard output ends", async () => {
+  it("reaches the parent process before standard output ends", async () => {
     const directory = newDirectory();
     const pipe = makePipe(directory, "stdout");
     const awake = join(directory, "awake");

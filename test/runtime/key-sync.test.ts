@@ -132,7 +132,7 @@ describe("a pass", () => {
 });
 
 describe("files of others in the keys directory", () => {
-  it("stay, whether or not they have the content of a source", async () => {
+  it("are kept, whether or not they have the content of a source file", async () => {
     mkdirSync(to);
     writeFileSync(join(to, "own.pem"), "OWN");
     writeFileSync(join(to, "same.pem"), "SAME");
@@ -144,7 +144,7 @@ describe("files of others in the keys directory", () => {
     expect(filesOf(to)).toEqual({ "own.pem": "OWN", "same.pem": "SAME" });
   });
 
-  it("are not replaced, and all other files are copied", async () => {
+  it("are not replaced, and every other file is copied", async () => {
     mkdirSync(to);
     writeFileSync(join(to, "b.pem"), "OWN");
     symlinkSync("/etc/hostname", join(to, "c.pem"));
@@ -157,7 +157,7 @@ describe("files of others in the keys directory", () => {
     expect(lstatSync(join(to, "c.pem")).isSymbolicLink()).toBe(true);
   });
 
-  it("include copies that were changed", async () => {
+  it("include copies that someone changed", async () => {
     put("a.pem", "A");
     await sync();
     writeFileSync(join(to, "a.pem"), "CHANGED");

@@ -132,7 +132,7 @@ function listed(): OptionName[] {
 
 function optionRow(name: OptionName): string[] {
   const { see } = OPTIONS[name];
-  const link = see === undefined ? "" : `. See [${see}](#${see})`;
+  const link = see === undefined ? "" : `. See [${see.replaceAll("-", " ")}](#${see})`;
   const title = optionTitle(name).replaceAll("|", "\\|");
   return [`\`${title}\``, commandsWith(name), `${optionText(name)}${link}`];
 }

@@ -107,7 +107,7 @@ describe("the passes over a layer", () => {
     expect(seen.workers.length).toBe(started);
   });
 
-  it("are right for no part at all", async () => {
+  it("are right for an empty layer", async () => {
     expect(await run([], 2)).toEqual(expected([]));
   });
 
@@ -174,7 +174,7 @@ describe("the passes over a layer", () => {
 
 describe("where threads fail", () => {
   const FAULTS = ["refused", "missing", "out of memory"] as const;
-  it.each(FAULTS)("at the start (%s), all stays here", async (fault) => {
+  it.each(FAULTS)("at the start (%s), everything runs on this thread", async (fault) => {
     seen.fault = fault;
     expect(await passes.openPasses(LONG, 2)).toBe(passes.HERE);
     expect(await run(PARTS, 2)).toEqual(expected(PARTS));

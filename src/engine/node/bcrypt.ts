@@ -14,9 +14,9 @@ parentPort.postMessage(failed ? undefined : derived);
 `;
 
 /**
- * Runs in a thread, which an aborted signal ends. A single-file build has no file for the thread to
- * load, and does without the thread. So does Bun: its single-file builds find the file where they were
- * built, but then not what the file itself requires.
+ * Runs in a thread, which an aborted signal ends. Single-file builds run without a thread, because they
+ * have no file for it to load. Bun always does: on the machine where they were built, its single-file
+ * builds find the file, but not what the file itself requires.
  */
 export const deriveBcrypt: BcryptEngine["deriveBcrypt"] = async (input, signal) => {
   signal?.throwIfAborted();

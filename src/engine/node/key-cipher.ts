@@ -31,7 +31,7 @@ export const decryptFile: KeyCipherEngine["decryptFile"] = (cipher, ciphertext) 
   }
 };
 
-/** The sizes of the key and the IV fit, so that nothing but the cipher itself can be rejected. */
+/** The key and the IV have the right sizes, so that only the cipher itself can be rejected. */
 function createDecipher({ name, key, iv, tag }: Parameters<KeyCipherEngine["decryptFile"]>[0]) {
   try {
     const options = tag === undefined ? undefined : { authTagLength: TAG_SIZE };

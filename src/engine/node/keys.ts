@@ -30,8 +30,8 @@ export const importDer: Engine["importDer"] = (der, form) => {
 };
 
 /**
- * The key is read again from its SPKI: the key that workerd makes of a certificate fails when it is
- * exported as a JWK, and equals no other key.
+ * Reads the key again from its SPKI: the key that workerd makes from a certificate cannot be exported
+ * as a JWK, and equals no other key.
  */
 function certificateKey({ publicKey }: crypto.X509Certificate): PlatformKey {
   const key = publicKey.export({ type: "spki", format: "der" });
@@ -50,7 +50,7 @@ export const importLegacyPem: Engine["importLegacyPem"] = ({ cipher, pem }, pass
   } catch (cause) {
     if (cipher === "DES-CBC" || errno(cause) === "ERR_OSSL_EVP_UNSUPPORTED")
       throw oldCipher(cipher);
-    // Deno does not list a cipher that it has: AES with 192 bits.
+    // Deno has AES with 192 bits, but does not list it.
     const isOffered =
       cipher.startsWith("AES-") || crypto.getCiphers().includes(cipher.toLowerCase());
     throw isOffered ? cause : missingCipher(cipher, cause);

@@ -35,9 +35,9 @@ export function recipient(
   name: string,
   { encryptionContext: context = {}, ...options }: AwsKmsRecipientOptions = {},
 ): Recipient {
-  if (!isKeyName(name)) throw invalidSettings("the key of AWS KMS is neither an ARN, an id nor an alias"); // prettier-ignore
+  if (!isKeyName(name)) throw invalidSettings("the key of AWS KMS is not an ARN, an id or an alias"); // prettier-ignore
   if (!isContext(context))
-    throw invalidSettings("the encryption context is not an object of texts");
+    throw invalidSettings("the encryption context is not an object of strings");
   const service = openService({ ...options, region: options.region ?? regionOf(name) });
   return envelopeRecipient({
     system: SYSTEM,

@@ -24,7 +24,7 @@ function optionsOf(context: KeyServerContext): awsKms.AwsKmsRecipientOptions {
   const settings = settingsOf(context.settings, "aws-kms", SETTINGS);
   const encryptionContext = settings["encryption-context"] ?? undefined;
   if (encryptionContext !== undefined && !isContext(encryptionContext)) {
-    throw invalidSettings("encryption-context of AWS KMS is not an object of texts");
+    throw invalidSettings("encryption-context of AWS KMS is not an object of strings");
   }
   return {
     region: textSetting(settings, "region"),

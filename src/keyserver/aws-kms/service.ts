@@ -89,7 +89,11 @@ export function openService(options: AwsKmsOptions): Service {
         if (ciphertext !== undefined && ciphertext.byteLength > 0 && isKeyArn(arn)) {
           return { key: arn, ciphertext };
         }
-        throw failed("Encrypt", "KEY_SERVER_ANSWER_INVALID", "has no ciphertext or no key");
+        throw failed(
+          "Encrypt",
+          "KEY_SERVER_ANSWER_INVALID",
+          "was answered without a ciphertext or a key",
+        );
       }),
     decrypt: (key, ciphertext, context, signal) =>
       send("Decrypt", signal, async (sdk, client, abortSignal) => {
@@ -98,7 +102,7 @@ export function openService(options: AwsKmsOptions): Service {
         command.middlewareStack.add(bounded, BEFORE_PARSING);
         const { Plaintext } = await client.send(command, { abortSignal });
         if (Plaintext !== undefined) return Plaintext;
-        throw failed("Decrypt", "KEY_SERVER_ANSWER_INVALID", "has no plaintext");
+        throw failed("Decrypt", "KEY_SERVER_ANSWER_INVALID", "was answered without a plaintext");
       }),
   };
 }
@@ -121,12 +125,12 @@ export async function loadSdk(
   }
 }
 
-/** The place between the connection and the SDK's parser. */
+/** Between the connection and the SDK's parser. */
 const BEFORE_PARSING = { step: "deserialize", priority: "low" } as const;
 
 type Send<Args, Result> = (args: Args) => Promise<Result>;
 
-/** Reads an answer for the SDK, which would read any number of bytes into memory. */
+/** Reads an answer for the SDK, which itself would read any number of bytes into memory. */
 function bounded<Args, Result extends { response: unknown }>(
   next: Send<Args, Result>,
 ): Send<Args, Result> {

@@ -88,7 +88,7 @@ function requireAllowed(
   throw notAllowed("recipient", "Barbican", server);
 }
 
-/** The endpoint in one form: with or without a version and a slash at its end. */
+/** Returns the endpoint without a version and without a slash at its end. */
 function endpointOf(text: string): string {
   return text.replace(/\/+$/, "").replace(/\/v1$/, "");
 }

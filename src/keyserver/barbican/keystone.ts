@@ -72,7 +72,7 @@ export function keystone(
     const headers = { "content-type": "application/json", accept: "application/json" };
     const request: KeyServerRequest = {
       ...{ method: "POST", url, headers, body, refusal },
-      // A second token changes nothing.
+      // A second login only issues a second token.
       isRepeatable: true,
     };
     const answer = await client.request(request);
@@ -114,7 +114,7 @@ function loginOf(auth: KeystoneAuth): JsonObject {
             }),
         secret: secret(auth.secret, "the secret of the application credential"),
       };
-      // Keystone refuses a scope here.
+      // Keystone rejects a scope here.
       return { identity: { methods: ["application_credential"], application_credential } };
     }
   }
@@ -151,7 +151,7 @@ function secret(value: string, what: string): string {
 
 function refusal(answer: Answer): Refusal | undefined {
   const { status, headers } = answer;
-  // An unknown token or application credential is not found.
+  // Keystone answers 404 to an unknown token or application credential.
   if (status === 401 || (status === 404 && isKeystones(answer))) {
     const isPartial = headers.get("openstack-auth-receipt") !== null;
     const why = isPartial ? "the user needs a second factor" : "Keystone does not accept the login";
@@ -162,7 +162,7 @@ function refusal(answer: Answer): Refusal | undefined {
   return { code: "KEY_SERVER_ANSWER_INVALID", why };
 }
 
-/** Whether an error is Keystone's own, and not that of another server: keystone/server/flask. */
+/** Whether an error comes from Keystone itself, not from another server: keystone/server/flask. */
 function isKeystones(answer: Answer): boolean {
   return asObject(objectOf(answer)?.error) !== undefined;
 }

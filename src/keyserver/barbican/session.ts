@@ -62,7 +62,7 @@ export interface Barbican {
     id: string,
     signal: AbortSignal | undefined,
   ): Promise<{ payload: Uint8Array; reference: string }>;
-  /** Returns the facts about a secret, without its content. */
+  /** Returns the metadata of a secret, without its content. */
   metadata(id: string, signal: AbortSignal | undefined): Promise<JsonObject>;
   /** Orders a new AES key of 256 bits, waits until it is made, and returns its reference. */
   order(name: string, signal: AbortSignal | undefined): Promise<string>;
@@ -184,7 +184,7 @@ export function barbicanAt(options: BarbicanOptions): Barbican {
   };
 }
 
-/** With the address that was used: Barbican's own idea of it can be wrong behind a proxy. */
+/** Uses the address of the request: behind a proxy, Barbican may name a wrong address. */
 function referenceTo(url: URL, id: string): string {
   return url.href.replace(/\/v1\/(?:secrets|orders)(?:\/[^/]*)?$/, `/v1/secrets/${id}`);
 }

@@ -35,7 +35,7 @@ export async function recipients(text: string, context: KeyServerContext): Promi
   const settings = settingsOf(context.settings, "key-protect", SETTINGS);
   const named = namedBy(text);
   if (named.wrapped !== undefined)
-    throw invalidSettings("only a key is written with ?wrapped=FILE");
+    throw invalidSettings("?wrapped=FILE is only for keys, not for recipients");
   const own = context.allowedServers?.map((each) => namedBy(`key-protect:${each}`));
   // Fails unless the user has named the instance, which gets a token of the user.
   if (own !== undefined) placeOf(settings, own);

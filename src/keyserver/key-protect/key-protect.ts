@@ -107,7 +107,7 @@ export async function rewrap(
 ): Promise<Uint8Array | undefined> {
   const service = openInstance(options);
   const envelope = readEnvelope(SYSTEM, wrapped);
-  const why = envelope === undefined ? "it is not of Key Protect" : mismatch(envelope, service, options); // prettier-ignore
+  const why = envelope === undefined ? "it is not a wrapped key of Key Protect" : mismatch(envelope, service, options); // prettier-ignore
   if (envelope === undefined || why !== undefined) {
     throw new OcicryptError("NO_MATCHING_KEY", `the wrapped key cannot be rewrapped: ${why ?? ""}`);
   }

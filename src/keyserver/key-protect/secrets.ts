@@ -61,7 +61,7 @@ export function mismatch(
     return `it is for the key ${wrapped.key} of Key Protect, not ${keys.join(" or ")}`;
   }
   if (aad !== undefined && JSON.stringify(aad) !== JSON.stringify(wrapped.aad)) {
-    return "its additional authenticated data is not what is required";
+    return "its additional authenticated data is not the required one";
   }
   return undefined;
 }

@@ -179,7 +179,7 @@ export function openInstance(options: KeyProtectOptions): Instance {
       return wdekIn(request, answer, answer.rewrappedKeyVersion ?? answer.keyVersion);
     },
     async content(key, signal) {
-      // Readers may ask for the metadata, and only writers for the content.
+      // The role Reader may read the metadata, but only Writer the content.
       const { extractable } = (await read(`${key}/metadata`, signal)).facts;
       if (extractable !== true) return undefined;
       const { request, facts } = await read(key, signal);

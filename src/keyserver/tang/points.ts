@@ -160,7 +160,7 @@ function randomScalar({ Point: curve, utils }: Pick<ECDSA, "Point" | "utils">): 
   }
 }
 
-/** Returns a random point, to ask a server whether it still has a key. */
+/** Returns a random point, with which to ask a server whether it still has a key. */
 export async function randomPoint(crv: string): Promise<PublicJwk> {
   const curve = await curveOf(crv);
   return jwkOf(curve.Point.BASE.multiply(randomScalar(curve)), crv);

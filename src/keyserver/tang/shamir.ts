@@ -15,7 +15,7 @@ export interface Shared {
 }
 
 /**
- * Makes a random secret and its shares, and `threshold` of them give the secret back
+ * Makes a random secret and its shares; any `threshold` of them restore the secret
  * (https://doi.org/10.1145/359168.359176). The caller wipes them.
  */
 export async function share(threshold: number, count: number): Promise<Shared> {
@@ -58,8 +58,8 @@ export function isShare(bytes: Uint8Array, prime: Buffer, others: readonly Uint8
 }
 
 /**
- * Returns the secret of as many shares as the threshold, after {@link isShare} has accepted each.
- * The caller wipes it.
+ * Restores the secret from as many shares as the threshold, after {@link isShare} has accepted each
+ * share. The caller wipes it.
  */
 export function combine(shares: readonly Uint8Array[], prime: Buffer): Buffer {
   const modulus = toNumber(prime);

@@ -76,7 +76,7 @@ export function transit(options: VaultOptions): Transit {
       ...more,
       headers: {
         "content-type": "application/json",
-        // Vault rejects requests without it that could come from another server.
+        // Vault's agent and proxy can require this header, which requests that others forge lack.
         "x-vault-request": "true",
         ...(namespace !== undefined && { "x-vault-namespace": namespace }),
         ...more.headers,
@@ -146,7 +146,7 @@ function tokensFor(
     case "approle": {
       const { roleId: role_id, secretId: secret_id, mount = "approle" } = auth;
       const body = { role_id, ...(secret_id !== undefined && { secret_id }) };
-      // A secret id may be valid for one login.
+      // A secret id may be valid for only one login.
       return cachedTokens(() => login(mount, body, false));
     }
     case "kubernetes": {

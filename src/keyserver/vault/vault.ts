@@ -90,7 +90,7 @@ export async function rewrap(
   const engine = transit(options);
   const envelope = readEnvelope(SYSTEM, wrapped);
   const own = envelope === undefined ? undefined : wrappedIn(envelope);
-  const why = own === undefined ? "it is not of Vault" : mismatch(own, engine, keys);
+  const why = own === undefined ? "it is not a wrapped key of Vault" : mismatch(own, engine, keys);
   if (own === undefined || why !== undefined) {
     throw new OcicryptError("NO_MATCHING_KEY", `the wrapped key cannot be rewrapped: ${why ?? ""}`);
   }

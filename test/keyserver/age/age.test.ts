@@ -147,7 +147,7 @@ describe("recipients", () => {
     if (text !== "") await expectCode(age.recipients(`# a\n${text}`), code);
   }); // prettier-ignore
 
-  it("are not in an empty file, and not a hundred and one in one", async () => {
+  it("need a file with 1 to 100 keys", async () => {
     await expectCode(age.recipients("# nothing\n"), "KEY_UNRECOGNIZED");
     await expectCode(age.recipients(`${vectors.recipient}\n`.repeat(101)), "KEY_UNRECOGNIZED");
   });

@@ -205,7 +205,7 @@ it.each([
   [{ ...URL, username: "u" }, "password-file or OS_PASSWORD is missing"],
   [{ ...URL, username: "u", "password-file": "/none" }, "of Barbican cannot be read"],
   [{ username: "u", "password-file": "/dev/null" }, "the URL of Keystone is missing"],
-  [{ ...URL, password: "x" }, 'no member "password"'],
+  [{ ...URL, password: "x" }, 'unknown member "password"'],
   [{ ...URL, interface: "private", "auth-type": "none", "project-id": "p" }, "interface of Barbican is not"],
   [{ ...URL, "plain-http": 1, "auth-type": "none", "project-id": "p" }, "plain-http is neither"],
 ])("the settings %j are refused", async (settings, why) => {

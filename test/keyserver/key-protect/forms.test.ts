@@ -117,7 +117,7 @@ describe("the settings of Key Protect", () => {
     expect(await foreign(crn(id), crn(other).slice("key-protect:".length))).toHaveLength(1);
   });
 
-  it("do not keep a rotated key secret", async () => {
+  it("warn about a rotated key", async () => {
     useEnvironment();
     const id = server.makeKey();
     const wrapped = await wrap(`key-protect:${id}`);
@@ -134,7 +134,7 @@ describe("the settings of Key Protect", () => {
     [crn("00000000-0000-4000-8000-000000000000", "00000000-0000-4000-8000-000000000000"), {}, "api-key-file or IBMCLOUD_API_KEY is missing"],
     [crn("00000000-0000-4000-8000-000000000000", "00000000-0000-4000-8000-000000000000"), { instance: "x" }, "name different instances"],
     ["key-protect:crn:v1:bluemix:public:cos", {}, "the CRN is not that of a key"],
-    ["key-protect", { apikey: "x" }, 'no member "apikey"'],
+    ["key-protect", { apikey: "x" }, 'unknown member "apikey"'],
     ["key-protect", { aad: "x", url: "https://x.example", instance: "x" }, "api-key-file or"],
   ])("of %s with %j are refused", async (text, own, why) => {
     const error = await expectCode(keyServerKeys([text], contextOf(own)), "KEY_SERVER_CONFIG_INVALID");

@@ -92,7 +92,7 @@ describe("the settings of Vault", () => {
     [{ address: "https://vault.example", auth: "approle" }, "role-id or VAULT_ROLE_ID is missing"],
     [{ address: "https://vault.example", auth: "kubernetes" }, "role is missing"],
     [{ address: "https://vault.example", "plain-http": "yes" }, "plain-http is neither"],
-    [{ address: "https://vault.example", token: "hvs.x" }, 'no member "token"'],
+    [{ address: "https://vault.example", token: "hvs.x" }, 'unknown member "token"'],
     [{ address: "https://vault.example", "ca-file": "/none" }, "the certificates of Vault cannot"],
     [
       { address: "https://vault.example", "ca-file": "/dev/null" },
