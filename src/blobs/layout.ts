@@ -1,4 +1,5 @@
 import { OcicryptError, shown } from "../errors.js";
+import { readBlob } from "../io/blobs.js";
 import { scanHeaders } from "../store/archive/scan.js";
 import {
   filesSource,
@@ -8,7 +9,7 @@ import {
   type NamedImage,
 } from "../store/layout/images.js";
 import type { ImageSource } from "../store/types.js";
-import { readBlob } from "./read.js";
+import { unpackArchive } from "./unpack.js";
 
 /** A file of a directory that was chosen or dropped. */
 export interface BlobFile {
@@ -20,6 +21,8 @@ export interface BlobFile {
 export interface OpenBlobsOptions {
   /** How messages name the image. Default: the name of the file or of the directory. */
   name?: string | undefined;
+  /** The most bytes that a compressed archive may unpack to. Default: 8 GiB. */
+  maxUnpackedSize?: number | undefined;
   signal?: AbortSignal | undefined;
 }
 
@@ -42,19 +45,23 @@ export interface BlobLayout {
 
 /** The most files of a directory; the largest images, with all their platforms, have a few thousand. */
 const MAX_FILES = 100_000;
+/** In bytes. */
+const MAX_UNPACKED = 8 * 1024 ** 3;
 /** The longest path of a file in a directory, in characters. */
 const MAX_PATH = 4096;
 
 /**
  * Opens an OCI archive, or the files of a directory that is or contains one OCI layout. Content is
- * read in parts of 1 MiB where it is needed, so that the size of the blobs does not matter.
+ * read in parts of 1 MiB where it is needed, so that the size of the blobs does not matter. An archive
+ * that is compressed with gzip is unpacked into a `Blob`, which browsers keep on disk and Node.js in
+ * memory; Node.js 22.15 and later unpacks zstd too.
  *
  * Directories and archives that readers could understand differently are rejected, as by
  * `archiveSource`.
  *
- * @param input a tar archive of a layout, which must not be compressed; or the files of a directory
+ * @param input a tar archive of a layout, or the files of a directory
  * @throws {@link OcicryptError} `IMAGE_NOT_FOUND` if there is no layout, `LAYOUT_INVALID`,
- *   `MANIFEST_INVALID`, `SOURCE_UNREADABLE`
+ *   `MANIFEST_INVALID`, `SOURCE_UNREADABLE`; `DESTINATION_FULL` without room to unpack an archive
  */
 export async function openBlobs(
   input: Blob | readonly BlobFile[],
@@ -75,18 +82,11 @@ export async function openBlobs(
   };
 }
 
-/** The first bytes of compressed files, and the tool that decompresses each. */
-const COMPRESSED: readonly (readonly [magic: readonly number[], format: string, tool: string])[] = [
-  [[0x1f, 0x8b], "gzip", "gunzip"],
-  [[0x28, 0xb5, 0x2f, 0xfd], "zstd", "unzstd"],
-  [[0xfd, 0x37, 0x7a, 0x58, 0x5a], "xz", "unxz"],
-];
-
 async function openArchive(
-  archive: Blob,
-  { name = nameOf(archive), signal }: OpenBlobsOptions,
+  input: Blob,
+  { name = nameOf(input), maxUnpackedSize = MAX_UNPACKED, signal }: OpenBlobsOptions,
 ): Promise<LayoutFiles> {
-  await requirePlain(archive, name);
+  const archive = await unpackArchive(input, { name, limit: maxUnpackedSize, signal });
   const { size } = archive;
   const read = (start: number, end: number): AsyncIterable<Uint8Array> =>
     readBlob(archive.slice(start, Math.min(end, size)), name);
@@ -99,15 +99,6 @@ async function openArchive(
       return read(offset, offset + length);
     },
   };
-}
-
-async function requirePlain(archive: Blob, name: string): Promise<void> {
-  let head: Uint8Array = new Uint8Array();
-  for await (const chunk of readBlob(archive.slice(0, 5), name)) head = chunk;
-  const found = COMPRESSED.find(([magic]) => magic.every((byte, i) => head[i] === byte));
-  if (found === undefined) return;
-  const [, format, tool] = found;
-  throw invalid(`${name} is compressed with ${format}; decompress it first: ${tool} < ${name}`);
 }
 
 function openDirectory(

@@ -2,7 +2,7 @@ import type { Bytes } from "../io/source.js";
 import type { ImageSource } from "../store/types.js";
 import { filesBelow } from "./list.js";
 import { streamFiles, type ImageFilesOptions, type RootFiles } from "./root-files.js";
-import { END, padding, writeHeader } from "./tar-writer.js";
+import { END, padding, writeHeader } from "../store/archive/tar-writer.js";
 import { lastOf, pathOf, type Inode } from "./tree.js";
 
 /**
@@ -25,16 +25,16 @@ export function exportImage(
 async function* archive({ tree, content }: RootFiles): AsyncGenerator<Uint8Array, void, undefined> {
   const names = new Map<Inode, string>();
   const { root } = tree;
-  if (root.inode.place !== undefined) yield writeHeader({ name: "./", inode: root.inode });
+  if (root.inode.place !== undefined) yield headerOf("./", root.inode);
   for (const trail of filesBelow([{ name: "", node: root }], true)) {
     const { inode } = lastOf(trail).node;
     const path = pathOf(trail).slice(1);
     if (inode.type === "directory") {
-      yield writeHeader({ name: `${path}/`, inode });
+      yield headerOf(`${path}/`, inode);
       continue;
     }
     const linkTo = names.get(inode);
-    yield writeHeader({ name: path, inode, linkTo });
+    yield headerOf(path, inode, linkTo);
     if (linkTo !== undefined) continue;
     names.set(inode, path);
     if (inode.type !== "file") continue;
@@ -42,4 +42,22 @@ async function* archive({ tree, content }: RootFiles): AsyncGenerator<Uint8Array
     yield padding(inode.size);
   }
   yield END;
+}
+
+const TYPES: Readonly<Record<Inode["type"], string>> = {
+  file: "0",
+  symlink: "2",
+  "character-device": "3",
+  "block-device": "4",
+  directory: "5",
+  fifo: "6",
+};
+
+/** @param linkTo the name of an earlier entry that this one is a hard link to */
+function headerOf(name: string, inode: Inode, linkTo?: string): Uint8Array {
+  if (linkTo !== undefined) {
+    return writeHeader({ ...inode, name, type: "1", target: linkTo, size: 0, xattrs: undefined });
+  }
+  const target = inode.type === "symlink" ? inode.target : "";
+  return writeHeader({ ...inode, name, type: TYPES[inode.type], target });
 }

@@ -24,7 +24,7 @@ import {
 import { endOfArchive, member } from "../store/archive/members.js";
 import { collect } from "../support/bytes.js";
 import { expectCode } from "../support/codes.js";
-import { digestOf } from "../support/image.js";
+import { compress, digestOf, HAS_ZSTD, TAR_ZSTD } from "../support/image.js";
 import { vectorFile } from "../support/vectors.js";
 
 function archive(...members: readonly Uint8Array[]): File {
@@ -86,8 +86,9 @@ describe("an archive is rejected", () => {
   });
 
   it.each([
-    ["gzip", gzipSync(mark), "gunzip < image.tar"],
-    ["zstd", Buffer.from("28b52ffd00", "hex"), "unzstd < image.tar"],
+    ["damaged gzip", gzipSync(mark).fill(0xff, 20, 30), "image.tar is not valid gzip"],
+    ["cut gzip", gzipSync(mark).subarray(0, -1), "image.tar is not valid gzip"],
+    ["something else in gzip", gzipSync("not an archive\n".repeat(100)), "wrong checksum"],
     ["xz", Buffer.from("fd377a585a00", "hex"), "unxz < image.tar"],
     ["text", Buffer.from("not an archive\n".repeat(100)), "wrong checksum"],
     ["a zip", Buffer.concat([Buffer.from("PK\x03\x04"), Buffer.alloc(1000, 1)]), "wrong checksum"],
@@ -205,6 +206,42 @@ it("an image that skopeo encrypted is decrypted", async () => {
   const { layers } = await decryptImage(source(), destination, { keys });
   expect(layers.map(({ diffId }) => diffId)).toEqual(layers.map(() => "verified"));
   expect(layers.length).toBeGreaterThan(0);
+});
+
+describe("a compressed archive", () => {
+  const whole = Buffer.concat([mark, index, blob, endOfArchive]);
+  const packed = (bytes: Uint8Array): File => new File([Uint8Array.from(bytes)], "image.tar");
+
+  it("is unpacked", async () => {
+    const members = [whole.subarray(0, 1000), whole.subarray(1000)].map((part) => gzipSync(part));
+    expect(await look(packed(gzipSync(whole)))).toEqual(FOUND);
+    expect(await look(packed(Buffer.concat(members)))).toEqual(FOUND);
+  });
+
+  it("is unpacked up to a limit", async () => {
+    const file = packed(gzipSync(whole));
+    await openBlobs(file, { maxUnpackedSize: whole.length });
+    const open = openBlobs(file, { maxUnpackedSize: whole.length - 1 });
+    const error = await expectCode(open, "LAYOUT_INVALID");
+    expect(error.message).toContain("unpacks to more than");
+  });
+
+  it("is unpacked until an abort", async () => {
+    const abort = new AbortController();
+    const open = openBlobs(packed(gzipSync(whole)), { signal: abort.signal });
+    const reason = new Error("enough");
+    abort.abort(reason);
+    await expect(open).rejects.toBe(reason);
+  });
+
+  it.runIf(HAS_ZSTD)("is unpacked from zstd", async () => {
+    expect(await look(packed(compress(whole, TAR_ZSTD)))).toEqual(FOUND);
+  });
+
+  it.runIf(!HAS_ZSTD)("of zstd names the program to use", async () => {
+    const error = await expectCode(look(packed(compress(whole, TAR_ZSTD))), "LAYOUT_INVALID");
+    expect(error.message).toContain("unzstd < image.tar");
+  });
 });
 
 describe("a blob that cannot be read", () => {

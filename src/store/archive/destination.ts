@@ -16,9 +16,9 @@ import {
 import {
   blobName,
   EMPTY_INDEX,
+  layoutFiles,
   nameOf,
   parseLayoutIndex,
-  replaceEntry,
   requireLayout,
   withName,
 } from "../layout/format.js";
@@ -27,7 +27,8 @@ import { makeStage, removeStage, removeStaleStages, withLock } from "../stage.js
 import type { ImageDestination } from "../types.js";
 import { openArchive, readIn, statIfThere } from "./source.js";
 import { invalid } from "./headers.js";
-import { writeArchive, type ArchiveEntry } from "./writer.js";
+import type { ArchiveEntry } from "./tar-writer.js";
+import { writeArchive } from "./writer.js";
 
 /**
  * Returns a destination that writes an image as an OCI archive: `oci-layout`, `index.json`, and the
@@ -95,8 +96,7 @@ export async function archiveDestination(reference: LayoutReference): Promise<Im
         requireReplaceable(before, path, nameOf(entry));
         const file = await stagedFile();
         const files = [
-          smallFile("oci-layout", '{"imageLayoutVersion":"1.0.0"}'),
-          smallFile("index.json", replaceEntry(EMPTY_INDEX, entry)),
+          ...layoutFiles(entry).map(smallFile),
           ...[...staged.keys()].sort().flatMap((name) => staged.get(name) ?? []),
         ];
         const where = reference.path;
@@ -175,7 +175,7 @@ async function followLinks(path: string): Promise<string> {
   return (await statIfThere(path)) === undefined ? path : realpath(path);
 }
 
-function smallFile(name: string, text: string): ArchiveEntry {
+function smallFile([name, text]: readonly [string, string]): ArchiveEntry {
   const bytes = Buffer.from(text);
   return { name, size: bytes.byteLength, content: single(bytes) };
 }

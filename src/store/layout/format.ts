@@ -135,6 +135,14 @@ export function replaceEntry(index: LayoutIndex, image: Descriptor): string {
   ]);
 }
 
+/** The small files of a layout with one image, by their names. */
+export function layoutFiles(image: Descriptor): [name: string, text: string][] {
+  return [
+    ["oci-layout", '{"imageLayoutVersion":"1.0.0"}'],
+    ["index.json", replaceEntry(EMPTY_INDEX, image)],
+  ];
+}
+
 /** The name of an entry of `index.json`. */
 export function nameOf(image: Descriptor): string | undefined {
   return image.annotations?.[REF_NAME];

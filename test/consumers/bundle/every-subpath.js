@@ -38,7 +38,6 @@ async function roundTrip() {
   const decryption = await decryptLayer(blob, { descriptor, keys, threads: 2 });
   assert.deepEqual(await buffer(decryption.stream), plain);
 
-  // tar-stream is CommonJS, which bundlers treat in their own ways.
   const directory = mkdtempSync(join(tmpdir(), "ocicrypt-bundle-"));
   try {
     const path = join(directory, "image.tar");

@@ -2,7 +2,7 @@ import { pack } from "tar-stream";
 import { single } from "../../../dist/io/source.js";
 import { applyLayer } from "../../../dist/files/merge.js";
 import { readTar } from "../../../dist/files/tar-reader.js";
-import { writeHeader } from "../../../dist/files/tar-writer.js";
+import { writeHeader } from "../../../dist/store/archive/tar-writer.js";
 import { emptyTree, findFile, lastOf } from "../../../dist/files/tree.js";
 
 async function layerOf(entries) {
@@ -53,6 +53,6 @@ export const layer = {
     await applyLayer(tree, 0, entriesOf(bytes), usage);
     await applyLayer(tree, 1, entriesOf(bytes), usage);
     const { inode } = lastOf(findFile(tree, "l/../d")).node;
-    writeHeader({ name: "d", inode });
+    writeHeader({ ...inode, name: "d", type: "5" });
   },
 };

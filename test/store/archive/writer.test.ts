@@ -1,7 +1,9 @@
+import { execFileSync } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeEach, expect, it, vi } from "vitest";
-import { writeArchive, type ArchiveEntry } from "../../../src/store/archive/writer.js";
+import type { ArchiveEntry } from "../../../src/store/archive/tar-writer.js";
+import { writeArchive } from "../../../src/store/archive/writer.js";
 import { chunked } from "../../support/bytes.js";
 import { temporaryDirectories } from "../../support/image.js";
 import { watched } from "../../support/sources.js";
@@ -81,6 +83,30 @@ it.each([
 ])("rejects content that is %s than its size", async (_, by) => {
   const wrong = { ...entry("a", LARGE), size: LARGE.byteLength + by };
   await expect(writeArchive(join(directory(), "x"), [wrong])).rejects.toThrow("Size mismatch");
+});
+
+it("writes what tar reads, with long names and any sizes", async () => {
+  const file = join(directory(), "x");
+  const names = ["index.json", `blobs/sha256/${"a".repeat(64)}`, `blobs/sha512/${"b".repeat(128)}`];
+  const sizes = [0, 511, 1_000_000];
+  const contents = sizes.map((size) => LARGE.subarray(0, size));
+  await writeArchive(
+    file,
+    contents.map((content, i) => entry(names[i]!, content)),
+  );
+  const list = execFileSync("tar", ["--numeric-owner", "--utc", "-tvf", file], {
+    encoding: "utf8",
+  });
+  expect(
+    list
+      .trimEnd()
+      .split("\n")
+      .map((line) => line.replace(/ +/g, " ")),
+  ).toEqual(names.map((name, i) => `-rw-r--r-- 0/0 ${String(sizes[i])} 1970-01-01 00:00 ${name}`));
+  for (const [i, name] of names.entries()) {
+    const read = execFileSync("tar", ["-xOf", file, name], { maxBuffer: 1 << 24 });
+    expect(read.equals(contents[i]!)).toBe(true);
+  }
 });
 
 it("overwrites no file", async () => {
