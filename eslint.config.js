@@ -15,10 +15,19 @@ const PORTABLE = [
   "src/store/types.ts",
   "src/blobs/*.ts",
   "src/index.ts",
+  "web/{page,worker}/*.ts",
+  "web/protocol.ts",
 ];
 
 export default defineConfig([
-  globalIgnores(["dist/", "site/", "reports/", "vectors/", "test/consumers/typescript*/"]),
+  globalIgnores([
+    "dist/",
+    "web/dist/",
+    "site/",
+    "reports/",
+    "vectors/",
+    "test/consumers/typescript*/",
+  ]),
   {
     files: ["**/*.js"],
     extends: [tseslint.configs.recommended],

@@ -33,7 +33,7 @@ export default defineConfig({
           name: "unit",
           env: STATE,
           include: ["test/**/*.test.ts"],
-          exclude: ["test/interop/**"],
+          exclude: ["test/interop/**", "test/web/**"],
           // Some start several processes, on machines that may be busy.
           testTimeout: 180_000,
           hookTimeout: 180_000,
@@ -76,6 +76,16 @@ export default defineConfig({
           testTimeout: 120_000,
           hookTimeout: 300_000,
           expect: POLL,
+        },
+      },
+      {
+        resolve: resolveEngine("node"),
+        test: {
+          // The page, in Chromium.
+          name: "page",
+          include: ["test/web/**/*.test.ts"],
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
         },
       },
     ],

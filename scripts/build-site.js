@@ -22,6 +22,7 @@ const PAGES = {
   "docs/key-servers.md": "Key servers",
   "docs/runtimes.md": "Container runtimes",
   "docs/kubernetes.md": "Kubernetes",
+  "docs/web.md": "The page",
   "docs/using-in-your-project.md": "Using it in your project",
   "docs/errors.md": "Errors",
   "docs/format.md": "The format",

@@ -16,17 +16,18 @@ const COVERED = [
   "scripts",
   "src",
   "test",
+  "web",
   "vectors/README.md",
   "vectors/peers/README.md",
 ];
 
 /** Files that are not checked: the list of markers itself, reports and data made by programs. */
-const EXCLUDED = /^test\/(?:prose\.test\.ts|api\/.*\.api\.md|.*\.json)$/;
+const EXCLUDED = /^(?:test\/(?:prose\.test\.ts|api\/.*\.api\.md|.*\.json)|web\/dist\/.*)$/;
 
 /** Files that still have hits. */
 const PENDING: readonly string[] = [];
 
-const TEXT_FILE = /\.(?:md|js|ts|json|sh)$/;
+const TEXT_FILE = /\.(?:md|js|ts|json|sh|html)$/;
 
 /** Words that nearly always mark a sentence to rewrite. */
 const MARKERS = [

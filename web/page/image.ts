@@ -1,0 +1,108 @@
+import type { ImageReport, ManifestReport } from "../../src/image/index.js";
+import type { ImageName, ImageView } from "../protocol.js";
+import { ask } from "./client.js";
+import { button, byId, el, fill, named } from "./dom.js";
+import { showLayers } from "./layers.js";
+import { showFailure } from "./task.js";
+import { count } from "./words.js";
+
+/** The most platforms that are shown. */
+const MAX_MANIFESTS = 100;
+
+interface Card {
+  view: ImageView;
+  /** The image of the layout that is shown. */
+  index: number;
+  element: HTMLElement;
+  details: HTMLElement;
+  /** Counts the looks at the image, because a slow one must not replace a later one. */
+  looks: number;
+}
+
+const cards = new Map<number, Card>();
+
+/** Shows an image. */
+export function addImage(view: ImageView): void {
+  const details = el("div", { class: "details" });
+  const title = `image-${String(view.id)}`;
+  const heading = el("h2", { id: title, tabindex: "-1" }, named(view.name));
+  const element = el("article", { "aria-labelledby": title });
+  const card: Card = { view, index: 0, element, details, looks: 0 };
+  const remove = button("Remove", () => void forget(card), { "aria-label": `Remove ${view.name}` });
+  const choice = chooser(card);
+  fill(element, el("div", { class: "title" }, heading, remove), choice, details);
+  cards.set(view.id, card);
+  byId("images").append(element);
+  void look(card);
+}
+
+/** Looks at all images again, because the keys have changed. */
+export function refreshImages(): void {
+  for (const card of cards.values()) void look(card);
+}
+
+async function forget({ view: { id }, element }: Card): Promise<void> {
+  cards.delete(id);
+  element.remove();
+  await ask("forget", { id });
+  byId("drop-title").focus();
+}
+
+/** The choice among the images of a layout, if it has several. */
+function chooser(card: Card): HTMLElement | undefined {
+  const { id, images } = card.view;
+  if (images.length < 2) return undefined;
+  const select = el("select", { id: `choice-${String(id)}` });
+  select.append(...images.map((name, i) => el("option", { value: String(i) }, name)));
+  select.addEventListener("change", () => {
+    card.index = select.selectedIndex;
+    void look(card);
+  });
+  const label = el("label", { for: select.id }, `${count(images.length, "image")} in this layout `);
+  return el("p", {}, label, select);
+}
+
+async function look(card: Card): Promise<void> {
+  const image: ImageName = { id: card.view.id, index: card.index };
+  const number = (card.looks += 1);
+  card.element.setAttribute("aria-busy", "true");
+  let shown: HTMLElement[];
+  try {
+    shown = showReport(await ask("inspect", image));
+  } catch (error) {
+    shown = [el("div", { role: "alert" }, showFailure(error))];
+  }
+  if (number !== card.looks) return;
+  card.element.removeAttribute("aria-busy");
+  fill(card.details, ...shown);
+}
+
+function showReport(report: ImageReport): HTMLElement[] {
+  const { digest, mediaType, manifests, missing = [] } = report;
+  const shown = manifests.slice(0, MAX_MANIFESTS);
+  const more = manifests.length - shown.length;
+  return [
+    el(
+      "p",
+      { class: "note" },
+      el("code", { class: "digest" }, digest),
+      " ",
+      el("code", {}, mediaType),
+    ),
+    ...shown.map(showManifest),
+    ...(more > 0 ? [el("p", { class: "note" }, `and ${String(more)} more platforms`)] : []),
+    ...missing
+      .slice(0, MAX_MANIFESTS)
+      .map(({ platform }) => el("p", { class: "note" }, `${platform} is not in this file.`)),
+  ];
+}
+
+function showManifest(manifest: ManifestReport): HTMLElement {
+  const { platform } = manifest;
+  return el(
+    "section",
+    { class: "manifest" },
+    platform !== "-" && el("h3", {}, platform),
+    showLayers(manifest),
+  );
+}

@@ -1,0 +1,79 @@
+import type { BlobFile } from "../src/blobs/index.js";
+import type { ImageReport } from "../src/image/index.js";
+
+/** A file that a user chose or dropped, or the files of a directory. */
+export type Given =
+  { kind: "file"; file: File } | { kind: "directory"; name: string; files: BlobFile[] };
+
+/** The answer of the worker: a key, an image, or neither. */
+export type Found =
+  | { kind: "key"; key: KeyView }
+  | { kind: "locked"; locked: LockedView }
+  | { kind: "image"; image: ImageView }
+  | { kind: "known"; name: string; as: string }
+  | { kind: "unknown"; name: string; problem: Problem };
+
+/** A key file that was read. The key itself stays in the worker. */
+export interface KeyView {
+  id: number;
+  name: string;
+  /** The schemes of the layers that its private keys may open; empty for a public key. */
+  opens: string[];
+  /** The schemes that its public keys encrypt for; empty for a private key. */
+  encryptsFor: string[];
+}
+
+/** A key file that waits for its password. */
+export interface LockedView {
+  id: number;
+  name: string;
+}
+
+/** An opened layout. */
+export interface ImageView {
+  id: number;
+  name: string;
+  /** The tags or digests of its images. */
+  images: string[];
+}
+
+/** One image of an opened layout. */
+export interface ImageName {
+  id: number;
+  /** Its position in {@link ImageView.images}. */
+  index: number;
+}
+
+/** The operations of the worker, each with what it takes and what it returns. */
+export interface Operations {
+  add: { takes: Given; gives: Found };
+  unlock: { takes: { id: number; password: string }; gives: Found };
+  forget: { takes: { id: number }; gives: null };
+  inspect: { takes: ImageName; gives: ImageReport };
+}
+
+export type OperationName = keyof Operations;
+
+/** An error, as it crosses to the page. */
+export interface Problem {
+  /** Absent for an error that is not one of the library. */
+  code?: string | undefined;
+  message: string;
+}
+
+/** How much of its work an operation has done, in bytes. */
+export interface Progress {
+  done: number;
+  total: number;
+}
+
+export type Request =
+  | {
+      [Name in OperationName]: { id: number; name: Name; input: Operations[Name]["takes"] };
+    }[OperationName]
+  | { id: number; name: "cancel" };
+
+export type Response =
+  | { id: number; kind: "progress"; progress: Progress }
+  | { id: number; kind: "done"; output: Operations[OperationName]["gives"] }
+  | { id: number; kind: "failed"; problem: Problem };
