@@ -1,5 +1,5 @@
 import { createHash } from "#engine/hash";
-import type { HashName, OaepParameters } from "../engine/types.js";
+import type { Bytes, HashName, OaepParameters } from "../engine/types.js";
 
 /**
  * Decodes the result of raw RSA for an OAEP ciphertext; RFC 8017 section 7.1.2, step 3. Neither the
@@ -10,10 +10,7 @@ import type { HashName, OaepParameters } from "../engine/types.js";
  * @param encoded as many bytes as the modulus has; overwritten
  * @returns `null` for every failure alike
  */
-export function decodeOaep(
-  encoded: Uint8Array,
-  { hash, label }: OaepParameters,
-): Uint8Array | null {
+export function decodeOaep(encoded: Uint8Array, { hash, label }: OaepParameters): Bytes | null {
   const labelHash = createHash(hash).update(label).digest();
   const size = labelHash.byteLength;
   if (encoded.byteLength < 2 * size + 2) return null;

@@ -1,5 +1,5 @@
 import * as crypto from "node:crypto";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { importDer, importJwk, type PlatformKey } from "#engine/keys";
 import { decryptOaep, decryptRaw, encryptPkcs1, hasNumbers } from "#engine/rsa";
 import type { HashName } from "../../src/engine/types.js";
@@ -110,6 +110,25 @@ describe("a key", () => {
     const key = importJwk({ ...jwk }, "private");
     expect(hasNumbers(key)).toBe(true);
     expect(Buffer.from(decryptRaw(key, encrypted)!).equals(expected)).toBe(true);
+  });
+
+  it.runIf(isWebEngine)("is blinded with other numbers for each message", () => {
+    const random = vi.spyOn(globalThis.crypto, "getRandomValues");
+    const key = importJwk({ ...jwk }, "private");
+    const numbers = [1, 2].map(() => {
+      random.mockClear();
+      decryptRaw(key, encrypted);
+      return random.mock.results.map(({ value }) =>
+        Buffer.from(value as Uint8Array).toString("hex"),
+      );
+    });
+    random.mockRestore();
+    // Of the ciphertext and of the exponents for both primes.
+    expect(numbers.map((each) => each.map((hex) => hex.length / 2))).toEqual([
+      [264, 8, 8],
+      [264, 8, 8],
+    ]);
+    expect(new Set(numbers.flat()).size).toBe(6);
   });
 
   // OpenSSL checks what it computes with the primes, and computes again without them.

@@ -100,8 +100,7 @@ export const decryptOaep: Engine["decryptOaep"] = async (key, ciphertext, parame
     );
   }
   const encoded = decryptRaw(key, ciphertext);
-  const message = encoded && decodeOaep(encoded, parameters);
-  return message ? Uint8Array.from(message) : undefined;
+  return (encoded && decodeOaep(encoded, parameters)) ?? undefined;
 };
 
 export const encryptPkcs1: Engine["encryptPkcs1"] = ({ material }, message) => {
