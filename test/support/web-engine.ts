@@ -17,7 +17,7 @@ const NO_PROGRAM = "a browser reaches no files, programs or key servers";
 /** Tests of what browsers lack, by parts of their names. */
 const LACKING: readonly (readonly [RegExp, string])[] = [
   [/3des|des3|2des|legacy|enc-v1|aes-128\.p12|a key with a shorter IV/, NO_CIPHER],
-  [/aria-256|camellia|des-ede3-cbc|rc[24]-key|the part that it cannot read/, NO_CIPHER],
+  [/aria-256|camellia-|des-ede3-cbc|rc[24]-key|the part that it cannot read/, NO_CIPHER],
   [/OpenPGP key|looks up OpenPGP names/, OTHER_SCHEME],
   [/an RSA key for PKCS#11|wraps for pkcs11|a PKCS#11 key file|PKCS#11 in software/, OTHER_SCHEME],
   [/keeps everything except recipients of known schemes/, OTHER_SCHEME],

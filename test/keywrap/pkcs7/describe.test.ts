@@ -1,6 +1,14 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { describe as describeMessage } from "../../../src/keywrap/pkcs7/message.js";
 import { readFixture, readMessage } from "./files.js";
+
+// They take long to load, and are only for a key.
+vi.mock("pkijs", () => {
+  throw new Error("pkijs was loaded");
+});
+vi.mock("asn1js", () => {
+  throw new Error("asn1js was loaded");
+});
 
 // The serial numbers and names are those that `openssl x509 -serial -issuer` prints.
 const ONE = "O=Spike,CN=rcpt one, serial 29b2523d09592191abf267bbf7e3e534c06ce874";
