@@ -29,6 +29,8 @@ export async function buildPage(directory = join(here, "dist")) {
     // From the sources, where the imports of package.json do not point; nor do the paths of tsconfig.json.
     alias: { "#engine": join(here, "../src/engine/web") },
     tsconfigRaw: {},
+    // For Kubernetes Secrets, which the page rejects before anything looks for it.
+    external: ["yaml"],
     metafile: true,
     logLevel: "warning",
   });

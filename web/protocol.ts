@@ -44,12 +44,23 @@ export interface ImageName {
   index: number;
 }
 
+/** An archive that was made, to be saved. */
+export interface Archive {
+  name: string;
+  blob: Blob;
+  /** The results, one line for each layer. */
+  lines: string[];
+  warnings: string[];
+}
+
 /** The operations of the worker, each with what it takes and what it returns. */
 export interface Operations {
   add: { takes: Given; gives: Found };
   unlock: { takes: { id: number; password: string }; gives: Found };
   forget: { takes: { id: number }; gives: null };
   inspect: { takes: ImageName; gives: ImageReport };
+  decrypt: { takes: ImageName; gives: Archive };
+  encrypt: { takes: ImageName & { recipients: number[] }; gives: Archive };
 }
 
 export type OperationName = keyof Operations;

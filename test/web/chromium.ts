@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -21,6 +21,8 @@ export interface OpenedPage {
   drop: (...paths: readonly string[]) => Promise<void>;
   /** The requests that left the page, apart from those for its own files. */
   requests: readonly string[];
+  /** The most memory that a process for pages has had, in bytes. */
+  peakMemory: () => Promise<number>;
 }
 
 /**
@@ -57,7 +59,11 @@ export function useChromium(): () => OpenedPage {
     page.setDefaultTimeout(20_000);
     await page.goto(`${origin}/`);
     const session = await page.context().newCDPSession(page);
-    opened = { page, requests, drop: (...paths) => drop(session, paths) };
+    opened = {
+      ...{ page, requests },
+      drop: (...paths) => drop(session, paths),
+      peakMemory: () => peakMemory(browser),
+    };
   });
 
   afterEach(async () => {
@@ -84,4 +90,15 @@ async function drop(session: CDPSession, paths: readonly string[]): Promise<void
   for (const type of ["dragEnter", "dragOver", "drop"] as const) {
     await session.send("Input.dispatchDragEvent", { type, x: 200, y: 200, data });
   }
+}
+
+async function peakMemory(browser: Browser): Promise<number> {
+  const session = await browser.newBrowserCDPSession();
+  const { processInfo } = await session.send("SystemInfo.getProcessInfo");
+  await session.detach();
+  const peaks = processInfo
+    .filter(({ type }) => type === "renderer")
+    .map(({ id }) => readFileSync(`/proc/${String(id)}/status`, "utf8"))
+    .map((status) => 1024 * Number(/^VmHWM:\s+(\d+) kB$/m.exec(status)?.[1]));
+  return Math.max(...peaks);
 }

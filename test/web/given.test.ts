@@ -12,6 +12,11 @@ const directory = temporaryDirectories();
 const LAYOUT = peerLayout("skopeo-1.9.3/jwe-rsa2048-pem");
 const ENCRYPTED_KEY = peerKey("rsa2048.pkcs8.enc-v2.pem");
 
+function gzipped(file: string): string {
+  writeFileSync(`${file}.gz`, gzipSync(readFileSync(file)));
+  return `${file}.gz`;
+}
+
 async function status(): Promise<string> {
   const { page } = opened();
   await page.waitForFunction(() => {
@@ -26,6 +31,7 @@ describe("an image is opened", () => {
   it.each([
     ["a dropped directory", () => LAYOUT],
     ["a dropped archive", () => archiveOf(LAYOUT, join(directory(), "app.tar"))],
+    ["a dropped archive with gzip", () => gzipped(archiveOf(LAYOUT, join(directory(), "app.tar")))],
   ])("as %s", async (_, file) => {
     const { page, drop } = opened();
     await drop(file());
@@ -116,8 +122,14 @@ describe("anything else is named as such", () => {
     ["text", Buffer.from("hello"), "neither PEM nor DER nor JWK"],
     ["an empty file", Buffer.alloc(0), "it is empty"],
     ["random bytes", Buffer.alloc(5000, 0xa7), "neither PEM nor DER nor JWK"],
-    ["a compressed archive", gzipSync(Buffer.alloc(20_000)), "compressed with gzip"],
+    ["a compressed archive", gzipSync(Buffer.alloc(20_000)), "There is no OCI layout"],
+    ["zstd", Buffer.from("28b52ffd00", "hex"), "compressed with zstd"],
     ["a key without its end", Buffer.from("-----BEGIN PRIVATE KEY-----\n"), "its PEM block has no end"], // prettier-ignore
+    [
+      "a Kubernetes Secret",
+      Buffer.from("apiVersion: v1\nkind: Secret\ndata: {}\n"),
+      "a Kubernetes Secret",
+    ],
     ["a large file", Buffer.alloc(2_000_000, 7), "wrong checksum"],
   ];
 

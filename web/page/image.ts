@@ -2,8 +2,10 @@ import type { ImageReport, ManifestReport } from "../../src/image/index.js";
 import type { ImageName, ImageView } from "../protocol.js";
 import { ask } from "./client.js";
 import { button, byId, el, fill, named } from "./dom.js";
-import { showLayers } from "./layers.js";
-import { showFailure } from "./task.js";
+import { publicKeys } from "./keys.js";
+import { openable, showLayers } from "./layers.js";
+import { offer } from "./save.js";
+import { runTask, showFailure } from "./task.js";
 import { count } from "./words.js";
 
 /** The most platforms that are shown. */
@@ -68,7 +70,7 @@ async function look(card: Card): Promise<void> {
   card.element.setAttribute("aria-busy", "true");
   let shown: HTMLElement[];
   try {
-    shown = showReport(await ask("inspect", image));
+    shown = showReport(image, await ask("inspect", image));
   } catch (error) {
     shown = [el("div", { role: "alert" }, showFailure(error))];
   }
@@ -77,7 +79,7 @@ async function look(card: Card): Promise<void> {
   fill(card.details, ...shown);
 }
 
-function showReport(report: ImageReport): HTMLElement[] {
+function showReport(image: ImageName, report: ImageReport): HTMLElement[] {
   const { digest, mediaType, manifests, missing = [] } = report;
   const shown = manifests.slice(0, MAX_MANIFESTS);
   const more = manifests.length - shown.length;
@@ -94,6 +96,7 @@ function showReport(report: ImageReport): HTMLElement[] {
     ...missing
       .slice(0, MAX_MANIFESTS)
       .map(({ platform }) => el("p", { class: "note" }, `${platform} is not in this file.`)),
+    showActions(image, manifests),
   ];
 }
 
@@ -105,4 +108,61 @@ function showManifest(manifest: ManifestReport): HTMLElement {
     platform !== "-" && el("h3", {}, platform),
     showLayers(manifest),
   );
+}
+
+/** The operations on the image as a whole. */
+function showActions(image: ImageName, manifests: readonly ManifestReport[]): HTMLElement {
+  const place = el("div", { class: "panel" });
+  const layers = manifests.flatMap((manifest) => manifest.layers);
+  const opened = manifests.flatMap(openable);
+  const isEncrypted = layers.some(({ encrypted }) => encrypted);
+  const decrypt = async (): Promise<void> => {
+    const archive = await runTask(place, "Decrypting and verifying", "decrypt", image);
+    if (archive !== undefined) fill(place, offer(archive));
+  };
+  const actions: HTMLElement[] = [];
+  if (isEncrypted && opened.length === layers.length) {
+    actions.push(button("Decrypt into an archive", () => void decrypt()));
+  }
+  if (!isEncrypted && layers.length > 0) {
+    actions.push(
+      button("Encrypt", () => {
+        showEncryption(place, image);
+      }),
+    );
+  }
+  return el("div", { class: "actions" }, el("div", { class: "row" }, ...actions), place);
+}
+
+/** Lets the user choose the recipients. */
+function showEncryption(place: HTMLElement, image: ImageName): void {
+  const keys = publicKeys();
+  if (keys.length === 0) {
+    const advice = "Add the public keys or certificates of the recipients first.";
+    fill(place, el("p", { role: "alert", class: "note" }, advice));
+    return;
+  }
+  const boxes = keys.map(({ id }) => {
+    const attributes = { type: "checkbox", id: `for-${String(id)}`, checked: true };
+    return el("input", { ...attributes, value: String(id) });
+  });
+  const items = keys.map(({ name }, i) => {
+    const box = boxes[i];
+    return el("li", {}, box, el("label", { for: box?.id }, " ", named(name)));
+  });
+  const form = el(
+    "form",
+    {},
+    el("fieldset", {}, el("legend", {}, "Encrypt all layers for"), el("ul", { class: "plain" }, ...items)), // prettier-ignore
+    el("button", { type: "submit", class: "main" }, "Encrypt into an archive"),
+  );
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    const recipients = boxes.filter(({ checked }) => checked).map(({ value }) => Number(value));
+    void runTask(place, "Encrypting", "encrypt", { ...image, recipients }).then((archive) => {
+      if (archive !== undefined) fill(place, offer(archive));
+    });
+  });
+  fill(place, form);
+  boxes[0]?.focus();
 }

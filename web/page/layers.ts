@@ -10,7 +10,8 @@ const MAX_ENTRIES = 50;
 /** Returns a table of the layers of a manifest. */
 export function showLayers({ layers, platform }: ManifestReport): HTMLElement {
   const titles = ["Layer", "Size", "Media type", "Recipients", "Keys"];
-  const rows = layers.slice(0, MAX_ROWS).map(showLayer);
+  const seen = new Map<string, number>();
+  const rows = layers.slice(0, MAX_ROWS).map((layer) => showLayer(layer, twinOf(layer, seen)));
   const more = layers.length - rows.length;
   return el(
     "div",
@@ -26,8 +27,20 @@ export function showLayers({ layers, platform }: ManifestReport): HTMLElement {
   );
 }
 
-function showLayer(layer: LayerReport): HTMLElement {
+/** The first layer with the same recipients and keys, if there is one above this layer. */
+function twinOf({ index, recipients, keys }: LayerReport, seen: Map<string, number>): number {
+  const both = JSON.stringify([recipients, keys]);
+  const twin = seen.get(both) ?? index;
+  seen.set(both, twin);
+  return twin;
+}
+
+function showLayer(layer: LayerReport, twin: number): HTMLElement {
   const { index, size, mediaType, digest, encrypted, recipients, keys } = layer;
+  const same =
+    encrypted && twin !== index
+      ? el("span", { class: "note" }, `as layer ${String(twin)}`)
+      : undefined;
   const state = encrypted ? "encrypted" : "plain";
   return el(
     "tr",
@@ -41,8 +54,11 @@ function showLayer(layer: LayerReport): HTMLElement {
     ),
     cell("Size", formatSize(size)),
     cell("Media type", el("code", {}, ...breakable(mediaType))),
-    cell("Recipients", listOf(recipients.map(describeRecipient), encrypted ? "none" : "–")),
-    cell("Keys", listOf(keys.map(describeKey), encrypted ? "no key was given" : "–")),
+    cell(
+      "Recipients",
+      same?.cloneNode(true) ?? listOf(recipients.map(describeRecipient), encrypted ? "none" : "–"),
+    ),
+    cell("Keys", same ?? listOf(keys.map(describeKey), encrypted ? "no key was given" : "–")),
   );
 }
 

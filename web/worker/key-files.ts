@@ -1,6 +1,11 @@
-import { isOcicryptError, type OcicryptError } from "../../src/errors.js";
+import { isOcicryptError, OcicryptError } from "../../src/errors.js";
 import { readKeyFiles, type KeyFile } from "../../src/keywrap/key-files/from-files.js";
-import { recognizeKeyFile, type KeyFileForm } from "../../src/keywrap/key-files/recognise.js";
+import {
+  recipientsFromFiles,
+  recognizeKeyFile,
+  type KeyFileForm,
+} from "../../src/keywrap/key-files/index.js";
+import { checkPassword } from "./openpgp-password.js";
 import { jwe } from "../../src/keywrap/jwe/index.js";
 import type { Key, Recipient } from "../../src/keywrap/types.js";
 
@@ -24,28 +29,36 @@ export async function readKeyFile(
 ): Promise<KeyFileContent> {
   const form = recognizeKeyFile(file.content);
   if (form === "public key" || form === "certificate") {
-    return { form, keys: [], recipients: await readRecipients(file, form) };
+    return { form, keys: [], recipients: await readRecipients(file) };
   }
+  if (form === "Kubernetes Secret") {
+    const message = "this is a Kubernetes Secret; save the keys in it as files of their own";
+    throw new OcicryptError("KEY_UNSUPPORTED", message);
+  }
+  if (form === "OpenPGP key") await checkPassword(file);
   const skipped: OcicryptError[] = [];
   const onSkip = (error: OcicryptError): void => void skipped.push(error);
   const keys = await readKeyFiles([file, ...certificates], { signal, onSkip });
   if (keys.length > 0) return { form, keys, recipients: [] };
-  // The name of the file is shown beside the message.
   const [error] = skipped;
-  throw error?.cause instanceof Error ? error.cause : new Error("the file gives no key");
+  if (form === "OpenPGP key" && isOcicryptError(error, "KEY_IS_PUBLIC")) {
+    return { form, keys, recipients: await readRecipients(file) };
+  }
+  throw withoutName(error);
 }
 
 /** PKCS#7 takes certificates with RSA keys; JWE also takes those with EC keys. */
-async function readRecipients(
-  { content }: KeyFile,
-  form: "public key" | "certificate",
-): Promise<Recipient[]> {
-  if (form === "public key") return jwe.recipients(content);
-  const { pkcs7 } = await import("../../src/keywrap/pkcs7/index.js");
+async function readRecipients(file: KeyFile): Promise<Recipient[]> {
   try {
-    return pkcs7.recipients(content);
+    return await recipientsFromFiles([file]);
   } catch (error) {
-    if (!isOcicryptError(error, "KEY_UNSUPPORTED")) throw error;
-    return jwe.recipients(content);
+    if (!isOcicryptError(error, "KEY_UNSUPPORTED")) throw withoutName(error);
+    return jwe.recipients(file.content);
   }
+}
+
+/** The page shows the name of the file beside the message. */
+function withoutName(error: unknown): Error {
+  if (!(error instanceof Error)) return new Error("the file gives no key");
+  return error.cause instanceof Error ? error.cause : error;
 }

@@ -1,4 +1,5 @@
 import type { OperationName, Operations, Request, Response } from "../protocol.js";
+import { decrypt, encrypt } from "./archives.js";
 import { problemOf, type Context } from "./context.js";
 import { add, forget, unlock } from "./given.js";
 import { inspect } from "./layouts.js";
@@ -10,7 +11,9 @@ type Handlers = {
   ) => Operations[Name]["gives"] | Promise<Operations[Name]["gives"]>;
 };
 
-const HANDLERS: Handlers = { add, unlock, forget, inspect };
+const HANDLERS: Handlers = {
+  ...{ add, unlock, forget, inspect, decrypt, encrypt },
+};
 
 const running = new Map<number, AbortController>();
 

@@ -1,0 +1,33 @@
+import type { Archive } from "../protocol.js";
+import { el } from "./dom.js";
+import { formatSize } from "./words.js";
+
+/** Saves a blob as a file. */
+export function save(blob: Blob, name: string): void {
+  // Without a type, browsers add the ending of the one that they find in the content.
+  const url = URL.createObjectURL(new Blob([blob], { type: "application/octet-stream" }));
+  el("a", { href: url, download: name }).click();
+  // The browser reads the blob after this turn, but holds it by then.
+  setTimeout(() => {
+    URL.revokeObjectURL(url);
+  }, 60_000);
+}
+
+/** Offers an archive to be saved, with what was done to make it. */
+export function offer({ name, blob, lines, warnings }: Archive): HTMLElement {
+  const button = el(
+    "button",
+    { type: "button", class: "main" },
+    `Save ${name} (${formatSize(blob.size)})`,
+  );
+  button.addEventListener("click", () => {
+    save(blob, name);
+  });
+  return el(
+    "div",
+    { class: "result" },
+    el("ul", {}, ...lines.map((line) => el("li", {}, line))),
+    ...warnings.map((warning) => el("p", { class: "warning" }, `Warning: ${warning}`)),
+    button,
+  );
+}
