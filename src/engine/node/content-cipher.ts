@@ -1,8 +1,18 @@
 import * as crypto from "node:crypto";
 import type { ContentCipherEngine } from "../types.js";
 
-/** Deno also describes ciphers that it lacks, so one is made. */
+/** By the name and the size of the initialization vector. */
+const known = /* @__PURE__ */ new Map<string, boolean>();
+
 export const hasContentCipher: ContentCipherEngine["hasContentCipher"] = (name, ivSize) => {
+  const id = `${name} ${String(ivSize)}`;
+  const has = known.get(id) ?? canMake(name, ivSize);
+  known.set(id, has);
+  return has;
+};
+
+/** Deno also describes ciphers that it lacks, so one is made. */
+function canMake(name: string, ivSize: number): boolean {
   const { keyLength } = crypto.getCipherInfo(name) ?? {};
   if (keyLength === undefined) return false;
   try {
@@ -11,7 +21,7 @@ export const hasContentCipher: ContentCipherEngine["hasContentCipher"] = (name, 
   } catch {
     return false;
   }
-};
+}
 
 export const decryptCbc: ContentCipherEngine["decryptCbc"] = ({ name, key, iv }, ciphertext) => {
   const decipher = crypto.createDecipheriv(name, key, iv).setAutoPadding(false);

@@ -103,8 +103,16 @@ function publicHalf(key: PlatformKey): PlatformKey {
   return key.type === "private" ? crypto.createPublicKey(key) : key;
 }
 
-export const keyId: Engine["keyId"] = (key) =>
-  publicHalf(key).export({ type: "spki", format: "der" }).toString("base64");
+const keyIds = /* @__PURE__ */ new WeakMap<PlatformKey, string>();
+
+/** Kept for each key, because the export takes as long as reading a key. */
+export const keyId: Engine["keyId"] = (key) => {
+  const known = keyIds.get(key);
+  if (known !== undefined) return known;
+  const id = publicHalf(key).export({ type: "spki", format: "der" }).toString("base64");
+  keyIds.set(key, id);
+  return id;
+};
 
 export const publicJwk: Engine["publicJwk"] = (key) => publicHalf(key).export({ format: "jwk" });
 

@@ -84,7 +84,7 @@ export function leavesOf(certificates: readonly Certificate[]): Certificate[] {
   }
   return certificates.filter((certificate) => {
     const named = byIssuer.get(formatName(certificate.subject)) ?? [];
-    return !named.some((other) => isIssued(other, certificate));
+    return !named.some((other) => other !== certificate && isIssued(other, certificate));
   });
 }
 
