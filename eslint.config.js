@@ -5,7 +5,7 @@ import tseslint from "typescript-eslint";
 const PORTABLE = [
   "src/engine/{content-types,types}.ts",
   "src/engine/web/*.ts",
-  "src/{cipher,image,keys,layer,spec,text}/**/*.ts",
+  "src/{cipher,files,image,keys,layer,spec,text}/**/*.ts",
   "src/io/{abort,blobs,compression,content,handoff,source}.ts",
   "src/keywrap/{compat,schemes,types,unwrapping}.ts",
   "src/keywrap/{jwe,key-files,pkcs7}/*.ts",

@@ -41,3 +41,29 @@ export interface DirectoryEngine {
    */
   stageFiles(directory: string, titles: readonly string[]): Promise<StagedFiles>;
 }
+
+/** Content that was stored whole, and can be read any number of times. */
+export interface Stored {
+  /**
+   * Reads the content, or the bytes of it from `start` up to, but not including, `end`.
+   */
+  read(start?: number, end?: number): AsyncGenerator<Uint8Array, void, undefined>;
+}
+
+/** A private store for content that is too large for memory. */
+export interface Overflow {
+  /**
+   * Stores content whole.
+   *
+   * @throws {@link OcicryptError} `DESTINATION_FULL`, `DESTINATION_UNWRITABLE`, and the errors of the
+   *   content
+   */
+  add(content: AsyncIterable<Uint8Array>): Promise<Stored>;
+  /** Drops all content. */
+  close(): Promise<void>;
+}
+
+export interface OverflowEngine {
+  /** Nothing is opened before the first content. */
+  openOverflow(): Overflow;
+}

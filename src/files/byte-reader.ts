@@ -1,3 +1,4 @@
+import { concat } from "#engine/bytes";
 import { BLOCK } from "../store/archive/headers.js";
 
 /** Reads a source piece by piece. */
@@ -5,9 +6,9 @@ export interface ByteReader {
   /** The number of bytes before the next one. */
   position(): number;
   /** Returns the next 512 bytes, or `undefined` at the end of the source. */
-  takeBlock(): Promise<Buffer | undefined>;
+  takeBlock(): Promise<Uint8Array | undefined>;
   /** Returns this many bytes, which stay valid. */
-  take(length: number): Promise<Buffer>;
+  take(length: number): Promise<Uint8Array>;
   /** Yields this many bytes, in the chunks of the source. */
   stream(length: number): AsyncGenerator<Uint8Array, void, undefined>;
   skip(length: number): Promise<void>;
@@ -17,7 +18,7 @@ export interface ByteReader {
 /** @param truncated makes the error for a source that ends too early */
 export function byteReader(source: AsyncIterable<Uint8Array>, truncated: () => Error): ByteReader {
   const iterator = source[Symbol.asyncIterator]();
-  let rest: Buffer = Buffer.alloc(0);
+  let rest: Uint8Array = new Uint8Array();
   let position = 0;
 
   /** Whether there are more bytes in `rest`, after the next chunk if necessary. */
@@ -25,20 +26,19 @@ export function byteReader(source: AsyncIterable<Uint8Array>, truncated: () => E
     while (rest.length === 0) {
       const next = await iterator.next();
       if (next.done === true) return false;
-      const { value } = next;
-      rest = Buffer.from(value.buffer, value.byteOffset, value.byteLength);
+      rest = next.value;
     }
     return true;
   }
 
-  function cut(length: number): Buffer {
+  function cut(length: number): Uint8Array {
     const part = rest.subarray(0, length);
     rest = rest.subarray(part.length);
     position += part.length;
     return part;
   }
 
-  async function* stream(length: number): AsyncGenerator<Buffer, void, undefined> {
+  async function* stream(length: number): AsyncGenerator<Uint8Array, void, undefined> {
     for (let left = length; left > 0;) {
       if (!(await fill())) throw truncated();
       const part = cut(left);
@@ -47,11 +47,11 @@ export function byteReader(source: AsyncIterable<Uint8Array>, truncated: () => E
     }
   }
 
-  async function take(length: number): Promise<Buffer> {
+  async function take(length: number): Promise<Uint8Array> {
     if (rest.length >= length) return cut(length);
-    const chunks: Buffer[] = [];
+    const chunks: Uint8Array[] = [];
     for await (const chunk of stream(length)) chunks.push(chunk);
-    return Buffer.concat(chunks);
+    return concat(chunks);
   }
 
   return {

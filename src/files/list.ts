@@ -5,7 +5,10 @@ import { findFile, lastOf, pathOf, toText, type Inode, type Trail } from "./tree
 
 /** A file of an image, as it is after all selected layers. */
 export interface ImageFile {
-  /** Its absolute path. Bytes that are not UTF-8 are U+FFFD. */
+  /**
+   * Its absolute path. Bytes that are not UTF-8 are U+FFFD, and such a path names the file if no other
+   * file in the directory has the same text.
+   */
   path: string;
   type: Inode["type"];
   /** The permissions, as a number of up to 12 bits. */
@@ -50,7 +53,7 @@ export interface ImageFiles {
  * left out. Encrypted layers need keys. Every selected layer is verified first, as by `decryptImage`.
  *
  * Layers larger than 16 MiB together are stored in a private file in the directory for temporary files,
- * which has no name and disappears with the process.
+ * which has no name and disappears with the process; browsers store them in a `Blob`.
  *
  * @throws {@link OcicryptError} `FILE_NOT_FOUND`, `FILE_UNREADABLE`, `PLATFORM_AMBIGUOUS`,
  *   `LAYER_UNREADABLE`, `COMPRESSION_UNSUPPORTED`, `NO_KEYS`, `DESTINATION_FULL`,

@@ -1,3 +1,4 @@
+import { toLatin1 } from "#engine/bytes";
 import type { OcicryptError } from "../errors.js";
 import { MAX_TAR_EXTENSION } from "../spec/limits.js";
 import { BLOCK, decimal } from "../store/archive/headers.js";
@@ -27,7 +28,7 @@ const REAL_SIZE = 483;
  */
 export async function sparseFile(
   reader: ByteReader,
-  block: Buffer,
+  block: Uint8Array,
   header: { type: string; size: number; sparse?: SparseRecords; where: string },
 ): Promise<SparseFile | undefined> {
   const { type, size: stored, sparse: records, where } = header;
@@ -54,7 +55,7 @@ export async function sparseFile(
 }
 
 function partsIn(
-  block: Buffer,
+  block: Uint8Array,
   { start, count }: { start: number; count: number },
   where: string,
 ): Segment[] {
@@ -122,7 +123,7 @@ async function readMap(
   let line = "";
   for (let length = BLOCK; numbers.length <= 2 * (numbers[0] ?? 0); length += BLOCK) {
     if (length > stored || length > MAX_TAR_EXTENSION) throw damaged(where);
-    const lines = (line + (await reader.take(BLOCK)).toString("latin1")).split("\n");
+    const lines = (line + toLatin1(await reader.take(BLOCK))).split("\n");
     line = lines.pop() ?? "";
     for (const each of lines) {
       if (numbers.length > 2 * (numbers[0] ?? 0)) break;

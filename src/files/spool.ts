@@ -1,23 +1,16 @@
-import type { FileHandle } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { openNameless, readRange, writeAll, writing } from "../io/files.js";
+import { openOverflow } from "#engine/overflow";
+import type { Stored } from "../engine/content-types.js";
 import { continued } from "../io/source.js";
 
 /** The most bytes that a spool holds in memory. */
 const IN_MEMORY: number = 16 * 1024 * 1024;
 
-/** Content that was stored whole, and can be read any number of times. */
-export interface Stored {
-  /**
-   * Reads the content, or the bytes of it from `start` up to, but not including, `end`.
-   */
-  read(start?: number, end?: number): AsyncGenerator<Uint8Array, void, undefined>;
-}
+export type { Stored } from "../engine/content-types.js";
 
 /** A private store for content that must not be used before it has been read to its end. */
 export interface Spool {
   /**
-   * Stores content in memory, or in a file if there is more.
+   * Stores content in memory, or elsewhere if there is more: Node.js has a private file, browsers a blob.
    *
    * @throws {@link OcicryptError} `DESTINATION_FULL`, `DESTINATION_UNWRITABLE`, and the errors of the
    *   content
@@ -28,30 +21,18 @@ export interface Spool {
 }
 
 /**
- * Creates a spool. Its file belongs to the current user alone and has no name, so that nothing is left
- * however this process ends.
+ * Creates a spool.
  *
  * @param inMemory the most bytes that are held in memory. Default: 16 MiB
  */
 export function createSpool(inMemory: number = IN_MEMORY): Spool {
-  const where = `a copy of the layers in ${tmpdir()}`;
-  let held: Buffer[] = [];
+  const overflow = openOverflow();
+  let held: Uint8Array[] = [];
   let heldSize = 0;
-  let file: FileHandle | undefined;
-
-  async function toFile(content: AsyncIterable<Uint8Array>): Promise<Stored> {
-    const handle = (file ??= await writing(where, openNameless));
-    const first = (await handle.stat()).size;
-    const size = await writeAll(handle, content, where);
-    return {
-      read: (start = 0, end = size) =>
-        readRange(handle, first + Math.min(start, size), first + Math.min(end, size)),
-    };
-  }
 
   return {
     async add(content) {
-      const chunks: Buffer[] = [];
+      const chunks: Uint8Array[] = [];
       const iterator = content[Symbol.asyncIterator]();
       let size = 0;
       let isEnded = false;
@@ -61,10 +42,10 @@ export function createSpool(inMemory: number = IN_MEMORY): Spool {
           isEnded = next.done === true;
           if (next.done === true) break;
           // A copy, because a source may use its memory again.
-          chunks.push(Buffer.from(next.value));
+          chunks.push(new Uint8Array(next.value));
           size += next.value.byteLength;
         }
-        if (!isEnded) return await toFile(continued(chunks, iterator));
+        if (!isEnded) return await overflow.add(continued(chunks, iterator));
       } finally {
         if (!isEnded) await iterator.return?.(undefined);
       }
@@ -75,9 +56,7 @@ export function createSpool(inMemory: number = IN_MEMORY): Spool {
     async clear() {
       for (const chunk of held) chunk.fill(0);
       [held, heldSize] = [[], 0];
-      const former = file;
-      file = undefined;
-      await former?.close();
+      await overflow.close();
     },
   };
 }

@@ -1,4 +1,4 @@
-import { toLatin1 } from "#engine/bytes";
+import { toHex, toLatin1 } from "#engine/bytes";
 import { OcicryptError } from "../errors.js";
 import { MAX_FILE_NAME } from "../spec/limits.js";
 import { decimal, splitPaxRecords } from "../store/archive/headers.js";
@@ -46,7 +46,7 @@ export interface Extension {
   gid?: number;
   mtime?: string;
   /** The extended attributes of the file by their names, in the order of the archive. */
-  xattrs?: Map<string, Buffer>;
+  xattrs?: Map<string, Uint8Array>;
   sparse?: SparseRecords;
 }
 
@@ -70,21 +70,21 @@ export function unreadable(message: string): OcicryptError {
  * @param where the name of the header in messages
  * @throws {@link OcicryptError} `LAYER_UNREADABLE`
  */
-export function readHeader(block: Buffer, where: string): Header {
+export function readHeader(block: Uint8Array, where: string): Header {
   const sum = number(block, 148, 8);
   if (sum === undefined || !checksums(block).includes(sum)) {
     throw unreadable(
       `${where} has a wrong checksum: the layer is not a tar archive, or is damaged`,
     );
   }
-  const magic = block.toString("latin1", 257, 265);
+  const magic = toLatin1(block.subarray(257, 265));
   const isUstar = magic.startsWith("ustar\0");
   const isGnu = magic === "ustar  \0";
   // Version 7 has neither devices nor a prefix; GNU and star have times in a part of the prefix.
-  const isStar = isUstar && block.toString("latin1", 508, 512) === "tar\0";
+  const isStar = isUstar && toLatin1(block.subarray(508, 512)) === "tar\0";
   const prefix = isUstar ? text(block, 345, isStar ? 131 : 155) : "";
   const name = text(block, 0, 100);
-  const type = block.toString("latin1", 156, 157);
+  const type = toLatin1(block.subarray(156, 157));
   const value = (start: number, length: number): number => {
     const found = number(block, start, length);
     if (found !== undefined) return found;
@@ -117,13 +117,13 @@ export function readHeader(block: Buffer, where: string): Header {
  *
  * @throws {@link OcicryptError} `LAYER_UNREADABLE`
  */
-export function readExtension(bytes: Buffer, where: string): Extension {
+export function readExtension(bytes: Uint8Array, where: string): Extension {
   const extension: Extension = {};
   const fail = (): OcicryptError => unreadable(`${where} holds a damaged pax record`);
   for (const [key, bytesOfValue] of splitPaxRecords(bytes, fail)) {
     const value = toLatin1(bytesOfValue);
     if (key.startsWith(XATTR)) {
-      (extension.xattrs ??= new Map()).set(key.slice(XATTR.length), Buffer.from(bytesOfValue));
+      (extension.xattrs ??= new Map()).set(key.slice(XATTR.length), new Uint8Array(bytesOfValue));
     } else if (key.startsWith(SPARSE)) {
       readSparse((extension.sparse ??= {}), key.slice(SPARSE.length), value, fail);
     } else if (value === "") {
@@ -192,28 +192,28 @@ export function requireName(name: string, where: string): string {
 }
 
 /** The characters up to the first NUL. */
-export function text(block: Buffer, start = 0, length: number = block.length): string {
-  const field = block.toString("latin1", start, start + length);
+export function text(block: Uint8Array, start = 0, length: number = block.length): string {
+  const field = toLatin1(block.subarray(start, start + length));
   const end = field.indexOf("\0");
   return end < 0 ? field : field.slice(0, end);
 }
 
 /** Reads a number of a header block: octal, or binary with the sign in the second bit. */
-export function number(block: Buffer, start: number, length: number): number | undefined {
+export function number(block: Uint8Array, start: number, length: number): number | undefined {
   const first = block[start] ?? 0;
   if ((first & 0x80) === 0) {
-    const digits = block.toString("latin1", start, start + length).replace(/^[ \0]+|[ \0]+$/g, "");
+    const digits = toLatin1(block.subarray(start, start + length)).replace(/^[ \0]+|[ \0]+$/g, "");
     return /^[0-7]*$/.test(digits) ? Number.parseInt(`0${digits}`, 8) : undefined;
   }
   const isNegative = (first & 0x40) !== 0;
   const bits = BigInt(8 * length);
-  const raw = BigInt(`0x${block.toString("hex", start, start + length)}`);
+  const raw = BigInt(`0x${toHex(block.subarray(start, start + length))}`);
   const value = Number(isNegative ? raw - (1n << bits) : raw - (1n << (bits - 1n)));
   return Number.isSafeInteger(value) ? value : undefined;
 }
 
 /** The sums of all bytes, without and with sign; the bytes of the sum itself count as spaces. */
-function checksums(block: Buffer): [number, number] {
+function checksums(block: Uint8Array): [number, number] {
   let unsigned = 0;
   let signed = 0;
   for (const [i, byte] of block.entries()) {

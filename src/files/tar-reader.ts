@@ -42,7 +42,7 @@ export interface TarEntry {
   /** The target of a link. */
   target: string;
   device: Device;
-  xattrs: ReadonlyMap<string, Buffer> | undefined;
+  xattrs: ReadonlyMap<string, Uint8Array> | undefined;
   /** The positions before the first header and after the content, in bytes from the start of the layer. */
   start: number;
   end: number;
@@ -123,7 +123,7 @@ async function readEntry(reader: ByteReader, layer: string): Promise<OpenEntry |
 type Parts = Omit<TarEntry, "type" | "content" | "xattrs" | "end"> & {
   type: string;
   entryType: EntryType;
-  xattrs?: ReadonlyMap<string, Buffer>;
+  xattrs?: ReadonlyMap<string, Uint8Array>;
   sparse: SparseFile | undefined;
   where: string;
 };

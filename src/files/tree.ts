@@ -1,3 +1,4 @@
+import { fromLatin1, fromUtf8, toLatin1, toUtf8 } from "#engine/bytes";
 import { OcicryptError, shown } from "../errors.js";
 import {
   MAX_FILE_NAME,
@@ -104,6 +105,8 @@ export interface WalkOptions {
   follow: boolean;
   /** Whether to create missing directories. */
   create?: boolean;
+  /** Whether U+FFFD in a name may be what is not UTF-8. */
+  isText?: boolean;
 }
 
 /** The reason why a path leads nowhere. */
@@ -125,7 +128,7 @@ export interface Lost {
 export function walk(
   tree: FileTree,
   path: string,
-  { follow, create = false }: WalkOptions,
+  { follow, create = false, isText = false }: WalkOptions,
 ): Trail | Lost {
   const left = path.split("/").reverse();
   const trail: [Step, ...Step[]] = [{ name: "", node: tree.root }];
@@ -142,6 +145,7 @@ export function walk(
     const { node: parent } = trail.at(-1) ?? trail[0];
     if (parent.children === undefined) return { lost: "not a directory", path: pathOf(trail) };
     let node = parent.children.get(name);
+    if (node === undefined && isText) [name, node] = shownAs(parent.children, name);
     if (node === undefined) {
       if (!create)
         return {
@@ -164,6 +168,14 @@ export function walk(
   return trail;
 }
 
+/** Finds the only file that is shown by a name, which {@link toText} made of bytes that are not UTF-8. */
+function shownAs(children: ReadonlyMap<string, Node>, name: string): [string, Node | undefined] {
+  const text = toText(name);
+  const isLossy = text.includes("\uFFFD");
+  const [found, another] = isLossy ? [...children].filter(([own]) => toText(own) === text) : [];
+  return found !== undefined && another === undefined ? found : [name, undefined];
+}
+
 /** The absolute path of a place, with one character for each byte. */
 export function pathOf(trail: readonly Step[]): string {
   return trail.length === 1 ? "/" : trail.map(({ name }) => name).join("/");
@@ -184,7 +196,7 @@ export function lastOf(trail: Trail): Step {
  */
 export function findFile(tree: FileTree, path: string): Trail {
   // The limit on work is for hostile images, not for callers that look up many files.
-  const found = walk({ ...tree, steps: 0 }, fromText(path), { follow: true });
+  const found = walk({ ...tree, steps: 0 }, fromText(path), { follow: true, isText: true });
   if (!isLost(found)) return found;
   const what = shown(path);
   if (found.lost === "too many links") {
@@ -203,9 +215,9 @@ export function findFile(tree: FileTree, path: string): Trail {
 
 /** A name as text; bytes that are not UTF-8 become U+FFFD. */
 export function toText(name: string): string {
-  return Buffer.from(name, "latin1").toString();
+  return toUtf8(fromLatin1(name));
 }
 
 function fromText(text: string): string {
-  return Buffer.from(text).toString("latin1");
+  return toLatin1(fromUtf8(text));
 }

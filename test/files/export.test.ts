@@ -81,7 +81,7 @@ describe("exportImage", () => {
     expect(byName.get("e/")).toMatchObject({ mode: 0o755, uid: 0 });
     expect(byName.get("e/implied")).toMatchObject({ mtime: "-5" });
     expect(byName.get(LONG)).toMatchObject({ uid: 4_000_000, mtime: "1700000000.25" });
-    expect(byName.get(LONG)?.xattrs).toEqual(new Map([["user.x", BINARY]]));
+    expect(byName.get(LONG)?.xattrs).toEqual(new Map([["user.x", new Uint8Array(BINARY)]]));
   });
 
   it.for(["tar", "bsdtar"])("is read by %s", async (program) => {

@@ -92,6 +92,18 @@ describe("listFiles", () => {
     await expectCode(list(path, { path: "\u202e" }), "FILE_NOT_FOUND");
   });
 
+  it("finds a file by the text of a name that is not UTF-8, if it is the only one", async () => {
+    const named = (name: string): ReturnType<typeof rawEntry> =>
+      rawEntry({ name: Buffer.from(name, "latin1") });
+    const tar = archive(named("d/caf\xe9"), named("d/a\xe9"), named("d/a\xea"));
+    const path = await layout([layerOf(tar)]);
+    const listed = await list(path, { path: "d" });
+    expect(listed).toEqual(["/d/a\ufffd", "/d/a\ufffd", "/d/caf\ufffd"]);
+    expect(await list(path, { path: "d/caf\ufffd" })).toEqual(["/d/caf\ufffd"]);
+    await expectCode(list(path, { path: "d/a\ufffd" }), "FILE_NOT_FOUND");
+    await expectCode(list(path, { path: "d/ca\ufffd\ufffd" }), "FILE_NOT_FOUND");
+  });
+
   it("names the layer that deleted a file", async () => {
     const layers = [
       ...[files("etc/", "etc/a", "etc/b", "d/", "d/x"), files("etc/.wh.a")],

@@ -109,7 +109,7 @@ describe("archives of other programs", () => {
         rawEntry({ name: "sda", type: "4", devmajor: 8, devminor: 0 }),
       ),
     );
-    expect(entries[0]?.xattrs).toEqual(new Map([["security.capability", binary]]));
+    expect(entries[0]?.xattrs).toEqual(new Map([["security.capability", new Uint8Array(binary)]]));
     expect(entries[1]).toMatchObject({ type: "character-device", device: { major: 1, minor: 3 } });
     expect(entries[2]).toMatchObject({ type: "block-device", device: { major: 8, minor: 0 } });
     expect(entries[2]?.xattrs).toBeUndefined();

@@ -18,6 +18,7 @@ export const WEB_TESTS = [
   "test/image/!(artifact|large).test.ts",
   "test/image/{features,manifests}/*.test.ts",
   "test/blobs/*.test.ts",
+  "test/files/*.test.ts",
   "test/io/{blobs,compression,content,handoff,source}.test.ts",
   "test/keys/!(asymmetric-key|bcrypt|thumbprint).test.ts",
   "test/keywrap/jwe/!(budget).test.ts",

@@ -14,6 +14,8 @@ const OTHER_SCHEME = "the engine for browsers has only JWE and PKCS#7";
 
 const NO_PROGRAM = "a browser reaches no files, programs or key servers";
 
+const NO_FILES = "browsers store large content in blobs; see the tests of src/io/blobs.ts";
+
 /** Tests of what browsers lack, by parts of their names. */
 const LACKING: readonly (readonly [RegExp, string])[] = [
   [/3des|des3|2des|legacy|enc-v1|aes-128\.p12|a key with a shorter IV/, NO_CIPHER],
@@ -28,6 +30,7 @@ const LACKING: readonly (readonly [RegExp, string])[] = [
   [/is written with a key that is wiped then/, "the ciphers wipe the arrays that they make, too"],
   [/are one recipient if .* PKCS #11/, OTHER_SCHEME],
   [/returns the recipients of the encrypted layers without reading a blob/, OTHER_SCHEME],
+  [/a file without a name|names the place where it cannot write|that the disk is full/, NO_FILES],
   [/keys that JWE cannot use but other schemes may/, "only described, because nothing uses them"],
 ];
 
