@@ -8,7 +8,7 @@ const PORTABLE = [
   "src/{cipher,files,image,keys,layer,spec,text}/**/*.ts",
   "src/io/{abort,blobs,compression,content,handoff,source}.ts",
   "src/keywrap/{compat,schemes,types,unwrapping}.ts",
-  "src/keywrap/{jwe,key-files,pkcs7}/*.ts",
+  "src/keywrap/{jwe,key-files,pgp,pkcs7}/*.ts",
   "src/keyserver/age/file.ts",
   "src/store/layout/{format,images}.ts",
   "src/store/archive/{headers,scan,tar-writer}.ts",

@@ -21,6 +21,7 @@ export const WEB_TESTS = [
   "test/files/*.test.ts",
   "test/io/{blobs,compression,content,handoff,source}.test.ts",
   "test/keys/!(asymmetric-key|bcrypt|thumbprint).test.ts",
+  "test/keywrap/pgp/*.test.ts",
   "test/keywrap/jwe/!(budget).test.ts",
   "test/keywrap/key-files/!(from-directory).test.ts",
   "test/keywrap/pkcs7/*.test.ts",

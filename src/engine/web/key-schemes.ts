@@ -16,7 +16,7 @@ export const keyServerKeys: typeof node.keyServerKeys = notHere("key servers");
 export const keyServerRecipients: typeof node.keyServerRecipients = notHere("key servers");
 export const loadKeyServerSettings: typeof node.loadKeyServerSettings = notHere("key servers");
 export const loadAge: typeof node.loadAge = notHere("age identities");
-export const loadPgp: typeof node.loadPgp = notHere("OpenPGP keys");
+export const loadPgp: typeof node.loadPgp = () => import("../../keywrap/pgp/index.js");
 export const loadPkcs11: typeof node.loadPkcs11 = notHere("PKCS#11 tokens");
 export const loadPkcs11Key: typeof node.loadPkcs11Key = () =>
   Promise.resolve({

@@ -4,4 +4,7 @@ import type { SchemeLoader } from "../../keywrap/types.js";
 export const PLATFORM_SCHEMES: ReadonlyMap<string, SchemeLoader> = /* @__PURE__ */ new Map<
   string,
   SchemeLoader
->([["pkcs7", () => import("../../keywrap/pkcs7/message.js")]]);
+>([
+  ["pkcs7", () => import("../../keywrap/pkcs7/message.js")],
+  ["pgp", () => import("../../keywrap/pgp/message.js")],
+]);

@@ -1,5 +1,5 @@
-import { createHash } from "node:crypto";
-import { execFile } from "node:child_process";
+import { concat, toHex, toLatin1, toUtf8 } from "#engine/bytes";
+import { createHash } from "#engine/hash";
 import { OcicryptError } from "../../errors.js";
 import { isArmored, type Packet, readArmor, readPackets, readUint, TAG } from "./packets.js";
 
@@ -44,15 +44,15 @@ function identifyKey({ body }: Packet): KeyIdentity | undefined {
   if (version === 4) {
     const end = skipFields(body, 6, PUBLIC_FIELDS.get(algorithm));
     if (end === undefined) return undefined;
-    const head = Buffer.from([0x99, end >> 8, end & 0xff]);
+    const head = Uint8Array.of(0x99, end >> 8, end & 0xff);
     const fingerprint = digest("sha1", head, body.subarray(0, end));
     return { algorithm, fingerprint, keyId: fingerprint.slice(-16) };
   }
   if (version === 6) {
     const length = readUint(body, 6, 4);
     if (length === undefined || 10 + length > body.byteLength) return undefined;
-    const head = Buffer.alloc(5, 0x9b);
-    head.writeUInt32BE(10 + length, 1);
+    const head = new Uint8Array(5).fill(0x9b);
+    new DataView(head.buffer).setUint32(1, 10 + length);
     const fingerprint = digest("sha256", head, body.subarray(0, 10 + length));
     return { algorithm, fingerprint, keyId: fingerprint.slice(0, 16) };
   }
@@ -77,10 +77,10 @@ function skipFields(
   return at > body.byteLength || at > 0xffff ? undefined : at;
 }
 
-function digest(algorithm: string, ...parts: Uint8Array[]): string {
+function digest(algorithm: "sha1" | "sha256", ...parts: Uint8Array[]): string {
   const hash = createHash(algorithm);
   for (const part of parts) hash.update(part);
-  return hash.digest("hex");
+  return toHex(hash.digest());
 }
 
 /** A primary key with its subkeys and user ids; RFC 9580 sections 10.1 and 10.2. */
@@ -99,7 +99,7 @@ export interface TransferableKey {
 export type PgpKeyInput = string | Uint8Array;
 
 /** Above the largest rings in use, those of whole distributions. */
-const MAX_RING_SIZE: number = 64 * 1024 * 1024;
+export const MAX_RING_SIZE: number = 64 * 1024 * 1024;
 const MAX_PACKETS = 1024 * 1024;
 
 const PRIMARY_TAGS: readonly number[] = [TAG.publicKey, TAG.secretKey];
@@ -122,12 +122,12 @@ export function readKeyRing(input: PgpKeyInput): TransferableKey[] {
 function binaryParts(input: PgpKeyInput): Uint8Array[] {
   if (input.length === 0) throw unrecognized("it is empty");
   if (typeof input !== "string") {
-    if (Buffer.from(input.subarray(8, 12)).toString("latin1") === "KBXf") {
+    if (toLatin1(input.subarray(8, 12)) === "KBXf") {
       throw unrecognized("it is a key box of GnuPG; use the output of gpg --export");
     }
     if (!isArmored(input)) return [input];
   }
-  const text = typeof input === "string" ? input : Buffer.from(input).toString("latin1");
+  const text = typeof input === "string" ? input : toLatin1(input);
   return readArmor(text).map(({ label, bytes }) => {
     if (!label.endsWith(" KEY BLOCK")) throw unrecognized(`it is a ${label.slice(0, 40)}`);
     if (bytes === undefined) throw unrecognized("its armour is damaged");
@@ -156,10 +156,8 @@ function toKey(packets: readonly [Packet, ...Packet[]]): TransferableKey {
       .filter(({ tag }) => SUBKEY_TAGS.includes(tag))
       .map(identifyKey)
       .filter((identity) => identity !== undefined),
-    userIds: packets
-      .filter(({ tag }) => tag === TAG.userId)
-      .map(({ body }) => Buffer.from(body).toString("utf8")),
-    bytes: Buffer.concat(packets.map(({ raw }) => raw)),
+    userIds: packets.filter(({ tag }) => tag === TAG.userId).map(({ body }) => toUtf8(body)),
+    bytes: concat(packets.map(({ raw }) => raw)),
   };
 }
 
@@ -207,67 +205,4 @@ export function matchesUserId(userId: string, { text }: RecipientName): boolean 
 /** Converts ASCII only: other letters, such as the Kelvin sign, have ASCII lower-case forms. */
 function lowerAscii(text: string): string {
   return text.replace(/[A-Z]/g, (letter) => letter.toLowerCase());
-}
-
-const TIMEOUT_MS = 30_000;
-
-/**
- * Exports from gpg's key ring the public keys that a name may match: a superset of the real matches,
- * empty if there are none. Respects `GNUPGHOME`, like gpg itself.
- *
- * @throws {@link OcicryptError} `GPG_NOT_FOUND`, `GPG_FAILED`
- */
-export async function exportPublicKeys(
-  { text, hex }: RecipientName,
-  signal: AbortSignal | undefined,
-): Promise<Uint8Array> {
-  signal?.throwIfAborted();
-  // After an asterisk, gpg takes the text as part of a user id, not as search syntax.
-  const pattern = hex === undefined ? `*${text}` : `0x${hex}`;
-  // Without --utf8-strings, gpg reads the pattern in the character set of the locale.
-  const output = ["--batch", "--no-tty", "--no-armor", "--utf8-strings", "--status-fd", "2"];
-  const args = [...output, "--export", "--", pattern];
-  const { error, stdout, stderr } = await run(args, signal);
-  signal?.throwIfAborted();
-  // EXPORT_RES shows that gpg searched the ring. Some versions then fail if they found nothing, and
-  // all fail if any key in the ring is damaged.
-  if (error === null || /^\[GNUPG:\] EXPORT_RES /m.test(stderr)) return stdout;
-  throw gpgError(error, stderr);
-}
-
-interface Outcome {
-  error: (Error & { code?: unknown; killed?: unknown }) | null;
-  stdout: Uint8Array;
-  stderr: string;
-}
-
-function run(args: readonly string[], signal: AbortSignal | undefined): Promise<Outcome> {
-  const options = {
-    encoding: "buffer",
-    maxBuffer: MAX_RING_SIZE,
-    timeout: TIMEOUT_MS,
-    windowsHide: true,
-    ...(signal !== undefined && { signal }),
-  } as const;
-  return new Promise((resolve) => {
-    execFile("gpg", args, options, (error, stdout, stderr) => {
-      resolve({ error, stdout, stderr: stderr.toString("utf8") });
-    });
-  });
-}
-
-function gpgError(error: NonNullable<Outcome["error"]>, stderr: string): OcicryptError {
-  if (error.code === "ENOENT") {
-    const message = "gpg is not installed; OpenPGP recipients are looked up in its key ring";
-    return new OcicryptError("GPG_NOT_FOUND", message, { cause: error });
-  }
-  const why =
-    error.code === "ERR_CHILD_PROCESS_STDIO_MAXBUFFER"
-      ? "too many keys match"
-      : error.killed === true
-        ? `no answer in ${String(TIMEOUT_MS / 1000)} s`
-        : (stderr.split("\n").findLast((line) => line.startsWith("gpg: ")) ?? error.message);
-  return new OcicryptError("GPG_FAILED", `gpg could not export the public key: ${why}`, {
-    cause: error,
-  });
 }

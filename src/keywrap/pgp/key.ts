@@ -1,3 +1,4 @@
+import { concat } from "#engine/bytes";
 import type { Config, PrivateKey, SecretKeyPacket, SecretSubkeyPacket } from "openpgp";
 import { OcicryptError } from "../../errors.js";
 import type { Key } from "../types.js";
@@ -138,7 +139,7 @@ async function decrypt(
   const openpgp = await loadOpenPgp();
   const config = configure(openpgp);
   // Session keys of other recipients are left out: they may be damaged or of unknown algorithms.
-  const binaryMessage = Buffer.concat([...sessionKeys.map(({ raw }) => raw), data.raw]);
+  const binaryMessage = concat([...sessionKeys.map(({ raw }) => raw), data.raw]);
   try {
     const message = await openpgp.readMessage({ binaryMessage, config });
     const decrypted = await openpgp.decrypt({ message, decryptionKeys, format: "binary", config });

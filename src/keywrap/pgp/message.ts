@@ -1,3 +1,4 @@
+import { toHex, toLatin1 } from "#engine/bytes";
 import { OcicryptError } from "../../errors.js";
 import { MAX_WRAPPED_KEYS } from "../../spec/limits.js";
 import { isArmored, readArmor, readPackets, TAG, type Packet } from "./packets.js";
@@ -52,7 +53,7 @@ export function parseMessage(wrapped: Uint8Array): PgpMessage {
 }
 
 function dearmor(wrapped: Uint8Array): Uint8Array {
-  const [first, ...more] = readArmor(Buffer.from(wrapped).toString("latin1"));
+  const [first, ...more] = readArmor(toLatin1(wrapped));
   if (first?.label !== "PGP MESSAGE" || first.bytes === undefined || more.length > 0) {
     throw invalid("neither binary nor a single armoured message");
   }
@@ -66,7 +67,7 @@ function isIgnored(tag: number): boolean {
 
 function readSessionKey({ body, raw }: Packet): SessionKeyPacket | undefined {
   if (body[0] === 3) {
-    const keyId = hex(body.subarray(1, 9));
+    const keyId = toHex(body.subarray(1, 9));
     return finish(keyId === HIDDEN ? undefined : keyId, body[9], raw);
   }
   // Section 5.1.2: the length, the version and the fingerprint of the key; a length of 0 hides it.
@@ -75,7 +76,7 @@ function readSessionKey({ body, raw }: Packet): SessionKeyPacket | undefined {
     const fingerprint = body.subarray(3, 2 + length);
     if (length !== 0 && fingerprint.byteLength < 20) throw invalid("a recipient is cut off");
     const id = body[2] === 4 ? fingerprint.subarray(-8) : fingerprint.subarray(0, 8);
-    return finish(length === 0 ? undefined : hex(id), body[2 + length], raw);
+    return finish(length === 0 ? undefined : toHex(id), body[2 + length], raw);
   }
   return undefined;
 }
@@ -102,10 +103,6 @@ function requireProtectedData(packet: Packet): Packet {
     default:
       throw invalid("it is not encrypted");
   }
-}
-
-function hex(bytes: Uint8Array): string {
-  return Buffer.from(bytes).toString("hex");
 }
 
 function invalid(why: string): OcicryptError {

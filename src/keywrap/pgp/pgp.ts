@@ -1,12 +1,15 @@
-import { createPublicKey, randomBytes } from "node:crypto";
+import { toBase64url, toHex } from "#engine/bytes";
+import { exportPublicKeys } from "#engine/gpg";
+import { randomBytes } from "#engine/hash";
+import { importJwk } from "#engine/keys";
 import type { AlgorithmInfo, Config, KeyID, PublicKey, Subkey } from "openpgp";
 import { OcicryptError } from "../../errors.js";
 import { requireSoundKey } from "../../keys/asymmetric-key.js";
 import type { Recipient } from "../types.js";
 import type { PgpRecipientOptions } from "./key.js";
 import {
-  exportPublicKeys,
   type KeyIdentity,
+  MAX_RING_SIZE,
   matchesIdentity,
   matchesUserId,
   parseName,
@@ -65,7 +68,9 @@ async function readGpgRing(
   name: RecipientName,
   signal: AbortSignal | undefined,
 ): Promise<TransferableKey[]> {
-  const exported = await exportPublicKeys(name, signal);
+  // After an asterisk, gpg takes the text as part of a user id, not as search syntax.
+  const pattern = name.hex === undefined ? `*${name.text}` : `0x${name.hex}`;
+  const exported = await exportPublicKeys(pattern, { maxSize: MAX_RING_SIZE, signal });
   return exported.byteLength === 0 ? [] : readPublicRing(exported);
 }
 
@@ -243,17 +248,13 @@ type PublicNumbers = Partial<Record<"n" | "e" | "p" | "g" | "y", Uint8Array>>;
 function requireSound(numbers: object | null): void {
   const { n, e, p, g, y } = (numbers ?? {}) as PublicNumbers;
   if (n !== undefined && e !== undefined) {
-    const jwk = { kty: "RSA", n: toBase64Url(n), e: toBase64Url(e) };
-    requireSoundKey(createPublicKey({ key: jwk, format: "jwk" }));
+    const jwk = { kty: "RSA", n: toBase64url(n), e: toBase64url(e) };
+    requireSoundKey(importJwk(jwk, "public"));
   }
   if (p === undefined || g === undefined || y === undefined) return;
-  const [modulus, ...others] = [p, g, y].map((bytes) => BigInt(`0x0${Buffer.from(bytes).toString("hex")}`)); // prettier-ignore
+  const [modulus, ...others] = [p, g, y].map((bytes) => BigInt(`0x0${toHex(bytes)}`)); // prettier-ignore
   if (modulus === undefined || others.every((each) => each > 1n && each < modulus - 1n)) return;
   throw new Error("its ElGamal key hides nothing");
-}
-
-function toBase64Url(bytes: Uint8Array): string {
-  return Buffer.from(bytes).toString("base64url");
 }
 
 /** RFC 9580 section 5.2.3.14: AES-128 is implied, a key must list every other cipher. */
