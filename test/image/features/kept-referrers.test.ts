@@ -20,8 +20,8 @@ import {
 
 const directory = temporaryDirectories();
 const pair = generateKeyPairSync("ec", { namedCurve: "P-256" });
-const recipients = [jwe.recipient(pair.publicKey)];
-const keys = [jwe.key(pair.privateKey)];
+const recipients = [jwe.recipient(pair.publicKey.export({ type: "spki", format: "der" }))];
+const keys = [jwe.key(pair.privateKey.export({ type: "pkcs8", format: "der" }))];
 
 const tagOf = ({ digest }: Entry, suffix: string): string => digest.replace(":", "-") + suffix;
 
