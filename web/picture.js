@@ -24,6 +24,9 @@ for (const type of ["dragEnter", "dragOver", "drop"]) {
   await session.send("Input.dispatchDragEvent", { type, x: 200, y: 200, data });
 }
 await page.getByText(" opens it").first().waitFor();
+await page.getByRole("button", { name: "Decrypt and show the files" }).click();
+await page.getByRole("button", { name: /^hello.txt/ }).click();
+await page.locator(".viewer pre").waitFor();
 await page.screenshot({ path: process.argv[2] ?? path("../docs/web.png"), fullPage: true });
 await browser.close();
 server.close();

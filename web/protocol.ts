@@ -44,6 +44,46 @@ export interface ImageName {
   index: number;
 }
 
+/** A layer that is to be opened. */
+export interface LayerName {
+  /** Its position in its manifest. */
+  index: number;
+  digest: string;
+  size: number;
+}
+
+/** The merged files of the layers that were opened. */
+export interface FilesView {
+  id: number;
+  platform: string;
+  /** The number of files. */
+  total: number;
+  warnings: string[];
+}
+
+export interface FileView {
+  /** Names the file for the worker: one character for each byte. */
+  path: string;
+  /** The path as text. */
+  text: string;
+  /** The last part of the text. */
+  name: string;
+  type: string;
+  size: number;
+  mode: number;
+  owner: string;
+  /** The time of the last change, in milliseconds since 1970. */
+  mtime: number;
+  target?: string | undefined;
+  layer?: number | undefined;
+}
+
+/** Some of the files that were asked for, and the number of all. */
+export interface FilePage {
+  files: FileView[];
+  total: number;
+}
+
 /** An archive that was made, to be saved. */
 export interface Archive {
   name: string;
@@ -59,6 +99,14 @@ export interface Operations {
   unlock: { takes: { id: number; password: string }; gives: Found };
   forget: { takes: { id: number }; gives: null };
   inspect: { takes: ImageName; gives: ImageReport };
+  openFiles: {
+    takes: ImageName & { platform: string; layers: LayerName[] };
+    gives: FilesView;
+  };
+  listFiles: { takes: { id: number; path: string; count: number }; gives: FilePage };
+  searchFiles: { takes: { id: number; words: string; count: number }; gives: FilePage };
+  /** Reads a file, up to a limit in bytes if there is one. */
+  readFile: { takes: { id: number; path: string; limit?: number | undefined }; gives: Blob };
   decrypt: { takes: ImageName; gives: Archive };
   encrypt: { takes: ImageName & { recipients: number[] }; gives: Archive };
 }

@@ -37,11 +37,15 @@ describe.each(["light", "dark"] as const)(
       expect(await violations()).toEqual([]);
     });
 
-    it.each([1280, 390])("on a page of %i pixels with an image and keys", async (width) => {
+    it.each([1280, 390])("on a page of %i pixels with an image, keys and files", async (width) => {
       const { page } = opened();
       await page.emulateMedia({ colorScheme });
       await page.setViewportSize({ width, height: 900 });
       await fill();
+      expect(await violations()).toEqual([]);
+      await page.getByRole("button", { name: "Decrypt and show the files" }).click();
+      await page.locator(".tree .entry").first().waitFor();
+      await page.locator(".tree .entry:not(.directory)").first().click();
       expect(await violations()).toEqual([]);
     });
   },
@@ -74,4 +78,12 @@ it("everything can be done with the keyboard", async () => {
   await reach("Choose a directory");
   await reach("Formats");
   await reach("Remove rsa2048.pkcs8.pem");
+  await reach("Decrypt and show the files");
+  await page.keyboard.press("Enter");
+  await page.locator(".tree .entry").first().waitFor();
+  expect(await focused()).toMatch(/^\d+ files$/);
+  await reach("Close the files");
+  await page.keyboard.press("Tab");
+  await page.keyboard.type("d");
+  await page.getByText(/files? found/).waitFor();
 });

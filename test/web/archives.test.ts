@@ -64,15 +64,16 @@ describe("an image of skopeo or of the Go program is decrypted into an archive",
 
 describe("an image that the page encrypted", () => {
   it.for([
-    ["rsa2048.pub.pem", "rsa2048.pkcs8.pem"],
-    ["ec256.pub.pem", "ec256.pkcs8.pem"],
-  ] as const)("for %s is opened by skopeo", async ([publicKey, privateKey], context) => {
+    ["rsa2048.pub.pem", ["rsa2048.pkcs8.pem"]],
+    ["ec256.pub.pem", ["ec256.pkcs8.pem"]],
+    ["cert-rsa3072.pem", ["rsa3072.pkcs8.pem", "cert-rsa3072.pem"]],
+  ] as const)("for %s is opened by skopeo", async ([publicKey, privateKeys], context) => {
     requirePeer(context, "skopeo", hasSkopeo);
     await encryptInPage(archiveOf(PLAIN, join(directory(), "app.tar")), peerKey(publicKey));
     const encrypted = await saveArchive("app-encrypted.tar");
     const decrypted = join(directory(), "decrypted");
-    const key = ["--decryption-key", peerKey(privateKey)];
-    await skopeo("copy", "--quiet", ...key, `oci:${encrypted}:latest`, `oci:${decrypted}:latest`);
+    const keys = privateKeys.flatMap((name) => ["--decryption-key", peerKey(name)]);
+    await skopeo("copy", "--quiet", ...keys, `oci:${encrypted}:latest`, `oci:${decrypted}:latest`);
     expect(layoutLayers(decrypted)).toEqual(layoutLayers(PLAIN));
   });
 
@@ -84,6 +85,20 @@ describe("an image that the page encrypted", () => {
     await decryptInPage(encrypted, peerKey("ec256.pkcs8.pem"));
     const name = `${encrypted.split("/").at(-1) ?? ""}-decrypted.tar`;
     expect(layoutLayers(await saveArchive(name))).toEqual(layoutLayers(PLAIN));
+  });
+
+  it("for an OpenPGP key is opened by GnuPG", async (context) => {
+    requirePeer(context, "gpg", hasProgram("gpg", "--version"));
+    await encryptInPage(PLAIN, peerKey("pgp/rsa2048.pub.asc"));
+    const [layer] = layoutLayers(await saveArchive("plain-encrypted.tar"));
+    const wrapped = layer?.annotations["org.opencontainers.image.enc.keys.pgp"] ?? "";
+    const home = directory();
+    const gpg = (args: readonly string[], input?: Buffer): string =>
+      execFileSync("gpg", ["--homedir", home, "--batch", "--quiet", ...args], {
+        ...{ input, encoding: "utf8", stdio: ["pipe", "pipe", "ignore"] },
+      });
+    gpg(["--import", peerKey("pgp/rsa2048.sec.gpg")]);
+    expect(gpg(["--decrypt"], Buffer.from(wrapped, "base64"))).toContain('"symkey"');
   });
 
   it("is for the recipients that were chosen", async () => {

@@ -108,6 +108,22 @@ describe("a key", () => {
     expect(await page.content()).not.toContain("secret");
   });
 
+  it("has a name of its own, although another key has the same", async () => {
+    const { page, drop } = opened();
+    const files = ["rsa2048.pkcs8.pem", "ec256.pkcs8.pem"].map((name) => {
+      const copy = join(directory(), "private.pem");
+      cpSync(peerKey(name), copy);
+      return copy;
+    });
+    await drop(LAYOUT, ...files.slice(0, 1));
+    await page.getByText("private.pem opens it").first().waitFor();
+    // Chromium gives names of their own to files that are dropped together.
+    await drop(...files.slice(1));
+    await page.getByText("private.pem (2) does not open it: ").first().waitFor();
+    const keys = page.locator("tbody tr").first().locator("td").last();
+    expect(await keys.innerText()).toContain("private.pem opens it");
+  });
+
   it("that is locked can be removed", async () => {
     const { page, drop } = opened();
     await drop(ENCRYPTED_KEY);

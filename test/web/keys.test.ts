@@ -18,6 +18,8 @@ function pkcs12(name: string): string {
 
 const RSA = "skopeo-1.9.3/jwe-rsa2048-pem";
 
+const MIXED = "ocicrypt-1.3.2/mixed-jwe-pkcs7-pgp";
+
 const KINDS: [string, string, () => string[]][] = [
   ["PEM", RSA, () => [peerKey("rsa2048.pkcs8.pem")]],
   ["PEM of PKCS#1", RSA, () => [peerKey("rsa2048.pkcs1.pem")]],
@@ -26,6 +28,9 @@ const KINDS: [string, string, () => string[]][] = [
   ["an EC key", "ocicrypt-1.3.2/jwe-ec256-pem", () => [peerKey("ec256.sec1.pem")]],
   ["a key and its certificate", "ocicrypt-1.3.2/pkcs7-rsa3072", () => [peerKey("rsa3072.pkcs8.pem"), peerKey("cert-rsa3072.pem")]], // prettier-ignore
   ["a certificate and its key", "skopeo-1.9.3/pkcs7-multi", () => [peerKey("cert-rsa4096.pem"), peerKey("rsa4096.pkcs8.pem")]], // prettier-ignore
+  ["OpenPGP, binary", "skopeo-1.9.3/pgp-rsa2048", () => [peerKey("pgp/rsa2048.sec.gpg")]],
+  ["OpenPGP, armored", "ocicrypt-1.3.2/pgp-cv25519", () => [peerKey("pgp/cv25519.sec.asc")]],
+  ["OpenPGP among others", MIXED, () => [peerKey("pgp/rsa2048.sec.asc")]],
 ];
 
 const LOCKED: [string, string, () => string[]][] = [
@@ -33,6 +38,7 @@ const LOCKED: [string, string, () => string[]][] = [
   ["encrypted PEM of PKCS#1", RSA, () => [peerKey("rsa2048.pkcs1.enc-aes256.pem")]],
   ["PKCS#12", "ocicrypt-1.3.2/pkcs7-rsa3072", () => [pkcs12("rsa3072")]],
   ["PKCS#12 with JWE", "skopeo-1.9.3/jwe-multi-5", () => [pkcs12("rsa2048")]],
+  ["OpenPGP", "ocicrypt-1.3.2/pgp-pass", () => [peerKey("pgp/pass.sec.gpg")]],
 ];
 
 /** Every layer is opened by the key; the table repeats neither recipients nor keys. */

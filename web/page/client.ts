@@ -20,6 +20,7 @@ interface Waiting {
 const worker = new Worker(new URL("worker.js", import.meta.url), { type: "module" });
 const waiting = new Map<number, Waiting>();
 let lastId = 0;
+let hasStopped = false;
 
 worker.addEventListener("message", ({ data }: MessageEvent<Response>) => {
   const task = waiting.get(data.id);
@@ -36,11 +37,14 @@ worker.addEventListener("message", ({ data }: MessageEvent<Response>) => {
 // The worker could not be loaded, or has run out of memory.
 worker.addEventListener("error", (event) => {
   event.preventDefault();
-  for (const task of waiting.values()) {
-    task.reject(new Error("the worker of this page has stopped; reload the page"));
-  }
+  hasStopped = true;
+  for (const task of waiting.values()) task.reject(stopped());
   waiting.clear();
 });
+
+function stopped(): Error {
+  return new Error("the worker of this page has stopped; reload the page");
+}
 
 /** Starts an operation in the worker. */
 export function start<Name extends OperationName>(
@@ -51,7 +55,8 @@ export function start<Name extends OperationName>(
   lastId += 1;
   const id = lastId;
   const result = new Promise<Operations[Name]["gives"]>((resolve, reject) => {
-    waiting.set(id, { onProgress, resolve, reject });
+    if (hasStopped) reject(stopped());
+    else waiting.set(id, { onProgress, resolve, reject });
   });
   say({ id, name, input } as Request);
   return {

@@ -2,6 +2,7 @@ import type { ImageReport, ManifestReport } from "../../src/image/index.js";
 import type { ImageName, ImageView } from "../protocol.js";
 import { ask } from "./client.js";
 import { button, byId, el, fill, named } from "./dom.js";
+import { showFiles } from "./files.js";
 import { publicKeys } from "./keys.js";
 import { openable, showLayers } from "./layers.js";
 import { offer } from "./save.js";
@@ -17,6 +18,11 @@ interface Card {
   index: number;
   element: HTMLElement;
   details: HTMLElement;
+  /**
+   * The panels of files by the digest of their manifest, and the one of the whole image with an empty
+   * name. They outlive a change of the keys.
+   */
+  panels: Map<string, HTMLElement>;
   /** Counts the looks at the image, because a slow one must not replace a later one. */
   looks: number;
 }
@@ -29,7 +35,7 @@ export function addImage(view: ImageView): void {
   const title = `image-${String(view.id)}`;
   const heading = el("h2", { id: title, tabindex: "-1" }, named(view.name));
   const element = el("article", { "aria-labelledby": title });
-  const card: Card = { view, index: 0, element, details, looks: 0 };
+  const card: Card = { view, index: 0, element, details, panels: new Map(), looks: 0 };
   const remove = button("Remove", () => void forget(card), { "aria-label": `Remove ${view.name}` });
   const choice = chooser(card);
   fill(element, el("div", { class: "title" }, heading, remove), choice, details);
@@ -58,6 +64,7 @@ function chooser(card: Card): HTMLElement | undefined {
   select.append(...images.map((name, i) => el("option", { value: String(i) }, name)));
   select.addEventListener("change", () => {
     card.index = select.selectedIndex;
+    card.panels.clear();
     void look(card);
   });
   const label = el("label", { for: select.id }, `${count(images.length, "image")} in this layout `);
@@ -70,7 +77,7 @@ async function look(card: Card): Promise<void> {
   card.element.setAttribute("aria-busy", "true");
   let shown: HTMLElement[];
   try {
-    shown = showReport(image, await ask("inspect", image));
+    shown = showReport(card, image, await ask("inspect", image));
   } catch (error) {
     shown = [el("div", { role: "alert" }, showFailure(error))];
   }
@@ -79,7 +86,7 @@ async function look(card: Card): Promise<void> {
   fill(card.details, ...shown);
 }
 
-function showReport(image: ImageName, report: ImageReport): HTMLElement[] {
+function showReport(card: Card, image: ImageName, report: ImageReport): HTMLElement[] {
   const { digest, mediaType, manifests, missing = [] } = report;
   const shown = manifests.slice(0, MAX_MANIFESTS);
   const more = manifests.length - shown.length;
@@ -91,28 +98,56 @@ function showReport(image: ImageName, report: ImageReport): HTMLElement[] {
       " ",
       el("code", {}, mediaType),
     ),
-    ...shown.map(showManifest),
+    ...shown.map((manifest) => showManifest(card, image, manifest)),
     ...(more > 0 ? [el("p", { class: "note" }, `and ${String(more)} more platforms`)] : []),
     ...missing
       .slice(0, MAX_MANIFESTS)
       .map(({ platform }) => el("p", { class: "note" }, `${platform} is not in this file.`)),
-    showActions(image, manifests),
+    showActions(card, image, manifests),
   ];
 }
 
-function showManifest(manifest: ManifestReport): HTMLElement {
-  const { platform } = manifest;
+function panelOf({ panels }: Card, name: string): HTMLElement {
+  const panel = panels.get(name) ?? el("div", { class: "panel" });
+  panels.set(name, panel);
+  return panel;
+}
+
+function showManifest(card: Card, image: ImageName, manifest: ManifestReport): HTMLElement {
+  const { platform, digest, layers } = manifest;
+  const panel = panelOf(card, digest);
+  const some = openable(manifest);
+  const open = async (): Promise<void> => {
+    const former = panel.dataset.files;
+    if (former !== undefined) await ask("forget", { id: Number(former) });
+    const input = { ...image, platform, layers: some };
+    const files = await runTask(panel, "Decrypting and verifying", "openFiles", input);
+    if (files === undefined) return;
+    panel.dataset.files = String(files.id);
+    showFiles(panel, files);
+  };
+  const isAll = some.length === layers.length;
+  const which = isAll ? "" : ` of ${count(some.length, "layer")} out of ${String(layers.length)}`;
+  const action = layers.some(({ encrypted }) => encrypted) ? "Decrypt and show" : "Show";
   return el(
     "section",
     { class: "manifest" },
     platform !== "-" && el("h3", {}, platform),
     showLayers(manifest),
+    some.length > 0
+      ? button(`${action} the files${which}`, () => void open(), { class: "main open" })
+      : el("p", { class: "note" }, "Add a private key of one of the recipients to see the files."),
+    panel,
   );
 }
 
 /** The operations on the image as a whole. */
-function showActions(image: ImageName, manifests: readonly ManifestReport[]): HTMLElement {
-  const place = el("div", { class: "panel" });
+function showActions(
+  card: Card,
+  image: ImageName,
+  manifests: readonly ManifestReport[],
+): HTMLElement {
+  const place = panelOf(card, "");
   const layers = manifests.flatMap((manifest) => manifest.layers);
   const opened = manifests.flatMap(openable);
   const isEncrypted = layers.some(({ encrypted }) => encrypted);

@@ -20,6 +20,7 @@ function take(given: Promise<readonly Given[]>): void {
     try {
       await takeAll(await given);
     } catch (error) {
+      byId("status").textContent = "";
       report(showFailure(error));
     }
   });

@@ -6,6 +6,7 @@ import { formatSize } from "./words.js";
 /** Advice for errors that people can do something about. */
 const HINTS: Readonly<Record<string, string>> = {
   NO_KEYS: "Add a private key.",
+  NO_RECIPIENTS: "Choose at least one recipient.",
   NO_MATCHING_KEY: "Add the private key of one of the recipients.",
   PASSWORD_WRONG: "Check the keyboard layout and the caps lock key.",
   KEY_MISMATCH: "PKCS#7 needs a certificate and its private key; add both.",

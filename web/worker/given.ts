@@ -2,6 +2,7 @@ import { isOcicryptError } from "../../src/errors.js";
 import { MAX_KEY_FILE_SIZE } from "../../src/spec/limits.js";
 import type { Found, Given, Operations } from "../protocol.js";
 import { problemOf, type Context } from "./context.js";
+import { forgetFiles } from "./files.js";
 import { addKeyFile, forgetKey, unlock as unlockKey } from "./keyring.js";
 import { addLayout, forgetLayout } from "./layouts.js";
 
@@ -56,5 +57,6 @@ export function unlock(
 export function forget({ id }: Operations["forget"]["takes"]): null {
   forgetKey(id);
   forgetLayout(id);
+  forgetFiles(id);
   return null;
 }

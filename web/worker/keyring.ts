@@ -33,7 +33,15 @@ export async function addKeyFile(file: File, signal: AbortSignal): Promise<Found
   for (const { digest: other, file: twin } of entries.values()) {
     if (other === digest) return { kind: "known", name, as: twin.label };
   }
-  return readEntry(newId(), { file: { label: name, content }, digest }, signal);
+  return readEntry(newId(), { file: { label: uniqueName(name), content }, digest }, signal);
+}
+
+/** Files of one name come from different directories, and reports go by the name. */
+function uniqueName(name: string): string {
+  const taken = new Set([...entries.values()].map(({ file }) => file.label));
+  let unique = name;
+  for (let i = 2; taken.has(unique); i++) unique = `${name} (${String(i)})`;
+  return unique;
 }
 
 /** @throws {@link OcicryptError} `PASSWORD_WRONG`; the file then still waits */

@@ -1,6 +1,7 @@
 import type { OperationName, Operations, Request, Response } from "../protocol.js";
 import { decrypt, encrypt } from "./archives.js";
 import { problemOf, type Context } from "./context.js";
+import { listFiles, openFiles, readFile, searchFiles } from "./files.js";
 import { add, forget, unlock } from "./given.js";
 import { inspect } from "./layouts.js";
 
@@ -13,6 +14,7 @@ type Handlers = {
 
 const HANDLERS: Handlers = {
   ...{ add, unlock, forget, inspect, decrypt, encrypt },
+  ...{ openFiles, listFiles, searchFiles, readFile },
 };
 
 const running = new Map<number, AbortController>();
