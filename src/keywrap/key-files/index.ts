@@ -3,7 +3,7 @@
  * `recipientsFromFiles`, `keysFromDirectory`, `recognizeKeyFile` and `recipientKeyIds`; and
  * `recipientsFromText` and `keysFromText`, which read the forms of the command.
  *
- * In a browser, there are JWE and PKCS#7, and files are passed as bytes.
+ * In a browser, there are JWE, PKCS#7 and OpenPGP, and files are passed as bytes.
  *
  * @module ocicrypt/keys
  */
