@@ -15,7 +15,6 @@ import { UsageError } from "./errors.js";
 import {
   byteCount,
   containerdGeneration,
-  foreignHint,
   jobCount,
   joinNegativeNumbers,
   layerRanges,
@@ -28,6 +27,7 @@ import {
   shardOf,
   threadLimit,
 } from "./option-values.js";
+import { foreignHint } from "./foreign-options.js";
 import { argumentOf } from "./help.js";
 import type { Journal } from "./journal.js";
 import { OPTIONS, type OptionName } from "./options.js";

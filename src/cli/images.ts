@@ -184,6 +184,11 @@ const NO_IMAGE = "the argument is not an image and may be a key";
 
 /** Refuses what is no image; a message must not quote a key whose option is missing. */
 function requireImage(text: string): void {
+  if (/^https?:\/\/[^@]*$/.test(text)) {
+    const meant = text.replace(/^https?:\/\//, REGISTRY);
+    const message = `"${text}" is a URL; did you mean ${meant}?`;
+    throw new OcicryptError("REFERENCE_INVALID", message);
+  }
   const meant = transportOf(text);
   if (meant !== undefined && !mayBeKey(text)) {
     const shown = text.replace(/(:)[^:/]*$/, "$1…");

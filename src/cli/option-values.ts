@@ -2,7 +2,8 @@ import { type LayerRange, parseLayerRange } from "../image/manifests/layer-range
 import { type CompatProfile, PROFILES } from "../keywrap/compat.js";
 import { parseDigest } from "../spec/digest.js";
 import { MAX_THREADS } from "../spec/limits.js";
-import { closest, UsageError } from "./errors.js";
+import { UsageError } from "./errors.js";
+import { foreignHint, similarOption } from "./foreign-options.js";
 import { optionForm, type OptionForm, OPTIONS } from "./options.js";
 import { isContent, mayBeKey } from "./text.js";
 
@@ -60,15 +61,18 @@ function unknownOption(rawName: string, command: string | undefined): UsageError
     const hint = "write the key to a file and name the file, such as -k private.pem";
     return new UsageError("a key is given by its file name, not by its content", hint);
   }
-  if (!/^--?\w[\w-]{0,40}$/.test(rawName)) {
+  if (!/^--?\w[\w.-]{0,40}$/.test(rawName)) {
     const hint = `${help} lists the options; put names that begin with a dash after --`;
     return new UsageError("an argument begins with a dash but is not an option", hint);
   }
   const name = rawName.replace(/^-+/, "");
   const foreign = foreignHint(name);
-  const similar = name.length > 1 ? closest(name, Object.keys(OPTIONS)) : undefined;
+  const similar = name.length > 1 ? similarOption(name, Object.keys(OPTIONS)) : undefined;
   const hint = similar === undefined ? `${help} lists the options` : `did you mean --${similar}?`;
-  return new UsageError(`there is no option ${rawName}`, foreign ?? hint);
+  const isOwn = similar === undefined || Object.hasOwn(OPTIONS, similar);
+  const meant = isOwn ? undefined : foreignHint(similar);
+  const both = meant === undefined ? hint : `if you mean --${similar ?? ""}: ${meant}`;
+  return new UsageError(`there is no option ${rawName}`, foreign ?? both);
 }
 
 /** Joins `--layer -1` to `--layer=-1`: `parseArgs` would read `-1` as an option. */
@@ -234,64 +238,4 @@ export function threadLimit(
 export function containerdGeneration(text: string | undefined): "1" | "2" | undefined {
   if (text === undefined || text === "1" || text === "2") return text;
   throw new UsageError(`there is no containerd ${quoted(text)}`, "write --containerd 1 or 2");
-}
-
-/** Hints for options of skopeo, podman, docker and ctr that do not exist here. */
-const LOGIN = "log in first: ocicrypt login HOST; or pass USER:PASSWORD with --creds-stdin";
-const TLS =
-  "use --plain-http for a registry without TLS, or --ca-file FILE to trust its certificate";
-const ALL = "omit it: all platforms are included; --platform selects some of them";
-const CERTIFICATES = "use --ca-file FILE with the certificates in PEM";
-const POLICY = "use --verify-signature FILE to require a cosign signature";
-const SIGNING = "sign the encrypted image afterwards, because it has a new digest";
-const PLATFORM = "use --platform OS/ARCH";
-const KEPT = "omit it: the format and compression of the image are kept";
-const RETRIES = "omit it: failed requests are retried";
-
-const HINTS: Readonly<Record<string, string>> = {
-  ...{ creds: LOGIN, "src-creds": LOGIN, "dest-creds": LOGIN, username: LOGIN, password: LOGIN },
-  ...{ "src-username": LOGIN, "src-password": LOGIN, "dest-username": LOGIN },
-  ...{ "dest-password": LOGIN, "src-registry-token": LOGIN, "dest-registry-token": LOGIN },
-  ...{
-    user: LOGIN,
-    u: LOGIN,
-    "no-creds": "omit it: a registry that needs no login gets no credentials",
-  },
-  "src-authfile": "use --authfile FILE for both images",
-  "dest-authfile": "use --authfile FILE for both images",
-  ...{ "tls-verify": TLS, "src-tls-verify": TLS, "dest-tls-verify": TLS, insecure: TLS },
-  ...{ "skip-verify": TLS, "insecure-registry": TLS },
-  ...{ "cert-dir": CERTIFICATES, "src-cert-dir": CERTIFICATES, "dest-cert-dir": CERTIFICATES },
-  ...{ cacert: CERTIFICATES, tlscacert: CERTIFICATES },
-  ...{ all: ALL, a: ALL, "all-platforms": ALL, "multi-arch": ALL },
-  ...{ "override-os": PLATFORM, "override-arch": PLATFORM, "override-variant": PLATFORM },
-  ...{ os: PLATFORM, arch: PLATFORM },
-  ...{ policy: POLICY, "registries.d": POLICY },
-  "insecure-policy": "omit it: signatures are checked only with --verify-signature",
-  ...{ "registries-conf": "omit it, and write the whole name of the registry" },
-  ...{ "sign-by": SIGNING, "sign-by-sigstore": SIGNING, "sign-identity": SIGNING },
-  "remove-signatures": "omit it: signatures of the former digest are not copied",
-  ...{ format: KEPT, "dest-compress": KEPT, "dest-decompress": KEPT, "preserve-digests": KEPT },
-  ...{
-    "dest-compress-format": KEPT,
-    "dest-compress-level": KEPT,
-    "dest-oci-accept-uncompressed-layers": KEPT,
-  },
-  ...{ "retry-times": RETRIES, "retry-delay": RETRIES, retry: RETRIES },
-  "command-timeout": "omit it, or run the command under timeout(1)",
-  "additional-tag": "encrypt once, then add the tag with skopeo copy",
-  raw: "use ocicrypt inspect --json, or skopeo inspect --raw",
-  recipients: "use -r for each recipient",
-  "gpg-homedir": "set the environment variable GNUPGHOME, or use --pgp-key-ring FILE",
-  "dec-recipient": "omit it; name a certificate that belongs to a key with another -k",
-  output: "name the destination as the second image",
-  o: "name the destination as the second image",
-  "dry-run": "use ocicrypt inspect, which writes nothing",
-  verbose: "use --debug",
-  v: "use --debug, or --version for the version",
-};
-
-/** Returns the hint for an option of another tool, by its name without dashes. */
-export function foreignHint(name: string): string | undefined {
-  return Object.hasOwn(HINTS, name) ? HINTS[name] : undefined;
 }

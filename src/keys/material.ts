@@ -1,7 +1,7 @@
 import type { KeyObject, webcrypto } from "node:crypto";
 import { fromBase64 as decodeBase64, toHex, toUtf8 } from "#engine/bytes";
 import { isKeyObject } from "#engine/keys";
-import type { OcicryptError } from "../errors.js";
+import { shown, type OcicryptError } from "../errors.js";
 import { MAX_KEY_FILE_ENCODINGS, MAX_KEY_FILE_SIZE } from "../spec/limits.js";
 import { parseJson, requireObject } from "../text/json.js";
 import { type AsymmetricKey, fromKeyObject, unrecognized } from "./asymmetric-key.js";
@@ -56,7 +56,16 @@ function fromJson(value: Readonly<Record<string, unknown>>): KeyMaterial {
   if (value.kind === "Secret" && value.apiVersion === "v1") {
     throw unrecognized("it is a Kubernetes Secret; keysFromFiles of ocicrypt/keys reads it");
   }
+  const [name] = Object.entries(value).find(([, text]) => isPemText(text)) ?? [];
+  if (name !== undefined && value.kty === undefined) {
+    const command = `jq -r '.["${name.slice(0, 40)}"]' FILE > key.pem`;
+    throw unrecognized(`it is JSON with PEM in its member ${shown(name)}; take it out: ${command}`);
+  }
   return { form: "jwk", value };
+}
+
+function isPemText(value: unknown): boolean {
+  return typeof value === "string" && value.includes("-----BEGIN ");
 }
 
 function parseJwk(text: string): Readonly<Record<string, unknown>> {

@@ -118,7 +118,7 @@ function parseDockerArchive(text: string): { path: string; name?: string } {
 function restOf(text: string): string {
   const rest = text.slice(text.indexOf(":") + 1);
   if (rest !== "") return rest;
-  throw new OcicryptError("REFERENCE_INVALID", `"${text}" is not an image: it names no file`);
+  throw new OcicryptError("REFERENCE_INVALID", `"${text}" is not an image: it names nothing`);
 }
 
 /** A name that goes to another program as an argument. */

@@ -55,6 +55,7 @@ export function parseRegistryReference(text: string): RegistryReference {
     tag = name.slice(colon + 1);
     name = name.slice(0, colon);
   }
+  if (digest === undefined) requireRepository(text, name, tag);
   if (tag === undefined && digest === undefined) tag = "latest";
   const reference = {
     ...splitHost(name),
@@ -76,6 +77,7 @@ export function checkReference(
 ): void {
   const { host, repository, tag, digest } = reference;
   if (host.includes("@")) throw invalid(text, CREDENTIALS);
+  if (/^https?:/.test(host)) throw invalid(text, `leave out ${host}//`);
   if (host.length > MAX_NAME_LENGTH || !HOST.test(host) || !URL.canParse(`https://${host}`)) {
     throw invalid(text, "its host is not valid");
   }
@@ -108,6 +110,18 @@ export function placeOf({ host, repository, tag, digest }: RegistryReference): I
 export function apiUrl(host: string, plainHttp: boolean): URL {
   const api = host === DOCKER_HUB ? "registry-1.docker.io" : host;
   return new URL(`${plainHttp ? "http" : "https"}://${api}`);
+}
+
+/**
+ * Rejects a host without a repository, which would otherwise name an image of Docker Hub, and could
+ * be pushed there.
+ */
+function requireRepository(text: string, name: string, tag: string | undefined): void {
+  const isPort = /^\d{4,5}$/.test(tag ?? "");
+  if (name.includes("/") || !(isPort || name === "localhost" || name.includes("."))) return;
+  const host = isPort ? `${name}:${tag ?? ""}` : name;
+  const hub = `${SCHEME}docker.io/library/${text.slice(SCHEME.length)} is an image of Docker Hub`;
+  throw invalid(text, `it names no repository; write ${SCHEME}${host}/REPOSITORY:TAG; ${hub}`);
 }
 
 function splitHost(name: string): { host: string; repository: string } {

@@ -185,7 +185,7 @@ export function descriptors(value: JsonObject, root: JsonNode, name: string): Lo
  * @throws {@link OcicryptError} `MANIFEST_INVALID`, `DESCRIPTOR_INVALID`
  */
 export function readDescriptor(value: unknown, where: string): Descriptor {
-  const object = requireObject(value, notAnObject(where));
+  const object = { ...requireObject(value, notAnObject(where)) };
   const { mediaType, digest, size, annotations } = object;
   if (typeof mediaType !== "string" || mediaType === "") {
     throw invalid(`${where} has no media type`);
@@ -198,16 +198,14 @@ export function readDescriptor(value: unknown, where: string): Descriptor {
   if (typeof digest !== "string") throw invalid(`${where} has no digest`);
   parseDigest(digest);
   if (!Number.isSafeInteger(size) || (size as number) < 0) throw invalid(`${where} has no size`);
-  if (object.platform !== undefined) requirePlatform(object.platform, where);
-  if (annotations !== undefined) {
-    const texts = Object.values(
-      requireObject(annotations, notAnObject(`the annotations of ${where}`)),
-    );
-    if (!texts.every((text) => typeof text === "string")) {
-      throw invalid(`an annotation of ${where} is not a string`);
-    }
+  if (object.platform !== undefined && !isPlatform(object.platform, where)) delete object.platform;
+  if (annotations === undefined) return object as unknown as Descriptor;
+  const named = requireObject(annotations, notAnObject(`the annotations of ${where}`));
+  const texts = Object.entries(named).filter(([, text]) => text !== null);
+  if (!texts.every(([, text]) => typeof text === "string")) {
+    throw invalid(`an annotation of ${where} is not a string`);
   }
-  return object as unknown as Descriptor;
+  return { ...object, annotations: Object.fromEntries(texts) } as unknown as Descriptor;
 }
 
 /** Go rejects a size such as 1e3 or 1000.0, so only some readers would accept the document. */
@@ -221,10 +219,12 @@ function requireDigits(text: string, root: JsonNode): void {
   }
 }
 
-function requirePlatform(value: unknown, where: string): void {
+/** Whether a platform says anything; if its members are null, they are absent. */
+function isPlatform(value: unknown, where: string): boolean {
   const what = `the platform of ${where}`;
   const { os, architecture, variant = "" } = requireObject(value, notAnObject(what));
-  if ([os, architecture, variant].every((text) => typeof text === "string")) return;
+  if (os === undefined && architecture === undefined && variant === "") return false;
+  if ([os, architecture, variant].every((text) => typeof text === "string")) return true;
   throw invalid(`${what} is malformed`);
 }
 

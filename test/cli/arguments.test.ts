@@ -305,9 +305,18 @@ describe("a command line", () => {
     [["--insecure-policy"], "omit it"],
     [["--format", "oci"], "omit it"],
     [["--gpg-homedir", "/keys"], "GNUPGHOME"],
+    [["--src-no-creds"], "omit it"],
+    [["--tmpdir", "/tmp"], "TMPDIR"],
+    [["--registries.d", "/etc"], "--verify-signature"],
+    [["--log-level", "debug"], "--debug"],
+    [["--src-cred", "u:s3cret"], "if you mean --src-creds: log in first"],
+    [["--src-tls-verfy=false"], "if you mean --src-tls-verify: use --plain-http"],
+    [["--tls-verfy=false"], "if you mean --tls-verify: use --plain-http"],
+    [["--dest-compres"], "if you mean --dest-compress: omit it"],
+    [["--al"], "if you mean --all: omit it"],
   ])("translates the option of another tool: %j", (option, expected) => {
     const { message, hint } = refusal([...ENCRYPT, "-r", "jwe:x", ...option]);
-    expect(message).toMatch(/^there is no option --?[\w-]+$/);
+    expect(message).toMatch(/^there is no option --?[\w.-]+$/);
     expect(hint).toContain(expected);
     expect(`${message} ${hint ?? ""}`).not.toContain("s3cret");
   });

@@ -623,12 +623,14 @@ describe.concurrent("an image that lacks its transport", () => {
     const args = ["inspect", "127.0.0.1:5000/app:1"];
     const stderr = await expectFailure(args, 2, "REFERENCE_INVALID");
     expect(stderr).toContain("did you mean docker://127.0.0.1:5000/app:…?");
+    const url = await run(["inspect", "https://registry.example/app:1"]);
+    expect(url.stderr).toContain("did you mean docker://registry.example/app:1?");
     expect(await expectFailure(["inspect", plain], 2, "REFERENCE_INVALID")).toContain(
       `did you mean oci:${plain}?`,
     );
   });
 
-  it.each(["docker-archive", "docker-daemon", "containers-storage", "dir"])(
+  it.each(["docker-archive", "docker-daemon", "containers-storage"])(
     "is not written to %s:, and the message has the command that does",
     async (transport) => {
       const args = ["encrypt", `oci:${plain}`, `${transport}:app`, "-r", `jwe:${PUBLIC}`];

@@ -228,7 +228,7 @@ const WRONG_MEMBERS: readonly (readonly [string, Change, ErrorCode])[] = [
   ["a list as annotations", inLayer({ annotations: ["a", "b"] }), "MANIFEST_INVALID"],
   ["text as annotations", inLayer({ annotations: "a" }), "MANIFEST_INVALID"],
   ["a number in annotations", inLayer({ annotations: { a: 1 } }), "MANIFEST_INVALID"],
-  ["null in annotations", inLayer({ annotations: { a: null } }), "MANIFEST_INVALID"],
+  ["a number in annotations", inLayer({ annotations: { a: 1 } }), "MANIFEST_INVALID"],
   ["a list in annotations", inLayer({ annotations: { a: ["b"] } }), "MANIFEST_INVALID"],
   ["an object in annotations", inLayer({ annotations: { a: { toString: 1 } } }), "MANIFEST_INVALID"], // prettier-ignore
   ["the digest of nothing there", inLayer({ digest: SOME }), "BLOB_NOT_FOUND"],

@@ -117,6 +117,15 @@ const IMAGES: readonly Image[] = [
         })),
       ),
   },
+  {
+    name: "annotations that are null",
+    layers: () =>
+      describedLayers(
+        { annotations: { a: null } as never },
+        { annotations: { a: "b", c: null } as never },
+        { platform: { os: null, architecture: null } as never },
+      ),
+  },
   { name: "only empty annotations", layers: () => describedLayers({ annotations: {} }) },
   { name: "uncompressed layers", layers: async () => [await layer("a", { mediaType: TAR })] },
   { name: "zstd layers", layers: async () => [await layer("a", { mediaType: TAR_ZSTD })] },

@@ -192,6 +192,11 @@ describe("other programs' files are rejected by name, with the command that conv
     ["base64 of JKS", Buffer.from(`feedfeed${"00".repeat(60)}`, "hex").toString("base64"), /Java/],
     ["PuTTY", "PuTTY-User-Key-File-3: ssh-rsa\r\nEncryption: none\r\n", /puttygen/],
     [
+      "JSON with PEM",
+      JSON.stringify({ type: "service", private_key: PRIVATE_PEM }),
+      /in its member "private_key".*jq -r/,
+    ],
+    [
       "SSH2",
       "---- BEGIN SSH2 PUBLIC KEY ----\nAAAA\n---- END SSH2 PUBLIC KEY ----",
       /ssh-keygen -i/,

@@ -30,6 +30,7 @@ const VALID: readonly [string, RegistryReference][] = [
     { host: "r.example", repository: "app", digest: `sha512:${HEX}${HEX}` },
   ],
   ["docker://busybox", { host: "docker.io", repository: "library/busybox", tag: "latest" }],
+  ["docker://debian:12", { host: "docker.io", repository: "library/debian", tag: "12" }],
   ["docker://busybox:1.36", { host: "docker.io", repository: "library/busybox", tag: "1.36" }],
   ["docker://user/app", { host: "docker.io", repository: "user/app", tag: "latest" }],
   [
@@ -82,6 +83,25 @@ describe("references", () => {
 
   it.each(INVALID)("rejects %s", async (text) => {
     await expectCode(() => parseRegistryReference(text), "REFERENCE_INVALID");
+  });
+
+  it.each([
+    ["docker://host:5000", "write docker://host:5000/REPOSITORY:TAG"],
+    ["docker://localhost", "write docker://localhost/REPOSITORY:TAG"],
+    ["docker://localhost:5000", "write docker://localhost:5000/REPOSITORY:TAG"],
+    ["docker://r.example:1", "write docker://r.example/REPOSITORY:TAG"],
+    ["docker://ghcr.io", "docker://docker.io/library/ghcr.io is an image of Docker Hub"],
+    ["docker://http://r.example/app", "leave out http://"],
+    ["docker://https://r.example/app:1", "leave out https://"],
+  ])("%s is rejected: %s", async (text, expected) => {
+    const { message } = await expectCode(() => parseRegistryReference(text), "REFERENCE_INVALID");
+    expect(message).toContain(expected);
+  });
+
+  it("whose password is a number are rejected without it", async () => {
+    const text = "docker://alice:12345@r.example";
+    const { message } = await expectCode(() => parseRegistryReference(text), "REFERENCE_INVALID");
+    expect(message).not.toContain("12345");
   });
 
   it.each([

@@ -220,6 +220,9 @@ describe("parseDocument", () => {
   it("treats null members as absent", () => {
     const nulls = { annotations: null, platform: null, urls: null, data: null, artifactType: null };
     const document = { ...right, annotations: null, config: { ...config, ...nulls }, layers: [{ ...layer, ...nulls }] };
+    const inside = { ...layer, annotations: { ...layer.annotations, "a.b": null } };
+    const parsed = parseDocument(bytes({ ...right, layers: [inside] }), MANIFEST);
+    expect(parsed).toMatchObject({ layers: [{ descriptor: layer }] });
     const bare: Partial<typeof layer> = { ...layer };
     delete bare.annotations;
     expect(parseDocument(bytes(document), MANIFEST)).toMatchObject({ config, layers: [{ descriptor: bare }] });

@@ -52,6 +52,10 @@ function hasMark({ members = [] }: JsonNode, mark: string, text: string): boolea
   return last !== undefined && text.startsWith(mark, last);
 }
 
+function isNull({ start, end }: JsonNode, text: string): boolean {
+  return text.slice(start, end) === "null";
+}
+
 function annotationEdits(
   descriptor: JsonNode,
   after: Readonly<Record<string, string>>,
@@ -75,7 +79,9 @@ function annotationEdits(
       text: edit.text + WAS_EMPTY,
     }));
   }
-  const isGone = (name: string): boolean => !Object.hasOwn(after, name);
+  // Null counts as absent, and is kept.
+  const nulls = new Set(members.flatMap(({ name, value }) => (isNull(value, text) ? [name] : [])));
+  const isGone = (name: string): boolean => !Object.hasOwn(after, name) && !nulls.has(name);
   if (members.every(({ name }) => isGone(name))) {
     const last = members.at(-1)?.value.end ?? start;
     if (added.length === 0 && hasMark(annotations, `${WAS_NULL}}`, text)) {
@@ -87,7 +93,7 @@ function annotationEdits(
   }
   const changed = members.flatMap(({ name, value }) => {
     const replacement = after[name];
-    if (isGone(name) || replacement === JSON.parse(text.slice(value.start, value.end))) return [];
+    if (replacement === undefined || replacement === JSON.parse(text.slice(value.start, value.end))) return [];
     return [{ start: value.start, end: value.end, text: JSON.stringify(replacement) }];
   });
   return [...removeMembers(annotations, isGone), ...changed, ...insertMembers(annotations, added)];

@@ -30,10 +30,21 @@ const CLOSING = /* @__PURE__ */ new FinalizationRegistry((file: FileHandle) => {
   file.close().catch(() => undefined);
 });
 
-/** The magic number of xz, which Node.js cannot decompress. */
-const XZ = "fd377a585a00";
+/** The magic numbers of formats that Node.js cannot unpack, and the programs that can. */
+const FOREIGN: readonly (readonly [magic: string, format: string, program: string])[] = [
+  ["fd377a585a00", "compressed with xz", "unxz <"],
+  ["425a68", "compressed with bzip2", "bunzip2 <"],
+  ["04224d18", "compressed with lz4", "unlz4 <"],
+  ["4c5a4950", "compressed with lzip", "lzip -d <"],
+  ["5d00008000", "compressed with LZMA", "unlzma <"],
+  ["1f9d", "compressed with compress", "uncompress <"],
+  ["504b0304", "a ZIP file", "unzip -p"],
+  ["377abcaf271c", "a 7z file", "7z x -so"],
+];
+/** A cpio archive, in its newer formats. */
+const CPIO = /^07070[127]/;
 /** The programs that decompress what this Node.js cannot. */
-const TOOLS = { xz: "unxz", zstd: "unzstd", gzip: "gunzip" } as const;
+const TOOLS = { zstd: "unzstd", gzip: "gunzip" } as const;
 
 /**
  * Opens an archive and finds the files in it.
@@ -160,15 +171,27 @@ async function unpack(
 ): Promise<FileHandle | undefined> {
   const { buffer, bytesRead } = await file.read(Buffer.alloc(6), 0, 6, 0);
   const head = buffer.subarray(0, bytesRead);
-  const format = head.toString("hex") === XZ ? "xz" : compressionOf(head);
+  requireTar(head, path);
+  const format = compressionOf(head);
   if (format === "none") return undefined;
-  if (format === "xz" || !canInflate(format)) {
+  if (!canInflate(format)) {
     const command = `${TOOLS[format]} < ${path} > archive.tar`;
     throw invalid(`${path} is compressed with ${format}; decompress it first: ${command}`);
   }
   const damaged = (cause: unknown): Error =>
     new OcicryptError("LAYOUT_INVALID", `${path} is not valid ${format}`, { cause });
   return fill(inflate(abortable(readRange(file, 0, Infinity), signal), format, damaged), path);
+}
+
+/** Names the format of a file that is neither tar nor unpacked here. */
+function requireTar(head: Buffer, path: string): void {
+  if (head.byteLength === 0) throw invalid(`${path} is empty`);
+  if (CPIO.test(head.toString("latin1")))
+    throw invalid(`${path} is a cpio archive; pack it with tar`);
+  const hex = head.toString("hex");
+  const [, what, program] = FOREIGN.find(([magic]) => hex.startsWith(magic)) ?? [];
+  if (what === undefined || program === undefined) return;
+  throw invalid(`${path} is ${what}; decompress it first: ${program} ${path} > archive.tar`);
 }
 
 async function* abortable(

@@ -79,6 +79,21 @@ describe("an archive is read", () => {
     expect(await look(path)).toEqual(FOUND);
   });
 
+  it.each([
+    ["bzip2", "425a6839314159", "compressed with bzip2", "bunzip2 <"],
+    ["xz", "fd377a585a0000", "compressed with xz", "unxz <"],
+    ["lz4", "04224d186440", "compressed with lz4", "unlz4 <"],
+    ["ZIP", "504b03041400", "a ZIP file", "unzip -p"],
+    ["cpio", "303730373031", "a cpio archive", "pack it with tar"],
+    ["nothing", "", "is empty", ""],
+  ])("not of %s, which is named", async (_, magic, what, program) => {
+    const bytes = Buffer.from(magic, "hex");
+    const path = await file(bytes, Buffer.alloc(magic === "" ? 0 : 2000, 1));
+    const { message } = await expectCode(look(path), "LAYOUT_INVALID");
+    expect(message).toContain(what);
+    expect(message).toContain(program);
+  });
+
   it("with padding after its end", async () => {
     const path = await file(mark, index, blob, endOfArchive, Buffer.alloc(8192), Buffer.from("x"));
     expect(await look(path)).toEqual(FOUND);
@@ -198,7 +213,7 @@ describe("an archive is rejected", () => {
     const cuts = Array.from({ length: whole.byteLength / 64 }, (_, i) => i * 64);
     for (const size of [...cuts, whole.byteLength - 1]) {
       const error = await expectCode(look(await file(whole.subarray(0, size))), "LAYOUT_INVALID");
-      expect(error.message).toContain("truncated");
+      expect(error.message).toMatch(size === 0 ? "is empty" : "truncated");
     }
   });
 
