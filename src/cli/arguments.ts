@@ -10,7 +10,6 @@ import {
   type CommandName,
   type HelpTopic,
 } from "./command-table.js";
-import { commandOf, splitCommand } from "./command-words.js";
 import { UsageError } from "./errors.js";
 import {
   byteCount,
@@ -27,7 +26,7 @@ import {
   shardOf,
   threadLimit,
 } from "./option-values.js";
-import { foreignHint } from "./foreign-options.js";
+import { commandOf, foreignHint, splitCommand } from "./command-words.js";
 import { argumentOf } from "./help.js";
 import type { Journal } from "./journal.js";
 import { OPTIONS, type OptionName } from "./options.js";

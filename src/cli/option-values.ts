@@ -3,7 +3,7 @@ import { type CompatProfile, PROFILES } from "../keywrap/compat.js";
 import { parseDigest } from "../spec/digest.js";
 import { MAX_THREADS } from "../spec/limits.js";
 import { UsageError } from "./errors.js";
-import { foreignHint, similarOption } from "./foreign-options.js";
+import { foreignHint, similarOption } from "./command-words.js";
 import { optionForm, type OptionForm, OPTIONS } from "./options.js";
 import { isContent, mayBeKey } from "./text.js";
 

@@ -4,6 +4,7 @@ import { readFile, stat } from "node:fs/promises";
 import { OcicryptError, cannotRead, errno } from "../errors.js";
 import {
   ANY,
+  asObject,
   MAP,
   mapOf,
   parseJson,
@@ -160,6 +161,11 @@ export function helperKey(host: string): string {
  * (https://github.com/docker/cli/blob/master/cli/config/configfile/file.go).
  */
 function decodeEntry(entry: JsonObject, path: string): Credentials | undefined {
+  for (const name of ["auth", "username", "password", "identitytoken"]) {
+    // Go rejects such a file, and another password would be sent instead.
+    if (typeof (entry[name] ?? "") === "string") continue;
+    throw invalid(path, `the member ${name} of an entry is not a string`);
+  }
   const identityToken = ownString(entry, "identitytoken");
   if (identityToken !== undefined) return { identityToken };
   // Go ignores line breaks in base64, which other tools write.
@@ -193,7 +199,21 @@ export async function readAuthFile(path: string): Promise<JsonObject | undefined
 
 function parseAuthFile(bytes: Uint8Array, path: string): JsonObject {
   const refuse = (why: string): OcicryptError => invalid(path, why);
-  return objectOf(parseJson(bytes, { shape: AUTH_FILE, maxSize: MAX_FILE_SIZE, refuse }), path);
+  const file = objectOf(
+    parseJson(bytes, { shape: AUTH_FILE, maxSize: MAX_FILE_SIZE, refuse }),
+    path,
+  );
+  if (["auths", "credsStore", "credHelpers"].some((name) => Object.hasOwn(file, name))) return file;
+  if (file.kind === "Secret") {
+    throw invalid(path, "it is a Kubernetes Secret; decode the base64 of its .dockerconfigjson");
+  }
+  return isLegacy(file) ? { auths: file } : file;
+}
+
+/** Whether a file is the `auths` alone, as `.dockercfg` was, and as Secrets of Kubernetes may be. */
+function isLegacy(file: JsonObject): boolean {
+  const entries = Object.values(file).map((entry) => asObject(entry));
+  return entries.length > 0 && entries.every((entry) => entry !== undefined && "auth" in entry);
 }
 
 export function objectIn(object: JsonObject, name: string, path: string): JsonObject {

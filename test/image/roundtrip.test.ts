@@ -123,7 +123,7 @@ const IMAGES: readonly Image[] = [
       describedLayers(
         { annotations: { a: null } as never },
         { annotations: { a: "b", c: null } as never },
-        { platform: { os: null, architecture: null } as never },
+        { platform: { os: null, architecture: null } },
       ),
   },
   { name: "only empty annotations", layers: () => describedLayers({ annotations: {} }) },

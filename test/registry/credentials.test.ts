@@ -193,6 +193,9 @@ describe("what an entry holds", () => {
     ["an array", []],
     ["a text for auths", { auths: "hunter2" }],
     ["a text for the entry", { auths: { "r.example": "hunter2" } }],
+    ["a number for the password", { auths: { "r.example": { username: "a", password: 1 } } }],
+    ["a list for auth", { auths: { "r.example": { auth: ["hunter2"] } } }],
+    ["a Secret of Kubernetes", { kind: "Secret", data: { ".dockerconfigjson": "hunter2" } }],
     ["no base64", { auths: { "r.example": { auth: "hunter2 hunter2" } } }],
     ["no colon", { auths: { "r.example": { auth: Buffer.from("hunter2").toString("base64") } } }],
     ["no name", { auths: { "r.example": auth("", "hunter2") } }],
@@ -214,6 +217,13 @@ describe("what an entry holds", () => {
     const error = await expectCode(home.find("r.example"), "CREDENTIALS_INVALID");
     expect(error.message).toContain(DOCKER);
     expect(`${error.message} ${String(error.cause)}`).not.toContain("hunter2");
+  });
+
+  it("the form of .dockercfg is read", async () => {
+    const home = newHome();
+    home.write(DOCKER, { "https://r.example/v1/": { ...auth("a"), email: "x" } });
+    expect(await home.find("r.example")).toEqual(user("a"));
+    expect(await home.find("other.example")).toBeUndefined();
   });
 
   it("a file that cannot be read", async () => {

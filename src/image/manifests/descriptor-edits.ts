@@ -93,7 +93,8 @@ function annotationEdits(
   }
   const changed = members.flatMap(({ name, value }) => {
     const replacement = after[name];
-    if (replacement === undefined || replacement === JSON.parse(text.slice(value.start, value.end))) return [];
+    if (replacement === undefined || replacement === JSON.parse(text.slice(value.start, value.end)))
+      return [];
     return [{ start: value.start, end: value.end, text: JSON.stringify(replacement) }];
   });
   return [...removeMembers(annotations, isGone), ...changed, ...insertMembers(annotations, added)];
