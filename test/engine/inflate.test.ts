@@ -1,3 +1,4 @@
+import { spawnSync } from "node:child_process";
 import { gzipSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
 import { canInflate as nodeCanInflate, inflate as onNode } from "../../src/engine/node/inflate.js";
@@ -146,10 +147,42 @@ it("zstd is for the Node.js versions that have it", async () => {
   expect(nodeCanInflate("zstd")).toBe("createZstdDecompress" in (await import("node:zlib")));
 });
 
-it.runIf(nodeCanInflate("zstd"))("the engine for Node.js reads zstd", async () => {
-  const frames = Buffer.concat([compress(TEXT, TAR_ZSTD), compress(NOISE, TAR_ZSTD)]);
-  const read = await collect(onNode(inChunks(frames, 1000), "zstd", damaged));
-  expect(read.equals(Buffer.concat([TEXT, NOISE]))).toBe(true);
-  const cut = onNode(inChunks(frames.subarray(0, -1), 1000), "zstd", damaged);
-  await expect(collect(cut)).rejects.toThrow("damaged");
+describe.runIf(nodeCanInflate("zstd"))("the engine for Node.js reads zstd", () => {
+  const onZstd = (bytes: Buffer, size: number): Promise<Buffer> =>
+    collect(onNode(inChunks(bytes, size), "zstd", damaged));
+  // RFC 8878 section 3.1.2: four bytes to skip, and none.
+  const SKIPPED = Buffer.from("502a4d1804000000010203045f2a4d1800000000", "hex");
+  const TWO = Buffer.concat([compress(TEXT, TAR_ZSTD), compress(NOISE, TAR_ZSTD)]);
+
+  it.each([1, 7, 1000, 1_000_000])("of several frames, in chunks of %i bytes", async (size) => {
+    expect((await onZstd(TWO, size)).equals(Buffer.concat([TEXT, NOISE]))).toBe(true);
+    const skipped = Buffer.concat([SKIPPED, TWO, SKIPPED, TWO, SKIPPED]);
+    const twice = Buffer.concat([TEXT, NOISE, TEXT, NOISE]);
+    expect((await onZstd(skipped, size)).equals(twice)).toBe(true);
+    const long = await onZstd(compress(LONG, TAR_ZSTD), size);
+    expect(long.equals(LONG)).toBe(true);
+  });
+
+  it("as the program zstd writes it, with and without checksums and sizes", async () => {
+    for (const options of [["-1"], ["-19", "--no-check"], ["--no-content-size"], ["-1", "--long=27"]]) {
+      for (const content of [TEXT, NOISE, LONG, Buffer.alloc(0)]) {
+        const written = spawnSync("zstd", ["-q", "-c", ...options], { input: content });
+        expect(written.status).toBe(0);
+        expect((await onZstd(written.stdout, 1000)).equals(content)).toBe(true);
+      }
+    }
+  }); // prettier-ignore
+
+  it.each([
+    ["cut", TWO.subarray(0, -1)],
+    ["cut in its first frame", TWO.subarray(0, 20)],
+    ["cut in a header", TWO.subarray(0, 5)],
+    ["with a cut frame to skip", SKIPPED.subarray(0, 10)],
+    ["with other bytes after it", Buffer.concat([TWO, Buffer.from("garbage")])],
+    ["with zeros after it", Buffer.concat([TWO, Buffer.alloc(8)])],
+  ])("not if it is %s", async (_, bytes) => {
+    for (const size of [7, 1_000_000]) {
+      await expect(onZstd(bytes, size)).rejects.toThrow("damaged");
+    }
+  });
 });
