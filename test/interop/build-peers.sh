@@ -59,7 +59,7 @@ local-kms() {
     github.com/nsmithuk/local-kms@v0.0.0-20260228092603-2a5e92d09ab6
 }
 
-# The next containerd beside Debian's, without what the tests do not use.
+# The next containerd beside Debian's, without what the tests do not use. It takes minutes. Only by name.
 containerd-2() {
   local bin
   bin=$(mktemp -d)
@@ -83,7 +83,7 @@ ko() {
   GOBIN="$out" CGO_ENABLED=0 go install github.com/google/ko@v0.18.0
 }
 
-[ $# -gt 0 ] || set -- ocicrypt image-copy zot oras imgcrypt age vault local-kms containerd-2 builders
+[ $# -gt 0 ] || set -- ocicrypt image-copy zot oras imgcrypt age vault local-kms builders
 for peer; do
   case $peer in
     ocicrypt | image-copy | zot | oras | imgcrypt | age | vault | local-kms | containerd-2 | builders | ko) ("$peer") ;;
