@@ -1,4 +1,4 @@
-/* What modules of the engine do with the content of layers; see types.ts. */
+/* The functions of the engine for the content of layers. types.ts explains how they are chosen. */
 
 /** The formats in which layers and archives are compressed. */
 export type PackFormat = "gzip" | "zstd";

@@ -26,7 +26,7 @@ export interface ServedFile {
 }
 
 export interface KeyServerContext {
-  /** The settings file, with one member for each system; empty if there is none. */
+  /** The settings file, with one member for each system. Without a file, an empty object. */
   settings: JsonObject;
   /** Reads a file that an argument names; `-` is standard input. */
   readFile(file: string): Uint8Array;

@@ -108,7 +108,7 @@ export function keysDirectory(directory: string, ...names: string[]): string {
 export interface DecoderOptions {
   args?: readonly string[];
   env?: Record<string, string>;
-  /** Standard input; it stays open if there is none. */
+  /** Standard input. Without it, the pipe stays open and empty. */
   input?: Buffer;
   /** Written to a file that becomes file descriptor 3. */
   payload?: Buffer;

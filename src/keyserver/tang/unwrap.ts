@@ -1,4 +1,5 @@
-import { createDecipheriv, createHash } from "node:crypto";
+import { createHash } from "node:crypto";
+import { decryptGcm } from "#engine/content-cipher";
 import { isOcicryptError, OcicryptError } from "../../errors.js";
 import { anySignal } from "../../io/abort.js";
 import { takeAttempt } from "../../keywrap/unwrapping.js";
@@ -30,7 +31,7 @@ const MAX_REASON = 300;
  *   of the servers' failures; `KEY_SERVER_THRESHOLD` with the reason of each part if too few parts
  *   open; `WRAPPED_KEY_INVALID` if the secret does not open the content
  */
-export async function openPin(pin: Pin, options: OpenOptions): Promise<Buffer> {
+export async function openPin(pin: Pin, options: OpenOptions): Promise<Uint8Array> {
   const secret = await (pin.pin === "tang" ? tangSecret(pin, options) : sssSecret(pin, options));
   try {
     return openContent(pin, secret);
@@ -79,7 +80,7 @@ async function sssSecret(pin: SssPin, options: OpenOptions): Promise<Buffer> {
   if (!(await isModulus(prime))) throw invalid("its modulus is not a prime of 256 bits");
   const enough = new AbortController();
   const signal = anySignal(options.signal, enough.signal);
-  const shares: Buffer[] = [];
+  const shares: Uint8Array[] = [];
   const reasons: string[] = [];
   const open = async (part: Pin): Promise<void> => {
     try {
@@ -114,15 +115,10 @@ function reasonOf(error: unknown): string {
   return printable(error.message, MAX_REASON);
 }
 
-function openContent({ aad, iv, ciphertext, tag }: Sealed, secret: Buffer): Buffer {
-  const decipher = createDecipheriv("aes-256-gcm", secret, iv, { authTagLength: 16 });
-  decipher.setAAD(Buffer.from(aad, "latin1")).setAuthTag(tag);
-  const plaintext = decipher.update(ciphertext);
-  try {
-    decipher.final();
-    return plaintext;
-  } catch {
-    plaintext.fill(0);
-    throw invalid("it is damaged, or the server answered with another key");
-  }
+function openContent({ aad, iv, ciphertext, tag }: Sealed, secret: Buffer): Uint8Array {
+  const additional = Buffer.from(aad, "latin1");
+  const cipher = { name: "aes-256-gcm", key: secret, iv };
+  const plaintext = decryptGcm(cipher, ciphertext, { tag, additional });
+  if (plaintext !== undefined) return plaintext;
+  throw invalid("it is damaged, or the server answered with another key");
 }
