@@ -6,6 +6,7 @@ import {
   mkdir,
   open,
   readdir,
+  rename,
   rm,
   rmdir,
   stat,
@@ -13,9 +14,10 @@ import {
   writeFile,
 } from "node:fs/promises";
 import { hostname } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { errno, OcicryptError } from "../errors.js";
+import { makeDirectories, removedOnFailure, writeContent, writing } from "../io/files.js";
 
 /**
  * The name contains the machine and the process, so that leftovers of ended processes are
@@ -100,6 +102,65 @@ export async function removeStage(path: string): Promise<void> {
     if (!["ENOENT", "ENOTDIR", "ELOOP", "EACCES", "EPERM"].includes(errno(error) ?? ""))
       throw error;
   }
+}
+
+/** The new files of a directory, in a stage until they are published. */
+export interface StagedFiles {
+  /** Where the files will be renamed from. No other user can enter the stage that contains it. */
+  root(): Promise<string>;
+  /**
+   * Writes a file, and flushes it.
+   *
+   * @param targetIn returns the path of the file below the root, once it has been written
+   */
+  write(
+    content: AsyncIterable<Uint8Array>,
+    targetIn: (root: string) => Promise<string> | string,
+  ): Promise<void>;
+  /** Removes the stage with all that was not published. */
+  remove(): Promise<void>;
+}
+
+/**
+ * Stages the new files of a directory: in the directory if it exists, otherwise beside it. The stage is
+ * created for the first file, so that an earlier failure leaves no trace.
+ *
+ * @param name of the directory, for messages
+ */
+export function stageFiles(path: string, isThere: boolean, name: string): StagedFiles {
+  const where = isThere ? path : dirname(path);
+  let stage: Promise<string> | undefined;
+
+  async function openStage(): Promise<string> {
+    await makeDirectories(where);
+    await removeStaleStages(where);
+    // Removes the stage of a process that was killed right after its new directory had appeared.
+    if (isThere) await removeStaleStages(dirname(path));
+    return makeStage(where);
+  }
+
+  const root = async (): Promise<string> => join(await (stage ??= openStage()), "image");
+  return {
+    root,
+    async write(content, targetIn) {
+      const staged = await writing(name, root);
+      const file = join(dirname(staged), randomBytes(8).toString("hex"));
+      await removedOnFailure(file, async () => {
+        await writeContent(file, content, name, { flush: true });
+        const target = await targetIn(staged);
+        await writing(name, async () => {
+          await makeDirectories(dirname(target));
+          await rename(file, target);
+        });
+      });
+    },
+    async remove() {
+      // If creating it failed, the caller that needed it has reported that.
+      const directory = await stage?.catch(() => undefined);
+      if (directory !== undefined) await removeStage(directory);
+      stage = undefined;
+    },
+  };
 }
 
 /** Whether the process that made a name is running; `unknown` for a process of another machine. */

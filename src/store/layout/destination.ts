@@ -1,4 +1,3 @@
-import { randomBytes } from "node:crypto";
 import { readdir, rename, rm } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { OcicryptError, errno } from "../../errors.js";
@@ -10,14 +9,13 @@ import {
   fileMatches,
   makeDirectories,
   readSmallFile,
-  removedOnFailure,
   syncDirectory,
   writeContent,
   writeError,
   writing,
 } from "../../io/files.js";
 import { placeOf, requireNoDigest, type LayoutReference } from "../reference.js";
-import { isStage, makeStage, removeStage, removeStaleStages, withLock } from "../stage.js";
+import { isStage, stageFiles, withLock } from "../stage.js";
 import type { ImageDestination } from "../types.js";
 import {
   EMPTY_INDEX,
@@ -45,23 +43,8 @@ export async function layoutDestination(reference: LayoutReference): Promise<Ima
   const path = resolve(reference.path);
   const state = await stateOf(path);
   const opened = state === "layout" ? await readIndex(path) : EMPTY_INDEX;
-  const where = state === "missing" ? dirname(path) : path;
   const digests = new Set<string>();
-  let stage: Promise<string> | undefined;
-
-  // Created for the first blob, so that an earlier failure leaves no trace.
-  async function openStage(): Promise<string> {
-    await makeDirectories(where);
-    await removeStaleStages(where);
-    // Removes the stage of a process that was killed right after its new layout had appeared.
-    if (state !== "missing") await removeStaleStages(dirname(path));
-    return makeStage(where);
-  }
-
-  /** The new layout, or its new files. No other user can enter the stage that contains it. */
-  async function stagedLayout(): Promise<string> {
-    return join(await (stage ??= openStage()), "image");
-  }
+  const files = stageFiles(path, state !== "missing", reference.path);
 
   /** @returns whether the layout is new; if not, another process has created it in the meantime */
   async function publishNew(staged: string, entry: Descriptor): Promise<boolean> {
@@ -77,7 +60,7 @@ export async function layoutDestination(reference: LayoutReference): Promise<Ima
       await requireLayout(path, readIn(path));
       return false;
     }
-    await syncDirectory(where);
+    await syncDirectory(dirname(path));
     return true;
   }
 
@@ -110,18 +93,12 @@ export async function layoutDestination(reference: LayoutReference): Promise<Ima
     content: AsyncIterable<Uint8Array>,
     describe: () => Promise<{ digest: string }> | { digest: string },
   ): Promise<void> {
-    const staged = await writing(reference.path, stagedLayout);
-    const file = join(dirname(staged), randomBytes(8).toString("hex"));
-    await removedOnFailure(file, async () => {
-      await writeContent(file, content, reference.path, { flush: true });
-      const { digest } = await describe();
-      const target = blobPath(staged, digest);
-      await writing(reference.path, async () => {
-        await makeDirectories(dirname(target));
-        await rename(file, target);
-      });
-      digests.add(digest);
+    let digest = "";
+    await files.write(content, async (root) => {
+      ({ digest } = await describe());
+      return blobPath(root, digest);
     });
+    digests.add(digest);
   }
 
   return {
@@ -137,7 +114,7 @@ export async function layoutDestination(reference: LayoutReference): Promise<Ima
     commit: (image, options) =>
       writing(reference.path, async () => {
         const entry = withName(image, reference.tag);
-        const staged = await stagedLayout();
+        const staged = await files.root();
         await makeDirectories(staged);
         await writeFlushed(join(staged, "oci-layout"), '{"imageLayoutVersion":"1.0.0"}');
         const isNew = state === "missing" && (await publishNew(staged, entry));
@@ -149,15 +126,10 @@ export async function layoutDestination(reference: LayoutReference): Promise<Ima
             await publishInto(path, staged);
           });
         }
-        await removeStage(dirname(staged));
-        stage = undefined;
+        await files.remove();
       }),
 
-    async discard() {
-      // If creating it failed, the caller that needed it has reported that.
-      const directory = await stage?.catch(() => undefined);
-      if (directory !== undefined) await removeStage(directory);
-    },
+    discard: () => files.remove(),
   };
 }
 

@@ -1,22 +1,13 @@
-import { randomBytes } from "node:crypto";
 import { readdir, rename, rm } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { errno, isOcicryptError, OcicryptError } from "../../errors.js";
-import {
-  makeDirectories,
-  readSmallFile,
-  removedOnFailure,
-  syncDirectory,
-  writeContent,
-  writeError,
-  writing,
-} from "../../io/files.js";
+import { readSmallFile, syncDirectory, writeContent, writeError, writing } from "../../io/files.js";
 import { single } from "../../io/source.js";
 import type { Descriptor } from "../../spec/descriptor.js";
 import { digestOf, parseDigest } from "../../spec/digest.js";
 import { MAX_MANIFEST_SIZE } from "../../spec/limits.js";
 import { isManifestType, mediaTypeOf } from "../../spec/manifest.js";
-import { isStage, makeStage, removeStage, removeStaleStages, withLock } from "../stage.js";
+import { isStage, stageFiles, withLock } from "../stage.js";
 import type { ImageDestination, ImageSource } from "../types.js";
 import { readBlobFile } from "./source.js";
 
@@ -85,46 +76,27 @@ export function directorySource(path: string): ImageSource {
 export async function directoryDestination(name: string): Promise<ImageDestination> {
   const path = resolve(name);
   const opened = await stateOf(path);
-  const where = opened.isThere ? path : dirname(path);
   const written = new Set<string>();
-  let stage: Promise<string> | undefined;
-
-  // Created for the first blob, so that an earlier failure leaves no trace.
-  async function openStage(): Promise<string> {
-    await makeDirectories(where);
-    await removeStaleStages(where);
-    // Removes the stage of a process that was killed right after its new directory had appeared.
-    if (opened.isThere) await removeStaleStages(dirname(path));
-    return makeStage(where);
-  }
-
-  /** The new directory, or its new files. No other user can enter the stage that contains it. */
-  async function stagedDirectory(): Promise<string> {
-    const staged = join(await (stage ??= openStage()), "image");
-    await makeDirectories(staged);
-    return staged;
-  }
+  const files = stageFiles(path, opened.isThere, name);
 
   async function write(
     content: AsyncIterable<Uint8Array>,
     describe: () => Promise<{ digest: string }> | { digest: string },
     suffix: string,
   ): Promise<void> {
-    const staged = await writing(name, stagedDirectory);
-    const file = join(dirname(staged), randomBytes(8).toString("hex"));
-    await removedOnFailure(file, async () => {
-      await writeContent(file, content, name, { flush: true });
-      const target = fileOf((await describe()).digest) + suffix;
-      await writing(name, () => rename(file, join(staged, target)));
-      written.add(target);
+    let target = "";
+    await files.write(content, async (root) => {
+      target = fileOf((await describe()).digest) + suffix;
+      return join(root, target);
     });
+    written.add(target);
   }
 
   async function publishInto(staged: string): Promise<void> {
     const former = (await readdir(path)).filter((file) => CONTENT.test(file));
-    const files = [...written].filter((file) => file !== ROOT);
+    const added = [...written].filter((file) => file !== ROOT);
     // Readers find the former image up to the last rename.
-    for (const file of ["version", ...files, ROOT]) {
+    for (const file of ["version", ...added, ROOT]) {
       if (file === ROOT) await syncDirectory(path);
       await rename(join(staged, file), join(path, file));
     }
@@ -140,7 +112,7 @@ export async function directoryDestination(name: string): Promise<ImageDestinati
     if (!opened.isThere) {
       await syncDirectory(staged);
       const isTaken = await rename(staged, path).then(() => false, ifTaken);
-      if (!isTaken) return syncDirectory(where);
+      if (!isTaken) return syncDirectory(dirname(path));
     }
     await withLock(path, signal, async () => {
       const { root } = await stateOf(path);
@@ -162,7 +134,7 @@ export async function directoryDestination(name: string): Promise<ImageDestinati
 
     commit: ({ digest }, options) =>
       writing(name, async () => {
-        const staged = await stagedDirectory();
+        const staged = await files.root();
         const root = `${fileOf(digest)}.manifest.json`;
         await rename(join(staged, root), join(staged, ROOT));
         written.delete(root);
@@ -171,15 +143,10 @@ export async function directoryDestination(name: string): Promise<ImageDestinati
         await writeContent(version, single(Buffer.from(VERSION)), name, { flush: true });
         options?.signal?.throwIfAborted();
         await publish(staged, digest, options?.signal);
-        await removeStage(dirname(staged));
-        stage = undefined;
+        await files.remove();
       }),
 
-    async discard() {
-      // If creating it failed, the caller that needed it has reported that.
-      const directory = await stage?.catch(() => undefined);
-      if (directory !== undefined) await removeStage(directory);
-    },
+    discard: () => files.remove(),
   };
 }
 
