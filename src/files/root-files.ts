@@ -10,7 +10,7 @@ import {
   type LayerSelection,
 } from "../image/manifests/select-layers.js";
 import { readImage, type ImageTree, type ManifestNode } from "../image/manifests/tree.js";
-import { toReadableStream, type Bytes } from "../io/source.js";
+import { parts, toReadableStream, type Bytes } from "../io/source.js";
 import type { Key } from "../keywrap/types.js";
 import { isEncryptedDescriptor } from "../spec/descriptor.js";
 import type { ImageSource } from "../store/types.js";
@@ -81,7 +81,7 @@ export async function openRootFiles(
   async function* content({ place }: Inode): AsyncGenerator<Uint8Array, void, undefined> {
     if (place === undefined) return;
     const { layer, start, end } = place;
-    const bytes = abortable(layers.get(layer)?.read(start, end), signal);
+    const bytes = parts(layers.get(layer)?.read(start, end) ?? new Uint8Array(), signal);
     for await (const entry of readTar(bytes, `layer ${String(layer)}`)) yield* entry.content();
   }
   const close = async (): Promise<void> => {
@@ -99,9 +99,9 @@ export async function openRootFiles(
         options.onWarning?.(`${nameOfLayer(layer)} is ${check}`);
       }
       const plain = (): AsyncIterable<Uint8Array> =>
-        decompressed(abortable(stored.read(), signal), where);
+        decompressed(parts(stored.read(), signal), where);
       if (contents) layers.set(index, await kept.add(plain()));
-      const tar = abortable(layers.get(index)?.read() ?? plain(), signal);
+      const tar = parts(layers.get(index)?.read() ?? plain(), signal);
       await applyLayer(tree, index, readTar(tar, where));
       await spool.clear();
     }
@@ -128,16 +128,6 @@ export function streamFiles(
       await files.close();
     }
   }, options.signal);
-}
-
-async function* abortable(
-  content: AsyncIterable<Uint8Array> | undefined,
-  signal: AbortSignal | undefined,
-): AsyncGenerator<Uint8Array, void, undefined> {
-  for await (const chunk of content ?? []) {
-    signal?.throwIfAborted();
-    yield chunk;
-  }
 }
 
 /** Returns the manifest of the selected platform. */
