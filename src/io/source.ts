@@ -1,7 +1,7 @@
 import { nextTurn } from "#engine/turn";
-import { PART_SIZE } from "#engine/passes";
 import { concat } from "#engine/bytes";
 import type { Bytes } from "../engine/types.js";
+import { PART_SIZE } from "../spec/limits.js";
 import { anySignal, interruptible } from "./abort.js";
 
 /**

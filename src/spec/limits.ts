@@ -13,6 +13,9 @@ export const MAX_DESCRIPTORS = 5000;
 /** The most threads that a caller can ask for. */
 export const MAX_THREADS = 64;
 
+/** The largest part of a layer that passes can take at once, in bytes: it stays in the cache. */
+export const PART_SIZE: number = 128 * 1024;
+
 /** The largest annotation of layer encryption that is read, in characters. */
 export const MAX_ANNOTATION_LENGTH: number = 1024 * 1024;
 

@@ -1,4 +1,5 @@
 import { createHash, createHmac, type KeyObject } from "node:crypto";
+import { PART_SIZE } from "../spec/limits.js";
 import { reserveThreads, threadCount, type HashThread, type Operation } from "./pool.js";
 
 /** A hash of bytes, computed on this thread or another. */
@@ -25,9 +26,6 @@ export interface Passes {
   /** Ends all passes. Memory that others shared is wiped. */
   close(): void;
 }
-
-/** The largest part of a layer that passes can take at once, in bytes: it stays in the cache. */
-export const PART_SIZE: number = 128 * 1024;
 
 /** In bytes. Shorter layers are done before a thread has started. */
 const LONG = 64 * 1024 * 1024;

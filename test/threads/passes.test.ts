@@ -1,6 +1,7 @@
 import { createHash, createHmac, createSecretKey, randomBytes } from "node:crypto";
 import type * as threads from "node:worker_threads";
 import { beforeEach, describe, expect, it, vi } from "vitest";
+import { PART_SIZE } from "../../src/spec/limits.js";
 
 /** The threads that were started, and how the next one fails. */
 const seen = vi.hoisted(() => ({
@@ -55,7 +56,7 @@ async function run(parts: readonly Uint8Array[], count?: number): Promise<string
   const hmac = open.hmacCipher(createSecretKey(KEY));
   const cipher = open.hashCipher("sha256");
   const plain = open.hashPlain("sha512");
-  const memory = new Uint8Array(passes.PART_SIZE);
+  const memory = new Uint8Array(PART_SIZE);
   try {
     for (const part of parts) {
       await open.room();

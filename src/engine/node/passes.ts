@@ -1,6 +1,6 @@
 import { createSecretKey, type KeyObject } from "node:crypto";
 
-export { HERE, hashHere, hmacHere, openPasses, PART_SIZE } from "../../threads/passes.js";
+export { HERE, hashHere, hmacHere, openPasses } from "../../threads/passes.js";
 export { threadCount } from "../../threads/pool.js";
 export type { HashAlgorithm, Passes, RunningHash } from "../../threads/passes.js";
 

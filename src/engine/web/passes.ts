@@ -13,8 +13,6 @@ export interface Passes extends Omit<node.Passes, "hmacCipher"> {
   hmacCipher(key: HeldKey): node.RunningHash;
 }
 
-export const PART_SIZE: number = 128 * 1024;
-
 export function holdKey(key: Uint8Array): HeldKey {
   return key.slice();
 }
