@@ -127,7 +127,7 @@ export interface StagedFiles {
  *
  * @param name of the directory, for messages
  */
-export function stageFiles(path: string, isThere: boolean, name: string): StagedFiles {
+export function stageDirectory(path: string, isThere: boolean, name: string): StagedFiles {
   const where = isThere ? path : dirname(path);
   let stage: Promise<string> | undefined;
 

@@ -15,7 +15,7 @@ import {
   writing,
 } from "../../io/files.js";
 import { placeOf, requireNoDigest, type LayoutReference } from "../reference.js";
-import { isStage, stageFiles, withLock } from "../stage.js";
+import { isStage, stageDirectory, withLock } from "../stage.js";
 import type { ImageDestination } from "../types.js";
 import {
   EMPTY_INDEX,
@@ -44,7 +44,7 @@ export async function layoutDestination(reference: LayoutReference): Promise<Ima
   const state = await stateOf(path);
   const opened = state === "layout" ? await readIndex(path) : EMPTY_INDEX;
   const digests = new Set<string>();
-  const files = stageFiles(path, state !== "missing", reference.path);
+  const files = stageDirectory(path, state !== "missing", reference.path);
 
   /** @returns whether the layout is new; if not, another process has created it in the meantime */
   async function publishNew(staged: string, entry: Descriptor): Promise<boolean> {

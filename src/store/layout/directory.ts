@@ -7,7 +7,7 @@ import type { Descriptor } from "../../spec/descriptor.js";
 import { digestOf, parseDigest } from "../../spec/digest.js";
 import { MAX_MANIFEST_SIZE } from "../../spec/limits.js";
 import { isManifestType, mediaTypeOf } from "../../spec/manifest.js";
-import { isStage, stageFiles, withLock } from "../stage.js";
+import { isStage, stageDirectory, withLock } from "../stage.js";
 import type { ImageDestination, ImageSource } from "../types.js";
 import { readBlobFile } from "./source.js";
 
@@ -77,7 +77,7 @@ export async function directoryDestination(name: string): Promise<ImageDestinati
   const path = resolve(name);
   const opened = await stateOf(path);
   const written = new Set<string>();
-  const files = stageFiles(path, opened.isThere, name);
+  const files = stageDirectory(path, opened.isThere, name);
 
   async function write(
     content: AsyncIterable<Uint8Array>,
