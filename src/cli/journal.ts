@@ -122,12 +122,22 @@ async function readEntries(path: string): Promise<ReadonlyMap<string, Entry>> {
     const whole = text.slice(0, end);
     await file.truncate(Buffer.byteLength(whole));
     for (const line of whole.split("\n").filter((each) => each !== "")) {
-      const [destination = "", source = "", before = "", after = ""] = JSON.parse(line) as string[];
+      const [destination = "", source = "", before = "", after = ""] = wordsOf(line);
       entries.set(destination, { source, before, after });
     }
     return entries;
   } finally {
     await file.close();
+  }
+}
+
+/** The words of a line. A line that a crash of the machine damaged has none. */
+function wordsOf(line: string): readonly string[] {
+  try {
+    const words: unknown = JSON.parse(line);
+    return Array.isArray(words) && words.every((word) => typeof word === "string") ? words : [];
+  } catch {
+    return [];
   }
 }
 
