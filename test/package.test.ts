@@ -9,6 +9,8 @@ const ROOT = fileURLToPath(new URL("../", import.meta.url));
 const read = (file: string): string => readFileSync(join(ROOT, file), "utf8");
 
 interface Manifest {
+  dependencies: Record<string, string>;
+  peerDependencies: Record<string, string>;
   exports: Record<string, string | Record<string, string>>;
   bin: Record<string, string>;
 }
@@ -34,6 +36,17 @@ it("the package has the pages, the examples and the sources", () => {
     expect(shipped).toContain(file);
   }
   expect(shipped.filter((file) => /^(test\/|\.|vectors\/(?!.*README))/.test(file))).toEqual([]);
+});
+
+it("the examples import only what an installation has", () => {
+  const { dependencies, peerDependencies } = manifest;
+  const installed = ["ocicrypt", ...Object.keys(dependencies), ...Object.keys(peerDependencies)];
+  for (const file of shipped.filter((each) => /^examples\/.*\.js$/.test(each))) {
+    const imports = [...read(file).matchAll(/from "([^".][^"]*)"/g)].map(([, name = ""]) => name);
+    for (const name of imports.filter((each) => !each.startsWith("node:"))) {
+      expect(installed, `${file} imports ${name}`).toContain(/^(?:@[^/]+\/)?[^/]+/.exec(name)?.[0]);
+    }
+  }
 });
 
 it("each file that package.json names is in the package", () => {
