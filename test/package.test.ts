@@ -58,6 +58,24 @@ it("each file that package.json names is in the package", () => {
   expect(named.filter((file) => !shipped.includes(file))).toEqual([]);
 });
 
+it("the declarations of the entry points import no dependency", () => {
+  // Those of OpenPGP.js import a package that its installation does not bring.
+  const types = Object.values(manifest.exports).flatMap((target) =>
+    typeof target === "string" || target.types === undefined ? [] : [normalize(target.types)],
+  );
+  const files = new Set(types);
+  const packages = new Set<string>();
+  for (const file of files) {
+    for (const [, name = ""] of read(file).matchAll(/(?:from |import\()"([^"]+)"/g)) {
+      if (name.startsWith(".")) files.add(join(dirname(file), name.replace(/\.js$/, ".d.ts")));
+      else if (!/^(?:node:|#engine\/)/.test(name)) packages.add(name);
+    }
+  }
+  expect(files.size).toBeGreaterThan(60);
+  // The SDK is passed in by its user, who therefore has it.
+  expect([...packages]).toEqual(["@aws-sdk/client-kms"]);
+});
+
 it.for(pages)("the relative links of %s lead to files of the package", (page) => {
   const relative = linksOf(page).filter((target) => !/^[a-z]+:/.test(target));
   const missing = relative.filter((target) => {

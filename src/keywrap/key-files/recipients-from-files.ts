@@ -2,7 +2,8 @@ import { loadPgp } from "#engine/key-schemes";
 import { isOcicryptError, OcicryptError } from "../../errors.js";
 import { recoverKeyFile } from "../../keys/material.js";
 import type { Recipient } from "../types.js";
-import { openPgpKeys, recognizeKeyFile } from "./recognise.js";
+import { openPgpKeys } from "../pgp/openpgp.js";
+import { recognizeKeyFile } from "./recognise.js";
 
 /** The content of a file with a public key or a certificate. */
 export interface RecipientFile {

@@ -1,4 +1,3 @@
-import type { Key as PgpKey } from "openpgp";
 import { fromUtf8, toUtf8 } from "#engine/bytes";
 import {
   isBinaryOpenPgp,
@@ -13,6 +12,7 @@ import { MAX_KEY_FILE_SIZE } from "../../spec/limits.js";
 import { decodeBase64 } from "../../spec/base64.js";
 import { OcicryptError } from "../../errors.js";
 import { readPublicKeys } from "../../keys/public-key.js";
+import { openPgpKeys } from "../pgp/openpgp.js";
 import { parseYaml } from "../../text/yaml.js";
 
 /** The kinds of key files. */
@@ -190,16 +190,4 @@ function publicKeyIds(content: string | Uint8Array): string[] {
 async function openPgpIds(content: string | Uint8Array): Promise<string[]> {
   const keys = await openPgpKeys(content);
   return keys.flatMap((key) => key.getKeyIDs().map((id) => `0x${id.toHex()}`));
-}
-
-/** @throws {@link OcicryptError} `KEY_UNRECOGNIZED` */
-export async function openPgpKeys(content: string | Uint8Array): Promise<PgpKey[]> {
-  const { readKeys } = await import("openpgp");
-  try {
-    return typeof content === "string"
-      ? await readKeys({ armoredKeys: content })
-      : await readKeys({ binaryKeys: content });
-  } catch (cause) {
-    throw unrecognized("its OpenPGP key is damaged", cause);
-  }
 }

@@ -1,11 +1,28 @@
-import type { Config } from "openpgp";
+import type { Config, Key } from "openpgp";
 import { OcicryptError } from "../../errors.js";
+import { unrecognized } from "../../keys/asymmetric-key.js";
 
 export type OpenPgp = typeof import("openpgp");
 
 /** Loads OpenPGP.js, which is large: only wrapping and unwrapping need it. */
 export function loadOpenPgp(): Promise<OpenPgp> {
   return import("openpgp");
+}
+
+/**
+ * Reads all keys of a key ring, for what needs no more than their ids.
+ *
+ * @throws {@link OcicryptError} `KEY_UNRECOGNIZED`
+ */
+export async function openPgpKeys(content: string | Uint8Array): Promise<Key[]> {
+  const { readKeys } = await loadOpenPgp();
+  try {
+    return typeof content === "string"
+      ? await readKeys({ armoredKeys: content })
+      : await readKeys({ binaryKeys: content });
+  } catch (cause) {
+    throw unrecognized("its OpenPGP key is damaged", cause);
+  }
 }
 
 /** The minimum size of RSA and ElGamal keys for encryption. */
