@@ -1,12 +1,14 @@
 import { fromUtf8 } from "#engine/bytes";
 import { OcicryptError } from "../../errors.js";
-import type { Descriptor } from "../../spec/descriptor.js";
 import { digestOf } from "../../spec/digest.js";
 import { MEDIA_TYPE_INDEX } from "../../spec/media-types.js";
+import { isEncryptedDescriptor, type Descriptor } from "../../spec/descriptor.js";
+import type { LocatedDescriptor } from "../../spec/manifest.js";
 import type { ImageDestination, ImageSource } from "../../store/types.js";
 import { blobsOf, copyBlob, progressMeter } from "../engine/copy-blobs.js";
 import { rewriteManifests } from "../manifests/rewrite.js";
-import { readImage } from "../manifests/tree.js";
+import { readImage, type ImageTree } from "../manifests/tree.js";
+import { requireNoPlainCopy } from "./plain-left.js";
 import { TAGS } from "./stale-referrers.js";
 
 export interface CopyReferrersOptions {
@@ -31,10 +33,11 @@ const MAX_DIGESTS = 64;
  * @param source the place of the artifacts
  * @param destination the place of an image that was written
  * @param images the images whose artifacts are copied, such as the image before and after
- *   encryption
+ *   encryption, with the image of the destination last
  * @returns the names and digests of what was copied
  * @throws {@link OcicryptError} `DESTINATION_UNWRITABLE` where nothing can be beside the image, as
- *   in an archive; and those of source and destination as for `encryptImage`
+ *   in an archive; `MANIFEST_UNSUPPORTED` for an artifact that contains the plain content of a layer
+ *   that the last image does not have in plain; and those of source and destination as for `encryptImage`
  */
 export async function copyReferrers(
   source: ImageSource,
@@ -47,27 +50,41 @@ export async function copyReferrers(
     const message = "signatures can be kept beside images in registries and layouts only";
     throw new OcicryptError("DESTINATION_UNWRITABLE", message);
   }
-  const digests = new Set<string>();
-  for (const image of images) {
-    const { documents } = await readImage(image, { signal });
-    for (const { descriptor } of documents) digests.add(descriptor.digest);
-  }
+  const trees: ImageTree[] = [];
+  for (const image of images) trees.push(await readImage(image, { signal }));
+  const documents = trees.flatMap((tree) => tree.documents);
+  const digests = new Set(documents.map(({ descriptor }) => descriptor.digest));
+  const secret = hiddenLayers(trees);
   const copied: string[] = [];
   for (const digest of [...digests].slice(0, MAX_DIGESTS)) {
     const name = digest.replace(":", "-");
     for (const suffix of SUFFIXES) {
       const found = await source.find?.(name + suffix, { signal });
       if (found === undefined) continue;
-      await copyImages(source, await destination.beside(name + suffix), [found], false, signal);
+      const beside = await destination.beside(name + suffix);
+      await copyImages(source, beside, [found], { isList: false, secret, signal });
       copied.push(name + suffix);
     }
     if (copied.includes(name)) continue;
     const referrers = (await source.referrers?.(digest, { signal })) ?? [];
     if (referrers.length === 0) continue;
-    await copyImages(source, await destination.beside(name), referrers, true, signal);
+    const beside = await destination.beside(name);
+    await copyImages(source, beside, referrers, { isList: true, secret, signal });
     copied.push(...referrers.map((referrer) => referrer.digest));
   }
   return copied;
+}
+
+/** Returns the plain layers of images that the last one does not have in plain. */
+function hiddenLayers(trees: readonly ImageTree[]): LocatedDescriptor[] {
+  const shown = new Set(plainLayers(trees.slice(-1)).map(({ descriptor }) => descriptor.digest));
+  return plainLayers(trees).filter(({ descriptor }) => !shown.has(descriptor.digest));
+}
+
+function plainLayers(trees: readonly ImageTree[]): LocatedDescriptor[] {
+  return trees
+    .flatMap(({ manifests }) => manifests.flatMap(({ document }) => document.layers))
+    .filter(({ descriptor }) => !isEncryptedDescriptor(descriptor));
 }
 
 /** Copies images, the only one as itself and several under an index that lists them. */
@@ -75,8 +92,11 @@ async function copyImages(
   source: ImageSource,
   destination: ImageDestination,
   images: readonly Descriptor[],
-  isList: boolean,
-  signal: AbortSignal | undefined,
+  {
+    isList,
+    secret,
+    signal,
+  }: { isList: boolean; secret: readonly LocatedDescriptor[]; signal: AbortSignal | undefined },
 ): Promise<void> {
   try {
     let last: Descriptor | undefined;
@@ -85,6 +105,7 @@ async function copyImages(
         { ...source, resolve: () => Promise.resolve(image) },
         { signal },
       );
+      requireNoPlainCopy(tree, secret, `the artifact ${image.digest}`);
       const meter = progressMeter(tree, undefined);
       for (const blob of blobsOf(tree))
         await copyBlob(source, destination, blob, { meter, signal });

@@ -3,6 +3,7 @@ import { createHash } from "#engine/hash";
 import { isOcicryptError, OcicryptError, shown } from "../../errors.js";
 import type { Descriptor } from "../../spec/descriptor.js";
 import { isEncryptedMediaType, layerCompression } from "../../spec/media-types.js";
+import type { LocatedDescriptor } from "../../spec/manifest.js";
 import type { ImageDestination } from "../../store/types.js";
 import { nameOfLayer, type SelectedLayer } from "../manifests/select-layers.js";
 import type { ImageNode, ManifestNode, ImageTree } from "../manifests/tree.js";
@@ -36,7 +37,7 @@ export function withOtherPlaces(
   return { layers, warnings };
 }
 
-function digestsOf(selected: readonly SelectedLayer[]): Set<string> {
+function digestsOf(selected: readonly LocatedDescriptor[]): Set<string> {
   const digests = new Set(selected.map(({ descriptor }) => descriptor.digest));
   digests.delete(EMPTY_JSON);
   return digests;
@@ -47,9 +48,14 @@ function digestsOf(selected: readonly SelectedLayer[]): Set<string> {
  * lists, in an attestation, as a config, as a subject, as a manifest of any type or in a manifest of
  * an unknown type, or inside a descriptor.
  *
+ * @param what the name of the image in messages
  * @throws {@link OcicryptError} `MANIFEST_UNSUPPORTED`
  */
-export function requireNoPlainCopy(tree: ImageTree, selected: readonly SelectedLayer[]): void {
+export function requireNoPlainCopy(
+  tree: ImageTree,
+  selected: readonly LocatedDescriptor[],
+  what = "the image",
+): void {
   const digests = digestsOf(selected);
   const changed = new Set(selected.map(({ node }) => node));
   const others = [...tree.blobEntries, ...tree.unknown, ...tree.missing];
@@ -63,21 +69,21 @@ export function requireNoPlainCopy(tree: ImageTree, selected: readonly SelectedL
     }),
   ];
   const copy = kept.find((each) => digests.has(each.digest) || holds(each, digests));
-  if (copy !== undefined) throw staysPlain(shown(copy.mediaType));
+  if (copy !== undefined) throw staysPlain(what, shown(copy.mediaType));
   for (const { bytes, descriptor } of tree.unknown) {
     // Its members are unknown here, but other tools copy the blobs that it names.
     const text = toLatin1(bytes ?? new Uint8Array());
     const isNamed = (text.match(DIGESTS) ?? []).some((digest) => digests.has(digest));
-    if (isNamed) throw staysPlain(`part of ${shown(descriptor.mediaType)}`);
+    if (isNamed) throw staysPlain(what, `part of ${shown(descriptor.mediaType)}`);
   }
 }
 
 const DIGESTS = /sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}/g;
 
-function staysPlain(where: string): OcicryptError {
+function staysPlain(what: string, where: string): OcicryptError {
   return new OcicryptError(
     "MANIFEST_UNSUPPORTED",
-    `a selected layer is also in the image as ${where}, and would stay plain there`,
+    `a selected layer is also in ${what} as ${where}, and would stay plain there`,
   );
 }
 

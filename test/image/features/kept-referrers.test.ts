@@ -1,4 +1,5 @@
 import { generateKeyPairSync } from "node:crypto";
+import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { expect, it } from "vitest";
 import { copyReferrers, decryptImage, encryptImage } from "../../../src/image/index.js";
@@ -76,6 +77,30 @@ it("artifacts go with an image into a registry and back, and are about the decry
     expect(await after.find?.(name)).toMatchObject({ digest });
   }
   expect((await readEntries(plain)).map(({ digest }) => digest)).toContain(image.digest);
+});
+
+it("an artifact that contains a layer that was encrypted is not copied", async () => {
+  const path = directory();
+  const content = await layer("content");
+  const { descriptor: image } = await layoutOf(path, [content]);
+  const subject = { mediaType: image.mediaType, digest: image.digest, size: image.size };
+  const { descriptor: artifact } = await putManifest(path, [content], { extra: { subject } });
+  const { descriptor: signature } = await putManifest(path, [content]);
+  for (const [name, entry] of [
+    ["subject", artifact],
+    ["tag", tagged(signature, tagOf(image, ".sig"))],
+  ] as const) {
+    await writeIndex(path, [tagged(image, "v1"), entry]);
+    const source = layoutSource({ path, tag: "v1" });
+    const to = join(directory(), "encrypted");
+    const destination = await layoutDestination({ path: to, tag: "v1" });
+    await encryptImage(source, destination, { recipients });
+    const after = layoutSource({ path: to, tag: "v1" });
+    await expectCode(copyReferrers(source, destination, [source, after]), "MANIFEST_UNSUPPORTED");
+    const blobs = readdirSync(join(to, "blobs", "sha256"));
+    expect(blobs, name).not.toContain(content.descriptor.digest.slice(7));
+    expect(await readEntries(to), name).toHaveLength(1);
+  }
 });
 
 it("nothing is copied within one repository or layout", async () => {
