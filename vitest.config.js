@@ -45,10 +45,13 @@ export default defineConfig({
     },
     projects: [
       unit("unit", []),
-      // For other versions of Node.js: texts are the same there, and so is what a killed process leaves.
+      // For other versions of Node.js: texts and declarations are the same there, and so are what a
+      // killed process leaves and what passes from one kind of place to another.
       unit("versions", [
-        "test/{docs,generated,prose,structure}.test.ts",
+        "test/{docs,generated,package,prose,structure}.test.ts",
+        "test/api/**",
         "test/cli/interrupted*.test.ts",
+        "test/image/places.test.ts",
       ]),
       {
         // The tests of the modules that use only the engine once more, as in a browser.
