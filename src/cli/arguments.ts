@@ -1,5 +1,5 @@
 import { parseArgs } from "node:util";
-import type { LayerRange } from "../image/manifests/layer-range.js";
+import type { LayerRange } from "../image/manifests/select-layers.js";
 import type { CompatProfile } from "../keywrap/compat.js";
 import type { PasswordCredentials } from "../registry/index.js";
 import {

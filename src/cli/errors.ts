@@ -60,6 +60,16 @@ export const SPECIAL_HINTS: readonly { code: ErrorCode; words: string; hint: str
     hint: "name an OpenPGP key with an encryption key of at least 2048 bits; `gpg --list-keys NAME` marks it with [E]",
   },
   {
+    code: "BLOB_NOT_FOUND",
+    words: "select the platforms that it holds",
+    hint: "get the whole image, or name a platform with all its blobs: `--platform OS/ARCH`; `ocicrypt inspect` lists the platforms",
+  },
+  {
+    code: "REGISTRY_FAILED",
+    words: "names manifests that the source does not hold",
+    hint: "name the manifest of one platform as the source, by its digest: docker://HOST/REPOSITORY@DIGEST, oci:DIR@DIGEST or oci-archive:FILE@DIGEST",
+  },
+  {
     code: "NOTHING_SELECTED",
     words: "no manifest for the platform",
     hint: "run `ocicrypt inspect` to see the platforms; if it shows none, omit `--platform`",

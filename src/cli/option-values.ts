@@ -1,4 +1,4 @@
-import { type LayerRange, parseLayerRange } from "../image/manifests/layer-range.js";
+import { type LayerRange, parseLayerRange } from "../image/manifests/select-layers.js";
 import { type CompatProfile, PROFILES } from "../keywrap/compat.js";
 import { parseDigest } from "../spec/digest.js";
 import { MAX_THREADS } from "../spec/limits.js";

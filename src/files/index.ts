@@ -10,6 +10,5 @@ export { readFile } from "./read.js";
 export type { ImageFile, ImageFiles, ListFilesOptions } from "./list.js";
 export type { ImageFilesOptions } from "./root-files.js";
 export type { Device } from "./tar-header.js";
-export type { LayerRange } from "../image/manifests/layer-range.js";
-export type { LayerSelection } from "../image/manifests/select-layers.js";
+export type { LayerRange, LayerSelection } from "../image/manifests/select-layers.js";
 export type { DecryptPolicy } from "../image/features/decrypt-policy.js";

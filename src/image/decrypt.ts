@@ -14,13 +14,13 @@ import {
 import type { DiffIdCheck } from "./features/diff-id.js";
 import { readExpectations } from "./features/expected-config.js";
 import { openLayer, type LayerOpening } from "./features/open-layer.js";
+import { readSelected } from "./manifests/missing.js";
 import {
   nameOfLayer,
   selectEncrypted,
   type SelectedLayer,
   type LayerSelection,
 } from "./manifests/select-layers.js";
-import { readImage } from "./manifests/tree.js";
 
 export interface DecryptImageOptions extends LayerSelection, DecryptPolicy, OperationOptions {
   /** The keys to try on every wrapped key of every layer. */
@@ -68,7 +68,7 @@ export async function decryptImage(
 ): Promise<DecryptImageResult> {
   const { keys, signal } = options;
   return writeImage(source, destination, signal, async () => {
-    const tree = await readImage(source, options);
+    const tree = await readSelected(source, options);
     requireEncryptedLayers(tree.root, options.requireEncrypted);
     const selected = selectEncrypted(tree, options);
     await requireLayerRecipients(selected, options.requireRecipients);

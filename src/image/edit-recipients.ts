@@ -15,13 +15,14 @@ import { layerIdentity } from "./engine/run-steps.js";
 import { rewriteImage, type Changes } from "./manifests/rewrite.js";
 import { writeImage } from "./operation.js";
 import { requireRoom } from "./size-check.js";
+import { readSelected } from "./manifests/missing.js";
 import {
   formatPlatform,
   selectEncrypted,
   type SelectedLayer,
   type LayerSelection,
 } from "./manifests/select-layers.js";
-import { readImage, type ImageTree } from "./manifests/tree.js";
+import type { ImageTree } from "./manifests/tree.js";
 
 export interface EditRecipientsOptions extends LayerSelection {
   signal?: AbortSignal | undefined;
@@ -85,7 +86,7 @@ export async function editRecipients(
 ): Promise<EditRecipientsResult> {
   const { signal } = options;
   return writeImage(source, destination, signal, async () => {
-    const tree = await readImage(source, options);
+    const tree = await readSelected(source, options);
     const selected = selectEncrypted(tree, options);
     edit.prepare?.(selected.map(({ descriptor }) => descriptor.mediaType));
     const changes = await changeLayers(selected, edit);
@@ -159,7 +160,7 @@ async function copyAllBlobs(
   { signal, onProgress }: EditRecipientsOptions,
 ): Promise<void> {
   const meter = progressMeter(tree, onProgress);
-  for (const blob of blobsOf(tree)) await copyBlob(source, destination, blob, { meter, signal });
+  for (const blob of blobsOf(tree)) await copyBlob(source, destination, blob, { tree, meter, signal }); // prettier-ignore
 }
 
 function reportChange([layer, change]: [SelectedLayer, RecipientsChange]): LayerRecipientsResult {

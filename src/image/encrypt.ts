@@ -19,8 +19,8 @@ import { findHistoryLeft } from "./features/config-history.js";
 import { findWrongDiffId, withDiffId, type DiffIdCheckStream } from "./features/diff-id.js";
 import { findCopies, PLAIN_COPIES, requireNoPlainCopy } from "./features/plain-left.js";
 import { readEarlier, type EarlierLayers, type Reuse } from "./features/reuse.js";
+import { readSelected } from "./manifests/missing.js";
 import { nameOfLayer, type SelectedLayer, type LayerSelection } from "./manifests/select-layers.js";
-import { readImage } from "./manifests/tree.js";
 import { requireRoomForKeys } from "./size-check.js";
 
 export interface EncryptImageOptions extends LayerSelection, OperationOptions {
@@ -95,7 +95,7 @@ export async function encryptImage(
   try {
     return await writeImage(source, destination, signal, async () => {
       const recipients = distinctRecipients(options.recipients);
-      const tree = await readImage(source, options);
+      const tree = await readSelected(source, options);
       const plan = await planEncryption(source, tree, options);
       const { selected, configs } = plan;
       requirePlain(selected);

@@ -10,7 +10,7 @@ export { copyReferrers, type CopyReferrersOptions } from "./features/kept-referr
 export { decryptImage } from "./decrypt.js";
 export { encryptImage } from "./encrypt.js";
 export { inspectImage } from "./inspect.js";
-export { parseLayerRange } from "./manifests/layer-range.js";
+export { parseLayerRange } from "./manifests/select-layers.js";
 export {
   addImageRecipients,
   listImageRecipients,
@@ -56,5 +56,4 @@ export type { RotateImageOptions } from "./rotate.js";
 export type { FindImageOptions } from "./unchanged.js";
 export type { DecryptPolicy } from "./features/decrypt-policy.js";
 export type { Reuse } from "./features/reuse.js";
-export type { LayerRange } from "./manifests/layer-range.js";
-export type { LayerSelection } from "./manifests/select-layers.js";
+export type { LayerRange, LayerSelection } from "./manifests/select-layers.js";

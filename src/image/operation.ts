@@ -9,6 +9,7 @@ import { isSameImage, type ImageProgress } from "./engine/copy-blobs.js";
 import { findCurrentReferrers, findReferrers } from "./features/stale-referrers.js";
 import type { RewrittenImage } from "./manifests/rewrite.js";
 import type { ImageTree } from "./manifests/tree.js";
+import { findMissing } from "./manifests/missing.js";
 import { formatPlatform, type SelectedLayer } from "./manifests/select-layers.js";
 
 /** Options of every operation that processes layers. */
@@ -56,11 +57,11 @@ export async function writeImage<Report extends object>(
       return { image: tree.root.descriptor, ...report, warnings: [...warnings, ...referrers] };
     }
     const { image, former } = rewritten;
-    const referrers = await findReferrers(source, tree, former, signal);
+    const left = [...findMissing(tree), ...(await findReferrers(source, tree, former, signal))];
     signal?.throwIfAborted();
     const replaces = isSameImage(source, destination) ? tree.root.descriptor : undefined;
     await destination.commit(image, { signal, replaces });
-    return { image, ...report, warnings: [...warnings, ...referrers] };
+    return { image, ...report, warnings: [...warnings, ...left] };
   } catch (error) {
     await destination.discard();
     throw error;

@@ -18,12 +18,12 @@ import { layerIdentity, runSteps, type LayerStep } from "./engine/run-steps.js";
 import { bindingOf, findUnbound, requireBinding, type ImageHashes } from "./features/binding.js";
 import { readExpectations } from "./features/expected-config.js";
 import { findCopies, type CopyWords } from "./features/plain-left.js";
+import { readSelected } from "./manifests/missing.js";
 import {
   selectEncrypted,
   type SelectedLayer,
   type LayerSelection,
 } from "./manifests/select-layers.js";
-import { readImage } from "./manifests/tree.js";
 import { requireRoomForKeys } from "./size-check.js";
 
 export interface RotateImageOptions extends LayerSelection, OperationOptions {
@@ -64,7 +64,7 @@ export async function rotateImage(
   return writeImage(source, destination, options.signal, async () => {
     const { keys, signal } = options;
     const recipients = distinctRecipients(options.recipients);
-    const tree = await readImage(source, options);
+    const tree = await readSelected(source, options);
     const selected = selectEncrypted(tree, options);
     requireCompatible(options.compat, recipients, selected.map(typeAfter));
     const expected = await readExpectations(source, selected, { allowUnverified: true, signal });

@@ -16,7 +16,7 @@ export async function isBlob(
   client: RegistryClient,
   digest: string,
   size: number,
-  scopes: readonly string[],
+  scopes: readonly string[] | undefined,
   signal: AbortSignal | undefined,
 ): Promise<boolean> {
   const url = await client.url(`blobs/${digest}`);

@@ -2,7 +2,8 @@ import type { Descriptor } from "../spec/descriptor.js";
 import { isDocumentType, isManifestType } from "../spec/manifest.js";
 import type { ImageSource } from "../store/types.js";
 import { isOcicryptError, OcicryptError } from "../errors.js";
-import { downloadBlob } from "./blob.js";
+import { parseDigest } from "../spec/digest.js";
+import { downloadBlob, isBlob } from "./blob.js";
 import { registryClient } from "./client.js";
 import { getManifest, type StoredManifest } from "./manifest.js";
 import type { RegistryOptions } from "./options.js";
@@ -61,6 +62,10 @@ export function registrySource(
           yield await readManifest(descriptor, signal);
         }
       }
+    },
+    contains: ({ digest, size }, { signal } = {}) => {
+      parseDigest(digest);
+      return isBlob(client, digest, size, undefined, signal);
     },
     async find(tag, { signal } = {}) {
       try {

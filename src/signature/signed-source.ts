@@ -52,6 +52,7 @@ export function signedSource(
       return image;
     },
     read: (descriptor, options) => source.read(descriptor, options),
+    ...(source.contains && { contains: source.contains.bind(source) }),
     referrers: async (digest, options) => (await source.referrers?.(digest, options)) ?? [],
     find: (tag, options) => source.find?.(tag, options) ?? Promise.resolve(undefined),
   };

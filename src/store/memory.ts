@@ -8,6 +8,7 @@ import type { ImageDestination, ImageSource } from "./types.js";
 export interface MemoryImage extends ImageSource, ImageDestination {
   /** The content of committed blobs and manifests by their digests. */
   readonly blobs: Map<string, Uint8Array>;
+  contains(descriptor: Descriptor): Promise<boolean>;
 }
 
 /**

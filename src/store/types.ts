@@ -39,6 +39,13 @@ export interface ImageSource {
    */
   read(descriptor: Descriptor, options?: StoreOptions): AsyncIterable<Uint8Array>;
   /**
+   * Whether the source holds a blob of this digest and size. Optional: without it, every blob that a
+   * manifest names counts as present until reading it fails.
+   *
+   * @throws {@link OcicryptError} as {@link read}, except for `BLOB_NOT_FOUND`
+   */
+  contains?(descriptor: Descriptor, options?: StoreOptions): Promise<boolean>;
+  /**
    * Lists the manifests whose `subject` is this manifest, such as signatures. Optional: not every
    * store can list them.
    *

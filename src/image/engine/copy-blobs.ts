@@ -2,6 +2,7 @@ import type { Descriptor } from "../../spec/descriptor.js";
 import type { ImageDestination, ImageSource } from "../../store/types.js";
 import { isOcicryptError } from "../../errors.js";
 import { verified } from "../../io/content.js";
+import { explainMissing } from "../manifests/missing.js";
 import type { ImageNode, ImageTree } from "../manifests/tree.js";
 
 /**
@@ -53,7 +54,11 @@ export async function copyBlob(
   source: ImageSource,
   destination: ImageDestination,
   blob: Descriptor,
-  { meter, signal }: { meter: ProgressMeter; signal: AbortSignal | undefined },
+  {
+    tree,
+    meter,
+    signal,
+  }: { tree: ImageTree; meter: ProgressMeter; signal: AbortSignal | undefined },
 ): Promise<void> {
   if (await destination.contains(blob)) return;
   if ((await destination.mount?.(blob)) === true) return;
@@ -64,7 +69,8 @@ export async function copyBlob(
     });
   } catch (error) {
     // Base layers of Windows images are stored only at a URL, not in registries.
-    if (!isForeign(blob) || !isOcicryptError(error, "BLOB_NOT_FOUND")) throw error;
+    if (isForeign(blob) && isOcicryptError(error, "BLOB_NOT_FOUND")) return;
+    throw explainMissing(error, tree, blob);
   }
 }
 

@@ -9,9 +9,10 @@ import {
   type NewConfig,
   type RewrittenImage,
 } from "../manifests/rewrite.js";
+import { explainMissing } from "../manifests/missing.js";
 import type { SelectedLayer } from "../manifests/select-layers.js";
 import type { ImageTree } from "../manifests/tree.js";
-import { blobsOf, copyBlob, type ProgressMeter, restarting } from "./copy-blobs.js";
+import { blobsOf, copyBlob, isForeign, type ProgressMeter, restarting } from "./copy-blobs.js";
 
 /** The default number of layers that are processed at once. */
 const DEFAULT_CONCURRENCY = 4;
@@ -81,11 +82,15 @@ export async function runSteps(steps: Steps): Promise<SteppedImage> {
 
   await runAll(steps, [
     ...[...runs.values()].map((same) => async (signal: AbortSignal) => {
-      const result = await restarting(() => step.run(same, signal));
+      const result = await restarting(() => step.run(same, signal)).catch((error: unknown) => {
+        const [{ descriptor }] = same;
+        throw isForeign(descriptor) ? error : explainMissing(error, tree, descriptor);
+      });
       for (const layer of same) layers.set(layer, step.merge(layer.descriptor, result));
     }),
     ...blobsOf(tree, replaced).map(
-      (blob) => (signal: AbortSignal) => copyBlob(source, destination, blob, { meter, signal }),
+      (blob) => (signal: AbortSignal) =>
+        copyBlob(source, destination, blob, { tree, meter, signal }),
     ),
     ...[...new Map(configs.map((config) => [config.after.digest, config])).values()].map(
       (config) => (signal: AbortSignal) => writeConfig(config, signal),

@@ -13,7 +13,8 @@ import {
   parseImageConfig,
 } from "../manifests/image-config.js";
 import type { NewConfig } from "../manifests/rewrite.js";
-import { readDocument, type ManifestNode } from "../manifests/tree.js";
+import { readConfig } from "../manifests/missing.js";
+import type { ManifestNode } from "../manifests/tree.js";
 import { hashConfig, type ImageHashes } from "./binding.js";
 import { formatFinding, lintConfig } from "./config-lint.js";
 import { exposes, notKnown } from "./plain-left.js";
@@ -55,7 +56,7 @@ export async function readConfigs(
       warnings.add(`the config ${config.digest} is too large to be searched for secrets`);
       continue;
     }
-    const before = await readDocument(source, config, signal);
+    const before = await readConfig(source, manifest, signal);
     const parsed = parseIfPossible(before);
     if (parsed !== undefined) configs.set(manifest, parsed);
     const bytes = redact ? redactHistory(before) : undefined;

@@ -3,8 +3,9 @@ import type { ForkableHash } from "../../engine/types.js";
 import { isOcicryptError, OcicryptError } from "../../errors.js";
 import type { ImageSource } from "../../store/types.js";
 import { isImageConfig, parseImageConfig, type ImageConfig } from "../manifests/image-config.js";
+import { readConfig } from "../manifests/missing.js";
 import type { SelectedLayer } from "../manifests/select-layers.js";
-import { readDocument, type ManifestNode } from "../manifests/tree.js";
+import type { ManifestNode } from "../manifests/tree.js";
 import { hashConfig, type ImageHashes } from "./binding.js";
 
 /** The properties that the configs state about the decrypted layers. */
@@ -35,7 +36,7 @@ export async function readExpectations(
   const problems = new Map<ManifestNode, string>();
   for (const manifest of new Set(selected.map((layer) => layer.manifest))) {
     try {
-      const config = await readConfig(source, manifest, signal);
+      const config = await parsedConfig(source, manifest, signal);
       requireDiffIdForEach(manifest, config);
       configs.set(manifest, config);
       const { document } = manifest;
@@ -53,12 +54,13 @@ export async function readExpectations(
   return { hashes, diffIds, problems };
 }
 
-async function readConfig(
+async function parsedConfig(
   source: ImageSource,
-  { document: { config } }: ManifestNode,
+  manifest: ManifestNode,
   signal: AbortSignal | undefined,
 ): Promise<ImageConfig> {
-  const bytes = await readDocument(source, config, signal);
+  const { config } = manifest.document;
+  const bytes = await readConfig(source, manifest, signal);
   if (isImageConfig(config) || isJsonObject(bytes)) return parseImageConfig(bytes);
   return {};
 }

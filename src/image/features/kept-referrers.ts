@@ -108,7 +108,7 @@ async function copyImages(
       requireNoPlainCopy(tree, secret, `the artifact ${image.digest}`);
       const meter = progressMeter(tree, undefined);
       for (const blob of blobsOf(tree))
-        await copyBlob(source, destination, blob, { meter, signal });
+        await copyBlob(source, destination, blob, { tree, meter, signal });
       last = await rewriteManifests(tree, { parts: new Map() }, destination);
     }
     if (isList) last = await writeList(destination, images);

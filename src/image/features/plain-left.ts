@@ -96,7 +96,7 @@ function holds({ data }: Descriptor, digests: ReadonlySet<string>): boolean {
   );
 }
 
-/** Warns about entries and attestations that look like layers and stay plain, and about missing ones. */
+/** Warns about entries and attestations that look like layers and stay plain. */
 export function findPlainLeft(tree: ImageTree): string[] {
   const images = new Set<ImageNode>(tree.manifests);
   const entries = tree.blobEntries.map(({ descriptor }) => descriptor);
@@ -106,14 +106,9 @@ export function findPlainLeft(tree: ImageTree): string[] {
       : node.document.layers.map(({ descriptor }) => descriptor).filter(isLayer),
   );
   const plain = [...entries, ...others].filter(({ mediaType }) => !isEncryptedMediaType(mediaType));
-  return [
-    ...[...new Map(plain.map((each) => [each.digest, each])).values()].map(
-      ({ digest, mediaType }) => `${digest} of type ${shown(mediaType)} is not a layer of an image, and stays plain`, // prettier-ignore
-    ),
-    ...tree.missing.map(
-      ({ descriptor: { digest } }) => `the index names the manifest ${digest}, which the source does not hold`, // prettier-ignore
-    ),
-  ];
+  return [...new Map(plain.map((each) => [each.digest, each])).values()].map(
+    ({ digest, mediaType }) => `${digest} of type ${shown(mediaType)} is not a layer of an image, and stays plain`, // prettier-ignore
+  );
 }
 
 function isLayer({ mediaType }: Descriptor): boolean {

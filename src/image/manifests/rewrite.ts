@@ -1,6 +1,6 @@
 import { fromUtf8 } from "#engine/bytes";
 import { nextTurn } from "#engine/turn";
-import type { OcicryptError } from "../../errors.js";
+import { isOcicryptError, OcicryptError } from "../../errors.js";
 import { type Descriptor, DOCKER_REFERENCE_DIGEST, replaceContent } from "../../spec/descriptor.js";
 import { applyEdits, locate, member, type Edit } from "../../text/json-edits.js";
 import { digestOf } from "../../spec/digest.js";
@@ -8,6 +8,7 @@ import { MAX_MANIFEST_SIZE } from "../../spec/limits.js";
 import type { LocatedDescriptor } from "../../spec/manifest.js";
 import type { ImageDestination } from "../../store/types.js";
 import { descriptorEdits } from "./descriptor-edits.js";
+import { formatPlatform } from "./select-layers.js";
 import {
   tooLarge,
   type ImageNode,
@@ -121,8 +122,24 @@ async function rewriteNode(
       ? node.descriptor
       : describe(node.descriptor, bytes, type);
   if (after.size > MAX_MANIFEST_SIZE) throw madeTooLarge(node);
-  await destination.writeManifest(bytes, after);
+  try {
+    await destination.writeManifest(bytes, after);
+  } catch (error) {
+    throw explainRefusal(error, node);
+  }
   return after;
+}
+
+/** The specification lets registries reject an index whose manifests they do not hold. */
+function explainRefusal(error: unknown, node: ImageNode): unknown {
+  if (!isOcicryptError(error, "REGISTRY_FAILED") || node.kind !== "index") return error;
+  const absent = node.children.filter(({ kind }) => kind === "missing");
+  if (absent.length === 0) return error;
+  const held = node.children.filter(({ kind }) => kind === "manifest");
+  const names = (nodes: readonly ImageNode[]): string =>
+    nodes.map(({ descriptor: { digest, platform } }) => `${formatPlatform(platform)} (${digest})`).join(", "); // prettier-ignore
+  const message = `the registry did not accept the index, which names manifests that the source does not hold: ${names(absent)}; it holds ${names(held)}; ${error.message}`;
+  return new OcicryptError("REGISTRY_FAILED", message, { cause: error });
 }
 
 /** A document need not contain its own type. */

@@ -2,8 +2,15 @@ import { OcicryptError, shown } from "../../errors.js";
 import { isEncryptedDescriptor, type Platform } from "../../spec/descriptor.js";
 import type { LocatedDescriptor } from "../../spec/manifest.js";
 import { plainMediaType } from "../../spec/media-types.js";
-import { formatLayerRange, isInRange, type LayerRange } from "./layer-range.js";
 import { isNowhere, type ManifestNode, type ImageTree } from "./tree.js";
+
+/**
+ * A range of positions, including both ends; positions that a manifest does not have are ignored.
+ */
+export interface LayerRange {
+  from: number;
+  to: number;
+}
 
 /**
  * Selects layers of an image. Without selectors, all layers are selected. Otherwise, a layer must
@@ -32,6 +39,9 @@ export interface SelectedLayer extends LocatedDescriptor {
 
 /** The number of layers of each manifest, counted from the first, that come from its base image. */
 export type BaseLayers = ReadonlyMap<ManifestNode, number>;
+
+/** The advice for an image that lacks some platforms. */
+export const SELECT_OTHERS = "select the platforms that it holds";
 
 const BASE = "except for its base image, which stays plain, the image has ";
 
@@ -90,7 +100,7 @@ export function requirePresent(
   );
   if (missing === undefined) return;
   const { digest, platform } = missing.descriptor;
-  const message = `the source does not hold the manifest ${digest} of ${formatPlatform(platform)}; select platforms that it holds`;
+  const message = `the source does not hold the manifest ${digest} of ${formatPlatform(platform)}; ${SELECT_OTHERS}`;
   throw new OcicryptError("BLOB_NOT_FOUND", message);
 }
 
@@ -204,7 +214,8 @@ function platformOf({ platform, configPlatform }: ManifestNode): Platform | unde
   return platform ?? configPlatform;
 }
 
-function matches(platform: Platform | undefined, wanted: string): boolean {
+/** Whether a platform is the one that a selection names. */
+export function matches(platform: Platform | undefined, wanted: string): boolean {
   if (platform === undefined) return false;
   return (
     wanted === formatPlatform(platform) || wanted === `${platform.os}/${platform.architecture}`
@@ -213,4 +224,29 @@ function matches(platform: Platform | undefined, wanted: string): boolean {
 
 function nothing(message: string): OcicryptError {
   return new OcicryptError("NOTHING_SELECTED", message);
+}
+
+/**
+ * Parses the position of a layer, or a range of positions: `2`, `-1`, `1..3`, `-2..-1`.
+ *
+ * @returns `undefined` for any other text
+ */
+export function parseLayerRange(text: string): number | LayerRange | undefined {
+  const [, first, last] = /^(-?\d{1,9})(?:\.\.(-?\d{1,9}))?$/.exec(text) ?? [];
+  if (first === undefined) return undefined;
+  return last === undefined ? Number(first) : { from: Number(first), to: Number(last) };
+}
+
+/** Formats a position or a range as {@link parseLayerRange} reads it. */
+function formatLayerRange(wanted: number | LayerRange): string {
+  if (typeof wanted === "number") return String(wanted);
+  return `${String(wanted.from)}..${String(wanted.to)}`;
+}
+
+/** Whether a range has the position of a layer, in a manifest with a number of layers. */
+function isInRange(index: number, layers: number, wanted: number | LayerRange): boolean {
+  const fromStart = (place: number): number => (place < 0 ? place + layers : place);
+  if (typeof wanted === "number") return index === fromStart(wanted);
+  if (!Number.isInteger(wanted.from) || !Number.isInteger(wanted.to)) return false;
+  return fromStart(wanted.from) <= index && index <= fromStart(wanted.to);
 }

@@ -53,6 +53,8 @@ export interface OtherNode {
 export interface MissingNode {
   kind: "missing";
   descriptor: Descriptor;
+  /** The digest of the blob that the source lacks, if it holds the manifest itself. */
+  blob?: string;
 }
 
 /** An image with its parts in lists. */
@@ -190,6 +192,18 @@ export async function readImage(
     if (platform !== undefined) root.configPlatform = platform;
   }
   return listParts(root);
+}
+
+/** Returns a tree in which other nodes take the place of some entries of its indexes. */
+export function replaceEntries(
+  { root }: ImageTree,
+  others: ReadonlyMap<ImageNode, ImageNode>,
+): ImageTree {
+  const replaced = (node: ImageNode): ImageNode => {
+    if (node.kind !== "index") return others.get(node) ?? node;
+    return { ...node, children: node.children.map(replaced) };
+  };
+  return listParts(replaced(root));
 }
 
 /** A tree with its parts in lists, each in the order of the indexes. */

@@ -64,6 +64,10 @@ export function savedSource(image: DockerImage, openIt: OpenArchive): ImageSourc
     async *read(descriptor, options) {
       yield* (await (opened ??= open(options?.signal))).read(descriptor, options);
     },
+    async contains(descriptor, options) {
+      const source = await (opened ??= open(options?.signal));
+      return (await source.contains?.(descriptor, options)) ?? true;
+    },
   };
 }
 

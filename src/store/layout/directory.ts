@@ -9,7 +9,7 @@ import { MAX_MANIFEST_SIZE } from "../../spec/limits.js";
 import { isManifestType, mediaTypeOf } from "../../spec/manifest.js";
 import { isStage, stageDirectory, withLock } from "../stage.js";
 import type { ImageDestination, ImageSource } from "../types.js";
-import { readBlobFile } from "./source.js";
+import { isFileOf, readBlobFile } from "./source.js";
 
 // https://github.com/containers/image/blob/main/directory/directory_transport.go
 const VERSION = "Directory Transport Version: 1.1\n";
@@ -60,6 +60,7 @@ export function directorySource(path: string): ImageSource {
         yield* readBlobFile(join(path, name), path, digest);
       }
     },
+    contains: ({ digest, size }) => isFileOf(join(path, fileOf(digest)), size, path),
   };
 }
 

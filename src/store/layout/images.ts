@@ -106,6 +106,10 @@ export function filesSource(
       }
       yield* files.read(name);
     },
+    async contains({ digest, size }, { signal } = {}) {
+      files ??= await open(signal);
+      return files.sizeOf(blobName(digest)) === size;
+    },
     async find(tag, { signal } = {}) {
       files ??= await open(signal);
       return findNamed(smallFilesOf(files), tag);

@@ -1,6 +1,7 @@
+import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { cannotRead, errno, OcicryptError } from "../../errors.js";
-import { readChunks, readSmallFile } from "../../io/files.js";
+import { isAbsent, readChunks, readError, readSmallFile } from "../../io/files.js";
 import type { Descriptor } from "../../spec/descriptor.js";
 import { placeOf, type LayoutReference } from "../reference.js";
 import type { ImageSource } from "../types.js";
@@ -46,7 +47,24 @@ export function layoutSource(reference: LayoutReference): ImageSource {
     async *read(descriptor) {
       yield* readBlobFile(blobPath(path, descriptor.digest), path, descriptor.digest);
     },
+    contains: ({ digest, size }) => isFileOf(blobPath(path, digest), size, path),
   };
+}
+
+/**
+ * Whether there is a file of this size.
+ *
+ * @param path of the store
+ * @throws {@link OcicryptError} `SOURCE_UNREADABLE`
+ */
+export async function isFileOf(file: string, size: number, path: string): Promise<boolean> {
+  try {
+    const stats = await stat(file);
+    return stats.isFile() && stats.size === size;
+  } catch (error) {
+    if (isAbsent(error)) return false;
+    throw readError(error, path);
+  }
 }
 
 /**

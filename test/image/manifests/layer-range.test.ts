@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { parseLayerRange } from "../../../src/image/manifests/layer-range.js";
+import { parseLayerRange } from "../../../src/image/manifests/select-layers.js";
 
 describe("parseLayerRange", () => {
   it.each<[string, number | { from: number; to: number }]>([
