@@ -44,14 +44,6 @@ export interface ImageName {
   index: number;
 }
 
-/** A layer that is to be opened. */
-export interface LayerName {
-  /** Its position in its manifest. */
-  index: number;
-  digest: string;
-  size: number;
-}
-
 /** The merged files of the layers that were opened. */
 export interface FilesView {
   id: number;
@@ -99,10 +91,8 @@ export interface Operations {
   unlock: { takes: { id: number; password: string }; gives: Found };
   forget: { takes: { id: number }; gives: null };
   inspect: { takes: ImageName; gives: ImageReport };
-  openFiles: {
-    takes: ImageName & { platform: string; layers: LayerName[] };
-    gives: FilesView;
-  };
+  /** Opens the layers with these positions in the manifest of a platform. */
+  openFiles: { takes: ImageName & { platform: string; layers: number[] }; gives: FilesView };
   listFiles: { takes: { id: number; path: string; count: number }; gives: FilePage };
   searchFiles: { takes: { id: number; words: string; count: number }; gives: FilePage };
   /** Reads a file, up to a limit in bytes if there is one. */

@@ -2,7 +2,7 @@ import type { ImageProgress, LayerSelection } from "../image/index.js";
 import type { Key, Recipient } from "../keywrap/types.js";
 import type { Descriptor } from "../spec/descriptor.js";
 import { isMany, type CommandLine } from "./arguments.js";
-import { debug, progressDisplay } from "./progress.js";
+import { clearProgress, debug, progressDisplay } from "./progress.js";
 import { readKeys } from "./keys.js";
 import { readRecipients } from "./recipients.js";
 import { bytes } from "./text.js";
@@ -99,20 +99,29 @@ export async function withProgress<T>(
   line: CommandLine,
   run: (onProgress: OnProgress) => Promise<T>,
 ): Promise<T> {
+  try {
+    return await run(showProgress(line));
+  } finally {
+    clearProgress();
+  }
+}
+
+/**
+ * Shows progress until {@link clearProgress}, unless the command line has `--quiet`.
+ *
+ * @param isShown whether to show anything. Default: true
+ */
+export function showProgress(line: CommandLine, isShown = true): NonNullable<OnProgress> {
   const seen = new Set<string>();
   const log = ({ action, digest, blobSize }: ImageProgress): void => {
     const name = `${action} ${digest}`;
     if (!seen.has(name)) debug(`${name}, ${bytes(blobSize)}`);
     seen.add(name);
   };
-  if (line.quiet || isMany(line)) return run(log);
+  if (!isShown || line.quiet || isMany(line)) return log;
   const bar = progressDisplay(process.stderr);
-  try {
-    return await run((progress) => {
-      log(progress);
-      bar.update(progress);
-    });
-  } finally {
-    bar.clear();
-  }
+  return (progress) => {
+    log(progress);
+    bar.update(progress);
+  };
 }

@@ -74,6 +74,16 @@ export const SPECIAL_HINTS: readonly { code: ErrorCode; words: string; hint: str
     words: "no manifest for the platform",
     hint: "run `ocicrypt inspect` to see the platforms; if it shows none, omit `--platform`",
   },
+  {
+    code: "DESTINATION_FULL",
+    words: "a copy of",
+    hint: "free some space, or set `TMPDIR` to a directory with more space",
+  },
+  {
+    code: "DESTINATION_UNWRITABLE",
+    words: "a copy of",
+    hint: "set `TMPDIR` to a directory in which you can create files",
+  },
 ];
 
 /** The transports that skopeo supports and this library does not. */

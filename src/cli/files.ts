@@ -1,7 +1,7 @@
 import { exportImage, listFiles, type ImageFile, type ImageFilesOptions } from "../files/index.js";
 import { readFiles } from "../files/read.js";
 import type { CommandLine } from "./arguments.js";
-import { allKeys, selection, type Prepared } from "./command.js";
+import { allKeys, selection, showProgress, type Prepared } from "./command.js";
 import { UsageError } from "./errors.js";
 import { openTrusted, requireTrust } from "./images.js";
 import { note } from "./progress.js";
@@ -63,7 +63,10 @@ async function prepare(
   const onWarning = (warning: string): void => {
     note("warning", warning);
   };
-  return { options: { ...selection(line), keys, ...policy, threads, signal, onWarning }, warnings };
+  // Not into a log: the files are what the command prints.
+  const onProgress = showProgress(line, process.stderr.isTTY);
+  const watch = { signal, onWarning, onProgress };
+  return { options: { ...selection(line), keys, ...policy, threads, ...watch }, warnings };
 }
 
 function nameOf({ path }: ImageFile, isWhole: boolean): string {

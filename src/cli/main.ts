@@ -18,6 +18,8 @@ const SIGNALS = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
 /** In milliseconds. */
 const END_DELAY = 300;
 
+let isWatched = false;
+
 keepYoungGenerationSmall();
 // V8 resets the flag when a thread starts (Heap::ConfigureHeap).
 process.on("worker", (worker) => worker.once("online", keepYoungGenerationSmall));
@@ -81,7 +83,7 @@ async function main(argv: readonly string[]): Promise<number> {
     for (const warning of warnings) note("warning", warning);
     if (line.digestFile !== undefined) writeDigest(line.digestFile, digest);
     if (content !== undefined) return await printContent(content, abort.signal);
-    if (line.json && json !== undefined) return print(`${jsonText(json, 2)}\n`, status);
+    if (line.json && json !== undefined) return print(`${jsonText(json, 2)}\n`, status, true);
     return print(line.quiet && digest !== undefined ? `${digest}\n` : text, status);
   } catch (error) {
     if (error instanceof Interrupted) ended = { signal: "SIGINT", status: SIGNALS.SIGINT };
@@ -133,8 +135,9 @@ function writeDigest(file: string, digest: string | undefined): void {
   }
 }
 
-function print(text: string, status: number): number {
-  watchOutput();
+function print(text: string, status: number, json = false): number {
+  clearProgress();
+  watchOutput(json);
   process.stdout.write(text);
   return status;
 }
@@ -145,25 +148,37 @@ async function printContent(
   signal: AbortSignal,
 ): Promise<number> {
   const { abortable } = await import("../io/abort.js");
-  watchOutput();
+  // Each write reports its own failure.
+  process.stdout.on("error", () => undefined);
   for await (const chunk of content) {
+    clearProgress();
     const written = new Promise<Error | null | undefined>((resolve) => {
       process.stdout.write(chunk, resolve);
     });
     const error = await abortable(written, signal);
-    if (error) return errno(error) === "EPIPE" ? STATUS.done : STATUS.failed;
+    if (error && !isClosed(error)) throw await printError(error);
+    if (error) return STATUS.done;
   }
   return STATUS.done;
 }
 
-function watchOutput(): void {
-  if (process.stdout.listenerCount("error", notePrintError) > 0) return;
-  process.stdout.on("error", notePrintError);
+function watchOutput(json: boolean): void {
+  if (isWatched) return;
+  isWatched = true;
+  process.stdout.on("error", (error: Error) => {
+    if (isClosed(error)) return;
+    void printError(error).then((failure) => {
+      process.exitCode = report(describeFailure(failure), json);
+    });
+  });
 }
 
-function notePrintError({ code = "unknown" }: NodeJS.ErrnoException): void {
-  // A reader may stop early, as head does.
-  if (code === "EPIPE") return;
-  note("error", `the result cannot be printed (${code})`);
-  process.exitCode = STATUS.failed;
+/** A reader may stop early, as head does. */
+function isClosed(error: Error): boolean {
+  return errno(error) === "EPIPE";
+}
+
+async function printError(error: Error): Promise<unknown> {
+  const { writeError } = await import("../io/files.js");
+  return writeError(error, "standard output");
 }

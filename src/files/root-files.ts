@@ -2,6 +2,7 @@ import { OcicryptError } from "../errors.js";
 import { requireEncryptedLayers, requireLayerRecipients, type DecryptPolicy } from "../image/features/decrypt-policy.js"; // prettier-ignore
 import { readExpectations } from "../image/features/expected-config.js";
 import { openLayer } from "../image/features/open-layer.js";
+import { progressMeter, type ImageProgress } from "../image/engine/copy-blobs.js";
 import {
   formatPlatform,
   nameOfLayer,
@@ -29,6 +30,11 @@ export interface ImageFilesOptions extends LayerSelection, DecryptPolicy {
   onWarning?: ((warning: string) => void) | undefined;
   /** The maximum number of extra threads that hash large layers, as for `encryptLayer`. */
   threads?: number | undefined;
+  /**
+   * Called after each part that is read. Every selected layer is read twice, first verified and then
+   * unpacked, and each time counts half of its size.
+   */
+  onProgress?: ((progress: ImageProgress) => void) | undefined;
   signal?: AbortSignal | undefined;
 }
 
@@ -74,6 +80,10 @@ export async function openRootFiles(
   const expected = await readExpectations(source, selected, { allowUnverified, signal });
   const opening = { keys, expected, allowUnverified, requireBound, threads };
 
+  const read = selected.map(({ descriptor }) => descriptor);
+  const twice = read.reduce((sum, { size }) => sum + size, 0);
+  const meter = progressMeter(image, options.onProgress && halved(options.onProgress), twice, read);
+
   const tree = emptyTree();
   const layers = new Map<number, Stored>();
   const kept = createSpool();
@@ -92,14 +102,16 @@ export async function openRootFiles(
     for (const layer of selected) {
       const { descriptor, index } = layer;
       const where = `layer ${String(index)}`;
-      const opened = await openLayer([layer], source.read(descriptor, { signal }), opening, signal);
+      const action = isEncryptedDescriptor(descriptor) ? "decrypt" : "verify";
+      const blob = meter.count(source.read(descriptor, { signal }), descriptor, action);
+      const opened = await openLayer([layer], blob, opening, signal);
       const stored = await spool.add(opened.content);
       const { checks } = await opened.verify();
       for (const check of checks.filter((each) => each.startsWith("unverified: "))) {
         options.onWarning?.(`${nameOfLayer(layer)} is ${check}`);
       }
       const plain = (): AsyncIterable<Uint8Array> =>
-        decompressed(parts(stored.read(), signal), where);
+        decompressed(meter.count(parts(stored.read(), signal), descriptor, "unpack"), where);
       if (contents) layers.set(index, await kept.add(plain()));
       const tar = parts(layers.get(index)?.read() ?? plain(), signal);
       await applyLayer(tree, index, readTar(tar, where));
@@ -112,6 +124,13 @@ export async function openRootFiles(
     await close();
     throw error;
   }
+}
+
+/** Counts each of two passes over the same bytes as half of them. */
+function halved(report: (progress: ImageProgress) => void): (progress: ImageProgress) => void {
+  return ({ bytes, size, ...blob }) => {
+    report({ ...blob, bytes: Math.floor(bytes / 2), size: size / 2 });
+  };
 }
 
 /** Returns a lazy stream of bytes that are read from the merged files of an image. */

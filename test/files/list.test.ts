@@ -142,6 +142,40 @@ describe("listFiles", () => {
     await expectCode(list(partly, { requireEncrypted: true, keys: [openKey()] }), "POLICY_VIOLATION"); // prettier-ignore
   });
 
+  it("counts each layer once while it is verified and unpacked", async () => {
+    const [plain, encrypted] = [directory(), directory()];
+    const layers = [
+      layerOf(archive(rawEntry({ name: "a" }, "a")), { mediaType: TAR }),
+      await layer("b"),
+    ];
+    await layoutOf(plain, layers);
+    await encrypt(plain, encrypted, { layers: [1] });
+    const size = layers.reduce((sum, { blob }) => sum + blob.byteLength, 0);
+    const seen: [string, number | undefined, number][] = [];
+    const keys = [openKey()];
+    await list(encrypted, {
+      keys,
+      onProgress: (progress) => {
+        expect(progress.size).toBe(size);
+        seen.push([progress.action, progress.layer, progress.bytes]);
+      },
+    });
+    const [first = 0] = layers.map(({ blob }) => blob.byteLength);
+    expect(seen).toEqual([
+      ["verify", 0, first / 2],
+      ["unpack", 0, first],
+      ["decrypt", 1, Math.floor(first + (size - first) / 2)],
+      ["unpack", 1, size],
+    ]);
+    await list(encrypted, {
+      keys,
+      layers: [0],
+      onProgress: (progress) => {
+        expect(progress.size).toBe(first);
+      },
+    });
+  });
+
   it.runIf(!HAS_ZSTD)("says that zstd needs a later Node.js, before it reads a layer", async () => {
     const zstd = await layer("a", { mediaType: TAR_ZSTD });
     const path = await layout([await layer("b"), zstd]);

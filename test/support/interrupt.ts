@@ -17,11 +17,15 @@ export interface HeldCommand {
 }
 
 /** Starts the command, and waits until it is about to do something with a file. */
-export function holdAtFile(args: readonly string[], moment: FileMoment): Promise<HeldCommand> {
+export function holdAtFile(
+  args: readonly string[],
+  moment: FileMoment,
+  env: Readonly<Record<string, string>> = {},
+): Promise<HeldCommand> {
   const hold = new URL("hold-files.js", import.meta.url).href;
   const child = spawn(process.execPath, ["--import", hold, MAIN, ...args], {
     stdio: ["ignore", "pipe", "pipe", "pipe"],
-    env: { ...process.env, OCICRYPT_TEST_HOLD: JSON.stringify(moment) },
+    env: { ...process.env, ...env, OCICRYPT_TEST_HOLD: JSON.stringify(moment) },
   });
   const held = new Promise<void>((resolve) => {
     child.stdio[3]!.once("data", () => {

@@ -120,7 +120,7 @@ function showManifest(card: Card, image: ImageName, manifest: ManifestReport): H
   const open = async (): Promise<void> => {
     const former = panel.dataset.files;
     if (former !== undefined) await ask("forget", { id: Number(former) });
-    const input = { ...image, platform, layers: some };
+    const input = { ...image, platform, layers: some.map(({ index }) => index) };
     const files = await runTask(panel, "Decrypting and verifying", "openFiles", input);
     if (files === undefined) return;
     panel.dataset.files = String(files.id);

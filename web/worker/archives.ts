@@ -1,7 +1,7 @@
 import { blobDestination } from "../../src/blobs/index.js";
-import { decryptImage, encryptImage, type ImageProgress } from "../../src/image/index.js";
+import { decryptImage, encryptImage } from "../../src/image/index.js";
 import type { Archive, ImageName, Operations } from "../protocol.js";
-import type { Context } from "./context.js";
+import { progressOf, type Context } from "./context.js";
 import { allKeys, recipientsOf } from "./keyring.js";
 import { nameOf, sourceOf } from "./layouts.js";
 
@@ -10,7 +10,7 @@ export async function decrypt(image: ImageName, context: Context): Promise<Archi
   const { file, tag } = nameOf(image);
   const destination = blobDestination({ tag });
   const { layers, warnings } = await decryptImage(sourceOf(image), destination, {
-    ...{ keys: allKeys(), signal: context.signal, onProgress: progressOf(context) },
+    ...{ keys: allKeys(), signal: context.signal, onProgress: progressOf(context.report) },
   });
   const lines = layers.map(
     ({ platform, index, diffId, bound }) =>
@@ -28,16 +28,10 @@ export async function encrypt(
   const destination = blobDestination({ tag });
   const { layers, warnings } = await encryptImage(sourceOf(image), destination, {
     recipients: recipientsOf(files),
-    ...{ signal: context.signal, onProgress: progressOf(context) },
+    ...{ signal: context.signal, onProgress: progressOf(context.report) },
   });
   const lines = layers.map(({ platform, index }) => `${layerName(platform, index)}: encrypted`);
   return { name: archiveName(file, "encrypted"), blob: destination.archive(), lines, warnings };
-}
-
-function progressOf({ report }: Context): (progress: ImageProgress) => void {
-  return ({ bytes, size }) => {
-    report({ done: bytes, total: size });
-  };
 }
 
 function layerName(platform: string, index: number): string {

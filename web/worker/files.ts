@@ -3,11 +3,10 @@ import { openRootFiles, type RootFiles } from "../../src/files/root-files.js";
 import { isLost, lastOf, pathOf, toText, walk, type Trail } from "../../src/files/tree.js";
 import type { FilePage, FilesView, FileView, Operations } from "../protocol.js";
 import { toBlob } from "./blob.js";
-import type { Context } from "./context.js";
+import { progressOf, type Context } from "./context.js";
 import { newId } from "./ids.js";
 import { allKeys } from "./keyring.js";
 import { sourceOf } from "./layouts.js";
-import { measured } from "./measured.js";
 
 interface Entry {
   files: RootFiles;
@@ -23,11 +22,12 @@ export async function openFiles(
   { signal, report }: Context,
 ): Promise<FilesView> {
   const warnings: string[] = [];
-  const source = measured(sourceOf({ id: layout, index }), layers, report);
+  const source = sourceOf({ id: layout, index });
   const options = {
-    layers: layers.map(({ index: position }) => position),
+    layers,
     ...(platform !== "-" && { platforms: [platform] }),
     ...{ keys: allKeys(), signal, onWarning: (warning: string) => warnings.push(warning) },
+    onProgress: progressOf(report),
   };
   const files = await openRootFiles(source, options, true);
   const id = newId();

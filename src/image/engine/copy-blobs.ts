@@ -92,8 +92,11 @@ export async function restarting<T>(write: () => Promise<T>): Promise<T> {
   }
 }
 
-/** The operation on a blob; `reuse` first compares a layer with earlier ones. */
-export type BlobAction = "encrypt" | "decrypt" | "copy" | "compare";
+/**
+ * The operation on a blob. With `reuse`, a layer is first compared with earlier ones. When files are
+ * read, a plain layer is verified, and every layer is unpacked.
+ */
+export type BlobAction = "encrypt" | "decrypt" | "copy" | "compare" | "verify" | "unpack";
 
 /** The progress of an operation on an image. */
 export interface ImageProgress {
@@ -124,15 +127,17 @@ export interface ProgressMeter {
 /**
  * Adds up the progress of several blobs.
  *
- * @param more the bytes that are read in addition to the distinct blobs
+ * @param more the bytes that are read in addition to the blobs. Default: 0
+ * @param blobs the blobs that are read. Default: the distinct blobs of the image
  */
 export function progressMeter(
   tree: ImageTree,
   report: ((progress: ImageProgress) => void) | undefined,
   more = 0,
+  blobs: readonly { size: number }[] = blobsOf(tree),
 ): ProgressMeter {
   const numbers = layerNumbers(tree);
-  const size = blobsOf(tree).reduce((sum, blob) => sum + blob.size, more);
+  const size = blobs.reduce((sum, blob) => sum + blob.size, more);
   let bytes = 0;
   const counted = new Map<string, number>();
   return {
