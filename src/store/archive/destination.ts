@@ -1,15 +1,16 @@
 import { randomBytes } from "node:crypto";
-import { realpath, rename, rm } from "node:fs/promises";
+import { open, realpath, rename, rm } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { OcicryptError } from "../../errors.js";
 import type { Descriptor } from "../../spec/descriptor.js";
 import { MAX_MANIFEST_SIZE } from "../../spec/limits.js";
-import { single } from "../../io/source.js";
+import { parts, single } from "../../io/source.js";
 import {
   makeDirectories,
   readChunks,
   removedOnFailure,
   syncDirectory,
+  writeAll,
   writeContent,
   writing,
 } from "../../io/files.js";
@@ -24,11 +25,10 @@ import {
 } from "../layout/format.js";
 import { placeOf, requireNoDigest, type LayoutReference } from "../reference.js";
 import { makeStage, removeStage, removeStaleStages, withLock } from "../stage.js";
-import type { ImageDestination } from "../types.js";
+import type { ImageDestination, StoreOptions } from "../types.js";
 import { openArchive, readIn, statIfThere } from "./source.js";
 import { invalid } from "./headers.js";
-import type { ArchiveEntry } from "./tar-writer.js";
-import { writeArchive } from "./writer.js";
+import { type ArchiveEntry, archiveOf } from "./tar-writer.js";
 
 /**
  * Returns a destination that writes an image as an OCI archive: `oci-layout`, `index.json`, and the
@@ -184,4 +184,27 @@ function smallFile([name, text]: readonly [string, string]): ArchiveEntry {
 async function* takeFile(file: string): AsyncGenerator<Uint8Array, void, undefined> {
   yield* readChunks(file);
   await rm(file);
+}
+
+export interface ArchiveOptions extends StoreOptions {
+  /** The permissions of the archive. Default: those of any new file. */
+  mode?: number | undefined;
+  /** The name of the archive in messages. Default: its path. */
+  where?: string | undefined;
+}
+
+/** Writes files as a tar archive to a new file, and flushes it; see {@link archiveOf}. */
+export async function writeArchive(
+  file: string,
+  entries: readonly ArchiveEntry[],
+  { mode, where = file, signal }: ArchiveOptions = {},
+): Promise<void> {
+  const handle = await open(file, "wx");
+  try {
+    if (mode !== undefined) await handle.chmod(mode);
+    await writeAll(handle, parts(archiveOf(entries), signal), where);
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
 }

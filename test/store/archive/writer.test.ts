@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeEach, expect, it, vi } from "vitest";
 import type { ArchiveEntry } from "../../../src/store/archive/tar-writer.js";
-import { writeArchive } from "../../../src/store/archive/writer.js";
+import { writeArchive } from "../../../src/store/archive/destination.js";
 import { chunked } from "../../support/bytes.js";
 import { temporaryDirectories } from "../../support/image.js";
 import { watched } from "../../support/sources.js";
