@@ -197,6 +197,12 @@ export function cannotRead(what: string, error: unknown): string {
   return `${what} cannot be read (${errno(error) ?? "unknown reason"})`;
 }
 
+/** @returns {@link OcicryptError} `KEY_UNRECOGNIZED` */
+export function unrecognizedKey(why: string, cause?: unknown): OcicryptError {
+  const message = `this is not a key that can be used here: ${why}`;
+  return new OcicryptError("KEY_UNRECOGNIZED", message, cause === undefined ? {} : { cause });
+}
+
 /**
  * Whether `error` is an {@link OcicryptError}; if `code` is given, also whether it has that code.
  */

@@ -6,8 +6,13 @@
 export { encryptLayer, encryptLayerBytes } from "./layer/encrypt.js";
 export { decryptLayer, decryptLayerBytes, HELD_BACK_BYTES } from "./layer/decrypt.js";
 export { unwrapOnly } from "./layer/unwrap.js";
-export { addRecipients, removeRecipients, replaceRecipients } from "./layer/recipients.js";
-export { explainKey, listRecipients } from "./layer/explain.js";
+export {
+  addRecipients,
+  explainKey,
+  listRecipients,
+  removeRecipients,
+  replaceRecipients,
+} from "./layer/recipients.js";
 export { isOcicryptError, OcicryptError } from "./errors.js";
 export { encryptionSchemes, isEncryptedDescriptor } from "./spec/descriptor.js";
 export { encryptedMediaType, isEncryptedMediaType, plainMediaType } from "./spec/media-types.js";
@@ -17,10 +22,12 @@ export type { DecryptedLayer, DecryptedLayerBytes, DecryptLayerOptions } from ".
 export type { OpenedKey, UnwrapOptions, UnwrapResult } from "./layer/unwrap.js";
 export type {
   AddRecipientsOptions,
+  ExplainKeyOptions,
+  KeyReport,
+  RecipientReport,
   RecipientSelector,
   RemoveRecipientsOptions,
 } from "./layer/recipients.js";
-export type { ExplainKeyOptions, KeyReport, RecipientReport } from "./layer/explain.js";
 export type { ErrorCode } from "./errors.js";
 export type { Key, Recipient, RecipientInfo, WrapOptions } from "./keywrap/types.js";
 export type { Descriptor, DescriptorLike, Platform } from "./spec/descriptor.js";

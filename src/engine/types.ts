@@ -52,12 +52,20 @@ export interface ForkableHash extends Hash {
   copy(): ForkableHash;
 }
 
+/** The hashes of digests. The others are for key files and CMS, and browsers load them when needed. */
+export type DigestName = "sha256" | "sha512";
+
 export interface HashEngine {
-  createHash(name: HashName): ForkableHash;
-  createHmac(name: HashName, key: Uint8Array): Hash;
+  createHash(name: DigestName): ForkableHash;
+  createHmac(name: DigestName, key: Uint8Array): Hash;
   randomBytes(size: number): Bytes;
   /** Whether bytes of the same length are equal, in a time that does not depend on them. */
   isEqual(a: Uint8Array, b: Uint8Array): boolean;
+}
+
+export interface AnyHashEngine {
+  createAnyHash(name: HashName): ForkableHash;
+  createAnyHmac(name: HashName, key: Uint8Array): Hash;
 }
 
 export interface CipherEngine {
@@ -99,11 +107,6 @@ export interface KeyCipherEngine {
    * @throws {@link OcicryptError} `KEY_UNSUPPORTED` for a cipher that is missing here
    */
   decryptFile(cipher: FileCipher, ciphertext: Uint8Array): OrPromise<Bytes | undefined>;
-  /**
-   * Whether a key is wrapped with a wrapping key: RFC 3394 has a check value of 64 bits. True where
-   * the cipher is missing, as in BoringSSL: only decryption can tell there.
-   */
-  isWrappedWith(wrappingKey: Uint8Array, wrapped: Uint8Array): OrPromise<boolean>;
   /** @param size of the key, in bytes */
   pbkdf2(input: Pbkdf2Input, size: number): Promise<Bytes>;
   /** @param size of the key, in bytes */
@@ -155,6 +158,14 @@ export interface LegacyPem {
   /** PEM with its lines as OpenSSL reads them. */
   pem: string;
 }
+
+/**
+ * Opens PEM that is encrypted as in RFC 1421.
+ *
+ * @throws {@link OcicryptError} `KEY_UNSUPPORTED` for a cipher that is missing here
+ * @throws {Error} if the password is wrong
+ */
+export type OpenLegacyPem<K> = (encrypted: LegacyPem, password: Uint8Array) => K;
 
 /** The members of an RSA or EC key's public half in its JWK. */
 export interface PublicJwk {
@@ -250,13 +261,8 @@ export interface KeyEngine<K> {
   importDer(der: Uint8Array, form: KeyForm): K;
   /** @throws {Error} if it holds no valid key */
   importJwk(jwk: Readonly<Record<string, unknown>>, half: "public" | "private"): K;
-  /**
-   * Opens PEM that is encrypted as in RFC 1421.
-   *
-   * @throws {@link OcicryptError} `KEY_UNSUPPORTED` for a cipher that is missing here
-   * @throws {Error} if the password is wrong
-   */
-  importLegacyPem(encrypted: LegacyPem, password: Uint8Array): K;
+  /** Browsers load it when it is needed, because few keys are in this form. */
+  legacyPem: { open: OpenLegacyPem<K> } | { load: () => Promise<OpenLegacyPem<K>> };
   /** Whether a value is a key of Node.js or of Web Cryptography. */
   isKeyObject(value: unknown): boolean;
   /** Returns a key with the hash and the operations of a `CryptoKey`. */
@@ -273,4 +279,9 @@ export interface KeyEngine<K> {
   joseKey(key: K): unknown;
   /** ECDH with a public key. @returns `undefined` for a public key that is not on the curve */
   agree(key: K, publicKey: PublicJwk): OrPromise<Uint8Array | undefined>;
+  /**
+   * Whether a key is wrapped with a wrapping key: RFC 3394 has a check value of 64 bits. True where
+   * the cipher is missing, as in BoringSSL: only decryption can tell there.
+   */
+  isWrappedWith(wrappingKey: Uint8Array, wrapped: Uint8Array): OrPromise<boolean>;
 }

@@ -7,12 +7,6 @@ export function oldCipher(name: string): OcicryptError {
   return new OcicryptError("KEY_UNSUPPORTED", message);
 }
 
-/** @returns {@link OcicryptError} `KEY_UNSUPPORTED` */
-export function manyPrimes(): OcicryptError {
-  const message = "the RSA key has more than two primes, which this runtime does not support";
-  return new OcicryptError("KEY_UNSUPPORTED", message);
-}
-
 /** @returns {@link OcicryptError} `KEY_UNSUPPORTED`, with the command that converts a copy */
 export function missingCipher(name: string, cause?: unknown): OcicryptError {
   const command = "openssl pkey -in FILE -aes256 -out NEW";

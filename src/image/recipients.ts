@@ -7,7 +7,12 @@ import {
   type RecipientSelector,
 } from "../layer/explain.js";
 import { planAddition, planReplacement } from "../layer/recipient-changes.js";
-import { planRemoval, requireFound, requireLeft, type Removal } from "../layer/recipients.js";
+import {
+  planRemoval,
+  requireFound,
+  requireLeft,
+  type Removal,
+} from "../layer/change-recipients.js";
 import { requireRecipients } from "../layer/wrap.js";
 import { isEncryptedDescriptor } from "../spec/descriptor.js";
 import type { ImageDestination, ImageSource } from "../store/types.js";

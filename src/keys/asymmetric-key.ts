@@ -7,7 +7,7 @@ import {
   type PlatformKey,
   publicJwk,
 } from "#engine/keys";
-import { OcicryptError } from "../errors.js";
+import { OcicryptError, unrecognizedKey } from "../errors.js";
 import { MAX_KEYS_PER_FILE, MAX_RSA_BITS } from "../spec/limits.js";
 
 /** One half of an RSA, EC or other key pair, with the properties in its JWK. */
@@ -99,7 +99,7 @@ export function requireSoundKey(key: PlatformKey): void {
  */
 export function requireSoundPrivateKey(key: PlatformKey): PlatformKey {
   if (key.asymmetricKeyType !== "ec" || isSoundPrivateKey(key)) return key;
-  throw unrecognized("its private number does not fit its curve");
+  throw unrecognizedKey("its private number does not fit its curve");
 }
 
 /**
@@ -129,12 +129,6 @@ export function fromKeyObject(value: unknown): AsymmetricKey & { operations?: re
   const { hash, ...key } = importKeyObject(value);
   const alg = OAEP_NAMES.get(hash);
   return { ...key, ...(alg !== undefined && { alg }) };
-}
-
-/** @returns {@link OcicryptError} `KEY_UNRECOGNIZED` */
-export function unrecognized(why: string, cause?: unknown): OcicryptError {
-  const message = `this is not a key that can be used here: ${why}`;
-  return new OcicryptError("KEY_UNRECOGNIZED", message, cause === undefined ? {} : { cause });
 }
 
 /** @returns {@link OcicryptError} `KEY_UNSUPPORTED` */

@@ -1,5 +1,5 @@
 import * as engine from "#engine/keys";
-import { OcicryptError, shown } from "../errors.js";
+import { OcicryptError, shown, unrecognizedKey } from "../errors.js";
 import { MAX_KEYS_PER_FILE } from "../spec/limits.js";
 import {
   type AsymmetricKey,
@@ -7,7 +7,6 @@ import {
   notAsymmetric,
   requireSoundPrivateKey,
   tooManyKeys,
-  unrecognized,
 } from "./asymmetric-key.js";
 
 type Jwk = Readonly<Record<string, unknown>>;
@@ -31,13 +30,14 @@ const OPERATIONS: Record<Half, Record<"RSA" | "EC", readonly string[]>> = {
 export function readJwks(value: Jwk, half: Half): AsymmetricKey[] {
   const { keys } = value;
   if (keys === undefined || keys === null) return [readJwk(value, half)];
-  if (!Array.isArray(keys) || keys.length === 0) throw unrecognized("its JWK Set holds no keys");
+  if (!Array.isArray(keys) || keys.length === 0) throw unrecognizedKey("its JWK Set holds no keys");
   if (keys.length > MAX_KEYS_PER_FILE) throw tooManyKeys();
   const read: AsymmetricKey[] = [];
   let refusal: OcicryptError | undefined;
   for (const jwk of keys as unknown[]) {
     try {
-      if (typeof jwk !== "object" || jwk === null) throw unrecognized("its JWK Set is malformed");
+      if (typeof jwk !== "object" || jwk === null)
+        throw unrecognizedKey("its JWK Set is malformed");
       read.push({ ...readJwk(jwk as Jwk, half), isOfSet: true });
     } catch (error) {
       if (!(error instanceof OcicryptError) || error.code === "KEY_IS_PRIVATE") throw error;
@@ -121,6 +121,6 @@ function importJwk(jwk: Jwk, half: Half): engine.PlatformKey {
     const key = engine.importJwk(jwk, half);
     return half === "public" ? key : requireSoundPrivateKey(key);
   } catch {
-    throw unrecognized("its JWK does not hold a valid key");
+    throw unrecognizedKey("its JWK does not hold a valid key");
   }
 }

@@ -1,10 +1,10 @@
 import type { KeyObject, webcrypto } from "node:crypto";
 import { fromBase64 as decodeBase64, toHex, toUtf8 } from "#engine/bytes";
 import { isKeyObject } from "#engine/keys";
-import { shown, type OcicryptError } from "../errors.js";
+import { shown, type OcicryptError, unrecognizedKey } from "../errors.js";
 import { MAX_KEY_FILE_ENCODINGS, MAX_KEY_FILE_SIZE } from "../spec/limits.js";
 import { parseJson, requireObject } from "../text/json.js";
-import { type AsymmetricKey, fromKeyObject, unrecognized } from "./asymmetric-key.js";
+import { type AsymmetricKey, fromKeyObject } from "./asymmetric-key.js";
 import { derKind, type DerKind } from "./der.js";
 import { isOpenSshText } from "./openssh.js";
 import { type PemBlock, pemBlocks } from "./pem.js";
@@ -35,31 +35,33 @@ export function readKeyMaterial(input: KeyInput): KeyMaterial {
   if (typeof input !== "string" && !(input instanceof Uint8Array)) {
     return fromJson(input as Readonly<Record<string, unknown>>);
   }
-  if (input.length > MAX_KEY_FILE_SIZE) throw unrecognized("it is larger than any key");
+  if (input.length > MAX_KEY_FILE_SIZE) throw unrecognizedKey("it is larger than any key");
   const content = recoverKeyFile(input);
   if (typeof content !== "string") {
     const kind = derKind(content);
     if (kind !== undefined) return { form: "der", kind, bytes: content };
-    throw unrecognized(whyNotBinary(content));
+    throw unrecognizedKey(whyNotBinary(content));
   }
   if (content.startsWith("{")) return fromJson(parseJwk(content));
   const blocks = pemBlocks(content);
   if (blocks.length > 0) return { form: "pem", blocks };
   if (isOpenSshText(content)) return { form: "openssh", text: content };
   if (isCompactJwe(content)) return { form: "jwe", text: content };
-  throw unrecognized(whyNotText(content));
+  throw unrecognizedKey(whyNotText(content));
 }
 
 /** An encrypted JWK, which the step command writes, is a JWE: RFC 7516 section 7.2. */
 function fromJson(value: Readonly<Record<string, unknown>>): KeyMaterial {
   if (typeof value.ciphertext === "string") return { form: "jwe", text: JSON.stringify(value) };
   if (value.kind === "Secret" && value.apiVersion === "v1") {
-    throw unrecognized("it is a Kubernetes Secret; keysFromFiles of ocicrypt/keys reads it");
+    throw unrecognizedKey("it is a Kubernetes Secret; keysFromFiles of ocicrypt/keys reads it");
   }
   const [name] = Object.entries(value).find(([, text]) => isPemText(text)) ?? [];
   if (name !== undefined && value.kty === undefined) {
     const command = `jq -r '.["${name.slice(0, 40)}"]' FILE > key.pem`;
-    throw unrecognized(`it is JSON with PEM in its member ${shown(name)}; take it out: ${command}`);
+    throw unrecognizedKey(
+      `it is JSON with PEM in its member ${shown(name)}; take it out: ${command}`,
+    );
   }
   return { form: "jwk", value };
 }
@@ -70,7 +72,7 @@ function isPemText(value: unknown): boolean {
 
 function parseJwk(text: string): Readonly<Record<string, unknown>> {
   // The reason can quote the text, which can be a private key.
-  const refuse = (): OcicryptError => unrecognized("it starts like a JWK but is not valid JSON");
+  const refuse = (): OcicryptError => unrecognizedKey("it starts like a JWK but is not valid JSON");
   return requireObject(parseJson(text, { maxSize: MAX_KEY_FILE_SIZE, refuse }), refuse);
 }
 

@@ -1,4 +1,4 @@
-import { createHash } from "#engine/hash";
+import { createAnyHash } from "#engine/any-hash";
 import type { Bytes, HashName, OaepParameters } from "../engine/types.js";
 
 /**
@@ -11,7 +11,7 @@ import type { Bytes, HashName, OaepParameters } from "../engine/types.js";
  * @returns `null` for every failure alike
  */
 export function decodeOaep(encoded: Uint8Array, { hash, label }: OaepParameters): Bytes | null {
-  const labelHash = createHash(hash).update(label).digest();
+  const labelHash = createAnyHash(hash).update(label).digest();
   const size = labelHash.byteLength;
   if (encoded.byteLength < 2 * size + 2) return null;
   const seed = encoded.subarray(1, 1 + size);
@@ -53,7 +53,7 @@ export function xorMask(target: Uint8Array, seed: Uint8Array, hash: HashName): v
   const counter = new DataView(new ArrayBuffer(4));
   for (let offset = 0, i = 0; offset < target.byteLength; i++) {
     counter.setUint32(0, i);
-    const mask = createHash(hash).update(seed).update(new Uint8Array(counter.buffer)).digest();
+    const mask = createAnyHash(hash).update(seed).update(new Uint8Array(counter.buffer)).digest();
     for (const byte of mask) {
       if (offset === target.byteLength) break;
       target[offset] = byteAt(target, offset) ^ byte;

@@ -1,9 +1,8 @@
 import { concat, fromBase64, fromHex, toBase64url, toHex, toLatin1 } from "#engine/bytes";
-import { decryptFile, hasCipher } from "#engine/key-cipher";
 import { importJwk, type PlatformKey } from "#engine/keys";
-import { OcicryptError } from "../errors.js";
-import { MAX_BCRYPT_ROUNDS, MAX_KEYS_PER_FILE } from "../spec/limits.js";
-import { requireSoundPrivateKey, tooManyKeys, unrecognized } from "./asymmetric-key.js";
+import { OcicryptError, unrecognizedKey } from "../errors.js";
+import { MAX_KEYS_PER_FILE } from "../spec/limits.js";
+import { requireSoundPrivateKey, tooManyKeys } from "./asymmetric-key.js";
 
 /**
  * The key of a line such as `ssh-rsa AAAA… comment`; in authorized_keys, options may precede it.
@@ -39,7 +38,9 @@ export function readOpenSshPublicKeys(text: string): PlatformKey[] {
   return lines.map((line) => {
     const [, type, base64] = LINE.exec(line) ?? [];
     if (type === undefined || base64 === undefined) {
-      throw unrecognized("a line of it is not an OpenSSH key; was one line broken into several?");
+      throw unrecognizedKey(
+        "a line of it is not an OpenSSH key; was one line broken into several?",
+      );
     }
     requireUsableType(type);
     try {
@@ -48,7 +49,7 @@ export function readOpenSshPublicKeys(text: string): PlatformKey[] {
       const jwk = publicJwk(type, reader);
       return importJwk(jwk, "public");
     } catch (cause) {
-      throw unrecognized("its OpenSSH public key is damaged or cut off", cause);
+      throw unrecognizedKey("its OpenSSH public key is damaged or cut off", cause);
     }
   });
 }
@@ -92,29 +93,7 @@ export interface OpenSshPrivateKey {
   read(): PlatformKey;
 }
 
-interface OpenSshCipher {
-  /** The name in OpenSSL. */
-  name: string;
-  /** In bytes, as `ivSize`. */
-  keySize: number;
-  ivSize: number;
-}
-
-/** OpenSSH's ciphers; PROTOCOL.key and cipher.c of OpenSSH. */
-const CIPHERS: ReadonlyMap<string, OpenSshCipher> = /* @__PURE__ */ new Map([
-  ["aes128-ctr", { name: "aes-128-ctr", keySize: 16, ivSize: 16 }],
-  ["aes192-ctr", { name: "aes-192-ctr", keySize: 24, ivSize: 16 }],
-  ["aes256-ctr", { name: "aes-256-ctr", keySize: 32, ivSize: 16 }],
-  ["aes128-cbc", { name: "aes-128-cbc", keySize: 16, ivSize: 16 }],
-  ["aes192-cbc", { name: "aes-192-cbc", keySize: 24, ivSize: 16 }],
-  ["aes256-cbc", { name: "aes-256-cbc", keySize: 32, ivSize: 16 }],
-  ["3des-cbc", { name: "des-ede3-cbc", keySize: 24, ivSize: 8 }],
-  ["aes128-gcm@openssh.com", { name: "aes-128-gcm", keySize: 16, ivSize: 12 }],
-  ["aes256-gcm@openssh.com", { name: "aes-256-gcm", keySize: 32, ivSize: 12 }],
-]);
-
 const MAGIC = "openssh-key-v1\0";
-const TAG_SIZE = 16;
 
 /**
  * Parses an OpenSSH private key file, except for the part that needs the password.
@@ -129,29 +108,14 @@ export function parseOpenSshPrivateKey(bytes: Uint8Array): OpenSshPrivateKey {
     read: () => parseSecret(secret, damaged),
     async open(password, signal) {
       if (!isEncrypted) return parseSecret(secret, damaged);
-      const { salt, rounds } = readKdf(kdf, options);
-      const known = CIPHERS.get(cipher);
-      if (known === undefined || !hasCipher(known.name)) {
-        const how = "give a copy another cipher with ssh-keygen -p -Z aes256-ctr -f COPY";
-        throw unsupported(`it is encrypted with ${cipher.slice(0, 40)}; ${how}`);
-      }
-      const { deriveBcrypt } = await import("#engine/bcrypt");
-      const { name, keySize, ivSize } = known;
-      const size = keySize + ivSize;
-      const derived = await deriveBcrypt({ password, salt, rounds, size }, signal);
+      const { decryptOpenSsh } = await import("./encrypted.js");
+      const encrypted = { cipher, kdf, options, secret, tag };
+      const plaintext = await decryptOpenSsh(encrypted, password, signal);
+      if (plaintext === undefined) throw wrongPassword();
       try {
-        const [key, iv] = [derived.subarray(0, keySize), derived.subarray(keySize)];
-        const ownTag = name.endsWith("gcm") ? tag.subarray(0, TAG_SIZE) : undefined;
-        const decryption = { name, key, iv, tag: ownTag, isPadded: false };
-        const plaintext = await decryptFile(decryption, secret);
-        if (plaintext === undefined) throw wrongPassword();
-        try {
-          return parseSecret(plaintext, wrongPassword);
-        } finally {
-          plaintext.fill(0);
-        }
+        return parseSecret(plaintext, wrongPassword);
       } finally {
-        derived.fill(0);
+        plaintext.fill(0);
       }
     },
   };
@@ -170,21 +134,6 @@ function parseContainer(bytes: Uint8Array) {
   } catch (error) {
     throw error instanceof OcicryptError ? error : damaged();
   }
-}
-
-/**
- * Limits the rounds, because they are computed before it is known whether the password is right.
- */
-function readKdf(kdf: string, options: Uint8Array): { salt: Uint8Array; rounds: number } {
-  if (kdf !== "bcrypt") throw unsupported(`its password is derived with ${kdf.slice(0, 40)}`);
-  try {
-    const reader = readerOf(options);
-    const [salt, rounds] = [reader.bytes(), reader.count()];
-    if (rounds <= MAX_BCRYPT_ROUNDS) return { salt, rounds };
-  } catch {
-    throw damaged();
-  }
-  throw unsupported(`its password is derived with more than ${String(MAX_BCRYPT_ROUNDS)} rounds`);
 }
 
 /** @param mismatch returns the error for two different check numbers */
@@ -262,13 +211,9 @@ function readerOf(bytes: Uint8Array): Reader {
 }
 
 function damaged(): OcicryptError {
-  return unrecognized("its OpenSSH private key is damaged or cut off");
+  return unrecognizedKey("its OpenSSH private key is damaged or cut off");
 }
 
 function wrongPassword(): OcicryptError {
   return new OcicryptError("PASSWORD_WRONG", "the password does not open the OpenSSH private key");
-}
-
-function unsupported(why: string): OcicryptError {
-  return new OcicryptError("KEY_UNSUPPORTED", `the OpenSSH private key cannot be read: ${why}`);
 }

@@ -1,7 +1,7 @@
 import { fromBase64 } from "#engine/bytes";
 import type { Bytes, LegacyPem } from "../engine/types.js";
+import { unrecognizedKey } from "../errors.js";
 import { claimedSize } from "./der.js";
-import { unrecognized } from "./asymmetric-key.js";
 
 /** After this many BEGIN lines without an end, the rest of a file is skipped. */
 const MAX_UNFINISHED = 100;
@@ -52,16 +52,16 @@ export function decodeBlock(block: PemBlock): Bytes {
     .replace(/\s+/g, "");
   const where = `its PEM block "${block.label.slice(0, 40)}"`;
   if (!/^[A-Za-z0-9+/]*={0,2}$/.test(body)) {
-    throw unrecognized(`${where} holds characters that are not base64`);
+    throw unrecognizedKey(`${where} holds characters that are not base64`);
   }
   const bytes = fromBase64(body);
   if (body.replace(/=+$/, "").length % 4 === 1) {
-    throw unrecognized(`${where} has lost a part of its base64`);
+    throw unrecognizedKey(`${where} has lost a part of its base64`);
   }
   const size = claimedSize(bytes);
   if (size !== undefined && size > bytes.byteLength) {
     const counts = `${String(bytes.byteLength)} of ${String(size)} bytes`;
-    throw unrecognized(`${where} is cut off: it has ${counts}`);
+    throw unrecognizedKey(`${where} is cut off: it has ${counts}`);
   }
   return bytes;
 }

@@ -1,13 +1,12 @@
 import { fromUtf8 } from "#engine/bytes";
-import { importDer, importLegacyPem, type PlatformKey } from "#engine/keys";
-import type { KeyForm } from "../engine/types.js";
-import { isOcicryptError, OcicryptError } from "../errors.js";
+import { importDer, legacyPem, type PlatformKey } from "#engine/keys";
+import type { KeyForm, OpenLegacyPem } from "../engine/types.js";
+import { isOcicryptError, OcicryptError, unrecognizedKey } from "../errors.js";
 import { MAX_KEYS_PER_FILE, MAX_PASSWORD_SIZE } from "../spec/limits.js";
 import {
   type AsymmetricKey,
   requireSoundPrivateKey,
   tooManyKeys,
-  unrecognized,
   wrongPassword,
 } from "./asymmetric-key.js";
 import { derKind } from "./der.js";
@@ -100,18 +99,18 @@ function readBlocks(
   const labels = blocks.map(({ label }) => label);
   if (labels.some((label) => label.endsWith("PUBLIC KEY"))) throw isPublic("public key");
   if (labels.some((label) => label.endsWith("CERTIFICATE"))) throw isPublic("certificate");
-  throw unrecognized(`its PEM block is "${labels[0]?.slice(0, 40) ?? ""}"`);
+  throw unrecognizedKey(`its PEM block is "${labels[0]?.slice(0, 40) ?? ""}"`);
 }
 
 function readBlock(block: PemBlock, options: PrivateKeyOptions): AsymmetricKey | LockedKey {
   if (block.label === "OPENSSH PRIVATE KEY") return readOpenSsh(decodeBlock(block), options);
   if (block.label !== "ENCRYPTED PRIVATE KEY" && isEncryptedBlock(block)) {
-    return { key: readDek(block, options) };
+    return readDek(block, options);
   }
   const bytes = decodeBlock(block);
   const kind = derKind(bytes);
   if (kind === undefined || /^(?:spki|pkcs1-public|certificate|pkcs12)$/.test(kind)) {
-    throw unrecognized("the private key in its PEM block is damaged");
+    throw unrecognizedKey("the private key in its PEM block is damaged");
   }
   return readDer(bytes, options);
 }
@@ -136,6 +135,7 @@ function readDer(bytes: Uint8Array, options: PrivateKeyOptions): AsymmetricKey |
   }
 }
 
+/** @param bytes overwritten after the key has been created */
 function parse(bytes: Uint8Array, form: KeyForm): PlatformKey {
   try {
     return requireSoundPrivateKey(importDer(bytes, form));
@@ -155,23 +155,30 @@ function readOpenSsh(bytes: Uint8Array, options: PrivateKeyOptions): AsymmetricK
 }
 
 /** Reads PEM with the headers of RFC 1421. Its password is hashed only once, which is fast. */
-function readDek(block: PemBlock, options: PrivateKeyOptions): PlatformKey {
+function readDek(block: PemBlock, options: PrivateKeyOptions): AsymmetricKey | LockedKey {
   const encrypted = dekInfo(block) ?? { cipher: "", pem: "" };
   const password = requirePassword(options);
-  let key: PlatformKey;
-  try {
-    key = importLegacyPem(encrypted, password);
-  } catch (cause) {
-    throw isOcicryptError(cause, "KEY_UNSUPPORTED") ? cause : wrongPassword(cause);
-  }
-  return requireSoundPrivateKey(key);
+  const read = (open: OpenLegacyPem<PlatformKey>): AsymmetricKey => {
+    let key: PlatformKey;
+    try {
+      key = open(encrypted, password);
+    } catch (cause) {
+      throw isOcicryptError(cause, "KEY_UNSUPPORTED") ? cause : wrongPassword(cause);
+    }
+    return { key: requireSoundPrivateKey(key) };
+  };
+  if ("open" in legacyPem) return read(legacyPem.open);
+  const { load } = legacyPem;
+  return { open: async () => [read(await load())] };
 }
 
 function lockedPkcs8(bytes: Uint8Array, password: Uint8Array): LockedKey {
   return {
     async open(signal) {
       const { decryptPkcs8 } = await import("./pkcs12/encrypted-pkcs8.js");
-      return [{ key: await decryptPkcs8(bytes, password, signal) }];
+      const decrypted = await decryptPkcs8(bytes, password, signal);
+      if (decrypted === undefined) throw wrongPassword();
+      return [{ key: parse(decrypted, "pkcs8") }];
     },
   };
 }
@@ -179,7 +186,7 @@ function lockedPkcs8(bytes: Uint8Array, password: Uint8Array): LockedKey {
 function lockedJwk(text: string, password: Uint8Array): LockedKey {
   return {
     async open(signal) {
-      const { decryptJwk } = await import("./encrypted-jwk.js");
+      const { decryptJwk } = await import("./encrypted.js");
       return readJwks(await decryptJwk(text, password, signal), "private");
     },
   };

@@ -1,13 +1,8 @@
 import { importDer, type PlatformKey } from "#engine/keys";
 import type { KeyForm } from "../engine/types.js";
-import { OcicryptError } from "../errors.js";
+import { OcicryptError, unrecognizedKey } from "../errors.js";
 import { MAX_KEYS_PER_FILE } from "../spec/limits.js";
-import {
-  type AsymmetricKey,
-  requireSoundKey,
-  tooManyKeys,
-  unrecognized,
-} from "./asymmetric-key.js";
+import { type AsymmetricKey, requireSoundKey, tooManyKeys } from "./asymmetric-key.js";
 import { derKind } from "./der.js";
 import { readJwks, requireHalf } from "./jwk.js";
 import { readKeyMaterial, type KeyInput } from "./material.js";
@@ -53,7 +48,7 @@ function readDer(bytes: Uint8Array): PlatformKey {
     case "certificate":
       return parse(bytes, kind);
     case "pkcs12":
-      throw unrecognized("PKCS#12 holds a private key; export the certificate from it");
+      throw unrecognizedKey("PKCS#12 holds a private key; export the certificate from it");
     default:
       throw isPrivate();
   }
@@ -66,7 +61,7 @@ function readBlocks(blocks: readonly PemBlock[]): AsymmetricKey[] {
   const leaf = blocks.find(({ label }) => label === "CERTIFICATE" || label === "X509 CERTIFICATE");
   const read = keys.length > 0 || leaf === undefined ? keys : [leaf];
   if (read.length === 0) {
-    throw unrecognized(`its PEM block is "${blocks[0]?.label.slice(0, 40) ?? ""}"`);
+    throw unrecognizedKey(`its PEM block is "${blocks[0]?.label.slice(0, 40) ?? ""}"`);
   }
   return read.map((block) => ({ key: readBlock(block) }));
 }
@@ -87,7 +82,7 @@ function parse(bytes: Uint8Array, form: KeyForm): PlatformKey {
 }
 
 function damaged(cause?: unknown): OcicryptError {
-  return unrecognized("the public key or certificate is damaged", cause);
+  return unrecognizedKey("the public key or certificate is damaged", cause);
 }
 
 function isPrivate(): OcicryptError {

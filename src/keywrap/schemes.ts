@@ -1,8 +1,9 @@
 import { PLATFORM_SCHEMES } from "#engine/schemes";
+import { describe } from "./jwe/message.js";
 import type { RecipientInfo, SchemeLoader } from "./types.js";
 
 const SCHEMES: ReadonlyMap<string, SchemeLoader> = /* @__PURE__ */ new Map<string, SchemeLoader>([
-  ["jwe", () => import("./jwe/message.js")],
+  ["jwe", () => Promise.resolve({ describe })],
   ...PLATFORM_SCHEMES,
 ]);
 

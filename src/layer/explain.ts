@@ -32,7 +32,7 @@ export interface ExplainKeyOptions {
   signal?: AbortSignal | undefined;
 }
 
-/** Returns the recipients of a layer. It does not throw, whatever the annotations contain. */
+/** As in `recipients.ts`. */
 export async function listRecipients(descriptor: DescriptorLike): Promise<RecipientReport[]> {
   // An image can have thousands of layers.
   await nextTurn();
@@ -53,11 +53,7 @@ export async function reportRecipients(wrapped: WrappedKey): Promise<RecipientRe
   }
 }
 
-/**
- * Tries one key on every wrapped key of its scheme, until one opens.
- *
- * @throws the reason of the signal if it aborts. If the key fails, the report has the reason.
- */
+/** As in `recipients.ts`. */
 export async function explainKey(
   descriptor: DescriptorLike,
   { key, signal }: ExplainKeyOptions,

@@ -9,7 +9,6 @@ import {
 import { isAmbiguousMediaType } from "../spec/media-types.js";
 import { abortable } from "../io/abort.js";
 import { newAttempts } from "../keywrap/unwrapping.js";
-import { redactError } from "../text/redact.js";
 import { parsePrivateOptions, wipePrivateOptions, type PrivateOptions } from "../cipher/options.js";
 import { readWrappedKeys } from "./wrapped-keys.js";
 
@@ -101,6 +100,7 @@ export async function unwrapPrivateOptions(
         requireBytes(secret);
       } catch (error) {
         signal?.throwIfAborted();
+        const { redactError } = await import("../text/redact.js");
         errors.push(redactError(error, []));
         continue;
       }

@@ -1,7 +1,6 @@
 import { OcicryptError } from "../errors.js";
 import type { Recipient } from "../keywrap/types.js";
 import { abortable, anySignal } from "../io/abort.js";
-import { redactError } from "../text/redact.js";
 import { serializePrivateOptions, type PrivateOptions } from "../cipher/options.js";
 
 export interface WrappedElement {
@@ -48,6 +47,7 @@ async function wrapFor(
   try {
     bytes = await abortable(recipient.wrap(own, { signal }), signal);
   } catch (error) {
+    const { redactError } = await import("../text/redact.js");
     // A recipient may be the caller's own code, and its error may quote its input.
     throw asWrapError(redactError(error, [secret]), signal);
   } finally {

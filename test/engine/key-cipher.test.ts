@@ -1,7 +1,7 @@
 import { createCipheriv, randomBytes } from "node:crypto";
 import { expect, it } from "vitest";
-import { decryptFile, hasCipher, isWrappedWith } from "#engine/key-cipher";
-import { importLegacyPem } from "#engine/keys";
+import { decryptFile, hasCipher } from "#engine/key-cipher";
+import { isWrappedWith, legacyPem } from "#engine/keys";
 import { expectCode } from "../support/codes.js";
 
 const key = Buffer.alloc(32, 0x2a);
@@ -26,6 +26,8 @@ it("an error names a cipher that the platform lacks, instead of reporting a wron
   await expectCode(async () => decryptFile(decryption, iv), "KEY_UNSUPPORTED");
 });
 
+const openLegacyPem = "open" in legacyPem ? legacyPem.open : await legacyPem.load();
+
 const pemWith = (cipher: string): string =>
   `-----BEGIN EC PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: ${cipher},${iv.toString("hex").toUpperCase()}\n\n${Buffer.alloc(48, 5).toString("base64")}\n-----END EC PRIVATE KEY-----\n`;
 
@@ -33,7 +35,7 @@ it.each(["ROT-13-CBC", "IDEA-CBC"])(
   "PEM that is encrypted with %s is unsupported",
   async (cipher) => {
     const encrypted = { cipher, pem: pemWith(cipher) };
-    await expectCode(() => importLegacyPem(encrypted, key), "KEY_UNSUPPORTED");
+    await expectCode(() => openLegacyPem(encrypted, key), "KEY_UNSUPPORTED");
   },
 );
 
@@ -41,7 +43,7 @@ it("PEM with a wrong password fails with another error", () => {
   const encrypted = { cipher: "AES-256-CBC", pem: pemWith("AES-256-CBC") };
   let error: unknown;
   try {
-    importLegacyPem(encrypted, key);
+    openLegacyPem(encrypted, key);
   } catch (caught) {
     error = caught;
   }

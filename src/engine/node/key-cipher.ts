@@ -41,23 +41,6 @@ function createDecipher({ name, key, iv, tag }: Parameters<KeyCipherEngine["decr
   }
 }
 
-export const isWrappedWith: KeyCipherEngine["isWrappedWith"] = (wrappingKey, wrapped) => {
-  const name = `id-aes${String(wrappingKey.byteLength * 8)}-wrap`;
-  let decipher: crypto.Decipher;
-  try {
-    decipher = crypto.createDecipheriv(name, wrappingKey, Buffer.alloc(8, 0xa6));
-  } catch {
-    return true;
-  }
-  try {
-    decipher.update(wrapped).fill(0);
-    decipher.final();
-    return true;
-  } catch {
-    return false;
-  }
-};
-
 export const pbkdf2: KeyCipherEngine["pbkdf2"] = (input, size) => {
   const { hash, password, salt, iterations } = input;
   return promisify(crypto.pbkdf2)(password, salt, iterations, size, hash);

@@ -1,7 +1,7 @@
 import * as crypto from "node:crypto";
 import { types } from "node:util";
 import { errno } from "../../errors.js";
-import type { KeyEngine } from "../types.js";
+import type { KeyEngine, OpenLegacyPem } from "../types.js";
 import { missingCipher, oldCipher } from "../unsupported.js";
 
 export type PlatformKey = crypto.KeyObject;
@@ -43,7 +43,7 @@ export const importJwk: Engine["importJwk"] = (jwk, half) => {
   return half === "public" ? crypto.createPublicKey(input) : crypto.createPrivateKey(input);
 };
 
-export const importLegacyPem: Engine["importLegacyPem"] = ({ cipher, pem }, password) => {
+const openLegacyPem: OpenLegacyPem<PlatformKey> = ({ cipher, pem }, password) => {
   const passphrase = Buffer.from(password.buffer, password.byteOffset, password.byteLength);
   try {
     return crypto.createPrivateKey({ key: pem, format: "pem", passphrase });
@@ -56,6 +56,8 @@ export const importLegacyPem: Engine["importLegacyPem"] = ({ cipher, pem }, pass
     throw isOffered ? cause : missingCipher(cipher, cause);
   }
 };
+
+export const legacyPem: Engine["legacyPem"] = { open: openLegacyPem };
 
 export const isKeyObject: Engine["isKeyObject"] = (value) =>
   types.isKeyObject(value) || types.isCryptoKey(value);
@@ -127,5 +129,22 @@ export const agree: Engine["agree"] = (privateKey, { kty, crv, x, y }) => {
     return crypto.diffieHellman({ privateKey, publicKey });
   } catch {
     return undefined;
+  }
+};
+
+export const isWrappedWith: Engine["isWrappedWith"] = (wrappingKey, wrapped) => {
+  const name = `id-aes${String(wrappingKey.byteLength * 8)}-wrap`;
+  let decipher: crypto.Decipher;
+  try {
+    decipher = crypto.createDecipheriv(name, wrappingKey, Buffer.alloc(8, 0xa6));
+  } catch {
+    return true;
+  }
+  try {
+    decipher.update(wrapped).fill(0);
+    decipher.final();
+    return true;
+  } catch {
+    return false;
   }
 };

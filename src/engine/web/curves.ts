@@ -3,6 +3,10 @@ import { inverse, modulo } from "./numbers.js";
 /** The curves of RFC 7518 section 6.2.1.1, y² = x³ - 3x + b modulo p; NIST SP 800-186. */
 export interface Curve {
   name: string;
+  /** The name in OpenSSL. */
+  namedCurve: string;
+  /** The object identifier, in the hexadecimal of its DER. */
+  id: string;
   /** Of a coordinate and of a private key, in bytes. */
   size: number;
   p: bigint;
@@ -20,6 +24,8 @@ export interface Point {
 export const CURVES: readonly Curve[] = [
   {
     name: "P-256",
+    namedCurve: "prime256v1",
+    id: "2a8648ce3d030107",
     size: 32,
     p: 0xffffffff00000001000000000000000000000000ffffffffffffffffffffffffn,
     b: 0x5ac635d8aa3a93e7b3ebbd55769886bc651d06b0cc53b0f63bce3c3e27d2604bn,
@@ -31,6 +37,8 @@ export const CURVES: readonly Curve[] = [
   },
   {
     name: "P-384",
+    namedCurve: "secp384r1",
+    id: "2b81040022",
     size: 48,
     p: 0xfffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffeffffffff0000000000000000ffffffffn,
     b: 0xb3312fa7e23ee7e4988e056be3f82d19181d9c6efe8141120314088f5013875ac656398d8a2ed19d2a85c8edd3ec2aefn,
@@ -43,6 +51,8 @@ export const CURVES: readonly Curve[] = [
   },
   {
     name: "P-521",
+    namedCurve: "secp521r1",
+    id: "2b81040023",
     size: 66,
     p: 2n ** 521n - 1n,
     b: 0x51953eb9618e1c9a1f929a21a0b68540eea2da725b99b315f3b8b489918ef109e156193951ec7e937b1652c0bd3bb1bf073573df883d2c34f1ef451fd46b503f00n,

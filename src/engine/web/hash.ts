@@ -1,24 +1,18 @@
 import { hmac } from "@noble/hashes/hmac.js";
-import { md5, sha1 } from "@noble/hashes/legacy.js";
-import { sha224, sha256, sha384, sha512, sha512_224, sha512_256 } from "@noble/hashes/sha2.js";
-import type { CHash } from "@noble/hashes/utils.js";
-import type { ForkableHash, Hash, HashEngine, HashName } from "../types.js";
+import { sha256, sha512 } from "@noble/hashes/sha2.js";
+import type { ForkableHash, Hash, HashEngine } from "../types.js";
 
 /** Web Cryptography cannot hash a stream. */
-export const HASHES: Readonly<Record<HashName, CHash>> = {
-  ...{ md5, sha1, sha224, sha256, sha384, sha512 },
-  ...{ "sha512-224": sha512_224, "sha512-256": sha512_256 },
-};
+const HASHES = { sha256, sha512 };
 
-export const createHash: HashEngine["createHash"] = (name) =>
-  forkable(HASHES[name].create() as Forkable);
+export const createHash: HashEngine["createHash"] = (name) => forkable(HASHES[name].create());
 export const createHmac: HashEngine["createHmac"] = (name, key) => hmac.create(HASHES[name], key);
 
-interface Forkable extends Hash {
+export interface Forkable extends Hash {
   clone(): Forkable;
 }
 
-function forkable(hash: Forkable): ForkableHash {
+export function forkable(hash: Forkable): ForkableHash {
   return {
     update(bytes) {
       hash.update(bytes);

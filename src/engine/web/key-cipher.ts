@@ -1,5 +1,7 @@
+import { pbkdf2Async } from "@noble/hashes/pbkdf2.js";
+import { scryptAsync } from "@noble/hashes/scrypt.js";
 import type { Bytes, CryptoKey, FileCipher, HashName, KeyCipherEngine } from "../types.js";
-import { createAesCtr } from "./cipher.js";
+import { HASHES } from "./any-hash.js";
 import { missingCipher } from "../unsupported.js";
 import { concat } from "./bytes.js";
 
@@ -15,11 +17,14 @@ export const hasCipher: KeyCipherEngine["hasCipher"] = (name) => CIPHER.test(nam
 export const decryptFile: KeyCipherEngine["decryptFile"] = async (cipher, ciphertext) => {
   const [, mode] = CIPHER.exec(cipher.name) ?? [];
   if (mode === undefined) throw missingCipher(cipher.name);
-  if (mode === "ctr") return createAesCtr(cipher.key, cipher.iv).update(ciphertext);
-  const name = mode === "gcm" ? "AES-GCM" : "AES-CBC";
+  const name = `AES-${mode.toUpperCase()}`;
   const key = await importAes(cipher, name);
   const iv = own(cipher.iv);
   try {
+    if (mode === "ctr") {
+      const algorithm = { name, counter: iv, length: 128 };
+      return new Uint8Array(await crypto.subtle.decrypt(algorithm, key, own(ciphertext)));
+    }
     const whole =
       mode === "gcm" || cipher.isPadded
         ? concat([ciphertext, cipher.tag ?? new Uint8Array()])
@@ -48,26 +53,6 @@ async function paddingAfter(key: CryptoKey, iv: Bytes, ciphertext: Uint8Array): 
   return new Uint8Array(await crypto.subtle.encrypt(algorithm, key, new Uint8Array()));
 }
 
-export const isWrappedWith: KeyCipherEngine["isWrappedWith"] = async (wrappingKey, wrapped) => {
-  const raw = own(wrappingKey);
-  let key: CryptoKey;
-  try {
-    key = await crypto.subtle.importKey("raw", raw, "AES-KW", false, ["unwrapKey"]);
-  } catch {
-    return true;
-  } finally {
-    raw.fill(0);
-  }
-  try {
-    // A key for an HMAC may have any length.
-    const hmac = { name: "HMAC", hash: "SHA-256" };
-    await crypto.subtle.unwrapKey("raw", own(wrapped), key, "AES-KW", hmac, false, ["sign"]);
-    return true;
-  } catch {
-    return false;
-  }
-};
-
 /** The hashes of Web Cryptography. */
 const NAMES: ReadonlyMap<HashName, string> = /* @__PURE__ */ new Map([
   ["sha1", "SHA-1"],
@@ -80,10 +65,6 @@ export const pbkdf2: KeyCipherEngine["pbkdf2"] = async (input, size) => {
   const { hash, password, salt, iterations } = input;
   const name = NAMES.get(hash);
   if (name === undefined) {
-    const [{ pbkdf2Async }, { HASHES }] = await Promise.all([
-      import("@noble/hashes/pbkdf2.js"),
-      import("./hash.js"),
-    ]);
     return own(await pbkdf2Async(HASHES[hash], password, salt, { c: iterations, dkLen: size }));
   }
   const key = await crypto.subtle.importKey("raw", own(password), "PBKDF2", false, ["deriveBits"]);
@@ -93,6 +74,5 @@ export const pbkdf2: KeyCipherEngine["pbkdf2"] = async (input, size) => {
 
 export const scrypt: KeyCipherEngine["scrypt"] = async (input, size) => {
   const { password, salt, N, r, p, maxMemory } = input;
-  const { scryptAsync } = await import("@noble/hashes/scrypt.js");
   return own(await scryptAsync(password, salt, { N, r, p, dkLen: size, maxmem: maxMemory }));
 };

@@ -8,8 +8,8 @@ import {
   readOnly,
   SEQUENCE,
 } from "../../keys/der.js";
+import { OcicryptError } from "../../errors.js";
 import type { CryptoKey, KeyEngine } from "../types.js";
-import { manyPrimes } from "../unsupported.js";
 import { fromBase64, toBase64url, toHex } from "./bytes.js";
 import { type Curve, CURVES, isOnCurve, multiply } from "./curves.js";
 import { toBigInt, toBytes } from "./numbers.js";
@@ -38,17 +38,7 @@ type Engine = KeyEngine<PlatformKey>;
 /** Object identifiers in DER. */
 const RSA = "2a864886f70d010101";
 const EC = "2a8648ce3d0201";
-const CURVE_IDS: ReadonlyMap<string, string> = /* @__PURE__ */ new Map([
-  ["2a8648ce3d030107", "P-256"],
-  ["2b81040022", "P-384"],
-  ["2b81040023", "P-521"],
-]);
-/** As OpenSSL names them. */
-const CURVE_NAMES: ReadonlyMap<string, string> = /* @__PURE__ */ new Map([
-  ["P-256", "prime256v1"],
-  ["P-384", "secp384r1"],
-  ["P-521", "secp521r1"],
-]);
+/** Curves and types that nothing here can use, by their names in OpenSSL. */
 const OTHER_CURVES: ReadonlyMap<string, string> = /* @__PURE__ */ new Map([
   ["2b8104000a", "secp256k1"],
   ["2b81040021", "secp224r1"],
@@ -103,7 +93,10 @@ function integersOf(elements: readonly DerElement[]): string[] {
 
 function rsaPrivateKey([version, ...elements]: readonly DerElement[]): PlatformKey {
   const number = version && toBigInt(version.contents);
-  if (number === 1n) throw manyPrimes();
+  if (number === 1n) {
+    const message = "the RSA key has more than two primes, which this runtime does not support";
+    throw new OcicryptError("KEY_UNSUPPORTED", message);
+  }
   if (number !== 0n) throw invalid();
   return rsaKey(integersOf(elements.slice(0, RSA_MEMBERS.length)), "private");
 }
@@ -170,8 +163,8 @@ function readAlgorithm(element: DerElement | undefined): {
 
 function curveOf(parameters: DerElement | undefined): Curve | undefined {
   if (parameters?.tag !== OBJECT_IDENTIFIER) return undefined;
-  const name = CURVE_IDS.get(toHex(parameters.contents));
-  return CURVES.find((curve) => curve.name === name);
+  const named = toHex(parameters.contents);
+  return CURVES.find(({ id }) => id === named);
 }
 
 /** A key that is only described, because nothing here can use it. */
@@ -227,7 +220,7 @@ function decodePoint({ size }: Curve, point: Uint8Array): { x: bigint; y: bigint
 }
 
 export function ecKey(crv: string, material: Jwk | CryptoKey, type?: Half): PlatformKey {
-  const namedCurve = CURVE_NAMES.get(crv) ?? "?";
+  const { namedCurve = "?" } = CURVES.find(({ name }) => name === crv) ?? {};
   const half = type ?? ("d" in material ? "private" : "public");
   return { type: half, asymmetricKeyType: "ec", asymmetricKeyDetails: { namedCurve }, material };
 }

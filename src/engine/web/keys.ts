@@ -3,6 +3,7 @@ import { CURVES, isOnCurve } from "./curves.js";
 import {
   ecFrom,
   ecKey,
+  importDer,
   invalid,
   type Jwk,
   numberOf,
@@ -12,10 +13,23 @@ import {
 } from "./key-der.js";
 import { toBigInt, toBytes } from "./numbers.js";
 
-export { importDer, type PlatformKey } from "./key-der.js";
-export { importLegacyPem } from "./legacy-pem.js";
+export { importDer, type PlatformKey };
 
 type Engine = KeyEngine<PlatformKey>;
+
+export const legacyPem: Engine["legacyPem"] = {
+  async load() {
+    const { decryptLegacyPem } = await import("./legacy-pem.js");
+    return (encrypted, password) => {
+      const { der, form } = decryptLegacyPem(encrypted, password);
+      try {
+        return importDer(der, form);
+      } finally {
+        der.fill(0);
+      }
+    };
+  },
+};
 
 export const importJwk: Engine["importJwk"] = (jwk, half) => {
   const names = jwk.kty === "RSA" ? RSA_MEMBERS : (["crv", "x", "y", "d"] as const);
@@ -114,5 +128,27 @@ export const agree: Engine["agree"] = async (key, { kty, crv, x, y }: PublicJwk)
     return new Uint8Array(await subtle.deriveBits(ecdh, privateKey, 8 * size));
   } catch {
     return undefined;
+  }
+};
+
+export const isWrappedWith: Engine["isWrappedWith"] = async (wrappingKey, wrapped) => {
+  const raw = Uint8Array.from(wrappingKey);
+  let key: CryptoKey;
+  try {
+    key = await crypto.subtle.importKey("raw", raw, "AES-KW", false, ["unwrapKey"]);
+  } catch {
+    return true;
+  } finally {
+    raw.fill(0);
+  }
+  try {
+    // A key for an HMAC may have any length.
+    const hmac = { name: "HMAC", hash: "SHA-256" };
+    await crypto.subtle.unwrapKey("raw", Uint8Array.from(wrapped), key, "AES-KW", hmac, false, [
+      "sign",
+    ]);
+    return true;
+  } catch {
+    return false;
   }
 };

@@ -12,7 +12,7 @@ import { xorMask } from "../../keys/oaep.js";
 import type { HashName } from "../types.js";
 import { fromHex, toHex } from "./bytes.js";
 import { add, CURVES, multiply, type Point } from "./curves.js";
-import { createHash } from "./hash.js";
+import { createAnyHash } from "./any-hash.js";
 import { type Jwk, numberOf, type PlatformKey } from "./key-der.js";
 import { inverse, power, sizeOf, toBigInt, toBytes } from "./numbers.js";
 
@@ -68,7 +68,7 @@ export function isSignedBy(certificate: Uint8Array, key: PlatformKey): boolean {
 }
 
 function digest(hash: HashName, bytes: Uint8Array): Uint8Array {
-  return createHash(hash).update(bytes).digest();
+  return createAnyHash(hash).update(bytes).digest();
 }
 
 /** RSAVP1: RFC 8017 section 5.2.2. */
@@ -117,7 +117,7 @@ function isPss(jwk: Jwk, name: HashName, hash: Uint8Array, signature: Uint8Array
   const start = block.findIndex((byte) => byte !== 0);
   if (message.at(-1) !== 0xbc || block[start] !== 1) return false;
   const salt = block.subarray(start + 1);
-  const again = createHash(name).update(new Uint8Array(8)).update(hash).update(salt).digest();
+  const again = createAnyHash(name).update(new Uint8Array(8)).update(hash).update(salt).digest();
   return toHex(again) === toHex(expected);
 }
 

@@ -1,7 +1,5 @@
-import { importDer, type PlatformKey } from "#engine/keys";
-import { isOcicryptError, OcicryptError } from "../../errors.js";
+import { isOcicryptError, OcicryptError, unrecognizedKey } from "../../errors.js";
 import { childrenOf, octetsOf, parseBer } from "../asn1.js";
-import { requireSoundPrivateKey, unrecognized, wrongPassword } from "../asymmetric-key.js";
 import { derKind } from "../der.js";
 import { passwordForms, readAlgorithm, wipeForms, type Algorithm } from "./key-derivation.js";
 import { decrypt } from "./protection.js";
@@ -10,13 +8,14 @@ import { decrypt } from "./protection.js";
  * Decrypts an EncryptedPrivateKeyInfo: RFC 5958 section 3. Node.js could do this, but it would
  * derive the key on the main thread without a pause, however many iterations the file asks for.
  *
- * @throws {@link OcicryptError} `KEY_UNRECOGNIZED`, `KEY_UNSUPPORTED`, `PASSWORD_WRONG`
+ * @returns the PrivateKeyInfo, or `undefined` if the password is wrong
+ * @throws {@link OcicryptError} `KEY_UNRECOGNIZED`, `KEY_UNSUPPORTED`
  */
 export async function decryptPkcs8(
   bytes: Uint8Array,
   password: Uint8Array,
   signal?: AbortSignal,
-): Promise<PlatformKey> {
+): Promise<Uint8Array | undefined> {
   const { algorithm, ciphertext } = parse(bytes);
   const forms = passwordForms(password);
   try {
@@ -27,7 +26,7 @@ export async function decryptPkcs8(
   } finally {
     wipeForms(forms);
   }
-  throw wrongPassword();
+  return undefined;
 }
 
 function parse(bytes: Uint8Array): { algorithm: Algorithm; ciphertext: Uint8Array } {
@@ -35,15 +34,15 @@ function parse(bytes: Uint8Array): { algorithm: Algorithm; ciphertext: Uint8Arra
     const [algorithm, ciphertext] = childrenOf(parseBer(bytes));
     return { algorithm: readAlgorithm(algorithm), ciphertext: octetsOf(ciphertext) };
   } catch {
-    throw unrecognized("the encrypted private key is damaged");
+    throw unrecognizedKey("the encrypted private key is damaged");
   }
 }
 
-/** Returns the key, or `undefined` if the password is wrong. */
+/** Returns the key in DER, or `undefined` if the password is wrong. */
 async function open(
   decryptKey: () => Promise<Uint8Array>,
   signal: AbortSignal | undefined,
-): Promise<PlatformKey | undefined> {
+): Promise<Uint8Array | undefined> {
   let plaintext: Uint8Array;
   try {
     plaintext = await decryptKey();
@@ -51,16 +50,10 @@ async function open(
     signal?.throwIfAborted();
     if (isOcicryptError(error, "PASSWORD_WRONG")) return undefined;
     if (error instanceof OcicryptError) throw error;
-    throw unrecognized("the encrypted private key is damaged");
+    throw unrecognizedKey("the encrypted private key is damaged");
   }
-  try {
-    // With one in 256 wrong keys, the padding is valid by chance.
-    if (derKind(plaintext) !== "pkcs8") return undefined;
-    return requireSoundPrivateKey(importDer(plaintext, "pkcs8"));
-  } catch (cause) {
-    if (isOcicryptError(cause, "KEY_UNSUPPORTED")) throw cause;
-    throw unrecognized("the private key is damaged or of an unknown kind", cause);
-  } finally {
-    plaintext.fill(0);
-  }
+  // With one in 256 wrong keys, the padding is valid by chance.
+  if (derKind(plaintext) === "pkcs8") return plaintext;
+  plaintext.fill(0);
+  return undefined;
 }

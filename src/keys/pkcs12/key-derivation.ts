@@ -1,5 +1,5 @@
 import { concat, fromUtf8, toUtf8 } from "#engine/bytes";
-import { createHash } from "#engine/hash";
+import { createAnyHash } from "#engine/any-hash";
 import { pbkdf2 } from "#engine/key-cipher";
 import { nextTurn } from "#engine/turn";
 import { Integer, ObjectIdentifier, OctetString } from "asn1js";
@@ -135,7 +135,7 @@ export function readPbkdf2({ id, parameters }: Algorithm): Pbkdf2 {
 const MAX_PBKDF2_BLOCKS = 2;
 
 function sizeOf(hash: HashName): number {
-  return createHash(hash).digest().byteLength;
+  return createAnyHash(hash).digest().byteLength;
 }
 
 /** The hash of an HMAC. @throws {@link OcicryptError} `KEY_UNSUPPORTED` */
@@ -234,7 +234,7 @@ export async function deriveBits(
 }
 
 function digestOf({ name }: KdfHash, ...parts: readonly Uint8Array[]): Uint8Array {
-  const hash = createHash(name);
+  const hash = createAnyHash(name);
   for (const part of parts) hash.update(part);
   return hash.digest();
 }

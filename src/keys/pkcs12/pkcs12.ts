@@ -2,7 +2,7 @@ import { concat } from "#engine/bytes";
 import { importCertificate, type PlatformCertificate } from "#engine/certificates";
 import { importDer, type PlatformKey } from "#engine/keys";
 import { OctetString } from "asn1js";
-import { isOcicryptError, OcicryptError } from "../../errors.js";
+import { isOcicryptError, OcicryptError, unrecognizedKey } from "../../errors.js";
 import { MAX_KEY_FILE_SIZE, MAX_KEYS_PER_FILE } from "../../spec/limits.js";
 import {
   type Asn1Node,
@@ -12,7 +12,7 @@ import {
   parseBer,
   smallIntegerOf,
 } from "../asn1.js";
-import { requireSoundPrivateKey, tooManyKeys, unrecognized } from "../asymmetric-key.js";
+import { requireSoundPrivateKey, tooManyKeys } from "../asymmetric-key.js";
 import { derKind } from "../der.js";
 import { decrypt, otherPassword, readMac } from "./protection.js";
 import {
@@ -56,7 +56,7 @@ export async function readPkcs12(
   bytes: Uint8Array,
   { password, signal }: Pkcs12Options = {},
 ): Promise<Pkcs12Contents> {
-  if (bytes.byteLength > MAX_KEY_FILE_SIZE) throw unrecognized("it is larger than any key");
+  if (bytes.byteLength > MAX_KEY_FILE_SIZE) throw unrecognizedKey("it is larger than any key");
   try {
     const { contents, macData } = readPfx(bytes);
     const isProtected = readMac(macData);
@@ -78,7 +78,7 @@ export async function readPkcs12(
     if (error instanceof OcicryptError) throw error;
     signal?.throwIfAborted();
     // The parser's own message could quote its input.
-    throw unrecognized("the PKCS#12 file is damaged");
+    throw unrecognizedKey("the PKCS#12 file is damaged");
   }
   throw new OcicryptError("PASSWORD_WRONG", "the password does not open the PKCS#12 file");
 }
@@ -124,7 +124,8 @@ async function readSafe(
   }
   if (bags.privateKeys.length > 0) return bags;
   if (skipped !== undefined) throw skipped;
-  if (bags.certificates.length === 0) throw unrecognized("the PKCS#12 file holds no private key");
+  if (bags.certificates.length === 0)
+    throw unrecognizedKey("the PKCS#12 file holds no private key");
   const message = "this is a PKCS#12 file with certificates only; a private key is needed";
   throw new OcicryptError("KEY_IS_PUBLIC", message);
 }

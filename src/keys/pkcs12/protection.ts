@@ -1,4 +1,5 @@
-import { createHmac, isEqual } from "#engine/hash";
+import { createAnyHmac } from "#engine/any-hash";
+import { isEqual } from "#engine/hash";
 import { decryptFile, scrypt } from "#engine/key-cipher";
 import type { HashName } from "../../engine/types.js";
 import { oldCipher } from "../../engine/unsupported.js";
@@ -243,7 +244,7 @@ function isMac(
   contents: Uint8Array,
   expected: Uint8Array,
 ): boolean {
-  const mac = createHmac(hash, key).update(contents).digest();
+  const mac = createAnyHmac(hash, key).update(contents).digest();
   key.fill(0);
   return isEqual(mac, expected);
 }

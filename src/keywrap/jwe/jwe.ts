@@ -1,6 +1,5 @@
 import { fromUtf8 } from "#engine/bytes";
 import { joseKey } from "#engine/keys";
-import { FlattenedEncrypt } from "jose/jwe/flattened/encrypt";
 import type { KeyInput } from "../../keys/material.js";
 import { readPublicKeys } from "../../keys/public-key.js";
 import { type AsymmetricKey, thumbprint } from "../../keys/asymmetric-key.js";
@@ -63,6 +62,8 @@ function toRecipient(publicKey: AsymmetricKey, name: string | undefined): Recipi
     algorithm,
     thumbprint: ownThumbprint,
     async wrap(privateOptions) {
+      // Loaded late, because few programs wrap and open keys.
+      const { FlattenedEncrypt } = await import("jose/jwe/flattened/encrypt");
       const jwe = await new FlattenedEncrypt(privateOptions)
         .setProtectedHeader(header)
         .encrypt(joseKey(key));

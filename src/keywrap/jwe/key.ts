@@ -1,7 +1,5 @@
 import { fromBase64 } from "#engine/bytes";
-import { isWrappedWith } from "#engine/key-cipher";
-import { joseKey, type PlatformKey } from "#engine/keys";
-import { flattenedDecrypt } from "jose/jwe/flattened/decrypt";
+import { isWrappedWith, joseKey, type PlatformKey } from "#engine/keys";
 import { OcicryptError, shown } from "../../errors.js";
 import { abortable } from "../../io/abort.js";
 import { describeKey, isRsa, thumbprint, type AsymmetricKey } from "../../keys/asymmetric-key.js";
@@ -50,7 +48,8 @@ const MAX_EXPLAINED = 10;
  *   of 2048 bits or more, or EC on P-256, P-384 or P-521
  * @throws {@link OcicryptError} `KEY_UNRECOGNIZED`, `KEY_UNSUPPORTED`, `KEY_USE_FORBIDDEN`,
  *   `KEY_IS_PUBLIC`, `PASSWORD_MISSING`; `PASSWORD_WRONG` for PEM with a DEK-Info header, and
- *   otherwise from `unwrap`
+ *   otherwise from `unwrap`. In browsers, `unwrap` also reports why PEM with such a header cannot be
+ *   opened, because the code for it is loaded then.
  */
 export function keys(input: KeyInput, options: JweKeyOptions = {}): Key[] {
   const { label } = options;
@@ -141,6 +140,8 @@ async function decrypt(
   { flattened }: JweRecipient,
   signal: AbortSignal | undefined,
 ): Promise<Uint8Array | undefined> {
+  // Outside of the try: a module that cannot be loaded must not look like a wrong key.
+  const { flattenedDecrypt } = await import("jose/jwe/flattened/decrypt");
   try {
     const decrypted = flattenedDecrypt(flattened, joseKey(key), {
       keyManagementAlgorithms: [...KEY_ALGORITHMS],

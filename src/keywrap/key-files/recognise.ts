@@ -7,10 +7,10 @@ import {
   recoverKeyFile,
 } from "../../keys/material.js";
 import { isAgeFile, isIdentityFile } from "../../keyserver/age/file.js";
-import { thumbprint, unrecognized } from "../../keys/asymmetric-key.js";
+import { thumbprint } from "../../keys/asymmetric-key.js";
 import { MAX_KEY_FILE_SIZE } from "../../spec/limits.js";
 import { decodeBase64 } from "../../spec/base64.js";
-import { OcicryptError } from "../../errors.js";
+import { OcicryptError, unrecognizedKey } from "../../errors.js";
 import { readPublicKeys } from "../../keys/public-key.js";
 import { openPgpKeys } from "../pgp/openpgp.js";
 import { parseYaml } from "../../text/yaml.js";
@@ -33,7 +33,7 @@ export type KeyFileForm =
  * @throws {@link OcicryptError} `KEY_UNRECOGNIZED`
  */
 export function recognizeKeyFile(content: string | Uint8Array): KeyFileForm {
-  if (content.length > MAX_KEY_FILE_SIZE) throw unrecognized("it is larger than any key");
+  if (content.length > MAX_KEY_FILE_SIZE) throw unrecognizedKey("it is larger than any key");
   // The binary part of an age file must not be taken for text.
   const start = typeof content === "string" ? fromUtf8(content.slice(0, 1000)) : content;
   if (isAgeFile(start)) return "age identity";
@@ -72,7 +72,7 @@ function formOfPem(labels: readonly string[]): KeyFileForm {
   if (labels.some((label) => label.endsWith("PRIVATE KEY"))) return "private key";
   if (labels.some((label) => label.endsWith("CERTIFICATE"))) return "certificate";
   if (labels.some((label) => label.endsWith("PUBLIC KEY"))) return "public key";
-  throw unrecognized(`its PEM block is "${labels[0]?.slice(0, 40) ?? ""}"`);
+  throw unrecognizedKey(`its PEM block is "${labels[0]?.slice(0, 40) ?? ""}"`);
 }
 
 function isPrivateJwk(value: Readonly<Record<string, unknown>>): boolean {
@@ -115,12 +115,12 @@ export async function readKubernetesSecret(
     const recovered = recoverKeyFile(content);
     secret = await parseYaml(typeof recovered === "string" ? recovered : toUtf8(recovered));
   } catch {
-    throw unrecognized("it is a Kubernetes Secret whose YAML is damaged");
+    throw unrecognizedKey("it is a Kubernetes Secret whose YAML is damaged");
   }
   const entries = new Map<string, Uint8Array>();
   for (const [name, value] of membersOf(secret, "data")) {
     const bytes = decodeBase64(value.replace(/\s+/g, ""));
-    if (bytes === null) throw unrecognized(`the entry ${JSON.stringify(name)} is not base64`);
+    if (bytes === null) throw unrecognizedKey(`the entry ${JSON.stringify(name)} is not base64`);
     entries.set(name, bytes);
   }
   for (const [name, value] of membersOf(secret, "stringData")) {

@@ -1,5 +1,5 @@
 import { concat, toHex, toLatin1, toUtf8 } from "#engine/bytes";
-import { createHash } from "#engine/hash";
+import { createAnyHash } from "#engine/any-hash";
 import { OcicryptError } from "../../errors.js";
 import { isArmored, type Packet, readArmor, readPackets, readUint, TAG } from "./packets.js";
 
@@ -78,7 +78,7 @@ function skipFields(
 }
 
 function digest(algorithm: "sha1" | "sha256", ...parts: Uint8Array[]): string {
-  const hash = createHash(algorithm);
+  const hash = createAnyHash(algorithm);
   for (const part of parts) hash.update(part);
   return toHex(hash.digest());
 }

@@ -1,6 +1,5 @@
 import type { Config, Key } from "openpgp";
-import { OcicryptError } from "../../errors.js";
-import { unrecognized } from "../../keys/asymmetric-key.js";
+import { OcicryptError, unrecognizedKey } from "../../errors.js";
 
 export type OpenPgp = typeof import("openpgp");
 
@@ -21,7 +20,7 @@ export async function openPgpKeys(content: string | Uint8Array): Promise<Key[]> 
       ? await readKeys({ armoredKeys: content })
       : await readKeys({ binaryKeys: content });
   } catch (cause) {
-    throw unrecognized("its OpenPGP key is damaged", cause);
+    throw unrecognizedKey("its OpenPGP key is damaged", cause);
   }
 }
 

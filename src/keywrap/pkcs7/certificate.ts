@@ -2,8 +2,8 @@ import type { X509Certificate } from "node:crypto";
 import { toHex, toLatin1 } from "#engine/bytes";
 import { importCertificate, isIssuedBy, type PlatformCertificate } from "#engine/certificates";
 import { importDer, keyId, type PlatformKey } from "#engine/keys";
-import { OcicryptError } from "../../errors.js";
-import { requireRsaSize, requireSoundKey, unrecognized } from "../../keys/asymmetric-key.js";
+import { OcicryptError, unrecognizedKey } from "../../errors.js";
+import { requireRsaSize, requireSoundKey } from "../../keys/asymmetric-key.js";
 import { readKeyMaterial, type KeyMaterial } from "../../keys/material.js";
 import { decodeBlock } from "../../keys/pem.js";
 import { MAX_CERTIFICATES_PER_FILE } from "../../spec/limits.js";
@@ -151,10 +151,10 @@ function publicKeyOf(der: Uint8Array): PlatformKey | undefined {
 function notCertificate(material: KeyMaterial): OcicryptError {
   if (material.form === "pem") {
     const label = material.blocks[0]?.label.slice(0, 40) ?? "";
-    if (!label.endsWith("PUBLIC KEY")) return unrecognized(`its PEM block is "${label}"`);
+    if (!label.endsWith("PUBLIC KEY")) return unrecognizedKey(`its PEM block is "${label}"`);
   }
   if (material.form === "der" && material.kind === "pkcs12") {
-    return unrecognized("PKCS#12 holds a private key; export the certificate from it");
+    return unrecognizedKey("PKCS#12 holds a private key; export the certificate from it");
   }
   const message = "this is a public key; PKCS#7 needs a certificate for it";
   return new OcicryptError("KEY_UNSUPPORTED", message);

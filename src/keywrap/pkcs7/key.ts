@@ -48,7 +48,9 @@ let loaded: typeof import("./open.js") | undefined;
  *   `KeyObject` or a `CryptoKey`
  * @throws {@link OcicryptError} `KEY_UNRECOGNIZED`, `KEY_UNSUPPORTED`, `KEY_USE_FORBIDDEN`,
  *   `KEY_IS_PUBLIC`, `PASSWORD_MISSING`, `PASSWORD_WRONG`; `KEY_MISMATCH` when there are
- *   certificates and none is the key's; `KEY_IS_PRIVATE` for a private key as `certificate`
+ *   certificates and none is the key's; `KEY_IS_PRIVATE` for a private key as `certificate`. For a
+ *   key whose password is checked later, the errors about the key come from `unwrap`; in browsers,
+ *   that is so for PEM with a DEK-Info header, too.
  */
 export function keys(input: KeyInput, options: Pkcs7KeyOptions = {}): Key[] {
   const { certificate, label } = options;

@@ -2,8 +2,7 @@ import { fromHex, toHex } from "#engine/bytes";
 import { encryptGcm } from "#engine/content-cipher";
 import { randomBytes } from "#engine/hash";
 import { encryptPkcs1 } from "#engine/rsa";
-import { unrecognized } from "../../keys/asymmetric-key.js";
-import { OcicryptError } from "../../errors.js";
+import { OcicryptError, unrecognizedKey } from "../../errors.js";
 import {
   encodeElement,
   INTEGER,
@@ -82,7 +81,7 @@ function readRecipientCertificates(
   options: Pkcs7RecipientOptions,
 ): Certificate[] {
   const leaves = leavesOf(readCertificates(input));
-  if (leaves.length === 0) throw unrecognized("its certificates have issued one another");
+  if (leaves.length === 0) throw unrecognizedKey("its certificates have issued one another");
   for (const leaf of leaves) requireRecipientCertificate(leaf, options);
   return leaves;
 }

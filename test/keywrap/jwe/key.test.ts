@@ -10,7 +10,9 @@ import type { JWEHeaderParameters } from "jose";
 import { describe, expect, it } from "vitest";
 import type { ErrorCode } from "../../../src/errors.js";
 import { jwe } from "../../../src/keywrap/jwe/index.js";
+import type { Key } from "../../../src/keywrap/types.js";
 import { expectCode } from "../../support/codes.js";
+import { isWebEngine } from "../../support/engine.js";
 import { deepFreeze } from "../../support/freeze.js";
 import { ecPair, pkcs8Pem, rsaPair, UNFIT_PAIRS } from "../../support/keys.js";
 import { vectorFile } from "../../support/vectors.js";
@@ -352,7 +354,15 @@ describe("jwe.key", () => {
     const publicKey = jwe.recipient(vectorFile("peers/keys/rsa2048.pub.pem"));
     const wrapped = await publicKey.wrap(SECRET);
     expect(Buffer.from((await opener.unwrap(wrapped)) ?? [])).toEqual(SECRET);
-    await expectCode(() => jwe.key(file, { password: "wrong" }), "PASSWORD_WRONG");
+  });
+
+  it("rejects a wrong password for a DEK-Info header: at once on Node.js, from unwrap in browsers", async () => {
+    const file = vectorFile("peers/keys/rsa2048.pkcs1.enc-aes256.pem");
+    const wrapped = await jwe.recipient(vectorFile("peers/keys/rsa2048.pub.pem")).wrap(SECRET);
+    const read = (): Key => jwe.key(file, { password: "wrong" });
+    if (!isWebEngine) await expectCode(read, "PASSWORD_WRONG");
+    else await expectCode(() => read().unwrap(wrapped), "PASSWORD_WRONG");
+    await expectCode(() => jwe.key(file), "PASSWORD_MISSING");
   });
 
   it("accepts one key, whereas jwe.keys accepts several", () => {

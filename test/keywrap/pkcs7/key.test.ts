@@ -1,6 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { pkcs7 } from "../../../src/keywrap/pkcs7/index.js";
+import type { Key } from "../../../src/keywrap/types.js";
 import { expectCode } from "../../support/codes.js";
+import { isWebEngine } from "../../support/engine.js";
 import { wipedSizes } from "../../support/wipes.js";
 import { readFixture, readKey } from "./files.js";
 
@@ -97,8 +99,12 @@ describe("a private key", () => {
       options: { password: "wrong" },
       code: "PASSWORD_WRONG",
     },
-  ])("is rejected for $name: $code", ({ input, options, code }) => {
-    expect(() => pkcs7.keys(input, options)).toThrow(expect.objectContaining({ code }) as Error);
+  ])("is rejected for $name: $code", async ({ input, options, code }) => {
+    const read = (): Key[] => pkcs7.keys(input, options);
+    // Browsers load the code for a DEK-Info header first.
+    const isLate = isWebEngine && code === "PASSWORD_WRONG";
+    if (!isLate) expect(read).toThrow(expect.objectContaining({ code }) as Error);
+    else await expectCode(() => read()[0]!.unwrap(readFixture("aes-256-gcm.cms")), code);
   });
 });
 
