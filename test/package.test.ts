@@ -2,8 +2,9 @@ import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { dirname, join, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
-import { build } from "esbuild";
-import { expect, it } from "vitest";
+import { gzipSync } from "node:zlib";
+import { build, type Metafile } from "esbuild";
+import { describe, expect, it } from "vitest";
 
 const ROOT = fileURLToPath(new URL("../", import.meta.url));
 const read = (file: string): string => readFileSync(join(ROOT, file), "utf8");
@@ -111,4 +112,50 @@ it.for(PORTABLE)("%s is bundled for browsers without modules of Node.js", async 
     logLevel: "silent",
   });
   await expect(bundle).resolves.toMatchObject({ errors: [], warnings: [] });
+});
+
+describe("in browsers, ocicrypt and ocicrypt/jwe load, with gzip,", async () => {
+  const { outputFiles, metafile } = await build({
+    stdin: {
+      contents: `export * from "./dist/index.js"; export * from "./dist/keywrap/jwe/index.js";`,
+      resolveDir: ROOT,
+    },
+    ...{ bundle: true, splitting: true, minify: true, format: "esm", platform: "browser" },
+    ...{ outdir: "out", write: false, metafile: true },
+    tsconfigRaw: "{}",
+  });
+  const outputs: Metafile["outputs"] = metafile.outputs;
+
+  /** The size of all files that some modules need before they run, in KiB. */
+  function sizeOf(...modules: string[]): number {
+    const found = new Set<string>();
+    const visit = (name: string): void => {
+      if (found.has(name)) return;
+      found.add(name);
+      const { imports = [] } = outputs[name] ?? {};
+      for (const { path, kind } of imports) if (kind === "import-statement") visit(path);
+    };
+    for (const module of modules) {
+      const output = Object.keys(outputs).find((name) => outputs[name]?.entryPoint === module);
+      expect(output, module).toBeDefined();
+      visit(output ?? "");
+    }
+    const files = outputFiles.filter(({ path }) =>
+      [...found].some((name) => path.endsWith(`/${name}`)),
+    );
+    expect(files).toHaveLength(found.size);
+    const sizes = files.map(({ contents }) => gzipSync(contents, { level: 9 }).byteLength);
+    return sizes.reduce((sum, size) => sum + size, 0) / 1024;
+  }
+
+  const JOSE = "node_modules/jose/dist/webapi/jwe/flattened";
+
+  it("at most 30 KiB", () => {
+    expect(sizeOf("<stdin>")).toBeLessThanOrEqual(30);
+  });
+
+  it("at most 40 KiB in all to encrypt a layer for a JWE recipient, or to decrypt it", () => {
+    expect(sizeOf("<stdin>", `${JOSE}/decrypt.js`)).toBeLessThanOrEqual(40);
+    expect(sizeOf("<stdin>", `${JOSE}/encrypt.js`)).toBeLessThanOrEqual(40);
+  });
 });
