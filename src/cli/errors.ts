@@ -65,6 +65,11 @@ export const SPECIAL_HINTS: readonly { code: ErrorCode; words: string; hint: str
     hint: "get the whole image, or name a platform with all its blobs: `--platform OS/ARCH`; `ocicrypt inspect` lists the platforms",
   },
   {
+    code: "BLOB_NOT_FOUND",
+    words: "was answered 404",
+    hint: "push the image again: the registry has lost a part of it, or a proxy repository has not fetched that part",
+  },
+  {
     code: "REGISTRY_FAILED",
     words: "names manifests that the source does not hold",
     hint: "name the manifest of one platform as the source, by its digest: docker://HOST/REPOSITORY@DIGEST, oci:DIR@DIGEST or oci-archive:FILE@DIGEST",

@@ -6,9 +6,10 @@ import type { HttpRequest, OpenAnswer } from "../http/transport.js";
 import { failure, invalidAnswer, isTransient } from "./failure.js";
 
 /**
- * Whether a repository has a blob with this digest and size. It sends a `HEAD` request. If the
- * registry or a proxy rejects that or does not report the size, it sends a `GET` request for one
- * byte.
+ * Whether a repository has a blob with this digest and size. It sends a `HEAD` request, and unless
+ * the answer is no, a `GET` request for one byte: Artifactory and others say yes to `HEAD` requests
+ * for blobs that they do not serve (https://github.com/gardener/cc-utils/pull/1752,
+ * https://github.com/opencontainers/distribution-spec/issues/569).
  *
  * @throws {@link OcicryptError} the errors of a registry
  */
@@ -25,14 +26,17 @@ export async function isBlob(
   const answer = await client.request(head);
   if (answer.status === 404) return false;
   const length = answer.headers.get("content-length");
-  if (isSuccess(answer.status) && length !== null) return length === String(size);
+  const isThere = isSuccess(answer.status) && length !== null;
+  if (isThere && length !== String(size)) return false;
   if (!isSuccess(answer.status) && ![400, 403, 405, 501].includes(answer.status)) {
     throw failure(head, answer);
   }
   const ranged = { ...headers, range: "bytes=0-0" };
   const get: RegistryRequest = { method: "GET", url, headers: ranged, scopes, signal };
-  const byte = await client.request(get, 1);
+  // A redirect to storage is answer enough, because the storage need not be reachable for a push.
+  const byte = await client.request({ ...get, staysHere: isThere }, 1);
   if (byte.status === 404) return false;
+  if (isThere) return true;
   // Empty content has no range.
   if (byte.status === 416) return size === 0;
   if (!isSuccess(byte.status)) throw failure(get, byte);

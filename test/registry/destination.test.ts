@@ -301,7 +301,7 @@ describe("uploads", () => {
     });
     await write(registry);
     expectStored(registry);
-    expect(methods(registry).slice(-3)).toEqual(["PUT", "PUT", "HEAD"]);
+    expect(methods(registry).slice(-3)).toEqual(["PUT", "HEAD", "GET"]);
   });
 
   it.each<[string, ErrorCode, string, (response: ServerResponse) => boolean]>([
@@ -476,17 +476,32 @@ describe("contains", () => {
     expect(await destination.contains({ mediaType: "a/b", digest, size: 1 })).toBe(false);
   });
 
-  it.each<[string, boolean, number]>([
-    ["the blob", true, 0],
-    ["a blob of another size", false, 1],
-  ])("%s: %s", async (_, expected, more) => {
+  it.each<[string, boolean, number, string[]]>([
+    ["the blob", true, 0, ["HEAD", "GET"]],
+    ["a blob of another size", false, 1, ["HEAD"]],
+  ])("%s: %s", async (_, expected, more, sent) => {
     const registry = await testRegistry();
     const { digest, size } = registry.putBlob("app", BLOB);
     const destination = await registryDestination(at(registry, "app"), SMALL);
     expect(await destination.contains({ mediaType: "a/b", digest, size: size + more })).toBe(
       expected,
     );
-    expect(registry.log()).toEqual([`HEAD /v2/app/blobs/${DIGEST}`]);
+    expect(registry.log()).toEqual(sent.map((method) => `${method} /v2/app/blobs/${DIGEST}`));
+  });
+
+  // https://github.com/opencontainers/distribution-spec/issues/569
+  it.each<[string, boolean, number, Record<string, string>]>([
+    ["does not serve", false, 404, {}],
+    ["keeps in storage that is out of reach", true, 307, { location: "http://192.0.2.1/blob" }],
+    ["does not let this user read", true, 403, {}],
+  ])("a blob that the registry has and %s: %s", async (_, expected, status, headers) => {
+    const registry = await testRegistry();
+    const { digest, size } = registry.putBlob("app", BLOB);
+    registry.script = ({ method }, response) =>
+      method === "GET" && reply(response, status, headers);
+    const destination = await registryDestination(at(registry, "app"), SMALL);
+    expect(await destination.contains({ mediaType: "a/b", digest, size })).toBe(expected);
+    expect(registry.log()).toHaveLength(2);
   });
 
   it.each<[string, boolean | ErrorCode, number]>([

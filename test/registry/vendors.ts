@@ -259,6 +259,18 @@ export const VENDORS: Record<string, Vendor> = {
       "https://github.com/renovatebot/renovate/issues/11765",
     ),
     {
+      what: "says that a repository has the blobs of others, and does not serve them",
+      source: "https://github.com/gardener/cc-utils/pull/1752",
+      take: ({ method, target }, response) => {
+        const at = method === "HEAD" ? blobAt(target) : undefined;
+        if (at === undefined || registry.blobs.has(at)) return false;
+        const [, digest] = at.split("@");
+        const [, bytes] = [...registry.blobs].find(([name]) => name.endsWith(`@${digest!}`)) ?? [];
+        if (bytes === undefined) return false;
+        return reply(response, 200, { "content-length": String(bytes.byteLength) });
+      },
+    },
+    {
       what: "rejects content in the last request of an upload",
       source: "https://github.com/docker/buildx/issues/196",
       never: ({ method, target, body }, response) =>
