@@ -12,7 +12,14 @@ import {
   nodeFetch,
   type OpenAnswer,
 } from "../http/transport.js";
-import { failure, invalidAnswer, isTransient, secretsIn, unreachable } from "./failure.js";
+import {
+  failure,
+  invalidAnswer,
+  isDenied,
+  isTransient,
+  secretsIn,
+  unreachable,
+} from "./failure.js";
 import {
   DEFAULT_RETRIES,
   DEFAULT_RETRY_DELAY,
@@ -150,8 +157,10 @@ export function registryClient(
     };
     const first = await abortable(auth.header(scopes), signal);
     const answer = await withHeader(first);
-    if (answer.status !== 401) return answer;
+    const mayBeExpired = answer.status === 400 && first?.startsWith("Bearer ") === true;
+    if (answer.status !== 401 && !mayBeExpired) return answer;
     const challenged = await readAnswer(answer, MAX_REGISTRY_ANSWER);
+    if (mayBeExpired && !isDenied(challenged)) return reopened(challenged);
     const header = await abortable(auth.answer(request, challenged, scopes, first), signal);
     return withHeader(header);
   }
@@ -227,6 +236,15 @@ export function registryClient(
     },
     backoff: newBackoff,
   };
+}
+
+/** An answer that was read, for a reader that expects a stream. */
+function reopened({ bytes, ...head }: Answer): OpenAnswer {
+  // eslint-disable-next-line @typescript-eslint/require-await -- content is asynchronous
+  async function* body(): AsyncGenerator<Uint8Array, void, undefined> {
+    yield bytes;
+  }
+  return { ...head, body: body(), close: () => undefined };
 }
 
 export function isSuccess(status: number): boolean {

@@ -11,8 +11,8 @@ const MAX_WORDS = 300;
 /**
  * Returns the error for an unexpected answer, with the registry's own message.
  *
- * @param codes the error codes of some statuses. Default: `REGISTRY_DENIED` for 401 and 403, and
- *   `REGISTRY_FAILED` for all others.
+ * @param codes the error codes of some statuses. Default: `REGISTRY_DENIED` for 401 and 403 and for
+ *   what {@link isDenied}, and `REGISTRY_FAILED` for all others.
  */
 export function failure(
   request: HttpRequest,
@@ -20,7 +20,8 @@ export function failure(
   codes: Readonly<Partial<Record<number, ErrorCode>>> = {},
 ): OcicryptError {
   const { status } = answer;
-  const usual = status === 401 || status === 403 ? "REGISTRY_DENIED" : "REGISTRY_FAILED";
+  const isRefused = status === 401 || status === 403 || isDenied(answer);
+  const usual = isRefused ? "REGISTRY_DENIED" : "REGISTRY_FAILED";
   const said = [String(status), ...registryErrors(answer)].join(": ");
   return new OcicryptError(codes[status] ?? usual, `${showRequest(request)} was answered ${said}`);
 }
@@ -54,8 +55,25 @@ export function invalidAnswer(
   return new OcicryptError("REGISTRY_INVALID_RESPONSE", message);
 }
 
+/**
+ * Whether an answer with status 400 rejects the token of its request, as Amazon's public registry
+ * does when a token has expired (https://github.com/aws/containers-roadmap/issues/2835,
+ * https://github.com/oras-project/oras-go/issues/1227).
+ */
+export function isDenied(answer: Answer): boolean {
+  if (answer.status !== 400) return false;
+  return errorsIn(answer).some(({ code }) => code === "DENIED" || code === "UNAUTHORIZED");
+}
+
+function registryErrors(answer: Answer): string[] {
+  return errorsIn(answer).map(({ code, message }) => {
+    const words = [code, message].filter((word) => typeof word === "string" && word !== "");
+    return redact(words.map((word) => printable(String(word), MAX_WORDS)).join(" "), answer.secrets ?? []); // prettier-ignore
+  });
+}
+
 /** https://github.com/opencontainers/distribution-spec/blob/main/spec.md#error-codes */
-function registryErrors({ bytes, secrets = [] }: Answer): string[] {
+function errorsIn({ bytes }: Answer): { code?: unknown; message?: unknown }[] {
   let value: unknown;
   try {
     const refuse = (why: string): Error => new SyntaxError(why);
@@ -66,11 +84,7 @@ function registryErrors({ bytes, secrets = [] }: Answer): string[] {
   }
   const errors = asObject(value)?.errors;
   if (!Array.isArray(errors)) return [];
-  return (errors as unknown[]).slice(0, MAX_CODES).map((error) => {
-    const { code, message } = asObject(error) ?? {};
-    const words = [code, message].filter((word) => typeof word === "string" && word !== "");
-    return redact(words.map((word) => printable(String(word), MAX_WORDS)).join(" "), secrets);
-  });
+  return (errors as unknown[]).slice(0, MAX_CODES).map((error) => asObject(error) ?? {});
 }
 
 /** Whether a failed request may succeed when it is sent again. */

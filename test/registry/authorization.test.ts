@@ -224,23 +224,53 @@ describe("tokens", () => {
   });
 
   // https://github.com/docker/hub-feedback/issues/2530
-  it("are renewed once when they are rejected without a challenge", async () => {
-    const issued: string[] = [];
+  // https://github.com/oras-project/oras-go/issues/1227
+  it.each([
+    [401, "UNAUTHORIZED"],
+    [400, "DENIED"],
+  ])(
+    "are renewed once when they are rejected with %s without a challenge",
+    async (status, code) => {
+      const issued: string[] = [];
+      const { registry, accept } = await withTokens((_, response) => {
+        issued.push(`t${String(issued.length)}`);
+        accept(issued.at(-1)!);
+        return reply(response, 200, {}, token({ token: issued.at(-1) }));
+      });
+      const source = registrySource(at(registry, "app", "latest"), { ...QUICK, credentials: USER });
+      await source.resolve();
+      accept("none");
+      const { script } = registry;
+      registry.script = (request, response) =>
+        request.headers.authorization === "Bearer t0"
+          ? refuse(response, status, code)
+          : script(request, response);
+      await source.resolve();
+      expect(issued).toEqual(["t0", "t1"]);
+    },
+  );
+
+  it.each([
+    ["REGISTRY_DENIED", "DENIED", 3],
+    ["REGISTRY_FAILED", "MANIFEST_INVALID", 2],
+  ] as const)("end with %s if the answer stays 400 %s", async (expected, code, count) => {
+    let issued = 0;
     const { registry, accept } = await withTokens((_, response) => {
-      issued.push(`t${String(issued.length)}`);
-      accept(issued.at(-1)!);
-      return reply(response, 200, {}, token({ token: issued.at(-1) }));
+      accept(`t${String(++issued)}`);
+      return reply(response, 200, {}, token({ token: `t${String(issued)}` }));
     });
-    const source = registrySource(at(registry, "app", "latest"), { ...QUICK, credentials: USER });
-    await source.resolve();
-    accept("none");
     const { script } = registry;
     registry.script = (request, response) =>
-      request.headers.authorization === "Bearer t0"
-        ? refuse(response, 401, "UNAUTHORIZED")
-        : script(request, response);
-    await source.resolve();
-    expect(issued).toEqual(["t0", "t1"]);
+      request.headers.authorization === undefined
+        ? script(request, response)
+        : refuse(response, 400, code, "the words of the registry");
+    const { message } = await expectCode(resolve(registry, { credentials: USER }), expected);
+    expect(message).toContain(`400: ${code} the words of the registry`);
+    expect(registry.requests).toHaveLength(2);
+    const source = registrySource(at(registry, "app", "latest"), { ...QUICK, credentials: USER });
+    await expectCode(source.resolve(), expected);
+    await expectCode(source.resolve(), expected);
+    expect(registry.requests).toHaveLength(2 + count + 1);
   });
 
   it("are not waited for after an abort", async () => {

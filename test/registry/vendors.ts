@@ -107,6 +107,28 @@ export const VENDORS: Record<string, Vendor> = {
     ];
   },
 
+  "Amazon ECR Public": (registry) => {
+    let authorized = 0;
+    return [
+      {
+        what: "says 400 to an expired token",
+        source: "https://github.com/oras-project/oras-go/issues/1227",
+        take: ({ method, headers }, response) => {
+          const isToken = headers.authorization?.startsWith("Bearer ") === true;
+          if (!isToken || method === "HEAD" || ++authorized !== 3) return false;
+          return refuse(response, 400, "DENIED", "Your Authorization Token is invalid.");
+        },
+      },
+      {
+        what: "says 403 to HEAD requests for blobs",
+        source: "https://github.com/SgtSilvio/gradle-oci/pull/154",
+        take: ({ method, target }, response) =>
+          method === "HEAD" && blobAt(target) !== undefined && reply(response, 403),
+      },
+      bearer(registry, "/token/", "https://github.com/aws/containers-roadmap/issues/2835"),
+    ];
+  },
+
   "Google Artifact Registry": (registry) => {
     const prefix = "/artifacts-downloads/namespaces/p/repositories/r/downloads/";
     registry.locate = (_, id) => `/artifacts-uploads/namespaces/p/repositories/r/uploads/${id}`;
