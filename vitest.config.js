@@ -97,6 +97,7 @@ export default defineConfig({
           // The page, in Chromium.
           name: "page",
           include: ["test/web/**/*.test.ts"],
+          globalSetup: ["test/web/serve-page.ts"],
           testTimeout: 60_000,
           hookTimeout: 60_000,
         },
