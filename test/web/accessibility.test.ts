@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import axe from "axe-core";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { useChromium } from "./chromium.js";
 import { peerKey, peerLayout } from "./images.js";
 
@@ -84,6 +84,20 @@ it("everything can be done with the keyboard", async () => {
   expect(await focused()).toMatch(/^\d+ files$/);
   await reach("Close the files");
   await page.keyboard.press("Tab");
-  await page.keyboard.type("d");
+  await page.keyboard.type("hello");
   await page.getByText(/files? found/).waitFor();
+  await reach("/hello.txt");
+  await page.keyboard.press("Enter");
+  await page.locator('[aria-current="true"]').waitFor();
+  await reach("Save hello.txt");
+  const file = page.waitForEvent("download");
+  await page.keyboard.press("Enter");
+  await file;
+  await vi.waitFor(async () => {
+    expect(await focused()).toBe("Save hello.txt");
+  });
+  await reach("Decrypt into an archive");
+  await page.keyboard.press("Enter");
+  await page.getByRole("button", { name: /^Save jwe-multi-5/ }).waitFor();
+  expect(await focused()).toMatch(/^Save jwe-multi-5-decrypted.tar/);
 });

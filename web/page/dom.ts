@@ -44,6 +44,11 @@ function nodes(children: readonly Child[]): (Node | string)[] {
     .map((child) => (typeof child === "string" ? visible(child) : child));
 }
 
+/** Moves the focus to an element if the one that had it is gone. */
+export function refocus(element: HTMLElement): void {
+  if (document.activeElement === document.body) element.focus();
+}
+
 /** Replaces what is in an element. */
 export function fill(element: Element, ...children: readonly Child[]): void {
   element.replaceChildren(...nodes(children));

@@ -1,6 +1,6 @@
 import type { FilePage, FilesView, FileView } from "../protocol.js";
 import { ask } from "./client.js";
-import { button, el, fill, named, visibleLines } from "./dom.js";
+import { button, el, fill, named, refocus, visibleLines } from "./dom.js";
 import { save } from "./save.js";
 import { runTask, showFailure } from "./task.js";
 import { count, formatMode, formatSize } from "./words.js";
@@ -22,7 +22,13 @@ export function showFiles(panel: HTMLElement, files: FilesView): void {
     void ask("forget", { id });
     fill(panel);
   };
-  const context: Context = { id, viewer };
+  let marked: HTMLElement | undefined;
+  const mark = (entry: HTMLElement): void => {
+    marked?.removeAttribute("aria-current");
+    entry.setAttribute("aria-current", "true");
+    marked = entry;
+  };
+  const context: Context = { id, viewer, mark };
   let latest = 0;
   const update = async (): Promise<void> => {
     const number = (latest += 1);
@@ -52,6 +58,8 @@ interface Context {
   /** The number of the files. */
   id: number;
   viewer: HTMLElement;
+  /** Marks the file that is shown. */
+  mark: (entry: HTMLElement) => void;
 }
 
 async function showDirectory(context: Context, path: string, limit: number): Promise<Node[]> {
@@ -93,8 +101,12 @@ function showEntry(context: Context, file: FileView, label: string): HTMLElement
     return el("li", {}, toggle, content);
   }
   const note = type === "symlink" ? `→ ${target ?? ""}` : type === "file" ? formatSize(size) : type;
-  const open = button(name, () => void view(context, file), { class: `entry ${type}` });
-  open.append(el("span", { class: "note" }, ` ${note}`));
+  const show = (): void => {
+    context.mark(open);
+    void view(context, file);
+  };
+  const open = button(name, show, { class: `entry ${type}` });
+  open.append(" ", el("span", { class: "note" }, note));
   return el("li", {}, open);
 }
 
@@ -124,11 +136,13 @@ async function view({ id, viewer }: Context, file: FileView): Promise<void> {
   const saveFile = async (): Promise<void> => {
     const blob = await runTask(place, "Reading", "readFile", { id, path });
     if (blob !== undefined) save(blob, name);
+    refocus(saving);
   };
+  const saving = button("Save", () => void saveFile(), { "aria-label": `Save ${name}` });
   const content = el("div");
   fill(
     viewer,
-    el("h4", {}, named(text)),
+    el("div", { class: "title" }, el("h4", {}, named(text)), isFile && saving),
     el(
       "p",
       { class: "note" },
@@ -143,7 +157,6 @@ async function view({ id, viewer }: Context, file: FileView): Promise<void> {
           : []),
       ].join(" · "),
     ),
-    isFile && button("Save", () => void saveFile(), { "aria-label": `Save ${name}` }),
     place,
     content,
   );

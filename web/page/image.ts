@@ -153,7 +153,7 @@ function showActions(
   const isEncrypted = layers.some(({ encrypted }) => encrypted);
   const decrypt = async (): Promise<void> => {
     const archive = await runTask(place, "Decrypting and verifying", "decrypt", image);
-    if (archive !== undefined) fill(place, offer(archive));
+    if (archive !== undefined) offer(place, archive);
   };
   const actions: HTMLElement[] = [];
   if (isEncrypted && opened.length === layers.length) {
@@ -195,7 +195,7 @@ function showEncryption(place: HTMLElement, image: ImageName): void {
     event.preventDefault();
     const recipients = boxes.filter(({ checked }) => checked).map(({ value }) => Number(value));
     void runTask(place, "Encrypting", "encrypt", { ...image, recipients }).then((archive) => {
-      if (archive !== undefined) fill(place, offer(archive));
+      if (archive !== undefined) offer(place, archive);
     });
   });
   fill(place, form);

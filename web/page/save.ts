@@ -1,5 +1,5 @@
 import type { Archive } from "../protocol.js";
-import { el } from "./dom.js";
+import { el, fill, refocus } from "./dom.js";
 import { formatSize } from "./words.js";
 
 /** Saves a blob as a file. */
@@ -13,8 +13,8 @@ export function save(blob: Blob, name: string): void {
   }, 60_000);
 }
 
-/** Offers an archive to be saved, with what was done to make it. */
-export function offer({ name, blob, lines, warnings }: Archive): HTMLElement {
+/** Offers an archive to be saved, with what was done to make it, in a place of the page. */
+export function offer(place: HTMLElement, { name, blob, lines, warnings }: Archive): void {
   const button = el(
     "button",
     { type: "button", class: "main" },
@@ -23,11 +23,13 @@ export function offer({ name, blob, lines, warnings }: Archive): HTMLElement {
   button.addEventListener("click", () => {
     save(blob, name);
   });
-  return el(
+  const result = el(
     "div",
     { class: "result" },
     el("ul", {}, ...lines.map((line) => el("li", {}, line))),
     ...warnings.map((warning) => el("p", { class: "warning" }, `Warning: ${warning}`)),
     button,
   );
+  fill(place, result);
+  refocus(button);
 }

@@ -1,6 +1,6 @@
 import type { OperationName, Operations } from "../protocol.js";
 import { start, type Failure } from "./client.js";
-import { button, el, fill } from "./dom.js";
+import { button, el, fill, refocus } from "./dom.js";
 import { formatSize } from "./words.js";
 
 /** Advice for errors that people can do something about. */
@@ -44,6 +44,7 @@ export async function runTask<Name extends OperationName>(
   name: Name,
   input: Operations[Name]["takes"],
 ): Promise<Operations[Name]["gives"] | undefined> {
+  const before = document.activeElement;
   const bar = el("progress", { "aria-label": label });
   const amount = el("span", { class: "amount" });
   const task = start(name, input, ({ done, total }) => {
@@ -59,7 +60,10 @@ export async function runTask<Name extends OperationName>(
     fill(place);
     return output;
   } catch (error) {
-    fill(place, el("div", { role: "alert" }, showFailure(error)));
+    const failure = el("div", { role: "alert", tabindex: "-1" }, showFailure(error));
+    fill(place, failure);
+    const isThere = before instanceof HTMLElement && before.isConnected;
+    refocus(isThere ? before : failure);
     return undefined;
   }
 }
