@@ -196,14 +196,23 @@ describe("anything else is named as such", () => {
 
   it("names with HTML and bidi characters, as text", async () => {
     const { page, drop } = opened();
-    const name = "<img src=x onerror=alert(1)>\u202egnp.exe";
-    const file = join(directory(), name);
-    writeFileSync(file, "hello");
-    await drop(file);
-    await status();
-    expect(await page.locator(".problem").innerText()).toContain(
-      "<img src=x onerror=alert(1)>\\u{202e}gnp.exe",
+    const name = (kind: string): string => `<img src=x onerror=alert(1)>\u202egnp.${kind}`;
+    const shown = (kind: string): string => `<img src=x onerror=alert(1)>\\u{202e}gnp.${kind}`;
+    const folder = directory();
+    writeFileSync(join(folder, name("exe")), "hello");
+    cpSync(peerKey("rsa2048.pkcs8.pem"), join(folder, name("pem")));
+    cpSync(ENCRYPTED_KEY, join(folder, name("key")));
+    archiveOf(LAYOUT, join(folder, name("tar")));
+    await drop(...["exe", "pem", "key", "tar"].map((kind) => join(folder, name(kind))));
+    await page.getByText(" opens it").first().waitFor();
+    expect(await page.locator(".problem").innerText()).toContain(shown("exe"));
+    expect(await page.locator("#keys").innerText()).toContain(shown("pem"));
+    expect(await page.locator("#keys label").innerText()).toBe(`Password of ${shown("key")}`);
+    expect(await page.locator("#images h2").innerText()).toBe(shown("tar"));
+    expect(await page.locator("tbody tr").first().innerText()).toContain(
+      `${shown("pem")} opens it`,
     );
+    expect(await page.content()).not.toContain("\u202e");
     expect(await page.locator("img").count()).toBe(0);
   });
 });

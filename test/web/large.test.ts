@@ -1,6 +1,7 @@
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import {
+  appendFileSync,
   createReadStream,
   mkdirSync,
   readFileSync,
@@ -25,7 +26,7 @@ import {
 } from "../support/image.js";
 import { encrypt } from "../support/operations.js";
 import { useChromium } from "./chromium.js";
-import { peerKey } from "./images.js";
+import { peerKey, peerLayout } from "./images.js";
 
 const opened = useChromium();
 const directory = temporaryDirectories();
@@ -33,8 +34,8 @@ const directory = temporaryDirectories();
 const MIB = 1024 * 1024;
 const SIZE = 200 * MIB;
 
-/** Encrypts an image whose only layer has a file of 200 MiB and a small one. */
-async function largeImage(): Promise<string> {
+/** Makes an image whose only layer has a file of 200 MiB and a small one, plain and encrypted. */
+async function largeImage(): Promise<{ plain: string; encrypted: string }> {
   const root = directory();
   writeFileSync(join(root, "zeros"), "");
   truncateSync(join(root, "zeros"), SIZE);
@@ -55,20 +56,66 @@ async function largeImage(): Promise<string> {
   const encrypted = join(directory(), "large");
   const recipients = [jwe.recipient(readFileSync(peerKey("rsa2048.pub.pem")))];
   await encrypt(plain, encrypted, { recipients });
-  return encrypted;
+  return { plain, encrypted };
 }
 
-it("a layer of 200 MiB is decrypted and read in bounded memory, and can be cancelled", async () => {
-  const image = await largeImage();
-  const { page, drop, peakMemory } = opened();
-  await drop(image, peerKey("rsa2048.pkcs8.pem"));
-  await page.getByText(" opens it").first().waitFor();
-  const before = await peakMemory();
+/** An archive of an image, behind 20 GiB that are no part of it and take no space on the disk. */
+function hugeArchive(): string {
+  const [folder, image] = [directory(), peerLayout("skopeo-1.9.3/jwe-rsa2048-pem")];
+  writeFileSync(join(folder, "other"), "");
+  truncateSync(join(folder, "other"), 20 * 1024 * MIB);
+  const file = join(folder, "huge.tar");
+  // The header only: tar would read all of the file, even though it is empty.
+  const header = execFileSync("sh", ["-c", "tar --format=gnu -cf - other | head -c 512"], { cwd: folder }); // prettier-ignore
+  writeFileSync(file, header);
+  truncateSync(file, 512 + 20 * 1024 * MIB);
+  const rest = execFileSync("tar", ["-cf", "-", "-C", image, "oci-layout", "index.json", "blobs"], { maxBuffer: 64 * MIB }); // prettier-ignore
+  appendFileSync(file, rest);
+  return file;
+}
 
-  await page.getByRole("button", { name: "Decrypt and show the files" }).click();
+/** Starts an operation, and cancels it once it has read a part of the layer. */
+async function cancel(action: string): Promise<void> {
+  const { page } = opened();
+  await page.getByRole("button", { name: action }).click();
   await page.getByText(/ of 200 MiB/).waitFor();
   await page.getByRole("button", { name: "Cancel" }).click();
-  await page.getByText("Cancelled.").waitFor();
+  await page.locator(".task").waitFor({ state: "detached" });
+  await page.getByText("Cancelled.").last().waitFor();
+  expect(await page.evaluate(() => document.activeElement?.textContent)).toMatch(
+    /^(?:Decrypt|Cancelled)/,
+  );
+  expect(await page.locator(".tree").count()).toBe(0);
+  expect(await page.getByRole("button", { name: /^Save/ }).count()).toBe(0);
+}
+
+it("an archive of 20 GiB is opened as a chosen file, without reading what is no part of the image", async () => {
+  const { page, peakMemory } = opened();
+  const before = await peakMemory();
+  const chooser = page.waitForEvent("filechooser");
+  await page.getByRole("button", { name: "Choose files" }).click();
+  await (await chooser).setFiles([hugeArchive(), peerKey("rsa2048.pkcs8.pem")]);
+  await page.getByText(" opens it").first().waitFor();
+  await page.getByRole("button", { name: "Decrypt and show the files" }).click();
+  await page.getByRole("button", { name: /^hello.txt/ }).click();
+  await page.locator(".viewer pre").waitFor();
+  expect((await peakMemory()) - before).toBeLessThan(SIZE);
+});
+
+it("a layer of 200 MiB is decrypted and read in bounded memory, and each operation can be cancelled", async () => {
+  const { plain, encrypted } = await largeImage();
+  const { page, drop, peakMemory } = opened();
+  await drop(plain, peerKey("ec256.pub.pem"));
+  await page.getByText("key file added").waitFor();
+  await page.getByRole("button", { name: "Encrypt", exact: true }).click();
+  await cancel("Encrypt into an archive");
+  await page.getByRole("button", { name: /^Remove d/ }).click();
+
+  await drop(encrypted, peerKey("rsa2048.pkcs8.pem"));
+  await page.getByText(" opens it").first().waitFor();
+  const before = await peakMemory();
+  await cancel("Decrypt into an archive");
+  await cancel("Decrypt and show the files");
 
   await page.getByRole("button", { name: "Decrypt and show the files" }).click();
   await page.getByRole("button", { name: /^note.txt/ }).click({ timeout: 120_000 });
