@@ -72,7 +72,7 @@ export const SPECIAL_HINTS: readonly { code: ErrorCode; words: string; hint: str
   {
     code: "REGISTRY_FAILED",
     words: "names manifests that the source does not hold",
-    hint: "name the manifest of one platform as the source, by its digest: docker://HOST/REPOSITORY@DIGEST, oci:DIR@DIGEST or oci-archive:FILE@DIGEST",
+    hint: "name one manifest as the source, by the digest that `ocicrypt inspect` shows, such as oci:DIR@sha256:…",
   },
   {
     code: "NOTHING_SELECTED",

@@ -53,7 +53,8 @@ const REFUSED_TYPES: ReadonlyMap<string, string> = new Map([
  * tar-stream would have to read every byte of the archive, and it accepts archives in which readers
  * find different files.
  *
- * Links within the archive are followed; other links and files are ignored.
+ * Links within the archive are followed; other links and files are ignored. If the root has no layout
+ * and one directory has, as after `tar -cf image.tar layout`, its files count as those of the root.
  *
  * @returns the positions of the files, by their names
  * @throws {@link OcicryptError} `LAYOUT_INVALID`
@@ -76,7 +77,7 @@ export async function scanHeaders(
       const second = await read(offset + BLOCK, BLOCK);
       if (second.length < BLOCK || !isEndBlock(second)) throw truncated(path);
       if (extension !== undefined) throw invalid(`${path} ends with half an entry`);
-      return resolveLinks(files);
+      return atRoot(resolveLinks(files), files, path);
     }
     const header = parseHeader(block, where);
     const start = offset + BLOCK;
@@ -162,6 +163,39 @@ function resolveLinks(entries: ReadonlyMap<string, Entry>): ReadonlyMap<string, 
     if (typeof entry === "object" && "offset" in entry) files.set(name, entry);
   }
   return files;
+}
+
+const MARK = "oci-layout";
+
+/**
+ * Returns the files of the only layout by their names in it, or all files if the root has a layout or
+ * the manifest of `docker save`.
+ */
+function atRoot(
+  files: ReadonlyMap<string, FilePart>,
+  entries: ReadonlyMap<string, Entry>,
+  path: string,
+): ReadonlyMap<string, FilePart> {
+  if ([MARK, "index.json", "manifest.json"].some((name) => entries.has(name))) return files;
+  const marks = [...files.keys()].filter((name) => name.endsWith(`/${MARK}`));
+  const roots = marks.map((name) => name.slice(0, -MARK.length));
+  const [root] = roots;
+  if (root === undefined) return files;
+  if (roots.length > 1) {
+    const places = roots.slice(0, 5).map((each) => shown(each.slice(0, -1)));
+    throw invalid(`${path} holds several OCI layouts: ${places.join(", ")}; unpack it and name one as oci:DIR`); // prettier-ignore
+  }
+  const own = [...entries].filter(([name]) => name.startsWith(root));
+  for (const [name, entry] of own) {
+    const isNeeded = LAYOUT_FILE.test(name.slice(root.length));
+    if (entry === "twice" && isNeeded) throw invalid(`${path} holds ${name} twice`);
+  }
+  return new Map(
+    own.flatMap(([name]) => {
+      const part = files.get(name);
+      return part === undefined ? [] : [[name.slice(root.length), part] as const];
+    }),
+  );
 }
 
 /**

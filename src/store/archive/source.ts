@@ -236,7 +236,8 @@ export type OpenArchive = (signal?: AbortSignal) => Promise<Archive>;
  * Returns a source that reads an image from an OCI archive, which is a layout in a tar file. An
  * archive that is compressed with gzip, or with zstd on Node.js 22.15 and later, is unpacked into a
  * nameless file of up to 64 GiB in the directory for temporary files. Links within the archive are
- * followed, and unrelated entries are ignored.
+ * followed, and unrelated entries are ignored. The layout is at the root of the archive or, if there
+ * is no other, in one of its directories.
  *
  * Archives that readers could understand differently are rejected (`LAYOUT_INVALID`): files of the
  * layout that occur twice or are devices, sparse files, names outside the archive, or a missing

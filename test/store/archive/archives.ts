@@ -29,6 +29,19 @@ export const ACCEPTED: Record<string, readonly Uint8Array[]> = {
     member({ name: "././index.json" }, INDEX),
     member({ name: `./${BLOB_NAME}` }, BLOB),
   ],
+  "in a directory": [
+    member({ name: "my/layout/", type: "5" }),
+    member({ name: "my/layout/oci-layout" }, MARK),
+    member({ name: "my/layout/index.json" }, INDEX),
+    member({ name: `my/layout/${BLOB_NAME}` }, BLOB),
+    member({ name: "my/notes.txt" }, "unrelated"),
+  ],
+  "in a directory, with ./ before its names and links": [
+    member({ name: "./layout/oci-layout" }, MARK),
+    member({ name: "./layout/index.json" }, INDEX),
+    member({ name: "./layout/content" }, BLOB),
+    member({ name: `./layout/${BLOB_NAME}`, type: "1", target: "./layout/content" }),
+  ],
   "of GNU tar": [
     member({ name: "oci-layout", magic: "ustar  \0" }, MARK),
     // Where ustar has a prefix, GNU tar has times.

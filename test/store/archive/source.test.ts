@@ -16,6 +16,7 @@ import {
   BLOB_NAME,
   DIGEST,
   ENTRY,
+  INDEX,
   index,
   mark,
   MARK,
@@ -199,6 +200,26 @@ describe("an archive is rejected", () => {
     const path = await archive(mark, index, ...members);
     const error = await expectCode(look(path), "LAYOUT_INVALID");
     expect(error.message).toContain(path);
+    expect(error.message).toContain(says);
+  });
+
+  it.each<[string, string, Buffer[]]>([
+    [
+      "two layouts",
+      'several OCI layouts: "a", "b/c"; unpack it',
+      [member({ name: "a/oci-layout" }, MARK), member({ name: "b/c/oci-layout" }, MARK)],
+    ],
+    [
+      "a file that a layout in a directory has twice",
+      "holds a/index.json twice",
+      [
+        member({ name: "a/oci-layout" }, MARK),
+        member({ name: "a/index.json" }, INDEX),
+        member({ name: "a/index.json" }, INDEX),
+      ],
+    ],
+  ])("for %s", async (_, says, members) => {
+    const error = await expectCode(look(await archive(...members)), "LAYOUT_INVALID");
     expect(error.message).toContain(says);
   });
 
