@@ -158,6 +158,9 @@ export type ErrorCode =
   | FileErrorCode
   | RuntimeErrorCode;
 
+/** The longest message, in characters; an image can hold names of megabytes. */
+const MAX_MESSAGE = 4000;
+
 /**
  * The only error class of this library. Switch on `code`; the message is for people and may change.
  * Mistakes in how a function is called are `TypeError` or `RangeError` instead, and an aborted
@@ -169,7 +172,7 @@ export class OcicryptError extends Error {
   readonly code: ErrorCode;
 
   constructor(code: ErrorCode, message: string, options?: { cause?: unknown }) {
-    super(message, options);
+    super(message.length > MAX_MESSAGE ? `${message.slice(0, MAX_MESSAGE)}…` : message, options);
     this.code = code;
   }
 }

@@ -82,6 +82,13 @@ describe("docker-archive:", () => {
     },
   );
 
+  it("compares a name of a million colons at once, and does not quote all of it", async () => {
+    const path = save([{ ...APP, RepoTags: [`${":".repeat(1_000_000)}/`] }], ...FILES);
+    const none = (await openSource(`docker-archive:${path}:other`)).resolve();
+    const { message } = await expectCode(none, "IMAGE_NOT_FOUND");
+    expect(message).toHaveLength(4001);
+  });
+
   it("chooses none of several images", async () => {
     const path = save([APP, { ...APP, RepoTags: ["app:2"] }], ...FILES);
     const several = (await openSource(`docker-archive:${path}`)).resolve();

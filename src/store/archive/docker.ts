@@ -208,7 +208,9 @@ function isName(one: string, other: string): boolean {
 }
 
 function wholeName(name: string): string {
-  const tagged = /:[^/]*$/.test(name) ? name : `${name}:latest`;
+  // An expression that looks for the last colon takes hours for a name of colons.
+  const isTagged = name.lastIndexOf(":") > name.lastIndexOf("/");
+  const tagged = isTagged ? name : `${name}:latest`;
   const plain = tagged.replace(/^(?:docker\.io|localhost)\//, "");
   return plain.replace(/^library\//, "");
 }
