@@ -144,6 +144,7 @@ function elementsOf(bytes: Uint8Array): DerElement[] | undefined {
   while (offset < bytes.byteLength) {
     const extent = readExtent(bytes, offset);
     if (extent === undefined || extent.end > bytes.byteLength) return undefined;
+    if (elements.length === MAX_ASN1_NODES) return undefined;
     const { tag, start, end } = extent;
     const encoding = bytes.subarray(offset, end);
     elements.push({ tag, contents: bytes.subarray(start, end), encoding });

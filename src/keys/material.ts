@@ -97,6 +97,9 @@ function whyNotText(text: string): string {
   if (text.includes("---- BEGIN SSH2 ")) {
     return "it is an SSH2 public key; convert it with ssh-keygen -i -m RFC4716 -f FILE";
   }
+  if (text.includes("AGE-SECRET-KEY-")) {
+    return "it is a file of age identities without its line ends";
+  }
   if (text.includes("-----BEGIN ")) return "its PEM block has no end";
   if (text.includes("-----END ")) return "its PEM block has no BEGIN line";
   if (/[\u2010-\u2015\u2212-]\s*BEGIN [A-Z ]+/.test(text.slice(0, 1000))) {
@@ -129,10 +132,10 @@ export function recoverKeyFile(content: string | Uint8Array): string | Uint8Arra
 }
 
 function decode(content: string | Uint8Array): string | Uint8Array {
-  if (typeof content === "string") return unescape(content.replace(/^\uFEFF/, "").trim());
+  if (typeof content === "string") return restore(content);
   const bytes = withoutMark(content);
   if (isBinary(bytes)) return bytes;
-  return unescape(utf16(bytes) ?? toUtf8(bytes).trim());
+  return restore(utf16(bytes) ?? toUtf8(bytes));
 }
 
 function isBinary(bytes: Uint8Array): boolean {
@@ -159,17 +162,47 @@ function utf16(bytes: Uint8Array): string | undefined {
   for (let at = 0; at + 1 < bytes.byteLength; at += 2) {
     text += String.fromCharCode((bytes[at + low] ?? 0) | ((bytes[at + high] ?? 0) << 8));
   }
-  return text.replace(/^\uFEFF/, "").trim();
+  return text;
+}
+
+function restore(text: string): string {
+  return unescape(unquote(text.replace(/^\uFEFF/, "").trim()));
+}
+
+/** Removes the quotes around a whole file, as environment files and JSON have them. */
+function unquote(text: string): string {
+  const quote = text.charAt(0);
+  if ((quote !== '"' && quote !== "'") || text.length < 2 || !text.endsWith(quote)) return text;
+  const inner = text.slice(1, -1);
+  if (!inner.includes(quote)) return inner.trim();
+  return inner.startsWith("{\\") ? fromJsonString(text) : text;
+}
+
+/** A JWK inside a JSON string. */
+function fromJsonString(text: string): string {
+  try {
+    const value = parseJson(text, {
+      maxSize: MAX_KEY_FILE_SIZE,
+      refuse: () => unrecognizedKey(""),
+    });
+    return typeof value === "string" ? value.trim() : text;
+  } catch {
+    return text;
+  }
 }
 
 /**
- * Line ends that are written as `\n`, as in environment files and in JSON. A PEM file holds no
- * backslash of its own, and the lines of a JSON document are left to its parser.
+ * Line ends that are written as `\n`, as in environment files and in JSON, and spaces that a web page
+ * made no-break spaces. Files of keys hold neither of their own, and JSON is left to its parser.
  */
 function unescape(text: string): string {
-  const isPem = text.includes("-----BEGIN ") && !text.startsWith("{");
-  return isPem ? text.replace(/(?<!\\)(?:\\+r\\+n|\\+[nr])/g, "\n") : text;
+  const isKey = KEY_START.test(text) && !text.startsWith("{");
+  if (!isKey) return text;
+  return text.replaceAll("\u00A0", " ").replace(/(?<!\\)(?:\\+r\\+n|\\+[nr])/g, "\n");
 }
+
+/** The marks of a key in a text that is not JSON. */
+const KEY_START = /-----BEGIN[ \u00A0]|AGE-SECRET-KEY-1|^(?:ssh-|ecdsa-)|(?:^|\\[nr])age1/m;
 
 /** Decodes a text that is entirely base64, possibly in lines or quotes. */
 function fromBase64(text: string): Uint8Array | undefined {
@@ -183,7 +216,7 @@ function fromBase64(text: string): Uint8Array | undefined {
  */
 function isPromising(decoded: string | Uint8Array): boolean {
   if (typeof decoded === "string") {
-    return /-----BEGIN |^(?:ssh-|ecdsa-|\{)/.test(decoded) || fromBase64(decoded) !== undefined;
+    return decoded.startsWith("{") || KEY_START.test(decoded) || fromBase64(decoded) !== undefined;
   }
   if (derKind(decoded) !== undefined || isPkcs12InBer(decoded)) return true;
   return isBinaryOpenPgp(decoded) || isJavaKeyStore(decoded);

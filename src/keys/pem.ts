@@ -83,6 +83,7 @@ export function dekInfo(block: PemBlock): LegacyPem | undefined {
   return { cipher, pem: `-----BEGIN ${label}-----\n${dek}\n\n${lines}-----END ${label}-----\n` };
 }
 
-function bodyOf({ label, text }: PemBlock): string {
+/** Returns the text between the BEGIN and END lines. */
+export function bodyOf({ label, text }: PemBlock): string {
   return text.slice(`-----BEGIN ${label}-----`.length, text.lastIndexOf("-----END "));
 }

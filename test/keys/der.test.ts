@@ -64,6 +64,17 @@ describe("derKind", () => {
     expect(derKind(Uint8Array.from(bytes))).toBeUndefined();
   });
 
+  it("has at most 50,000 elements in one element", () => {
+    const numbers = (count: number): Buffer => {
+      const contents = Buffer.alloc(3 * count, Buffer.from([0x02, 0x01, 0x01]));
+      const head = Buffer.from([0x30, 0x83, 0, 0, 0]);
+      head.writeUIntBE(contents.byteLength, 2, 3);
+      return Buffer.concat([head, contents]);
+    };
+    expect(derKind(numbers(50_000))).toBe("pkcs1-private");
+    expect(derKind(numbers(50_001))).toBeUndefined();
+  });
+
   it("accepts any bytes without throwing", () => {
     const random = fc.uint8Array({ maxLength: 80 });
     const sequence = random.map((bytes) => Uint8Array.from([0x30, bytes.length, ...bytes]));

@@ -3,7 +3,9 @@ import { describe, expect, it } from "vitest";
 import { readKeyMaterial, recoverKeyFile } from "../../src/keys/material.js";
 import { readPrivateKeys } from "../../src/keys/private-key.js";
 import { readPublicKeys } from "../../src/keys/public-key.js";
+import { age } from "../../src/keyserver/age/index.js";
 import { recognizeKeyFile } from "../../src/keywrap/key-files/index.js";
+import { readKeyRing } from "../../src/keywrap/pgp/key-ring.js";
 import { expectCode } from "../support/codes.js";
 import { vectorFile } from "../support/vectors.js";
 import { nodeKey } from "../support/keys.js";
@@ -100,6 +102,7 @@ const CHANGES: [string, (text: string) => string | Buffer][] = [
   ["UTF-16BE", (text) => utf16be(`\uFEFF${text}`)],
   ["UTF-16LE without a mark", (text) => Buffer.from(text, "utf16le")],
   ["UTF-16BE without a mark", (text) => utf16be(text)],
+  ["single quotes", (text) => `'${text}'`],
   ["a byte order mark", (text) => Buffer.concat([mark, Buffer.from(text)])],
   ["base64", (text) => Buffer.from(text).toString("base64")],
   ["base64 in lines", (text) => Buffer.from(text).toString("base64").replace(/.{76}/g, "$&\n")],
@@ -111,6 +114,12 @@ const JOINED: [string, (text: string) => string][] = [
   ["blanks for line ends", (text) => text.replaceAll("\n", " ")],
   ["no line ends", (text) => text.replaceAll("\n", "")],
 ];
+/** A browser shows a key with no-break spaces, and a JWK has none outside its strings. */
+const NO_BREAK: [string, (text: string) => string][] = [
+  ["no-break spaces", (text) => text.replaceAll(" ", "\u00A0")],
+];
+const AGE =
+  "# created: 2026-11-30\nAGE-SECRET-KEY-1GFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPQ4EGAEX\n";
 
 const pkcs8 = (pem: string, passphrase?: string): Buffer =>
   createPrivateKey({ key: pem, ...(passphrase !== undefined && { passphrase }) }).export({
@@ -118,7 +127,7 @@ const pkcs8 = (pem: string, passphrase?: string): Buffer =>
     format: "der",
   });
 
-describe.each([...CHANGES, ...JOINED])("a file with %s", (_, change) => {
+describe.each([...CHANGES, ...JOINED, ...NO_BREAK])("a file with %s", (_, change) => {
   it.each<[string, string, string | undefined]>([
     ["a private key", PRIVATE_PEM, undefined],
     ["a key with a DEK-Info header", ENCRYPTED, "secret"],
@@ -134,18 +143,39 @@ describe.each([...CHANGES, ...JOINED])("a file with %s", (_, change) => {
   });
 });
 
-describe.each(CHANGES)("a file with %s", (name, change) => {
-  it("is recognised: an armoured OpenPGP key", () => {
-    expect(recognizeKeyFile(change(ARMOUR))).toBe("OpenPGP key");
+describe.each([...CHANGES, ...JOINED, ...NO_BREAK])("a file with %s", (name, change) => {
+  it("is read: an armoured OpenPGP key", () => {
+    for (const changed of [change(ARMOUR), Buffer.from(change(ARMOUR))]) {
+      expect(recognizeKeyFile(changed)).toBe("OpenPGP key");
+      expect(readKeyRing(changed)).toEqual(readKeyRing(ARMOUR));
+    }
+  });
+
+  it.skipIf(JOINED.some(([joined]) => joined === name))("is read: an age identity", async () => {
+    expect(recognizeKeyFile(change(AGE))).toBe("age identity");
+    expect(await age.keys(change(AGE))).toHaveLength(1);
   });
 
   // In JSON, an escaped line end belongs to a string.
-  it.skipIf(/escaped|indented|carriage/.test(name))("is read: a JWK", async () => {
+  it.skipIf(/escaped|indented|carriage|no-break/.test(name))("is read: a JWK", async () => {
     expect(await readPrivateKeys(change(PRIVATE_JWK))).toHaveLength(1);
   });
 });
 
 describe("recoverKeyFile", () => {
+  it("finds a JWK in a JSON string", () => {
+    const text = JSON.stringify(JSON.parse(PRIVATE_JWK), null, 2);
+    expect(recoverKeyFile(JSON.stringify(text))).toBe(text);
+  });
+
+  it("says that age identities have lost their line ends, which comments need", async () => {
+    const error = await expectCode(
+      () => recognizeKeyFile(AGE.replaceAll("\n", " ")),
+      "KEY_UNRECOGNIZED",
+    );
+    expect(error.message).toContain("without its line ends");
+  });
+
   it("finds DER in base64, with a byte order mark too", () => {
     const der = vectorFile("peers/keys/rsa2048.pub.der");
     expect(recoverKeyFile(der)).toEqual(der);

@@ -2,9 +2,11 @@ import type { Stanza } from "age-encryption";
 import { isOcicryptError, OcicryptError } from "../../errors.js";
 import { newAttempts, takeAttempt } from "../../keywrap/unwrapping.js";
 import type { Key, Recipient } from "../../keywrap/types.js";
+import { recoverKeyFile } from "../../keys/material.js";
+import { decodeBlock, pemBlocks } from "../../keys/pem.js";
 import { MAX_KEY_FILE_SIZE, MAX_KEYS_PER_FILE } from "../../spec/limits.js";
 import { printable } from "../../text/printable.js";
-import { damaged, isAgeFile, stanzaTypes } from "./file.js";
+import { damaged, isAgeFile, isArmouredAgeFile, stanzaTypes } from "./file.js";
 import { unwrapFileKey } from "./passphrase.js";
 
 const SCHEME = "provider.age";
@@ -112,15 +114,26 @@ export async function keys(
   content: string | Uint8Array,
   { label, password, signal }: AgeKeyOptions = {},
 ): Promise<Key[]> {
-  const bytes = typeof content === "string" ? Buffer.from(content, "utf8") : content;
   const make = (line: string): Promise<Key> => key(line, { label });
-  if (!isAgeFile(bytes)) return inLines(bytes, make);
-  const opened = await openIdentityFile(bytes, password, signal);
+  const file = encryptedFile(content);
+  if (file === undefined) return inLines(content, make);
+  const opened = await openIdentityFile(file, password, signal);
   try {
     return await inLines(opened, make);
   } finally {
     opened.fill(0);
   }
+}
+
+/** Returns the binary age file that content is, or `undefined` for anything else. */
+function encryptedFile(content: string | Uint8Array): Uint8Array | undefined {
+  if (content.length > MAX_KEY_FILE_SIZE) throw unrecognized("it is too large");
+  if (typeof content !== "string" && isAgeFile(content)) return content;
+  const text = recoverKeyFile(content);
+  if (typeof text !== "string" || !isArmouredAgeFile(text)) return undefined;
+  const [block] = pemBlocks(text);
+  if (block === undefined) throw unrecognized("its armour has no end");
+  return decodeBlock(block);
 }
 
 async function openIdentityFile(
@@ -131,7 +144,7 @@ async function openIdentityFile(
   if (password === undefined) {
     throw new OcicryptError("PASSWORD_MISSING", "the age identity file needs its passphrase");
   }
-  const { armor, Decrypter } = await import("age-encryption");
+  const { Decrypter } = await import("age-encryption");
   let isWrong = false as boolean;
   const decrypter = new Decrypter();
   decrypter.addIdentity({
@@ -142,8 +155,7 @@ async function openIdentityFile(
     },
   });
   try {
-    const text = Buffer.from(content).toString("latin1").trim();
-    return await decrypter.decrypt(text.startsWith("-----BEGIN ") ? armor.decode(text) : content);
+    return await decrypter.decrypt(content);
   } catch (error) {
     if (isOcicryptError(error)) throw error;
     signal?.throwIfAborted();
@@ -160,12 +172,10 @@ async function inLines<T>(
   read: (line: string) => Promise<T>,
 ): Promise<T[]> {
   if (content.length > MAX_KEY_FILE_SIZE) throw unrecognized("it is too large");
-  const text = typeof content === "string" ? content : Buffer.from(content).toString("utf8");
+  const recovered = recoverKeyFile(content);
+  const text = typeof recovered === "string" ? recovered : "";
   const found: T[] = [];
-  for (const [index, line] of text
-    .replace(/^\uFEFF/, "")
-    .split("\n")
-    .entries()) {
+  for (const [index, line] of text.split(/\r\n|[\r\n]/).entries()) {
     const own = line.trim();
     if (own === "" || own.startsWith("#")) continue;
     if (found.length === MAX_KEYS_PER_FILE) throw unrecognized("it has too many keys");

@@ -5,20 +5,24 @@ import { MAX_AGE_STANZAS, MAX_WRAPPED_KEY_SIZE } from "../../spec/limits.js";
 
 /** The first line of an age file: https://c2sp.org/age#header */
 const INTRO = "age-encryption.org/v1\n";
-const ARMOUR = "-----BEGIN AGE ENCRYPTED FILE-----";
+const LABEL = "AGE ENCRYPTED FILE";
 
 /** The stanza types that a quantum computer does not open: https://c2sp.org/age */
 const POST_QUANTUM: readonly string[] = ["mlkem768x25519", "mlkem768p256tag"];
 
-/** Whether content is an age file, binary or armoured. */
+/** Whether content is a binary age file. */
 export function isAgeFile(content: Uint8Array): boolean {
-  const start = toLatin1(content.subarray(0, 1000)).trimStart();
-  return start.startsWith(INTRO) || start.startsWith(ARMOUR);
+  return toLatin1(content.subarray(0, 1000)).trimStart().startsWith(INTRO);
+}
+
+/** Whether a text is an armoured age file: https://c2sp.org/age#ascii-armor */
+export function isArmouredAgeFile(text: string): boolean {
+  return text.trimStart().startsWith(`-----BEGIN ${LABEL}-----`);
 }
 
 /** Whether a text is an identity file: https://c2sp.org/age lists its lines. */
 export function isIdentityFile(text: string): boolean {
-  return !text.includes("-----BEGIN ") && /^AGE-(?:SECRET-KEY|PLUGIN)-/m.test(text);
+  return !text.includes("-----BEGIN ") && /^[ \t]*AGE-(?:SECRET-KEY|PLUGIN)-/m.test(text);
 }
 
 /**

@@ -6,7 +6,7 @@ import {
   readKeyMaterial,
   recoverKeyFile,
 } from "../../keys/material.js";
-import { isAgeFile, isIdentityFile } from "../../keyserver/age/file.js";
+import { isAgeFile, isArmouredAgeFile, isIdentityFile } from "../../keyserver/age/file.js";
 import { thumbprint } from "../../keys/asymmetric-key.js";
 import { MAX_KEY_FILE_SIZE } from "../../spec/limits.js";
 import { decodeBase64 } from "../../spec/base64.js";
@@ -35,11 +35,10 @@ export type KeyFileForm =
 export function recognizeKeyFile(content: string | Uint8Array): KeyFileForm {
   if (content.length > MAX_KEY_FILE_SIZE) throw unrecognizedKey("it is larger than any key");
   // The binary part of an age file must not be taken for text.
-  const start = typeof content === "string" ? fromUtf8(content.slice(0, 1000)) : content;
-  if (isAgeFile(start)) return "age identity";
+  if (typeof content !== "string" && isAgeFile(content)) return "age identity";
   const recovered = recoverKeyFile(content);
   if (typeof recovered === "string") {
-    if (isIdentityFile(recovered)) return "age identity";
+    if (isIdentityFile(recovered) || isArmouredAgeFile(recovered)) return "age identity";
     if (recovered.includes("-----BEGIN PGP ")) return "OpenPGP key";
     if (isKubernetesSecret(recovered)) return "Kubernetes Secret";
     if (isPkcs11KeyFile(recovered)) return "PKCS#11 key file";

@@ -1,6 +1,8 @@
 import { concat, toHex, toLatin1, toUtf8 } from "#engine/bytes";
 import { createAnyHash } from "#engine/any-hash";
 import { OcicryptError } from "../../errors.js";
+import { recoverKeyFile } from "../../keys/material.js";
+import { MAX_KEY_FILE_SIZE } from "../../spec/limits.js";
 import { isArmored, type Packet, readArmor, readPackets, readUint, TAG } from "./packets.js";
 
 /** The identity of a primary key or subkey. */
@@ -119,8 +121,9 @@ export function readKeyRing(input: PgpKeyInput): TransferableKey[] {
   return keys;
 }
 
-function binaryParts(input: PgpKeyInput): Uint8Array[] {
-  if (input.length === 0) throw unrecognized("it is empty");
+function binaryParts(file: PgpKeyInput): Uint8Array[] {
+  if (file.length === 0) throw unrecognized("it is empty");
+  const input = file.length > MAX_KEY_FILE_SIZE ? file : recoverKeyFile(file);
   if (typeof input !== "string") {
     if (toLatin1(input.subarray(8, 12)) === "KBXf") {
       throw unrecognized("it is a key box of GnuPG; use the output of gpg --export");

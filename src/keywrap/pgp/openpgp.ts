@@ -1,5 +1,7 @@
 import type { Config, Key } from "openpgp";
+import { concat } from "#engine/bytes";
 import { OcicryptError, unrecognizedKey } from "../../errors.js";
+import { readKeyRing } from "./key-ring.js";
 
 export type OpenPgp = typeof import("openpgp");
 
@@ -15,10 +17,9 @@ export function loadOpenPgp(): Promise<OpenPgp> {
  */
 export async function openPgpKeys(content: string | Uint8Array): Promise<Key[]> {
   const { readKeys } = await loadOpenPgp();
+  const binaryKeys = concat(readKeyRing(content).map(({ bytes }) => bytes));
   try {
-    return typeof content === "string"
-      ? await readKeys({ armoredKeys: content })
-      : await readKeys({ binaryKeys: content });
+    return await readKeys({ binaryKeys });
   } catch (cause) {
     throw unrecognizedKey("its OpenPGP key is damaged", cause);
   }

@@ -1,5 +1,5 @@
 import { decodeBase64 } from "../../spec/base64.js";
-import { pemBlocks } from "../../keys/pem.js";
+import { bodyOf, pemBlocks, type PemBlock } from "../../keys/pem.js";
 
 /** A block of ASCII armor; RFC 9580 section 6. */
 export interface ArmoredBlock {
@@ -18,22 +18,29 @@ export function isArmored(bytes: Uint8Array): boolean {
 export function readArmor(text: string): ArmoredBlock[] {
   return pemBlocks(text)
     .filter(({ label }) => label.startsWith("PGP "))
-    .map((block) => ({ label: block.label, bytes: decodeBody(block.text) }));
+    .map((block) => ({ label: block.label, bytes: decodeBody(block) }));
 }
 
-function decodeBody(block: string): Uint8Array | undefined {
-  const lines = block.split(/\r?\n/).map((line) => line.trim());
+function decodeBody(block: PemBlock): Uint8Array | undefined {
+  const lines = bodyOf(block).split(/[\r\n]/);
+  if (lines.length === 1) return decodeJoined(lines.join(""));
   const body: string[] = [];
   let isHeader = true;
-  for (const line of lines.slice(1)) {
-    if (line.startsWith("-----END ")) break;
+  for (const line of lines.map((each) => each.trim())) {
     // RFC 9580 section 6.1 forbids rejecting armor because of its checksum.
     if (line.startsWith("=")) break;
     if (isHeader && line.includes(":")) continue;
-    isHeader = false;
+    if (line !== "") isHeader = false;
     body.push(line);
   }
   return decodeBase64(body.join("")) ?? undefined;
+}
+
+/** Decodes a block that has lost its line ends, and has no headers, as GnuPG writes it. */
+function decodeJoined(text: string): Uint8Array | undefined {
+  const body = text.replace(/\s/g, "");
+  const [, base64] = /^([A-Za-z0-9+/]+={0,2})(?:=[A-Za-z0-9+/]{4})?$/.exec(body) ?? [];
+  return base64 === undefined ? undefined : (decodeBase64(base64) ?? undefined);
 }
 
 /** The packet types used here; RFC 9580 section 5. */
