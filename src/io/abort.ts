@@ -62,6 +62,16 @@ export function interruptible(signal: AbortSignal | undefined): Interruptible {
 }
 
 /**
+ * Returns a timeout in milliseconds that timers can measure: 24 days at most.
+ *
+ * @throws {RangeError} for a longer one, with which `setTimeout` would end at once
+ */
+export function timeLimit(timeout: number): number {
+  if (timeout > 0 && timeout <= 2 ** 31 - 1) return timeout;
+  throw new RangeError(`a timeout of ${String(timeout)} ms is out of range`);
+}
+
+/**
  * Runs work until a deadline at most, even work that ignores its signal.
  *
  * @param timeout in milliseconds

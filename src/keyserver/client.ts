@@ -3,7 +3,7 @@ import { atLeast, backoff, retryAfter } from "../http/backoff.js";
 import { exchange, isTemporary, readAnswer, showRequest, whyFailed } from "../http/exchange.js";
 import { loadTls, parseCertificates } from "../http/tls.js";
 import { type Answer, type Fetch, type HttpRequest, nodeFetch } from "../http/transport.js";
-import { withDeadline } from "../io/abort.js";
+import { timeLimit, withDeadline } from "../io/abort.js";
 import type { Bytes } from "../io/source.js";
 import { MAX_KEY_SERVER_ANSWER } from "../spec/limits.js";
 import { asObject, type JsonObject, parseJson } from "../text/json.js";
@@ -71,7 +71,7 @@ const DEFAULT_RETRY_DELAY = 250;
  * @throws {TypeError} {RangeError} for invalid options
  */
 export function keyServerClient(options: KeyServerOptions = {}): KeyServerClient {
-  const timeout = atLeast("timeout", options.timeout ?? DEFAULT_TIMEOUT, 1);
+  const timeout = timeLimit(options.timeout ?? DEFAULT_TIMEOUT);
   const retries = atLeast("retries", options.retries ?? DEFAULT_RETRIES, 0);
   const retryDelay = atLeast("retryDelay", options.retryDelay ?? DEFAULT_RETRY_DELAY, 0);
   const ca = options.ca === undefined ? [] : parseCertificates(options.ca);

@@ -1,5 +1,5 @@
 import type { ErrorCode } from "../errors.js";
-import { abortable } from "../io/abort.js";
+import { abortable, timeLimit } from "../io/abort.js";
 import { MAX_REGISTRY_ANSWER, MAX_TOKEN_ANSWER } from "../spec/limits.js";
 import { authorization } from "./authorization.js";
 import { atLeast, backoff, isBusy, retryAfter, type Backoff } from "../http/backoff.js";
@@ -80,7 +80,7 @@ export function registryClient(
   checkReference(reference);
   const { host, repository } = reference;
   const { ca, insecure, credentials = configuredCredentials() } = options;
-  const timeout = atLeast("timeout", options.timeout ?? DEFAULT_TIMEOUT, 1);
+  const timeout = timeLimit(options.timeout ?? DEFAULT_TIMEOUT);
   const retries = atLeast("retries", options.retries ?? DEFAULT_RETRIES, 0);
   const retryDelay = atLeast("retryDelay", options.retryDelay ?? DEFAULT_RETRY_DELAY, 0);
   if (ca !== undefined && options.fetch !== undefined) {

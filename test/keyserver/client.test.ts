@@ -23,6 +23,13 @@ function inTurn(...statuses: number[]): Script {
   return (_, response) => reply(response, statuses.length > 1 ? statuses.shift()! : statuses[0]!);
 }
 
+it.each([0, NaN, 2 ** 31])(
+  "a timeout of %s ms is rejected: timers cannot measure it",
+  (timeout) => {
+    expect(() => keyServerClient({ timeout })).toThrow(RangeError);
+  },
+);
+
 describe("an answer", () => {
   it("with a success is returned whole", async () => {
     const server = await testServer((_, response) => reply(response, 201, { etag: "x" }, "{}"));

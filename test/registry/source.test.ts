@@ -560,6 +560,7 @@ describe("options", () => {
   it.each<[string, RegistryOptions]>([
     ["a timeout of 0", { timeout: 0 }],
     ["a timeout that is no number", { timeout: NaN }],
+    ["a timeout that timers cannot measure", { timeout: 2 ** 31 }],
     ["a negative number of retries", { retries: -1 }],
     ["a negative delay", { retryDelay: -1 }],
   ])("%s", (_, options) => {

@@ -1,5 +1,5 @@
 import { OcicryptError } from "../../errors.js";
-import { withDeadline } from "../../io/abort.js";
+import { timeLimit, withDeadline } from "../../io/abort.js";
 import { printable, reasonOf } from "../../text/printable.js";
 import { redactError, redactOpaque } from "../../text/redact.js";
 import type { Recipient, Key } from "../types.js";
@@ -92,9 +92,6 @@ type Ask = (
   signal: AbortSignal | undefined,
 ) => Promise<Uint8Array | null>;
 
-/** The maximum of `setTimeout`. */
-const MAX_TIMEOUT = 2 ** 31 - 1;
-
 /**
  * @throws {@link OcicryptError} `PROVIDER_CONFIG_INVALID`, `PROVIDER_NOT_CONFIGURED`
  * @throws {TypeError} for a name that is not valid in an annotation
@@ -104,10 +101,8 @@ function prepare(name: string, options: ProviderOptions): Ask {
   if (!/^[^\s,:]{1,200}$/.test(name)) {
     throw new TypeError(`${printable(JSON.stringify(name), 50)} is not a valid provider name`);
   }
-  const { params = "Enabled", timeout = DEFAULT_TIMEOUT, config, configName = name } = options;
-  if (!(timeout > 0 && timeout <= MAX_TIMEOUT)) {
-    throw new RangeError(`a timeout of ${String(timeout)} ms is out of range`);
-  }
+  const { params = "Enabled", config, configName = name } = options;
+  const timeout = timeLimit(options.timeout ?? DEFAULT_TIMEOUT);
   const who = `key provider ${JSON.stringify(name)}`;
   const provider = options.provider ?? remoteProvider(name, findProvider(configName, config), who);
 
