@@ -213,7 +213,9 @@ function parseAuthFile(bytes: Uint8Array, path: string): JsonObject {
 /** Whether a file is the `auths` alone, as `.dockercfg` was, and as Secrets of Kubernetes may be. */
 function isLegacy(file: JsonObject): boolean {
   const entries = Object.values(file).map((entry) => asObject(entry));
-  return entries.length > 0 && entries.every((entry) => entry !== undefined && "auth" in entry);
+  const isEntry = (entry: JsonObject): boolean =>
+    ["auth", "username", "identitytoken"].some((name) => Object.hasOwn(entry, name));
+  return entries.length > 0 && entries.every((entry) => entry !== undefined && isEntry(entry));
 }
 
 export function objectIn(object: JsonObject, name: string, path: string): JsonObject {

@@ -224,6 +224,8 @@ describe("what an entry holds", () => {
     home.write(DOCKER, { "https://r.example/v1/": { ...auth("a"), email: "x" } });
     expect(await home.find("r.example")).toEqual(user("a"));
     expect(await home.find("other.example")).toBeUndefined();
+    home.write(DOCKER, { "r.example": { username: "a", password: "b" } });
+    expect(await home.find("r.example")).toEqual({ username: "a", password: "b" });
   });
 
   it("a file that cannot be read", async () => {
