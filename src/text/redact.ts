@@ -1,22 +1,33 @@
-import { concat, fromBase64, fromHex, fromLatin1, toBase64, toHex, toLatin1 } from "#engine/bytes";
+import {
+  concat,
+  fromBase64,
+  fromHex,
+  fromLatin1,
+  toBase64,
+  toHex,
+  toLatin1,
+  toUtf8,
+} from "#engine/bytes";
 import { OcicryptError } from "../errors.js";
 
 const MARK = "[redacted]";
-
 /** An encoded secret may show fewer characters than this: 8 characters of base64 are 6 bytes. */
 const WINDOW = 8;
 /** The number of consecutive bytes, written as numbers, that count as a part of a secret. */
 const NUMBERS = 4;
-/**
- * The most bytes of all secrets of one text, and the most characters of a text, so that each call
- * takes only milliseconds.
- */
+/** The most bytes of all secrets, and characters of a text: each call takes only milliseconds. */
 const MAX_SECRETS = 8 * 1024;
 const MAX_TEXT = 16 * 1024;
 
 /** The forms in which programs print bytes: `0x7b, 0x22`, `7b:22`, `\x7b\x22`, `%7B%22`; and `123, 34`. */
 const HEX_LIST = /(?:(?:\\x|0x|%|\\u00)?[0-9a-f]{2}[\s:,;-]*){4,}/gi;
-const DECIMAL_LIST = /(?:\d{1,3}[\s,;]+){3,}\d{1,3}/g;
+const DECIMAL_LIST = /(?:-?\d{1,3}[\s,;]+){3,}\d{1,3}/g;
+
+/** The characters of a string literal of Python, C or Go, with bytes such as `\x7b`, `\173` and `\n`. */
+const LITERAL =
+  /\\(?:x\{?([0-9a-fA-F]{2})\}?|u00([0-9a-fA-F]{2})|([0-3]?[0-7]{1,2})|([nrtabfv]))|[^]/g;
+/** A letter or digit, without the colours of a terminal. */
+const SIGN = /(?:\x1b\[[\d;]*m)|([A-Za-z0-9])/g;
 
 /** The longest secret whose rarer spellings are searched for, in bytes; a layer's key has 32. */
 const MAX_RARE = 256;
@@ -35,9 +46,9 @@ const SYMKEY = /symkey\\?["']?\s*[:=]\s*\\?["']?[^\s"',}\\]+/gi;
 
 /**
  * Removes secrets from a text that another program or module wrote. A secret is recognised as text,
- * base64 (also URL-safe, and inside other base64), hexadecimal and lists of numbers, and a secret of
- * up to 256 bytes also as base32, base85 and one number. White space between the characters makes no
- * difference. Parts of a secret are recognised too, because error messages are often cut off. The private options of any
+ * base64 (also URL-safe, and inside other base64), hexadecimal, lists of numbers and string literals,
+ * and a secret of up to 256 bytes also as base32, base85 and one number. White space, quotation marks
+ * and other separators between the characters make no difference. Parts of a secret are recognised too, because error messages are often cut off. The private options of any
  * layer are removed as well, even if they are not among `secrets`.
  *
  * @param text cut after 16 Ki characters
@@ -49,8 +60,11 @@ export function redact(text: string, secrets: readonly Uint8Array[]): string {
   const whole = limited(secrets).flatMap(valuesOf);
   const hidden = new Uint8Array(text.length);
   const encoded = whole.flatMap(spellings);
-  hideWindows(text, [...whole.map(toLatin1), ...encoded], hidden);
-  hideSpaced(text, encoded, hidden);
+  hideWindows(text, [...whole.map(toLatin1), ...whole.map(toUtf8), ...encoded], hidden);
+  // In groups, lines, lists, quotation marks or colours; and in literals with some bytes escaped.
+  const joined = encoded.map((each) => each.replace(/[^A-Za-z0-9]/g, ""));
+  hideSigns(text, joined, hidden, SIGN, ([, sign = ""]) => sign);
+  hideSigns(text, whole.map(toLatin1), hidden, LITERAL, byteOf);
   hideNumbers(text, whole, hidden);
   for (const match of text.matchAll(SYMKEY)) hidden.fill(1, match.index, endOf(match));
   for (const match of text.matchAll(TOKEN)) {
@@ -205,14 +219,26 @@ function hideWindows(text: string, secrets: readonly string[], hidden: Uint8Arra
   }
 }
 
-/** Hides secrets that are written in groups or lines. */
-function hideSpaced(text: string, secrets: readonly string[], hidden: Uint8Array): void {
-  const places = [...text.matchAll(/\S/g)].map(({ index }) => index);
-  if (places.length === text.length) return;
-  const found = new Uint8Array(places.length);
-  hideWindows(text.replace(/\s/g, ""), secrets, found);
-  for (const [at, place] of places.entries()) {
-    if (found[at] === 1) hidden.fill(1, place, (found[at + 1] === 1 ? places[at + 1] : undefined) ?? place + 1); // prettier-ignore
+function byteOf([sign, hex, unicode, octal, control]: RegExpExecArray): string {
+  if (control !== undefined) return "\n\r\t\u0007\b\f\v".charAt("nrtabfv".indexOf(control));
+  const byte = parseInt(hex ?? unicode ?? octal ?? "", octal === undefined ? 16 : 8);
+  return Number.isNaN(byte) ? sign : String.fromCharCode(byte);
+}
+
+/** Hides secrets in what the matches of a pattern mean together. */
+function hideSigns(
+  text: string,
+  secrets: readonly string[],
+  hidden: Uint8Array,
+  pattern: RegExp,
+  meaningOf: (match: RegExpExecArray) => string,
+): void {
+  const signs = [...text.matchAll(pattern)].filter((match) => meaningOf(match) !== "");
+  const found = new Uint8Array(signs.length);
+  hideWindows(signs.map(meaningOf).join(""), secrets, found);
+  for (const [at, match] of signs.entries()) {
+    const next = found[at + 1] === 1 ? signs[at + 1]?.index : undefined;
+    if (found[at] === 1) hidden.fill(1, match.index, next ?? endOf(match));
   }
 }
 
@@ -231,7 +257,7 @@ function hideNumbers(text: string, secrets: readonly Uint8Array[], hidden: Uint8
   }
   const lists: [RegExp, (list: string) => number[]][] = [
     [HEX_LIST, (list) => (list.match(/[0-9a-f]{2}(?![xX])/gi) ?? []).map((n) => parseInt(n, 16))],
-    [DECIMAL_LIST, (list) => (list.match(/\d+/g) ?? []).map(Number)],
+    [DECIMAL_LIST, (list) => (list.match(/-?\d+/g) ?? []).map(Number)],
   ];
   for (const [pattern, numbersIn] of lists) {
     for (const match of text.matchAll(pattern)) {

@@ -91,6 +91,39 @@ describe("redact", () => {
     },
   );
 
+  // SHA-256 of the empty text, as each program prints it.
+  const digest = Buffer.from(
+    "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+    "hex",
+  );
+  const base64 = digest.toString("base64");
+  it.each([
+    ["signed numbers of Java", `[${[...new Int8Array(digest)].join(", ")}]`],
+    [
+      "a literal of Python",
+      String.raw`b"\xe3\xb0\xc4B\x98\xfc\x1c\x14\x9a\xfb\xf4\xc8\x99o\xb9$'\xaeA\xe4d\x9b\x93L\xa4\x95\x99\x1bxR\xb8U"`,
+    ],
+    ["octal escapes", [...digest].map((byte) => `\\${byte.toString(8).padStart(3, "0")}`).join("")],
+    ["escapes with braces", [...digest].map((byte) => `\\x{${byte.toString(16)}}`).join("")],
+    ["quoted-printable", pairs(digest, "=", "").toUpperCase()],
+    ["hexadecimal with dots", pairs(digest, "", ".")],
+    ["raw bytes that were read as UTF-8", digest.toString()],
+    ["characters in a list", Array.from(base64).join(",")],
+    ["base64 with hyphens", base64.match(/.{1,4}/g)!.join("-")],
+    [
+      "joined strings",
+      base64
+        .match(/.{1,5}/g)!
+        .map((part) => `"${part}"`)
+        .join(" + "),
+    ],
+    ["coloured characters", Array.from(base64, (each) => `\x1b[32m${each}\x1b[0m`).join("")],
+  ])("removes bytes written as %s", (_what, spelling) => {
+    const text = redact(`cannot use ${spelling}!`, [digest]);
+    expect(text).toMatch(/^cannot use \W{0,2}b?\W{0,5}(?:32m)?\[redacted\]/);
+    expect(text.replace(/\x1b\[\d+m/g, "").length).toBeLessThan(40);
+  });
+
   // Python's base64.b32encode, b85encode, a85encode and z85encode of the bytes 0 to 31.
   const counting = Buffer.from(Array.from({ length: 32 }, (_, i) => i));
   it.each([
