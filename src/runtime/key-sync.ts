@@ -7,6 +7,7 @@ import { collect } from "../io/source.js";
 import { requireFew } from "../keywrap/key-files/from-directory.js";
 import { PASSWORD_SUFFIX } from "../keywrap/key-files/recognise.js";
 import { MAX_KEY_FILE_SIZE } from "../spec/limits.js";
+import { withLock } from "../store/stage.js";
 import { asObject, isTexts } from "../text/json.js";
 import { printable } from "../text/printable.js";
 
@@ -107,6 +108,17 @@ async function copyAll(
   const own = join(dirname(directory), `.${basename(directory)}.ocicrypt-sync`);
   await makeOwn(own);
   await mkdir(directory, { mode: 0o700 }).catch(ignoreExisting);
+  // While a DaemonSet is updated, two of its pods can write to one node.
+  return withLock(own, signal, () => copyLocked(contents, directory, own, signal));
+}
+
+async function copyLocked(
+  contents: Contents,
+  directory: string,
+  own: string,
+  signal: AbortSignal,
+): Promise<KeySyncResult> {
+  await removeLeftovers(own);
   const copies = await readCopies(own);
   const { write, remove, conflicts, next } = await compare(contents, directory, copies);
   const result: KeySyncResult = { files: contents.size, added: [], changed: [], removed: remove };
@@ -187,7 +199,10 @@ function digestOf(content: Uint8Array): string {
 async function makeOwn(own: string): Promise<void> {
   await mkdir(own, { mode: 0o700 }).catch(ignoreExisting);
   if (!(await lstat(own)).isDirectory()) throw conflict(`${own} is not a directory`);
-  // Files that a killed process left.
+}
+
+/** Removes the files that a killed process left. */
+async function removeLeftovers(own: string): Promise<void> {
   for (const name of await readdir(own)) {
     if (name.startsWith(TEMPORARY)) await unlink(join(own, name));
   }

@@ -71,6 +71,14 @@ describe("a pass", () => {
     expect(statSync(to).mode & 0o777).toBe(0o700);
   });
 
+  it("waits for another pass to the same directory, which makes every copy only once", async () => {
+    for (let i = 0; i < 20; i++) put(`key-${String(i)}`, String(i));
+    const results = await Promise.all(Array.from({ length: 5 }, sync));
+    expect(filesOf(to)).toEqual(filesOf(from));
+    expect(results.flatMap(({ added }) => added).toSorted()).toEqual(readdirSync(from).toSorted());
+    expect(readdirSync(join(base, "node", ".keys.ocicrypt-sync"))).toEqual(["copies.json"]);
+  });
+
   it("follows the next version of a Secret", async () => {
     mountSecret("..2026_1", { "a.pem": "A", "b.pem": "B" });
     await sync();
