@@ -279,6 +279,8 @@ export interface KeyEngine<K> {
   joseKey(key: K): unknown;
   /** ECDH with a public key. @returns `undefined` for a public key that is not on the curve */
   agree(key: K, publicKey: PublicJwk): OrPromise<Uint8Array | undefined>;
+  /** Whether JWE can use AES with keys of 192 bits, which Chromium lacks. */
+  hasAes192(): OrPromise<boolean>;
   /**
    * Whether a key is wrapped with a wrapping key: RFC 3394 has a check value of 64 bits. True where
    * the cipher is missing, as in BoringSSL: only decryption can tell there.

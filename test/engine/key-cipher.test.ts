@@ -1,4 +1,4 @@
-import { createCipheriv, randomBytes } from "node:crypto";
+import { createCipheriv, randomBytes, type CipherGCM } from "node:crypto";
 import { expect, it } from "vitest";
 import { decryptFile, hasCipher } from "#engine/key-cipher";
 import { isWrappedWith, legacyPem } from "#engine/keys";
@@ -17,6 +17,25 @@ it("a part of a key file is decrypted as Node.js encrypts it, and only with its 
   const other = await decryptFile({ ...decryption, key: randomBytes(32) }, ciphertext);
   expect(other).not.toEqual(text);
   expect(await decryptFile(decryption, ciphertext.subarray(1))).toBeUndefined();
+});
+
+it.each([
+  ["cbc", true],
+  ["cbc", false],
+  ["ctr", false],
+  ["gcm", false],
+] as const)("AES-192 in %s is decrypted as Node.js encrypts it", async (mode, isPadded) => {
+  const name = `aes-192-${mode}`;
+  const [shortKey, nonce] = [key.subarray(0, 24), mode === "gcm" ? iv.subarray(0, 12) : iv];
+  const cipher = createCipheriv(name, shortKey, nonce) as CipherGCM;
+  cipher.setAutoPadding(isPadded);
+  const text = Buffer.alloc(176, "key ");
+  const ciphertext = Buffer.concat([cipher.update(text), cipher.final()]);
+  const tag = mode === "gcm" ? cipher.getAuthTag() : undefined;
+  const decryption = { name, key: shortKey, iv: nonce, isPadded, tag };
+  expect(await decryptFile(decryption, ciphertext)).toEqual(text);
+  if (mode === "ctr") return;
+  expect(await decryptFile({ ...decryption, key: randomBytes(24) }, ciphertext)).not.toEqual(text);
 });
 
 it("an error names a cipher that the platform lacks, instead of reporting a wrong password", async () => {

@@ -1,5 +1,5 @@
-// Runs ocicrypt on Deno, Bun and workerd: unit tests, the quickstart, the examples, and a round trip in a
-// worker. Usage: node test/runtimes/run.js [DIRECTORY], with a directory for the runtimes.
+// Runs ocicrypt on Deno, Bun, workerd and Chromium: unit tests, the quickstart, the examples, and a round
+// trip in a worker. Usage: node test/runtimes/run.js [DIRECTORY], with a directory for the runtimes.
 import { spawn } from "node:child_process";
 import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -28,8 +28,14 @@ try {
   for (const [name, command] of Object.entries(runtimes)) {
     failed += await check(`${name}: quickstart`, () => run([...command, "examples/quickstart.js"]));
     failed += await check(`${name}: examples`, () => run([...command, "examples/run.js"]));
-    failed += await check(`${name}: unit tests`, () => unitTests(name, command));
+    failed += await check(`${name}: unit tests`, () =>
+      unitTests(name, command, ["--project", "unit", ...TESTS]),
+    );
   }
+  // Debian's.
+  failed += await check("chromium: unit tests", () =>
+    unitTests("chromium", ["node"], ["--config", join(HERE, "chromium", "config.js")]),
+  );
   failed += await check("workerd: round trip", () => worker(program));
   process.exitCode = failed === 0 ? 0 : 1;
 } finally {
@@ -87,14 +93,13 @@ function run([file, ...args], cwd = ROOT) {
  * Runs the unit tests. A test that fails must be listed with what the runtime lacks, and a listed test
  * must fail.
  */
-async function unitTests(name, command) {
+async function unitTests(name, command, options) {
   const report = join(directory, `${name}.json`);
-  const vitest = ["node_modules/vitest/vitest.mjs", "run", "--project", "unit"];
+  const vitest = ["node_modules/vitest/vitest.mjs", "run", ...options];
   let failure;
-  await run([
-    ...[...command, ...vitest, ...TESTS],
-    ...["--reporter=json", `--outputFile=${report}`],
-  ]).catch((error) => (failure = error));
+  await run([...[...command, ...vitest], ...["--reporter=json", `--outputFile=${report}`]]).catch(
+    (error) => (failure = error),
+  );
   let results;
   try {
     results = JSON.parse(readFileSync(report, "utf8")).testResults;
@@ -109,20 +114,30 @@ async function unitTests(name, command) {
     const file = relative(ROOT, path);
     const broken = assertionResults.filter((test) => test.status === "failed");
     passed += assertionResults.filter((test) => test.status === "passed").length;
+    for (const { status, fullName } of assertionResults) {
+      if (status !== "skipped") continue;
+      const skipped = lacks.find((each) => each.isSkipped && isFor(each, file, fullName));
+      if (skipped !== undefined) found.add(skipped);
+    }
     if (status === "failed" && broken.length === 0) unexpected.push(`${file}: ${message}`);
     for (const { fullName, failureMessages } of broken) {
-      const lack = lacks.find((each) => each.file === file && each.tests.test(fullName));
+      const lack = lacks.find((each) => !each.isSkipped && isFor(each, file, fullName));
       if (lack === undefined)
         unexpected.push(`${file}: ${fullName}: ${failureMessages[0]?.slice(0, 300)}`);
       else found.add(lack);
     }
   }
-  const stale = lacks.filter((lack) => !found.has(lack));
-  for (const { file, tests } of stale) unexpected.push(`${file}: no test ${tests} fails any more`);
+  const stale = lacks.filter((lack) => lack.tests !== undefined && !found.has(lack));
+  for (const { file, tests } of stale)
+    unexpected.push(`${file}: no test ${tests} fails or is skipped any more`);
   if (unexpected.length > 0) throw new Error(unexpected.join("\n"));
   for (const { file, tests, reason } of lacks)
-    console.log(`skipped: ${name}: ${file} ${tests}: ${reason}`);
+    console.log(`skipped: ${name}: ${file} ${tests ?? "(all)"}: ${reason}`);
   return `${String(passed)} tests`;
+}
+
+function isFor(lack, file, name) {
+  return lack.file === file && lack.tests?.test(name) === true;
 }
 
 /** Bundles the round trip with the keys in it, and runs it as a test of a worker. */

@@ -14,6 +14,8 @@ const OTHER_SCHEME = "the engine for browsers has only JWE, PKCS#7 and OpenPGP";
 
 const NO_PROGRAM = "a browser reaches no files, programs or key servers";
 
+const NODE_ENGINE = "the engine for Node.js, which has its own tests";
+
 const NO_FILES = "browsers store large content in blobs; see the tests of src/io/blobs.ts";
 
 /** Tests of what browsers lack, by parts of their names. */
@@ -29,6 +31,7 @@ const LACKING: readonly (readonly [RegExp, string])[] = [
   [/is written with a key that is wiped then/, "the ciphers wipe the arrays that they make, too"],
   [/are one recipient if .* PKCS #11/, OTHER_SCHEME],
   [/returns the recipients of the encrypted layers without reading a blob/, OTHER_SCHEME],
+  [/the engine for (?:node |Node\.js reads zstd)/, NODE_ENGINE],
   [/the key ring of gpg/, NO_PROGRAM],
   [/a file without a name|names the place where it cannot write|that the disk is full/, NO_FILES],
   [/keys that JWE cannot use but other schemes may/, "only described, because nothing uses them"],

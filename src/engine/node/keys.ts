@@ -132,6 +132,8 @@ export const agree: Engine["agree"] = (privateKey, { kty, crv, x, y }) => {
   }
 };
 
+export const hasAes192: Engine["hasAes192"] = () => true;
+
 export const isWrappedWith: Engine["isWrappedWith"] = (wrappingKey, wrapped) => {
   const name = `id-aes${String(wrappingKey.byteLength * 8)}-wrap`;
   let decipher: crypto.Decipher;

@@ -10,40 +10,45 @@ function own(bytes: Uint8Array): Bytes {
   return Uint8Array.from(bytes);
 }
 
-const CIPHER = /^aes-(?:128|192|256)-(cbc|ctr|gcm)$/;
+const CIPHER = /^aes-(128|192|256)-(cbc|ctr|gcm)$/;
 
 export const hasCipher: KeyCipherEngine["hasCipher"] = (name) => CIPHER.test(name);
 
 export const decryptFile: KeyCipherEngine["decryptFile"] = async (cipher, ciphertext) => {
-  const [, mode] = CIPHER.exec(cipher.name) ?? [];
+  const [, bits, mode] = CIPHER.exec(cipher.name) ?? [];
   if (mode === undefined) throw missingCipher(cipher.name);
-  const name = `AES-${mode.toUpperCase()}`;
-  const key = await importAes(cipher, name);
-  const iv = own(cipher.iv);
+  const whole = concat([ciphertext, cipher.tag ?? new Uint8Array()]);
   try {
-    if (mode === "ctr") {
-      const algorithm = { name, counter: iv, length: 128 };
-      return new Uint8Array(await crypto.subtle.decrypt(algorithm, key, own(ciphertext)));
-    }
-    const whole =
-      mode === "gcm" || cipher.isPadded
-        ? concat([ciphertext, cipher.tag ?? new Uint8Array()])
-        : concat([ciphertext, await paddingAfter(key, iv, ciphertext)]);
-    return new Uint8Array(await crypto.subtle.decrypt({ name, iv }, key, whole));
+    return bits === "192"
+      ? await decrypt192(cipher, mode, whole)
+      : await decryptWhole(cipher, mode, whole);
   } catch {
     return undefined;
   }
 };
 
-async function importAes({ name, key }: FileCipher, algorithm: string): Promise<CryptoKey> {
-  const raw = own(key);
-  try {
-    return await crypto.subtle.importKey("raw", raw, algorithm, false, ["encrypt", "decrypt"]);
-  } catch (cause) {
-    throw missingCipher(name, cause);
-  } finally {
-    raw.fill(0);
+async function decryptWhole(cipher: FileCipher, mode: string, whole: Bytes): Promise<Bytes> {
+  const name = `AES-${mode.toUpperCase()}`;
+  const raw = own(cipher.key);
+  const key = await crypto.subtle
+    .importKey("raw", raw, name, false, ["encrypt", "decrypt"])
+    .finally(() => raw.fill(0));
+  const iv = own(cipher.iv);
+  if (mode === "ctr") {
+    const algorithm = { name, counter: iv, length: 128 };
+    return new Uint8Array(await crypto.subtle.decrypt(algorithm, key, whole));
   }
+  const isPadded = mode === "gcm" || cipher.isPadded;
+  const padded = isPadded ? whole : concat([whole, await paddingAfter(key, iv, whole)]);
+  return new Uint8Array(await crypto.subtle.decrypt({ name, iv }, key, padded));
+}
+
+/** Web Cryptography lacks this size in Chromium. */
+async function decrypt192({ key, iv, isPadded }: FileCipher, mode: string, whole: Bytes) {
+  const { cbc, ctr, gcm } = await import("@noble/ciphers/aes.js");
+  if (mode === "ctr") return ctr(key, iv).decrypt(whole);
+  if (mode === "gcm") return gcm(key, iv).decrypt(whole);
+  return cbc(key, iv, { disablePadding: !isPadded }).decrypt(whole);
 }
 
 /** Web Cryptography requires padding in CBC: a block of its own after ciphertext that has none. */

@@ -131,11 +131,21 @@ export const agree: Engine["agree"] = async (key, { kty, crv, x, y }: PublicJwk)
   }
 };
 
+export const hasAes192: Engine["hasAes192"] = () =>
+  importAesKw(new Uint8Array(24)).then(
+    () => true,
+    () => false,
+  );
+
+function importAesKw(raw: Uint8Array<ArrayBuffer>): Promise<CryptoKey> {
+  return crypto.subtle.importKey("raw", raw, "AES-KW", false, ["unwrapKey"]);
+}
+
 export const isWrappedWith: Engine["isWrappedWith"] = async (wrappingKey, wrapped) => {
   const raw = Uint8Array.from(wrappingKey);
   let key: CryptoKey;
   try {
-    key = await crypto.subtle.importKey("raw", raw, "AES-KW", false, ["unwrapKey"]);
+    key = await importAesKw(raw);
   } catch {
     return true;
   } finally {

@@ -1,7 +1,7 @@
 import { concat, fromBase64, fromLatin1 } from "#engine/bytes";
 import { createHash } from "#engine/hash";
-import { agree, type PlatformKey } from "#engine/keys";
-import { OcicryptError, shown } from "../../errors.js";
+import { agree, hasAes192, type PlatformKey } from "#engine/keys";
+import { type ErrorCode, OcicryptError, shown } from "../../errors.js";
 import {
   curveOf,
   describeKey,
@@ -49,6 +49,15 @@ export function keyAlgorithm({ key, alg }: AsymmetricKey): string {
   if (fitting.includes(alg)) return alg;
   const message = `the key's "alg" is ${shown(alg)}, not one of ${fitting.join(", ")}`;
   throw new OcicryptError("KEY_UNSUPPORTED", message);
+}
+
+/** Whether an algorithm uses AES with 192 bits and the platform lacks it. */
+export async function isMissing(algorithm: string): Promise<boolean> {
+  return algorithm.includes("A192") && !(await hasAes192());
+}
+
+export function noAes192(code: ErrorCode, algorithm: string): OcicryptError {
+  return new OcicryptError(code, `${algorithm} needs AES-192, which this runtime lacks`);
 }
 
 /** @throws {@link OcicryptError} `KEY_UNSUPPORTED` for keys that no JWE recipient can have */

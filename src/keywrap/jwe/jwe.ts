@@ -5,7 +5,7 @@ import { readPublicKeys } from "../../keys/public-key.js";
 import { type AsymmetricKey, thumbprint } from "../../keys/asymmetric-key.js";
 import type { Recipient } from "../types.js";
 import type { JweRecipientOptions } from "./key.js";
-import { keyAlgorithm, mapUsable, requireJweKey } from "./algorithms.js";
+import { isMissing, keyAlgorithm, mapUsable, noAes192, requireJweKey } from "./algorithms.js";
 
 export { key, keys } from "./key.js";
 
@@ -62,6 +62,7 @@ function toRecipient(publicKey: AsymmetricKey, name: string | undefined): Recipi
     algorithm,
     thumbprint: ownThumbprint,
     async wrap(privateOptions) {
+      if (await isMissing(algorithm)) throw noAes192("KEY_UNSUPPORTED", algorithm);
       // Loaded late, because few programs wrap and open keys.
       const { FlattenedEncrypt } = await import("jose/jwe/flattened/encrypt");
       const jwe = await new FlattenedEncrypt(privateOptions)

@@ -12,9 +12,11 @@ import {
   algorithmFits,
   CONTENT_ALGORITHMS,
   deriveWrappingKey,
+  isMissing,
   KEY_ALGORITHMS,
   keyAlgorithm,
   mapUsable,
+  noAes192,
   requireJweKey,
   sizeFits,
 } from "./algorithms.js";
@@ -112,8 +114,14 @@ async function unwrap(
   const isNamed = ({ kid }: JweRecipient): boolean => kid !== undefined && names.includes(kid);
   const wrappingKeys = new Map<string, Uint8Array | undefined>();
   const inOrder = [...recipients.filter(isNamed), ...recipients.filter((each) => !isNamed(each))];
+  let missing: string | undefined;
   for (const recipient of inOrder) {
     if (!algorithmFits(key, recipient) || !sizeFits(key, recipient)) continue;
+    const algorithms = `${recipient.algorithm} with ${recipient.enc ?? ""}`;
+    if (await isMissing(algorithms)) {
+      missing = algorithms;
+      continue;
+    }
     if (!isRsa(key)) {
       const { algorithm, epk, apu, apv, encryptedKey } = recipient;
       // Cached, because recipients can share an ephemeral key and the derivation is slow.
@@ -130,6 +138,7 @@ async function unwrap(
     const plaintext = await decrypt(key, recipient, signal);
     if (plaintext !== undefined) return plaintext;
   }
+  if (missing !== undefined) throw noAes192("WRAPPED_KEY_UNSUPPORTED", missing);
   if (recipients.some(({ algorithm }) => KEY_ALGORITHMS.includes(algorithm))) return null;
   const named = recipients.slice(0, MAX_EXPLAINED).map(({ algorithm }) => shown(algorithm));
   throw new OcicryptError("WRAPPED_KEY_UNSUPPORTED", `a JWE uses ${named.join(", ")}`);

@@ -7,7 +7,7 @@ import {
 } from "node:crypto";
 import { deflateRawSync } from "node:zlib";
 import type { JWEHeaderParameters } from "jose";
-import { describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { ErrorCode } from "../../../src/errors.js";
 import { jwe } from "../../../src/keywrap/jwe/index.js";
 import type { Key } from "../../../src/keywrap/types.js";
@@ -15,7 +15,7 @@ import { expectCode } from "../../support/codes.js";
 import { isWebEngine } from "../../support/engine.js";
 import { deepFreeze } from "../../support/freeze.js";
 import { ecPair, pkcs8Pem, rsaPair, UNFIT_PAIRS } from "../../support/keys.js";
-import { vectorFile } from "../../support/vectors.js";
+import { jweVector, vectorFile } from "../../support/vectors.js";
 import { bytes, compact, crafted, flattened, general, SECRET } from "./forms.js";
 
 const p256 = ecPair("P-256");
@@ -66,7 +66,7 @@ describe("a JWE of each algorithm", () => {
   it.each(ENCS)("content encrypted with %s opens", async (enc) => {
     for (const [pair, alg] of [
       [rsa, "RSA-OAEP"],
-      [p521, "ECDH-ES+A192KW"],
+      [p521, "ECDH-ES+A256KW"],
     ] as const) {
       await expectOpens(key(pair), await compact(pair.publicKey, { alg, enc }));
       await expectOpens(key(pair), await flattened(pair.publicKey, { alg, enc }));
@@ -395,3 +395,37 @@ describe("jwe.key", () => {
     expect(again).toEqual(SECRET);
   });
 });
+
+describe.runIf(isWebEngine)("where Web Cryptography has no AES-192, as in Chromium", () => {
+  const { annotations } = jweVector("jwk-ecdh-es-a192kw");
+  const wrapped = Buffer.from(annotations["org.opencontainers.image.enc.keys.jwe"]!, "base64");
+
+  beforeEach(() => {
+    const importKey = crypto.subtle.importKey.bind(crypto.subtle) as Import;
+    const withoutAes192: Import = (format, material, ...rest) =>
+      material.byteLength === 24
+        ? Promise.reject(new DOMException("192-bit AES keys are not supported", "OperationError"))
+        : importKey(format, material, ...rest);
+    vi.spyOn(crypto.subtle as { importKey: Import }, "importKey").mockImplementation(withoutAes192);
+  });
+  afterEach(() => {
+    vi.restoreAllMocks();
+  });
+
+  it("a wrapped key that may be for a key of its curve is rejected", async () => {
+    const owner = jwe.key(vectorFile("keys/ec-p384.pem"));
+    await expectCode(owner.unwrap(wrapped), "WRAPPED_KEY_UNSUPPORTED");
+    expect(await key(p256).unwrap(wrapped)).toBeNull();
+  });
+
+  it("a recipient whose JWK asks for it is rejected", async () => {
+    const jwk = { ...p384.publicKey.export({ format: "jwk" }), alg: "ECDH-ES+A192KW" };
+    await expectCode(jwe.recipient(jwk).wrap(SECRET), "KEY_UNSUPPORTED");
+  });
+});
+
+type Import = (
+  format: string,
+  material: Partial<Uint8Array>,
+  ...rest: unknown[]
+) => Promise<unknown>;

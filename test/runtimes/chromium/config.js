@@ -1,0 +1,34 @@
+import { playwright } from "@vitest/browser-playwright";
+import { defineConfig } from "vitest/config";
+import { resolveEngine, WEB_TESTS } from "../../support/engines.js";
+import { LACKS } from "../lacks.js";
+import { nodeModules } from "./node-modules.js";
+
+/** The tests of the engine for browsers, in Debian's Chromium; see docs/testing.md. */
+export default defineConfig({
+  plugins: [nodeModules()],
+  resolve: resolveEngine("web"),
+  test: {
+    name: "chromium",
+    env: { OCICRYPT_TEST_ENGINE: "web" },
+    include: WEB_TESTS,
+    exclude: LACKS.chromium.filter(({ tests }) => tests === undefined).map(({ file }) => file),
+    setupFiles: ["test/runtimes/chromium/setup.js", "test/support/web-engine.ts"],
+    maxWorkers: 2,
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
+    browser: {
+      enabled: true,
+      headless: true,
+      screenshotFailures: false,
+      isolate: false,
+      provider: playwright({
+        launchOptions: {
+          executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+          args: ["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
+        },
+      }),
+      instances: [{ browser: "chromium" }],
+    },
+  },
+});
