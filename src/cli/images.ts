@@ -233,7 +233,7 @@ export async function registryOptions(options: ImageOptions): Promise<RegistryOp
     ...(credentials !== undefined && { credentials }),
     ...(!quiet && { onRetry: noteRetry }),
     ...(plainHttp && { insecure: true }),
-    ...(caFile !== undefined && { ca: readCertificates(caFile) }),
+    ...(caFile !== undefined && { ca: await readCertificates(caFile) }),
   };
 }
 
@@ -272,9 +272,14 @@ function noteRetry({ reason, attempt, retries }: RegistryRetry): void {
   writeAbove(process.stderr, `${printable(reason)}; ${tries}`);
 }
 
-function readCertificates(file: string): Uint8Array {
+async function readCertificates(file: string): Promise<Uint8Array> {
   const bytes = readKeyFile(file, "the certificates of --ca-file");
-  if (Buffer.from(bytes).includes("-----BEGIN CERTIFICATE-----")) return bytes;
-  const hint = "name a PEM file; convert DER with openssl x509 -inform DER -in FILE -out ca.pem";
-  throw new UsageError(`${file} of --ca-file contains no PEM certificate`, hint);
+  const { parseCertificates } = await import("../http/tls.js");
+  try {
+    parseCertificates(bytes);
+  } catch {
+    const hint = "name a PEM file; convert DER with openssl x509 -inform DER -in FILE -out ca.pem";
+    throw new UsageError(`${file} of --ca-file contains no valid PEM certificate`, hint);
+  }
+  return bytes;
 }

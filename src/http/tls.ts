@@ -4,6 +4,8 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 import { connect, createSecureContext, rootCertificates, type SecureContext } from "node:tls";
 import { OcicryptError, cannotRead, errno } from "../errors.js";
+import { recoverKeyFile } from "../keys/material.js";
+import { decodeBlock, pemBlocks } from "../keys/pem.js";
 
 /** Options of Node.js for TLS connections. */
 export interface TrustedTls {
@@ -156,11 +158,15 @@ function isCertificate(pem: string): boolean {
  * @throws {TypeError} if there is no certificate, or if one is not valid: Node.js would ignore it
  */
 export function parseCertificates(pem: string | Uint8Array): string[] {
-  const text = typeof pem === "string" ? pem : Buffer.from(pem).toString("latin1");
-  const found = text.match(CERTIFICATE) ?? [];
+  const file = recoverKeyFile(pem);
+  const blocks = typeof file === "string" ? pemBlocks(file) : [];
+  const found = blocks.filter(({ label }) => label === "CERTIFICATE");
   if (found.length === 0) throw new TypeError("ca holds no certificate in PEM");
-  if (!found.every(isCertificate)) throw new TypeError("ca holds a certificate that is not valid");
-  return found;
+  try {
+    return found.map((block) => new X509Certificate(decodeBlock(block)).toString());
+  } catch {
+    throw new TypeError("ca holds a certificate that is not valid");
+  }
 }
 
 /** Whether servers speak TLS, by origin. */

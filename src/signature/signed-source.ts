@@ -2,6 +2,8 @@ import { constants, createPublicKey, KeyObject, verify, X509Certificate } from "
 import { collect } from "../io/source.js";
 import { isOcicryptError, OcicryptError } from "../errors.js";
 import { verified } from "../io/content.js";
+import { recoverKeyFile } from "../keys/material.js";
+import { decodeBlock, pemBlocks } from "../keys/pem.js";
 import { decodeBase64 } from "../spec/base64.js";
 import type { Descriptor } from "../spec/descriptor.js";
 import {
@@ -69,19 +71,22 @@ function parseVerificationKey(key: VerificationKey): KeyObject {
 
 function readPublicKey(key: VerificationKey): KeyObject {
   if (key instanceof KeyObject && key.type === "public") return key;
-  const bytes = key instanceof KeyObject ? undefined : Buffer.from(key);
-  if (bytes !== undefined && !bytes.includes("PRIVATE KEY")) {
-    try {
-      if (bytes.includes("-----BEGIN CERTIFICATE-----"))
-        return new X509Certificate(bytes).publicKey;
-      if (bytes.includes("-----BEGIN ")) return createPublicKey(bytes);
-      return createPublicKey({ key: bytes, format: "der", type: "spki" });
-    } catch {
-      // The error is thrown below.
-    }
+  try {
+    if (!(key instanceof KeyObject)) return fromFile(recoverKeyFile(key));
+  } catch {
+    // The error is thrown below.
   }
   const message = "the key for signatures is not a public key or certificate in PEM or DER";
   throw new OcicryptError("KEY_UNRECOGNIZED", message);
+}
+
+/** Private keys are rejected, because Node.js would derive the public key. */
+function fromFile(file: string | Uint8Array): KeyObject {
+  const [block] = typeof file === "string" ? pemBlocks(file) : [];
+  const der = Buffer.from(block === undefined ? file : decodeBlock(block));
+  if (block?.label === "CERTIFICATE") return new X509Certificate(der).publicKey;
+  const type = block?.label === "RSA PUBLIC KEY" ? "pkcs1" : "spki";
+  return createPublicKey({ key: der, format: "der", type });
 }
 
 async function requireSignature(

@@ -469,7 +469,7 @@ describe("a file", () => {
     const file = `${files}/public.pem`;
     const source = openSource("docker://localhost:1/app", { ...images, caFile: file });
     const error = await usageError(source);
-    expect(error.message).toBe(`${file} of --ca-file contains no PEM certificate`);
+    expect(error.message).toBe(`${file} of --ca-file contains no valid PEM certificate`);
     expect(error.hint).toContain("openssl x509");
   });
 });

@@ -1,3 +1,4 @@
+import { X509Certificate } from "node:crypto";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import type { RequestListener } from "node:http";
 import { createServer, type Server } from "node:https";
@@ -12,10 +13,11 @@ import {
   type FetchResponse,
   type RegistryOptions,
 } from "../../src/registry/index.js";
-import { certificateDirectories, loadTls } from "../../src/http/tls.js";
+import { certificateDirectories, loadTls, parseCertificates } from "../../src/http/tls.js";
 import { single } from "../../src/io/source.js";
 import { expectCode } from "../support/codes.js";
 import { temporaryDirectories } from "../support/image.js";
+import { vectorFile } from "../support/vectors.js";
 import { makeCertificate, type Certificate } from "./docker-registry.js";
 import { digestOf, MANIFEST, QUICK } from "./server.js";
 
@@ -181,4 +183,17 @@ it("URLs of the registry itself are used with HTTPS if it writes http:", async (
   const destination = await registryDestination({ host, repository: "app" }, options);
   await destination.write(single(Buffer.from("{}")), () => ({ digest }));
   expect(await listTags({ host, repository: "app" }, options)).toEqual(["a", "b"]);
+});
+
+it.each<[string, (pem: string) => string | Buffer]>([
+  ["without line ends", (pem) => pem.replaceAll("\n", "")],
+  ["with blanks for line ends", (pem) => pem.replaceAll("\n", " ")],
+  ["indented", (pem) => pem.replaceAll(/^/gm, "  ")],
+  ["in UTF-16", (pem) => Buffer.from(`\uFEFF${pem}`, "utf16le")],
+])("certificates of ca may be %s", (_, change) => {
+  const pem = vectorFile("peers/keys/cert-rsa2048.pem").toString();
+  const { raw } = new X509Certificate(pem);
+  const [first, second, ...more] = parseCertificates(change(`${pem}${pem}`));
+  expect([first, second].map((each) => new X509Certificate(each!).raw)).toEqual([raw, raw]);
+  expect(more).toEqual([]);
 });

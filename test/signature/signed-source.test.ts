@@ -60,6 +60,17 @@ function sourceOf({ tag = false, referrers = false, image = signed.image, change
 const resolve = (place: Place, keys: VerificationKey | VerificationKey[]): Promise<Descriptor> =>
   signedSource(sourceOf(place), keys).resolve();
 
+it.each<[string, (pem: string) => string | Buffer]>([
+  ["without line ends", (pem) => pem.replaceAll("\n", "")],
+  ["indented", (pem) => pem.replaceAll(/^/gm, "  ")],
+  ["in UTF-16", (pem) => Buffer.from(`\uFEFF${pem}`, "utf16le")],
+  ["in base64", (pem) => Buffer.from(pem).toString("base64")],
+])("a key may be %s", async (_, change) => {
+  const key = change(signed.keys.cosign);
+  const source = signedSource(sourceOf({ tag: true }), key);
+  expect((await source.resolve()).digest).toBe((await sourceOf({ tag: true }).resolve()).digest);
+});
+
 describe("an image that cosign signed", () => {
   it.each<[string, Place, VerificationKey | VerificationKey[]]>([
     ["an ECDSA key at the tag", { tag: true }, signed.keys.cosign],
