@@ -8,6 +8,21 @@ import { nodeModules } from "./node-modules.js";
 export default defineConfig({
   plugins: [nodeModules()],
   resolve: resolveEngine("web"),
+  optimizeDeps: {
+    // A package that Vite discovers during the tests would load the page again. Those that are not
+    // here load unbundled, which needs ES modules.
+    noDiscovery: true,
+    include: [
+      ...["@noble/ciphers/aes.js"],
+      ...["hmac", "legacy", "pbkdf2", "scrypt", "sha2"].map((name) => `@noble/hashes/${name}.js`),
+      ...["age-encryption", "asn1js", "bcrypt-pbkdf", "buffer/", "fast-check", "jose", "openpgp"],
+      ...["compact", "flattened"].flatMap((form) => [
+        `jose/jwe/${form}/decrypt`,
+        `jose/jwe/${form}/encrypt`,
+      ]),
+      ...["p-limit", "pako", "pkijs", "tar-stream", "yaml"],
+    ],
+  },
   test: {
     name: "chromium",
     env: { OCICRYPT_TEST_ENGINE: "web" },
