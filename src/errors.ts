@@ -172,7 +172,7 @@ export class OcicryptError extends Error {
   readonly code: ErrorCode;
 
   constructor(code: ErrorCode, message: string, options?: { cause?: unknown }) {
-    super(message.length > MAX_MESSAGE ? `${message.slice(0, MAX_MESSAGE)}…` : message, options);
+    super(message.slice(0, MAX_MESSAGE), options);
     this.code = code;
   }
 }

@@ -80,6 +80,9 @@ export interface EncryptedLayer {
 export function encryptLayer(source: ByteSource, options: EncryptLayerOptions): EncryptedLayer {
   const { descriptor, recipients, signal, onProgress } = options;
   const { recordedDigest = descriptor.digest ?? "", binding } = options;
+  if (!descriptor.mediaType) {
+    throw new OcicryptError("DESCRIPTOR_INVALID", "the layer has no type");
+  }
   if (isEncryptedDescriptor(descriptor)) {
     throw new OcicryptError("ALREADY_ENCRYPTED", "the layer is already encrypted");
   }

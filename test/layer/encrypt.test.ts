@@ -52,6 +52,9 @@ function readWritten(descriptor: DescriptorLike, scheme = "test"): Written {
   };
 }
 
+/** A descriptor from JSON that nobody has checked. */
+const untyped = (members: object): DescriptorLike => ({ mediaType: TAR, ...members });
+
 describe("encryptLayer", () => {
   it.each([0, 1, 15, 16, 17, 65535, 65536, 65537, 256 * KIB, 1024 * KIB + 1])(
     "encrypts %i bytes in the documented format, from chunks of any size",
@@ -196,6 +199,8 @@ describe("encryptLayer", () => {
     ],
     ["an invalid digest", { mediaType: TAR, digest: "sha256:" }, "DESCRIPTOR_INVALID"],
     ["half a size", { mediaType: TAR, size: 0.5 }, "DESCRIPTOR_INVALID"],
+    ["an empty type", { mediaType: "" }, "DESCRIPTOR_INVALID"],
+    ["no type", untyped({ mediaType: null }), "DESCRIPTOR_INVALID"],
   ])("rejects %s immediately", async (_, descriptor, code) => {
     const source = watched([]);
     await expectCode(() => encryptLayer(source, { descriptor, recipients }), code);
