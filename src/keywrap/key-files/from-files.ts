@@ -7,7 +7,12 @@ import { readKeyMaterial, recoverKeyFile } from "../../keys/material.js";
 import { readPrivateKeys } from "../../keys/private-key.js";
 import { certificatesIn, readCertificates, type Certificate } from "../pkcs7/certificate.js";
 import type { Key } from "../types.js";
-import { type KeyFileForm, readKubernetesSecret, recognizeKeyFile } from "./recognise.js";
+import {
+  type KeyFileForm,
+  readKubernetesSecret,
+  recognizeKeyFile,
+  repairKeyFile,
+} from "./recognise.js";
 
 /** The content of a key file, with the password that opens it. */
 export interface KeyFile {
@@ -71,7 +76,11 @@ export async function readKeyFiles(
   const { signal, onSkip } = options;
   const candidates: Candidate[] = [];
   for (const file of files) {
-    await skipping(file, onSkip, async () => void candidates.push(...(await expand(file))));
+    await skipping(file, onSkip, async () => {
+      for (const each of await expand(file)) {
+        candidates.push({ ...each, content: repairKeyFile(each.content) });
+      }
+    });
   }
   const recognized: { file: Candidate; form: KeyFileForm }[] = [];
   const chains: { file: Candidate; chain: Certificate[] }[] = [];

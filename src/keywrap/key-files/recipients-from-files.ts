@@ -3,7 +3,7 @@ import { isOcicryptError, OcicryptError } from "../../errors.js";
 import { recoverKeyFile } from "../../keys/material.js";
 import type { Recipient } from "../types.js";
 import { openPgpKeys } from "../pgp/openpgp.js";
-import { recognizeKeyFile } from "./recognise.js";
+import { recognizeKeyFile, repairKeyFile } from "./recognise.js";
 
 /** The content of a file with a public key or a certificate. */
 export interface RecipientFile {
@@ -48,9 +48,10 @@ export async function recipientsFromFiles(
 }
 
 async function readRecipients(
-  content: string | Uint8Array,
+  file: string | Uint8Array,
   { kid, strict, onWarning }: RecipientsFromFilesOptions,
 ): Promise<Recipient[]> {
+  const content = repairKeyFile(file);
   const form = recognizeKeyFile(content);
   switch (form) {
     case "certificate": {

@@ -36,7 +36,7 @@ export function recognizeKeyFile(content: string | Uint8Array): KeyFileForm {
   if (content.length > MAX_KEY_FILE_SIZE) throw unrecognizedKey("it is larger than any key");
   // The binary part of an age file must not be taken for text.
   if (typeof content !== "string" && isAgeFile(content)) return "age identity";
-  const recovered = recoverKeyFile(content);
+  const recovered = recoverKeyFile(repairKeyFile(content));
   if (typeof recovered === "string") {
     if (isIdentityFile(recovered) || isArmouredAgeFile(recovered)) return "age identity";
     if (recovered.includes("-----BEGIN PGP ")) return "OpenPGP key";
@@ -189,4 +189,22 @@ function publicKeyIds(content: string | Uint8Array): string[] {
 async function openPgpIds(content: string | Uint8Array): Promise<string[]> {
   const keys = await openPgpKeys(content);
   return keys.flatMap((key) => key.getKeyIDs().map((id) => `0x${id.toHex()}`));
+}
+
+/**
+ * Restores PEM that transport changed without losing any of it: its characters are encoded as in
+ * forms, URLs or JSON. Other content is returned as it is.
+ */
+export function repairKeyFile(content: string | Uint8Array): string | Uint8Array {
+  if (content.length > MAX_KEY_FILE_SIZE) return content;
+  const text = recoverKeyFile(content);
+  if (typeof text !== "string" || text.startsWith("{")) return content;
+  if (!/-----BEGIN[+ %]/.test(text) || !/-----BEGIN\+|%|\\u00|\\\//.test(text)) return content;
+  // Where only the spaces became `+`, those of base64 stay.
+  const plus = /[/\n]/.test(text) ? /(?<=-(?:BEGIN|END)[+A-Z]{0,40})\+/g : /\+/g;
+  return (text.includes("-----BEGIN+") ? text.replace(plus, " ") : text)
+    .replace(/(?:%|\\u00)([0-7][\da-f])/gi, (_, hex: string) =>
+      String.fromCharCode(parseInt(hex, 16)),
+    )
+    .replaceAll("\\/", "/");
 }

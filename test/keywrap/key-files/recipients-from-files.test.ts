@@ -32,6 +32,25 @@ describe("recipientsFromFiles", () => {
     expect(Buffer.from(opened!)).toEqual(SECRET);
   });
 
+  it.each<[string, (text: string) => string]>([
+    ["a form", (text) => new URLSearchParams({ k: text }).toString().slice(2)],
+    ["a URL", (text) => encodeURIComponent(text)],
+    ["%0A", (text) => text.replaceAll("\n", "%0A")],
+    ["+ for spaces", (text) => text.replaceAll(" ", "+")],
+    ["JSON with escaped slashes", (text) => JSON.stringify(text).replaceAll("/", "\\/")],
+    // https://learn.microsoft.com/en-us/dotnet/api/system.text.encodings.web.javascriptencoder
+    ["JSON of .NET", (text) => JSON.stringify(text).replaceAll("+", "\\u002B")],
+  ])("reads keys in the encoding of %s", async (label, change) => {
+    const changed = (name: string) => ({
+      content: Buffer.from(change(peer(name).toString())),
+      label,
+    });
+    const [recipient] = await recipientsFromFiles([changed("rsa2048.pub.pem")]);
+    const wrapped = await recipient!.wrap(Uint8Array.from(SECRET));
+    const [key] = await keysFromFiles([changed("rsa2048.pkcs8.pem")]);
+    expect(Buffer.from((await key!.unwrap(wrapped))!)).toEqual(SECRET);
+  });
+
   it("returns the recipients of all files in their order", async () => {
     const set = { keys: ["rsa2048.pub.jwk", "ec256.pub.jwk"].map((name) => json(name)) };
     const recipients = await recipientsFromFiles([
