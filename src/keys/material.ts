@@ -192,14 +192,21 @@ function fromJsonString(text: string): string {
 }
 
 /**
- * Line ends that are written as `\n`, as in environment files and in JSON, and spaces that a web page
- * made no-break spaces. Files of keys hold neither of their own, and JSON is left to its parser.
+ * Restores line ends that are written as `\n`, as in environment files and in JSON, and spaces that a
+ * web page made no-break spaces. PEM holds neither of its own, and JSON is left to its parser.
  */
 function unescape(text: string): string {
-  const isKey = KEY_START.test(text) && !text.startsWith("{");
-  if (!isKey) return text;
-  return text.replaceAll("\u00A0", " ").replace(/(?<!\\)(?:\\+r\\+n|\\+[nr])/g, "\n");
+  if (text.startsWith("{") || !KEY_START.test(text)) return text;
+  const spaced = text.replaceAll("\u00A0", " ");
+  if (spaced.includes("-----BEGIN ")) return spaced.replace(ESCAPED, "\n");
+  // The comment of an OpenSSH key may be DOMAIN\name, and YAML resolves its own escapes.
+  return /[\r\n]/.test(spaced) ? spaced : spaced.replace(ESCAPED_BEFORE_LINE, "\n");
 }
+
+const ESCAPED = /(?<!\\)(?:\\+r\\+n|\\+[nr])/g;
+/** Before what starts a line of OpenSSH keys, age identities or age recipients, or ends the file. */
+const ESCAPED_BEFORE_LINE =
+  /(?<!\\)(?:\\+r\\+n|\\+[nr])(?=\s*(?:ssh-|ecdsa-|sk-|age1|AGE-|#|\\|$))/g;
 
 /** The marks of a key in a text that is not JSON. */
 const KEY_START = /-----BEGIN[ \u00A0]|AGE-SECRET-KEY-1|^(?:ssh-|ecdsa-)|(?:^|\\[nr])age1/m;

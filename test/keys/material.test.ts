@@ -184,13 +184,16 @@ describe("recoverKeyFile", () => {
     expect(readPublicKeys(der.toString("base64"))).toHaveLength(1);
   });
 
-  it.each(["x".repeat(64), "hunter2", "correct horse battery staple ".repeat(9), ""])(
-    "does not change other text: %j",
-    (text) => {
-      expect(recoverKeyFile(text)).toBe(text.trim());
-      expect(recoverKeyFile(Buffer.from(text))).toBe(text.trim());
-    },
-  );
+  it.each([
+    "ssh-rsa AAAA DOMAIN\\name@host",
+    "x".repeat(64),
+    "hunter2",
+    "correct horse battery staple ".repeat(9),
+    "",
+  ])("does not change other text: %j", (text) => {
+    expect(recoverKeyFile(text)).toBe(text.trim());
+    expect(recoverKeyFile(Buffer.from(text))).toBe(text.trim());
+  });
 
   it("limits the layers of base64", async () => {
     let text = PRIVATE_PEM;

@@ -38,9 +38,10 @@ export function recognizeKeyFile(content: string | Uint8Array): KeyFileForm {
   if (typeof content !== "string" && isAgeFile(content)) return "age identity";
   const recovered = recoverKeyFile(repairKeyFile(content));
   if (typeof recovered === "string") {
+    // First, because it can hold a key of any kind in its lines.
+    if (isKubernetesSecret(recovered)) return "Kubernetes Secret";
     if (isIdentityFile(recovered) || isArmouredAgeFile(recovered)) return "age identity";
     if (recovered.includes("-----BEGIN PGP ")) return "OpenPGP key";
-    if (isKubernetesSecret(recovered)) return "Kubernetes Secret";
     if (isPkcs11KeyFile(recovered)) return "PKCS#11 key file";
   } else if (isBinaryOpenPgp(recovered)) {
     return "OpenPGP key";

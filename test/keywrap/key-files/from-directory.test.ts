@@ -16,6 +16,7 @@ import { expectCode } from "../../support/codes.js";
 import { CLEVIS, tangServer, wrapped } from "../../support/tang.js";
 import { vectorFile } from "../../support/vectors.js";
 
+const IDENTITY = "AGE-SECRET-KEY-1GFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPQ4EGAEX";
 const peer = (name: string): Buffer => vectorFile(`peers/keys/${name}`);
 let root: string;
 beforeAll(async () => {
@@ -111,6 +112,17 @@ describe("a Kubernetes Secret", () => {
     expect(keys[0]!.label).toBe("secret (tls.key)");
     const error = await expectCode(() => jwe.key(content), "KEY_UNRECOGNIZED");
     expect(error.message).toContain("Kubernetes Secret");
+  });
+
+  it.each([
+    ["a block", "|\n    # created\n    IDENTITY\n"],
+    ["a text in quotes", '"# created\\nIDENTITY\\n"'],
+  ])("returns its age identity in %s of YAML", async (_, text) => {
+    const value = text.replace("IDENTITY", IDENTITY);
+    const content = `apiVersion: v1\nkind: Secret\nstringData:\n  key.txt: ${value}\n`;
+    expect(recognizeKeyFile(content)).toBe("Kubernetes Secret");
+    const keys = await keysFromFiles([{ content, label: "secret" }]);
+    expect(keys.map(({ scheme }) => scheme)).toEqual(["provider.age"]);
   });
 
   it("opens a key with the password next to it", async () => {
