@@ -30,6 +30,8 @@ export async function readSelected(
   const tree = await readImage(source, options);
   const { platforms, signal } = options;
   if (platforms === undefined || source.contains === undefined) return tree;
+  // An image outside an index has one platform, which only its config names.
+  if (tree.root.kind !== "index") return tree;
   const limit = pLimit(LOOKUPS);
   const known = new Map<string, Promise<boolean>>();
   const contains = (blob: Descriptor): Promise<boolean> => {

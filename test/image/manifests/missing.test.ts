@@ -18,6 +18,8 @@ import { at, QUICK, refuse, testRegistry } from "../../registry/server.js";
 import { expectCode } from "../../support/codes.js";
 import {
   blobFile,
+  layer,
+  layoutOf,
   multiPlatform,
   readBlob,
   readEntries,
@@ -247,4 +249,17 @@ it("an attestation may lack its content if platforms are selected", async () => 
   });
   expect(warnings).toEqual([expect.stringContaining(attestation!.digest)]);
   expect(warnings[0]).toContain("unknown/unknown");
+});
+
+it("the missing layer of an image without an index is named if its platform is selected", async () => {
+  const layout = directory();
+  const lost = await layer("lost");
+  await layoutOf(layout, [lost]);
+  await rm(blobFile(layout, lost.descriptor.digest));
+  const { destination } = await PLACES.layout.empty(directory());
+  const work = encryptImage(layoutSource({ path: layout }), await destination(), {
+    ...{ recipients, platforms },
+  });
+  const { message } = await expectCode(work, "BLOB_NOT_FOUND");
+  expect(message).toContain(lost.descriptor.digest);
 });
