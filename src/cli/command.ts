@@ -109,16 +109,16 @@ export async function withProgress<T>(
 /**
  * Shows progress until {@link clearProgress}, unless the command line has `--quiet`.
  *
- * @param isShown whether to show anything. Default: true
+ * @param onTerminal whether to show it only on a terminal. Default: also in a log, as lines
  */
-export function showProgress(line: CommandLine, isShown = true): NonNullable<OnProgress> {
+export function showProgress(line: CommandLine, onTerminal = false): NonNullable<OnProgress> {
   const seen = new Set<string>();
   const log = ({ action, digest, blobSize }: ImageProgress): void => {
     const name = `${action} ${digest}`;
     if (!seen.has(name)) debug(`${name}, ${bytes(blobSize)}`);
     seen.add(name);
   };
-  if (!isShown || line.quiet || isMany(line)) return log;
+  if (line.quiet || isMany(line) || (onTerminal && !process.stderr.isTTY)) return log;
   const bar = progressDisplay(process.stderr);
   return (progress) => {
     log(progress);

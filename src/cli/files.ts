@@ -64,7 +64,7 @@ async function prepare(
     note("warning", warning);
   };
   // Not into a log: the files are what the command prints.
-  const onProgress = showProgress(line, process.stderr.isTTY);
+  const onProgress = showProgress(line, true);
   const watch = { signal, onWarning, onProgress };
   return { options: { ...selection(line), keys, ...policy, threads, ...watch }, warnings };
 }

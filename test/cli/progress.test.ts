@@ -1,4 +1,6 @@
-import { describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { parseCommandLine } from "../../src/cli/arguments.js";
+import { showProgress } from "../../src/cli/command.js";
 import {
   progressBar,
   progressDisplay,
@@ -122,5 +124,25 @@ describe("the progress bar", () => {
     const { stream, written } = terminal(80);
     progressBar(stream).clear();
     expect(written).toEqual([]);
+  });
+});
+
+describe("the progress of a command", () => {
+  afterEach(() => {
+    vi.useRealTimers();
+    vi.restoreAllMocks();
+  });
+
+  it.each([
+    { where: "a log", isTTY: undefined, shown: 0 },
+    { where: "a terminal", isTTY: true, shown: 1 },
+  ])("that is meant for terminals is written $shown times to $where", ({ isTTY, shown }) => {
+    vi.useFakeTimers({ toFake: ["Date"] });
+    const write = vi.fn();
+    vi.spyOn(process, "stderr", "get").mockReturnValue({ isTTY, write } as never);
+    const update = showProgress(parseCommandLine(["ls", "oci:a"]), true);
+    vi.setSystemTime(Date.now() + 60_000);
+    update({ digest: DIGEST, action: "verify", blobBytes: 1, blobSize: 2, bytes: 1, size: 2 });
+    expect(write).toHaveBeenCalledTimes(shown);
   });
 });
