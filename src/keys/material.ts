@@ -171,9 +171,8 @@ function restore(text: string): string {
 
 /** Removes the quotes around a whole file, as environment files and JSON have them. */
 function unquote(text: string): string {
-  const quote = text.charAt(0);
-  if ((quote !== '"' && quote !== "'") || text.length < 2 || !text.endsWith(quote)) return text;
-  const inner = text.slice(1, -1);
+  const [, quote = "", inner] = /^(["'])([^]*)\1$/.exec(text) ?? [];
+  if (inner === undefined) return text;
   if (!inner.includes(quote)) return inner.trim();
   return inner.startsWith("{\\") ? fromJsonString(text) : text;
 }
@@ -198,15 +197,10 @@ function fromJsonString(text: string): string {
 function unescape(text: string): string {
   if (text.startsWith("{") || !KEY_START.test(text)) return text;
   const spaced = text.replaceAll("\u00A0", " ");
-  if (spaced.includes("-----BEGIN ")) return spaced.replace(ESCAPED, "\n");
   // The comment of an OpenSSH key may be DOMAIN\name, and YAML resolves its own escapes.
-  return /[\r\n]/.test(spaced) ? spaced : spaced.replace(ESCAPED_BEFORE_LINE, "\n");
+  if (!/-----BEGIN |^(?!ssh-|ecdsa-).*$/.test(spaced)) return spaced;
+  return spaced.replace(/(?<!\\)(?:\\+r\\+n|\\+[nr])/g, "\n");
 }
-
-const ESCAPED = /(?<!\\)(?:\\+r\\+n|\\+[nr])/g;
-/** Before what starts a line of OpenSSH keys, age identities or age recipients, or ends the file. */
-const ESCAPED_BEFORE_LINE =
-  /(?<!\\)(?:\\+r\\+n|\\+[nr])(?=\s*(?:ssh-|ecdsa-|sk-|age1|AGE-|#|\\|$))/g;
 
 /** The marks of a key in a text that is not JSON. */
 const KEY_START = /-----BEGIN[ \u00A0]|AGE-SECRET-KEY-1|^(?:ssh-|ecdsa-)|(?:^|\\[nr])age1/m;
