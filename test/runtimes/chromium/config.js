@@ -13,7 +13,7 @@ export default defineConfig({
     // here load unbundled, which needs ES modules.
     noDiscovery: true,
     include: [
-      ...["@noble/ciphers/aes.js"],
+      "@noble/ciphers/aes.js",
       ...["hmac", "legacy", "pbkdf2", "scrypt", "sha2"].map((name) => `@noble/hashes/${name}.js`),
       ...["age-encryption", "asn1js", "bcrypt-pbkdf", "buffer/", "fast-check", "jose", "openpgp"],
       ...["compact", "flattened"].flatMap((form) => [
@@ -25,7 +25,6 @@ export default defineConfig({
   },
   test: {
     name: "chromium",
-    env: { OCICRYPT_TEST_ENGINE: "web" },
     include: WEB_TESTS,
     exclude: LACKS.chromium.filter(({ tests }) => tests === undefined).map(({ file }) => file),
     setupFiles: ["test/runtimes/chromium/setup.js", "test/support/web-engine.ts"],
