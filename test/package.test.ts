@@ -99,7 +99,7 @@ it("the README names the versions of other runtimes that the tests install", () 
 });
 
 /** The subpaths that run in browsers. */
-const PORTABLE = [".", "./jwe", "./image", "./files", "./blobs", "./pgp"];
+const PORTABLE = [".", "./jwe", "./pkcs7", "./pgp", "./keys", "./image", "./files", "./blobs"];
 
 it.for(PORTABLE)("%s is bundled for browsers without modules of Node.js", async (subpath) => {
   const target = manifest.exports[subpath];

@@ -159,8 +159,8 @@ async function copyAllBlobs(
   destination: ImageDestination,
   { signal, onProgress }: EditRecipientsOptions,
 ): Promise<void> {
-  const meter = progressMeter(tree, onProgress);
-  for (const blob of blobsOf(tree)) await copyBlob(source, destination, blob, { tree, meter, signal }); // prettier-ignore
+  const context = { tree, meter: progressMeter(tree, onProgress), signal };
+  for (const blob of blobsOf(tree)) await copyBlob(source, destination, blob, context);
 }
 
 function reportChange([layer, change]: [SelectedLayer, RecipientsChange]): LayerRecipientsResult {
