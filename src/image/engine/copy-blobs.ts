@@ -49,16 +49,19 @@ export function isForeign({ urls }: Descriptor): boolean {
   return Array.isArray(urls) && urls.length > 0;
 }
 
+interface BlobCopy {
+  /** The image of the blob, which names its platforms in errors. */
+  tree: ImageTree;
+  meter: ProgressMeter;
+  signal: AbortSignal | undefined;
+}
+
 /** Copies a blob if the destination does not hold it. */
 export async function copyBlob(
   source: ImageSource,
   destination: ImageDestination,
   blob: Descriptor,
-  {
-    tree,
-    meter,
-    signal,
-  }: { tree: ImageTree; meter: ProgressMeter; signal: AbortSignal | undefined },
+  { tree, meter, signal }: BlobCopy,
 ): Promise<void> {
   if (await destination.contains(blob)) return;
   if ((await destination.mount?.(blob)) === true) return;

@@ -36,8 +36,8 @@ const MAX_DIGESTS = 64;
  *   encryption, with the image of the destination last
  * @returns the names and digests of what was copied
  * @throws {@link OcicryptError} `DESTINATION_UNWRITABLE` where nothing can be beside the image, as
- *   in an archive; `MANIFEST_UNSUPPORTED` for an artifact that contains the plain content of a layer
- *   that the last image does not have in plain; and those of source and destination as for `encryptImage`
+ *   in an archive; `MANIFEST_UNSUPPORTED` for an artifact that contains a plain copy of a layer that is
+ *   not plain in the last image; and those of source and destination as for `encryptImage`
  */
 export async function copyReferrers(
   source: ImageSource,
@@ -87,16 +87,20 @@ function plainLayers(trees: readonly ImageTree[]): LocatedDescriptor[] {
     .filter(({ descriptor }) => !isEncryptedDescriptor(descriptor));
 }
 
-/** Copies images, the only one as itself and several under an index that lists them. */
+interface ReferrersCopy {
+  /** Whether to write an index that lists the images. */
+  isList: boolean;
+  /** The layers whose plain content must not be copied. */
+  secret: readonly LocatedDescriptor[];
+  signal: AbortSignal | undefined;
+}
+
+/** Copies images, under an index that lists them if requested. */
 async function copyImages(
   source: ImageSource,
   destination: ImageDestination,
   images: readonly Descriptor[],
-  {
-    isList,
-    secret,
-    signal,
-  }: { isList: boolean; secret: readonly LocatedDescriptor[]; signal: AbortSignal | undefined },
+  { isList, secret, signal }: ReferrersCopy,
 ): Promise<void> {
   try {
     let last: Descriptor | undefined;
