@@ -49,8 +49,7 @@ const SYMKEY = /symkey\\?["']?\s*[:=]\s*\\?["']?[^\s"',}\\]+/gi;
  * base64 (also URL-safe, and inside other base64), hexadecimal, lists of numbers and string literals,
  * and a secret of up to 256 bytes also as base32, base85 and one number. White space, quotation marks
  * and other separators between the characters make no difference. Parts of a secret are recognised
- * too, because error messages are often cut off. The private options of any layer are removed as
- * well, even if they are not among `secrets`.
+ * too, because messages are often cut off. The private options of any layer are always removed.
  *
  * @param text cut after 16 Ki characters
  * @param secrets bytes that must not appear, and the quoted values in them. Only the first 8 KiB

@@ -18,7 +18,8 @@ const CURVES_OF_OPENPGP = "OpenPGP.js has these curves in browsers";
 
 /**
  * The unit tests that fail on a runtime, with what it lacks. Those with `isSkipped` are not run. An
- * entry without `tests` is for all tests of its files, which are not run either. Keys with these ciphers are rejected with `KEY_UNSUPPORTED`.
+ * entry without `tests` is for all tests of its files, which are not run either. Key files with
+ * missing ciphers are rejected with `KEY_UNSUPPORTED`.
  *
  * @typedef {{ file: string, tests?: RegExp, isSkipped?: boolean, reason: string }} Lack
  * @type {Record<string, Lack[]>}

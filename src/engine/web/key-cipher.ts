@@ -18,10 +18,10 @@ export const decryptFile: KeyCipherEngine["decryptFile"] = async (cipher, cipher
   const [, bits, mode] = CIPHER.exec(cipher.name) ?? [];
   if (mode === undefined) throw missingCipher(cipher.name);
   const whole = concat([ciphertext, cipher.tag ?? new Uint8Array()]);
+  // Outside of the try: a module that cannot be loaded must not look like a wrong password.
+  const decrypt = bits === "192" ? await load192() : decryptWhole;
   try {
-    return bits === "192"
-      ? await decrypt192(cipher, mode, whole)
-      : await decryptWhole(cipher, mode, whole);
+    return await decrypt(cipher, mode, whole);
   } catch {
     return undefined;
   }
@@ -44,11 +44,14 @@ async function decryptWhole(cipher: FileCipher, mode: string, whole: Bytes): Pro
 }
 
 /** Web Cryptography lacks this size in Chromium. */
-async function decrypt192({ key, iv, isPadded }: FileCipher, mode: string, whole: Bytes) {
+async function load192(): Promise<typeof decryptWhole> {
   const { cbc, ctr, gcm } = await import("@noble/ciphers/aes.js");
-  if (mode === "ctr") return ctr(key, iv).decrypt(whole);
-  if (mode === "gcm") return gcm(key, iv).decrypt(whole);
-  return cbc(key, iv, { disablePadding: !isPadded }).decrypt(whole);
+  // eslint-disable-next-line @typescript-eslint/require-await -- errors become rejections
+  return async ({ key, iv, isPadded }, mode, whole) => {
+    if (mode === "ctr") return ctr(key, iv).decrypt(whole);
+    if (mode === "gcm") return gcm(key, iv).decrypt(whole);
+    return cbc(key, iv, { disablePadding: !isPadded }).decrypt(whole);
+  };
 }
 
 /** Web Cryptography requires padding in CBC: a block of its own after ciphertext that has none. */
