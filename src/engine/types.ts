@@ -58,6 +58,7 @@ export type DigestName = "sha256" | "sha512";
 export interface HashEngine {
   createHash(name: DigestName): ForkableHash;
   createHmac(name: DigestName, key: Uint8Array): Hash;
+  /** @param size at most 65,536 bytes, as Web Cryptography returns at once */
   randomBytes(size: number): Bytes;
   /** Whether bytes of the same length are equal, in a time that does not depend on them. */
   isEqual(a: Uint8Array, b: Uint8Array): boolean;

@@ -43,7 +43,7 @@ async function wrapFor(
   const { scheme } = recipient;
   // A copy, so that a recipient that changes it does not affect the others.
   const own = Uint8Array.from(secret);
-  let bytes: Uint8Array;
+  let bytes: unknown;
   try {
     bytes = await abortable(recipient.wrap(own, { signal }), signal);
   } catch (error) {
@@ -53,8 +53,8 @@ async function wrapFor(
   } finally {
     own.fill(0);
   }
-  if (bytes.byteLength > 0) return { scheme, bytes };
-  throw new OcicryptError("WRAP_FAILED", `the ${scheme} recipient returned an empty key`);
+  if (bytes instanceof Uint8Array && bytes.byteLength > 0) return { scheme, bytes };
+  throw new OcicryptError("WRAP_FAILED", `the ${scheme} recipient returned no wrapped key`);
 }
 
 /**

@@ -77,9 +77,15 @@ describe("wrapForAll", () => {
     expect(parsePrivateOptions(copies[0]!)).toEqual(options);
   });
 
-  it("rejects an empty wrapped key", async () => {
-    const empty: Recipient = { scheme: "test", wrap: () => Promise.resolve(new Uint8Array()) };
-    const error = await expectCode(wrapForAll(options, [empty]), "WRAP_FAILED");
+  it.each<[string, unknown]>([
+    ["an empty one", new Uint8Array()],
+    ["nothing", undefined],
+    ["a text", "wrapped"],
+    ["an ArrayBuffer", new ArrayBuffer(8)],
+    ["a view of 16-bit words", new Uint16Array(8)],
+  ])("rejects %s instead of a wrapped key", async (_, result) => {
+    const wrong: Recipient = { scheme: "test", wrap: () => Promise.resolve(result as Uint8Array) };
+    const error = await expectCode(wrapForAll(options, [wrong]), "WRAP_FAILED");
     expect(error.message).toContain("the test recipient");
   });
 

@@ -23,16 +23,8 @@ export function forkable(hash: Forkable): ForkableHash {
   };
 }
 
-/** The most that one call of getRandomValues returns, in bytes. */
-const MAX_RANDOM = 65_536;
-
-export const randomBytes: HashEngine["randomBytes"] = (size) => {
-  const bytes = new Uint8Array(size);
-  for (let at = 0; at < size; at += MAX_RANDOM) {
-    crypto.getRandomValues(bytes.subarray(at, at + MAX_RANDOM));
-  }
-  return bytes;
-};
+export const randomBytes: HashEngine["randomBytes"] = (size) =>
+  crypto.getRandomValues(new Uint8Array(size));
 
 export const isEqual: HashEngine["isEqual"] = (a, b) => {
   if (a.byteLength !== b.byteLength) return false;
