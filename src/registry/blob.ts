@@ -36,6 +36,7 @@ export async function isBlob(
   // A redirect to storage is answer enough, because the storage need not be reachable for a push.
   const byte = await client.request({ ...get, staysHere: isThere }, 1);
   if (byte.status === 404) return false;
+  // Whoever may write need not be allowed to read.
   if (isThere) return true;
   // Empty content has no range.
   if (byte.status === 416) return size === 0;

@@ -74,8 +74,9 @@ function blobsIn(node: ImageNode): Descriptor[] {
 export function findMissing({ missing }: ImageTree): string[] {
   return missing.map(({ descriptor: { digest, platform }, blob }) => {
     const whose = platform === undefined ? "" : ` of ${formatPlatform(platform)}`;
-    if (blob === undefined) {
-      return `the index names the manifest ${digest}${whose}, which the source does not hold`;
+    if (blob === undefined || blob === digest) {
+      const what = blob === undefined ? "the manifest " : "";
+      return `the index names ${what}${digest}${whose}, which the source does not hold`;
     }
     return `the index names ${digest}${whose}, which is not copied: the source does not hold its blob ${blob}`;
   });

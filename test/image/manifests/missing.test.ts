@@ -18,6 +18,7 @@ import { at, QUICK, refuse, testRegistry } from "../../registry/server.js";
 import { expectCode } from "../../support/codes.js";
 import {
   blobFile,
+  digestOf,
   layer,
   layoutOf,
   multiPlatform,
@@ -249,6 +250,26 @@ it("an attestation may lack its content if platforms are selected", async () => 
   });
   expect(warnings).toEqual([expect.stringContaining(attestation!.digest)]);
   expect(warnings[0]).toContain("unknown/unknown");
+});
+
+it("a missing blob that the index itself names is told as one", async () => {
+  const layout = directory();
+  const { index } = await multiPlatform(layout);
+  const content = JSON.parse((await readBlob(layout, index)).toString()) as { manifests: object[] };
+  const lost = digestOf("lost");
+  content.manifests.push({ mediaType: "application/octet-stream", digest: lost, size: 4 });
+  const bytes = JSON.stringify(content);
+  const entry = { mediaType: index.mediaType, digest: digestOf(bytes), size: bytes.length };
+  await writeFile(blobFile(layout, entry.digest), bytes);
+  await writeFile(
+    join(layout, "index.json"),
+    JSON.stringify({ schemaVersion: 2, manifests: [entry] }),
+  );
+  const { destination } = await PLACES.layout.empty(directory());
+  const { warnings } = await encryptImage(layoutSource({ path: layout }), await destination(), {
+    ...{ recipients, platforms },
+  });
+  expect(warnings).toContain(`the index names ${lost}, which the source does not hold`);
 });
 
 it("the missing layer of an image without an index is named if its platform is selected", async () => {
