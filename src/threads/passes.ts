@@ -33,7 +33,7 @@ const LONG = 64 * 1024 * 1024;
 /** The layers that share memory at once; others stay on one thread. */
 const MAX_DESKS = 8;
 /** The parts of a layer that are shared at once. */
-const SLOTS = 16;
+const SLOTS = 8;
 const LANES = 3;
 /** Room for a key or a digest in a lane's own memory, in bytes. */
 const LANE_SIZE = 64;
