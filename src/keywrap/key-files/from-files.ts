@@ -8,6 +8,7 @@ import { readPrivateKeys } from "../../keys/private-key.js";
 import { certificatesIn, readCertificates, type Certificate } from "../pkcs7/certificate.js";
 import type { Key } from "../types.js";
 import {
+  formOfRepaired,
   type KeyFileForm,
   readKubernetesSecret,
   recognizeKeyFile,
@@ -88,7 +89,7 @@ export async function readKeyFiles(
   const keys: Key[] = [];
   for (const file of candidates) {
     await skipping(file, onSkip, () => {
-      const form = recognizeKeyFile(file.content);
+      const form = formOfRepaired(file.content);
       if (form === "certificate") chains.push({ file, chain: chainOf(file.content) });
       else recognized.push({ file, form });
     });

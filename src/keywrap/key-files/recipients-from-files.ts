@@ -3,7 +3,7 @@ import { isOcicryptError, OcicryptError } from "../../errors.js";
 import { recoverKeyFile } from "../../keys/material.js";
 import type { Recipient } from "../types.js";
 import { openPgpKeys } from "../pgp/openpgp.js";
-import { recognizeKeyFile, repairKeyFile } from "./recognise.js";
+import { formOfRepaired, repairKeyFile } from "./recognise.js";
 
 /** The content of a file with a public key or a certificate. */
 export interface RecipientFile {
@@ -52,7 +52,7 @@ async function readRecipients(
   { kid, strict, onWarning }: RecipientsFromFilesOptions,
 ): Promise<Recipient[]> {
   const content = repairKeyFile(file);
-  const form = recognizeKeyFile(content);
+  const form = formOfRepaired(content);
   switch (form) {
     case "certificate": {
       const { pkcs7 } = await import("../pkcs7/index.js");

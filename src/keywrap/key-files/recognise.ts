@@ -33,10 +33,15 @@ export type KeyFileForm =
  * @throws {@link OcicryptError} `KEY_UNRECOGNIZED`
  */
 export function recognizeKeyFile(content: string | Uint8Array): KeyFileForm {
+  return formOfRepaired(repairKeyFile(content));
+}
+
+/** As {@link recognizeKeyFile}, for content that {@link repairKeyFile} has returned. */
+export function formOfRepaired(content: string | Uint8Array): KeyFileForm {
   if (content.length > MAX_KEY_FILE_SIZE) throw unrecognizedKey("it is larger than any key");
   // The binary part of an age file must not be taken for text.
   if (typeof content !== "string" && isAgeFile(content)) return "age identity";
-  const recovered = recoverKeyFile(repairKeyFile(content));
+  const recovered = recoverKeyFile(content);
   if (typeof recovered === "string") {
     // First, because it can hold a key of any kind in its lines.
     if (isKubernetesSecret(recovered)) return "Kubernetes Secret";
@@ -160,16 +165,17 @@ export function withoutLineEnd(bytes: Uint8Array): Uint8Array {
  *   `KEY_IS_PRIVATE`
  */
 export async function recipientKeyIds(content: string | Uint8Array): Promise<string[]> {
-  const form = recognizeKeyFile(content);
+  const repaired = repairKeyFile(content);
+  const form = formOfRepaired(repaired);
   switch (form) {
     case "certificate": {
       const { pkcs7 } = await import("../pkcs7/index.js");
-      return [...(await pkcs7.keyIds(content)), ...publicKeyIds(content)];
+      return [...(await pkcs7.keyIds(repaired)), ...publicKeyIds(repaired)];
     }
     case "public key":
-      return publicKeyIds(content);
+      return publicKeyIds(repaired);
     case "OpenPGP key":
-      return openPgpIds(recoverKeyFile(content));
+      return openPgpIds(recoverKeyFile(repaired));
     default: {
       const message = `this is a ${form}; a public key or a certificate is needed`;
       throw new OcicryptError("KEY_IS_PRIVATE", message);

@@ -1,5 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
-import { keysFromFiles, recipientsFromFiles } from "../../../src/keywrap/key-files/index.js";
+import {
+  keysFromFiles,
+  recipientKeyIds,
+  recipientsFromFiles,
+} from "../../../src/keywrap/key-files/index.js";
 import { expectCode } from "../../support/codes.js";
 import { vectorFile } from "../../support/vectors.js";
 import { VALID_DATE } from "../pkcs7/files.js";
@@ -49,6 +53,8 @@ describe("recipientsFromFiles", () => {
     const wrapped = await recipient!.wrap(Uint8Array.from(SECRET));
     const [key] = await keysFromFiles([changed("rsa2048.pkcs8.pem")]);
     expect(Buffer.from((await key!.unwrap(wrapped))!)).toEqual(SECRET);
+    const plain = await recipientKeyIds(peer("rsa2048.pub.pem"));
+    expect(await recipientKeyIds(changed("rsa2048.pub.pem").content)).toEqual(plain);
   });
 
   it("returns the recipients of all files in their order", async () => {
