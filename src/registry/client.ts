@@ -1,5 +1,6 @@
 import type { ErrorCode } from "../errors.js";
 import { abortable, timeLimit } from "../io/abort.js";
+import { single } from "../io/source.js";
 import { MAX_REGISTRY_ANSWER, MAX_TOKEN_ANSWER } from "../spec/limits.js";
 import { authorization } from "./authorization.js";
 import { atLeast, backoff, isBusy, retryAfter, type Backoff } from "../http/backoff.js";
@@ -240,11 +241,7 @@ export function registryClient(
 
 /** An answer that was read, for a reader that expects a stream. */
 function reopened({ bytes, ...head }: Answer): OpenAnswer {
-  // eslint-disable-next-line @typescript-eslint/require-await -- content is asynchronous
-  async function* body(): AsyncGenerator<Uint8Array, void, undefined> {
-    yield bytes;
-  }
-  return { ...head, body: body(), close: () => undefined };
+  return { ...head, body: single(bytes), close: () => undefined };
 }
 
 export function isSuccess(status: number): boolean {
