@@ -81,8 +81,8 @@ export async function openRootFiles(
   const opening = { keys, expected, allowUnverified, requireBound, threads };
 
   const read = selected.map(({ descriptor }) => descriptor);
-  const twice = read.reduce((sum, { size }) => sum + size, 0);
-  const meter = progressMeter(image, options.onProgress && halved(options.onProgress), twice, read);
+  const report = options.onProgress && halved(options.onProgress);
+  const meter = progressMeter(image, report, 0, [...read, ...read]);
 
   const tree = emptyTree();
   const layers = new Map<number, Stored>();
