@@ -9,7 +9,7 @@ import { encryptedMediaType } from "../spec/media-types.js";
 import type { ImageDestination, ImageSource } from "../store/types.js";
 import type { LayerResult, OperationOptions } from "./operation.js";
 import { mergeLayer, reportLayer, writeImage } from "./operation.js";
-import { isForeign, progressMeter, type ProgressMeter } from "./engine/copy-blobs.js";
+import { progressMeter, type ProgressMeter } from "./engine/copy-blobs.js";
 import { layerIdentity, runSteps, type LayerStep, type SameLayers } from "./engine/run-steps.js";
 import { planEncryption } from "./encryption-plan.js";
 import type { BaseResult } from "./features/base-image.js";
@@ -19,7 +19,7 @@ import { findHistoryLeft } from "./features/config-history.js";
 import { findWrongDiffId, withDiffId, type DiffIdCheckStream } from "./features/diff-id.js";
 import { findCopies, PLAIN_COPIES, requireNoPlainCopy } from "./features/plain-left.js";
 import { readEarlier, type EarlierLayers, type Reuse } from "./features/reuse.js";
-import { readSelected } from "./manifests/missing.js";
+import { isForeign, readSelected } from "./manifests/missing.js";
 import { nameOfLayer, type SelectedLayer, type LayerSelection } from "./manifests/select-layers.js";
 import { requireRoomForKeys } from "./size-check.js";
 

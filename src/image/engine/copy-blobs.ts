@@ -2,7 +2,7 @@ import type { Descriptor } from "../../spec/descriptor.js";
 import type { ImageDestination, ImageSource } from "../../store/types.js";
 import { isOcicryptError } from "../../errors.js";
 import { verified } from "../../io/content.js";
-import { explainMissing } from "../manifests/missing.js";
+import { explainMissing, isForeign } from "../manifests/missing.js";
 import type { ImageNode, ImageTree } from "../manifests/tree.js";
 
 /**
@@ -42,11 +42,6 @@ export function isSameImage(source: ImageSource, destination: ImageDestination):
 
 function isSameStore(source: ImageSource, destination: ImageDestination): boolean {
   return source.place !== undefined && source.place.store === destination.place?.store;
-}
-
-/** Whether a descriptor has URLs for its content, so that stores need not hold it. */
-export function isForeign({ urls }: Descriptor): boolean {
-  return Array.isArray(urls) && urls.length > 0;
 }
 
 interface BlobCopy {

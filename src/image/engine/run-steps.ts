@@ -12,7 +12,7 @@ import {
 import { explainMissing } from "../manifests/missing.js";
 import type { SelectedLayer } from "../manifests/select-layers.js";
 import type { ImageTree } from "../manifests/tree.js";
-import { blobsOf, copyBlob, isForeign, type ProgressMeter, restarting } from "./copy-blobs.js";
+import { blobsOf, copyBlob, type ProgressMeter, restarting } from "./copy-blobs.js";
 
 /** The default number of layers that are processed at once. */
 const DEFAULT_CONCURRENCY = 4;
@@ -83,8 +83,7 @@ export async function runSteps(steps: Steps): Promise<SteppedImage> {
   await runAll(steps, [
     ...[...runs.values()].map((same) => async (signal: AbortSignal) => {
       const result = await restarting(() => step.run(same, signal)).catch((error: unknown) => {
-        const [{ descriptor }] = same;
-        throw isForeign(descriptor) ? error : explainMissing(error, tree, descriptor);
+        throw explainMissing(error, tree, same[0].descriptor);
       });
       for (const layer of same) layers.set(layer, step.merge(layer.descriptor, result));
     }),

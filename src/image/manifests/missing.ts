@@ -57,14 +57,17 @@ export async function readSelected(
   return incomplete.size === 0 ? tree : replaceEntries(tree, incomplete);
 }
 
+/** Whether a descriptor has URLs for its content, so that stores need not hold it. */
+export function isForeign({ urls }: Descriptor): boolean {
+  return Array.isArray(urls) && urls.length > 0;
+}
+
 /** The blobs that a copy of a node needs; those with a URL need not be stored. */
 function blobsIn(node: ImageNode): Descriptor[] {
   if (node.kind === "other") return [node.descriptor];
   if (node.kind !== "manifest") return [];
   const { config, layers } = node.document;
-  return [config, ...layers.map(({ descriptor }) => descriptor)].filter(
-    ({ urls }) => !Array.isArray(urls) || urls.length === 0,
-  );
+  return [config, ...layers.map(({ descriptor }) => descriptor)].filter((blob) => !isForeign(blob));
 }
 
 /**
@@ -82,15 +85,20 @@ export function findMissing({ missing }: ImageTree): string[] {
   });
 }
 
-/** Adds the platforms that need a blob to the error that the source does not hold it. */
+/**
+ * Adds the platforms that need a blob to the error that the source does not hold it. A blob with a URL
+ * is not missed on any platform.
+ */
 export function explainMissing(
   error: unknown,
   { manifests }: Pick<ImageTree, "manifests">,
-  { digest }: Descriptor,
+  missing: Descriptor,
 ): unknown {
-  if (!isOcicryptError(error, "BLOB_NOT_FOUND")) return error;
+  if (isForeign(missing) || !isOcicryptError(error, "BLOB_NOT_FOUND")) return error;
   const owners = manifests.filter(({ document: { config, layers } }) =>
-    [config, ...layers.map(({ descriptor }) => descriptor)].some((blob) => blob.digest === digest),
+    [config, ...layers.map(({ descriptor }) => descriptor)].some(
+      ({ digest }) => digest === missing.digest,
+    ),
   );
   const platforms = owners.flatMap(({ platform }) => platform ?? []);
   if (platforms.length === 0) return error;
