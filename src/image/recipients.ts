@@ -12,7 +12,7 @@ import {
   requireFound,
   requireLeft,
   type Removal,
-} from "../layer/change-recipients.js";
+} from "../layer/recipient-removal.js";
 import { requireRecipients } from "../layer/wrap.js";
 import { isEncryptedDescriptor } from "../spec/descriptor.js";
 import type { ImageDestination, ImageSource } from "../store/types.js";

@@ -237,3 +237,19 @@ export async function planReplacement(
   const added = (await reportAdded(annotations, wrapped)).flat();
   return { annotations, wrapped, added, present: [], removed, kept };
 }
+
+/** As in `recipients.ts`. */
+export async function addRecipients<D extends DescriptorLike>(
+  descriptor: D,
+  options: AddRecipientsOptions,
+): Promise<D & { annotations: Record<string, string> }> {
+  return applyChange(descriptor, await planAddition(descriptor, options));
+}
+
+/** As in `recipients.ts`. */
+export async function replaceRecipients<D extends DescriptorLike>(
+  descriptor: D,
+  options: AddRecipientsOptions,
+): Promise<D & { annotations: Record<string, string> }> {
+  return applyChange(descriptor, await planReplacement(descriptor, options));
+}

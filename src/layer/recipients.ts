@@ -1,9 +1,9 @@
 import type { DescriptorLike } from "../spec/descriptor.js";
-import type { RemoveRecipientsOptions } from "./change-recipients.js";
+import type { RemoveRecipientsOptions } from "./recipient-removal.js";
 import type { ExplainKeyOptions, KeyReport, RecipientReport } from "./explain.js";
 import type { AddRecipientsOptions } from "./recipient-changes.js";
 
-export type { RemoveRecipientsOptions } from "./change-recipients.js";
+export type { RemoveRecipientsOptions } from "./recipient-removal.js";
 export type {
   ExplainKeyOptions,
   KeyReport,
@@ -13,8 +13,8 @@ export type {
 export type { AddRecipientsOptions } from "./recipient-changes.js";
 
 /** Loads the functions, which few programs need that encrypt or decrypt layers. */
-const load = (): Promise<typeof import("./change-recipients.js")> =>
-  import("./change-recipients.js");
+const load = (): Promise<typeof import("./recipient-removal.js")> =>
+  import("./recipient-removal.js");
 
 /** Returns the recipients of a layer. It does not throw, whatever the annotations contain. */
 export async function listRecipients(descriptor: DescriptorLike): Promise<RecipientReport[]> {

@@ -4,7 +4,7 @@ import { jwe } from "../../src/keywrap/jwe/index.js";
 import { pgp } from "../../src/keywrap/pgp/index.js";
 import { pkcs7 } from "../../src/keywrap/pkcs7/index.js";
 import type { Key } from "../../src/keywrap/types.js";
-import { planRemoval, requireFound, requireLeft } from "../../src/layer/change-recipients.js";
+import { planRemoval, requireFound, requireLeft } from "../../src/layer/recipient-removal.js";
 import { type RecipientSelector, removeRecipients } from "../../src/layer/recipients.js";
 import { unwrapOnly } from "../../src/layer/unwrap.js";
 import { expectCode } from "../support/codes.js";

@@ -9,34 +9,15 @@ import {
   type RecipientSelector,
   reportRecipients,
 } from "./explain.js";
-import {
-  type AddRecipientsOptions,
-  applyChange,
-  planAddition,
-  planReplacement,
-  type RecipientsChange,
-} from "./recipient-changes.js";
+import { applyChange, type RecipientsChange } from "./recipient-changes.js";
 import { requireEncrypted } from "./unwrap.js";
 import { readWrappedKeys, type WrappedKey } from "./wrapped-keys.js";
 
-/* The functions of `recipients.ts`, which loads this module, and the removal of recipients. */
-
+// `recipients.ts` loads its functions late, all from here, so that bundlers make one file of them.
 export { explainKey, listRecipients } from "./explain.js";
+export { addRecipients, replaceRecipients } from "./recipient-changes.js";
 
-export async function addRecipients<D extends DescriptorLike>(
-  descriptor: D,
-  options: AddRecipientsOptions,
-): Promise<D & { annotations: Record<string, string> }> {
-  return applyChange(descriptor, await planAddition(descriptor, options));
-}
-
-export async function replaceRecipients<D extends DescriptorLike>(
-  descriptor: D,
-  options: AddRecipientsOptions,
-): Promise<D & { annotations: Record<string, string> }> {
-  return applyChange(descriptor, await planReplacement(descriptor, options));
-}
-
+/** As in `recipients.ts`. */
 export async function removeRecipients<D extends DescriptorLike>(
   descriptor: D,
   options: RemoveRecipientsOptions,
